@@ -1,0 +1,36 @@
+/**
+ * The errors that end the program, each with its exit status.
+ *
+ * Only `main.ts` exits; everything else throws one of these. The statuses are
+ * those of sysexits.h where one fits, so that a service manager can tell what
+ * a restart may heal from what it can't.
+ */
+
+/** An error meant for the administrator: printed without a stack trace. */
+export abstract class AdminError extends Error {
+  /** The process's exit status. */
+  abstract readonly exitCode: number;
+  /** What to try, printed on a line of its own. */
+  readonly hint: string | undefined;
+
+  constructor(message: string, options: ErrorOptions & { hint?: string } = {}) {
+    super(message, options);
+    this.name = new.target.name;
+    this.hint = options.hint;
+  }
+}
+
+/** A command line that can't be understood. Exit status 2. */
+export class UsageError extends AdminError {
+  readonly exitCode = 2;
+}
+
+/** A configuration that can't work, however often it is tried. Exit status 78 (EX_CONFIG, sysexits.h). */
+export class ConfigError extends AdminError {
+  readonly exitCode = 78;
+}
+
+/** A start-up that failed for a reason outside the configuration. Exit status 1. */
+export class StartupError extends AdminError {
+  readonly exitCode = 1;
+}
