@@ -1,0 +1,198 @@
+/**
+ * The test command: installs what the tests need, checks format, lint and
+ * types, runs every test, and ends with one line, `N passed, N failed`.
+ *
+ *     deno task test [PATTERN...] [-- --filter NAME]
+ *
+ * A PATTERN selects test files by a part of their path; an argument that begins
+ * with `-` goes to `deno test`. With either, the checks are left out.
+ *
+ * The exit status is 0 if something passed and nothing failed, else 1.
+ */
+import { ensurePackages, testPackages } from "./helpers/packages.ts";
+
+/**
+ * These measure memory or descriptors, or drive the whole machine: they run
+ * after the others, one at a time.
+ */
+const alone = [
+  "tests/e2e/quickstart_test.ts",
+  "tests/e2e/slow_reader_test.ts",
+];
+
+/** One phase may take this long; then it is ended and counts as failed. */
+const phaseTimeoutMs = 15 * 60 * 1000;
+
+interface Tally {
+  passed: number;
+  failed: number;
+  /** The names of the skipped tests; each tells the reason. */
+  skipped: string[];
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  Deno.chdir(new URL("..", import.meta.url));
+  const total: Tally = { passed: 0, failed: 0, skipped: [] };
+  const patterns = args.filter((arg) =>
+    !arg.startsWith("-") && !followsFilter(arg, args)
+  );
+  const flags = args.filter((arg) => !patterns.includes(arg) && arg !== "--");
+  const files = (await Array.fromAsync(testFiles(["src", "tests"])))
+    .filter((file) =>
+      patterns.length === 0 || patterns.some((part) => file.includes(part))
+    )
+    .sort();
+
+  if (args.length === 0) {
+    await ensurePackages(testPackages);
+    for (const check of [["fmt", "--check"], ["lint"], ["check", "."]]) {
+      add(total, await runCheck(check));
+    }
+  }
+  const together = files.filter((file) => !alone.includes(file));
+  if (together.length > 0) {
+    add(total, await runTests(together, ["--parallel", ...flags]));
+  }
+  for (const file of files.filter((file) => alone.includes(file))) {
+    add(total, await runTests([file], flags));
+  }
+
+  for (const name of total.skipped) print(`skipped: ${name}`);
+  const skipped = total.skipped.length > 0
+    ? `, ${total.skipped.length} skipped`
+    : "";
+  print(`${total.passed} passed, ${total.failed} failed${skipped}`);
+  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+}
+
+/** Tells whether `arg` is the NAME of `--filter NAME`. */
+function followsFilter(arg: string, args: readonly string[]): boolean {
+  return args[args.indexOf(arg) - 1] === "--filter";
+}
+
+async function* testFiles(folders: readonly string[]): AsyncGenerator<string> {
+  for (const folder of folders) {
+    for await (const entry of Deno.readDir(folder)) {
+      const path = `${folder}/${entry.name}`;
+      if (entry.isDirectory) yield* testFiles([path]);
+      else if (entry.name.endsWith("_test.ts")) yield path;
+    }
+  }
+}
+
+/** Runs one of Deno's own checks, which counts as a test. */
+async function runCheck(args: readonly string[]): Promise<Tally> {
+  print(`deno ${args.join(" ")}`);
+  const success = await runDeno(args);
+  return { passed: success ? 1 : 0, failed: success ? 0 : 1, skipped: [] };
+}
+
+/** Runs the tests in `files`; types have been checked before. */
+async function runTests(
+  files: readonly string[],
+  flags: readonly string[],
+): Promise<Tally> {
+  const report = await Deno.makeTempFile({
+    prefix: "staps-report-",
+    suffix: ".xml",
+  });
+  try {
+    const args = [
+      "test",
+      "--allow-all",
+      "--no-check",
+      `--junit-path=${report}`,
+    ];
+    const success = await runDeno([...args, ...flags, ...files]);
+    const tally = readReport(await Deno.readTextFile(report));
+    // A file that fails outside its tests isn't in the report.
+    if (!success && tally.failed === 0) tally.failed = 1;
+    return tally;
+  } finally {
+    await Deno.remove(report);
+  }
+}
+
+/**
+ * Counts the tests of a JUnit report: a `testcase` element has a child that
+ * says what went wrong, or none. A step counts as a test.
+ */
+function readReport(xml: string): Tally {
+  const tally: Tally = { passed: 0, failed: 0, skipped: [] };
+  for (
+    const [, name, body] of xml.matchAll(
+      /<testcase name="([^"]*)"[^>]*>(.*?)<\/testcase>/gs,
+    )
+  ) {
+    if (/^\s*<skipped/.test(body!)) tally.skipped.push(unescapeXml(name!));
+    else if (/^\s*<(failure|error)/.test(body!)) tally.failed++;
+    else tally.passed++;
+  }
+  return tally;
+}
+
+const entities: Record<string, string> = {
+  "&lt;": "<",
+  "&gt;": ">",
+  "&quot;": '"',
+  "&apos;": "'",
+  "&amp;": "&",
+};
+
+function unescapeXml(text: string): string {
+  return text.replaceAll(/&\w+;/g, (entity) => entities[entity] ?? entity);
+}
+
+/** Tells whether `deno` with `args` succeeded in time. What it prints goes straight on. */
+async function runDeno(args: readonly string[]): Promise<boolean> {
+  // A process group of its own, so that a run that hangs takes the servers
+  // with it that its tests started.
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    stdin: "null",
+    detached: true,
+  }).spawn();
+  const endGroup = (): void => {
+    try {
+      Deno.kill(-child.pid, "SIGKILL");
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  };
+  const interrupted = (): void => {
+    endGroup();
+    Deno.exit(130);
+  };
+  const timer = setTimeout(() => {
+    print(
+      `deno ${args[0]} took more than ${
+        phaseTimeoutMs / 60_000
+      } minutes, and was ended`,
+    );
+    endGroup();
+  }, phaseTimeoutMs);
+  Deno.addSignalListener("SIGINT", interrupted);
+  Deno.addSignalListener("SIGTERM", interrupted);
+  try {
+    return (await child.status).success;
+  } finally {
+    clearTimeout(timer);
+    Deno.removeSignalListener("SIGINT", interrupted);
+    Deno.removeSignalListener("SIGTERM", interrupted);
+  }
+}
+
+function add(total: Tally, part: Tally): void {
+  total.passed += part.passed;
+  total.failed += part.failed;
+  total.skipped.push(...part.skipped);
+}
+
+function print(line: string): void {
+  const bytes = new TextEncoder().encode(line + "\n");
+  for (let sent = 0; sent < bytes.length;) {
+    sent += Deno.stdout.writeSync(bytes.subarray(sent));
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
