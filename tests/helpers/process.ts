@@ -1,0 +1,229 @@
+/** Programs that a test runs: the real staps, and what it meets. */
+import { eventTimeoutMs, within } from "./eventually.ts";
+import { TempFolder } from "./folder.ts";
+
+/** The repository's top folder. */
+export const repository = new URL("../..", import.meta.url).pathname.replace(
+  /\/$/,
+  "",
+);
+
+/** The arguments with which `Deno.execPath()` runs staps as users do. */
+export const stapsCommand = [
+  "run",
+  "--allow-all",
+  `--config=${repository}/deno.json`,
+  `${repository}/main.ts`,
+];
+
+/** Settings of {@linkcode Process.start}. */
+export interface ProcessOptions {
+  /** Added to this process's own environment. */
+  readonly env?: Record<string, string>;
+  /** Only `env`, nothing of this process's own environment. */
+  readonly clearEnv?: boolean;
+  /** The working folder. */
+  readonly cwd?: string;
+}
+
+/** A running program whose output is kept. It is killed on disposal. */
+export class Process implements AsyncDisposable {
+  readonly pid: number;
+  /** Resolves when the program has ended and all of its output is here. */
+  readonly status: Promise<Deno.CommandStatus>;
+  #child: Deno.ChildProcess;
+  #stdout = "";
+  #stderr = "";
+  #ended = false;
+  #wake = Promise.withResolvers<void>();
+
+  constructor(
+    command: string,
+    args: readonly string[],
+    options: ProcessOptions = {},
+  ) {
+    this.#child = new Deno.Command(command, {
+      args: [...args],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      ...options,
+    }).spawn();
+    this.pid = this.#child.pid;
+    const streams = [
+      this.#collect(this.#child.stdout, (text) => this.#stdout += text),
+      this.#collect(this.#child.stderr, (text) => this.#stderr += text),
+    ];
+    this.status = this.#child.status.then(async (status) => {
+      await Promise.all(streams);
+      this.#ended = true;
+      this.#wake.resolve();
+      return status;
+    });
+  }
+
+  /** What the program has printed on stdout so far. */
+  get stdout(): string {
+    return this.#stdout;
+  }
+
+  /** What the program has printed on stderr so far. */
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  /** Both streams, stdout first. */
+  get output(): string {
+    return this.#stdout + this.#stderr;
+  }
+
+  /**
+   * Resolves when the program has printed something that `pattern` matches.
+   *
+   * @throws {Error} If it ends without, or doesn't do so in time.
+   */
+  async printed(pattern: RegExp): Promise<RegExpExecArray> {
+    const endMs = Date.now() + eventTimeoutMs;
+    while (true) {
+      const match = pattern.exec(this.#stderr) ?? pattern.exec(this.#stdout);
+      if (match) return match;
+      if (this.#ended) {
+        throw new Error(
+          `The program ended without printing ${pattern}:\n${this.output}`,
+        );
+      }
+      const timeoutMs = Math.max(0, endMs - Date.now());
+      try {
+        await within(this.#wake.promise, `the output ${pattern}`, {
+          timeoutMs,
+        });
+      } catch (error) {
+        throw new Error(`${(error as Error).message}, got:\n${this.output}`, {
+          cause: error,
+        });
+      }
+    }
+  }
+
+  /** Sends `signal`, if the program still runs. */
+  signal(signal: Deno.Signal): void {
+    if (!this.#ended) this.#child.kill(signal);
+  }
+
+  /** Sends `signal` and waits for the end, which must come in time. */
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<Deno.CommandStatus> {
+    this.signal(signal);
+    try {
+      return await within(this.status, `the end after ${signal}`);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}:\n${this.output}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop("SIGKILL");
+  }
+
+  async #collect(
+    stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+    add: (text: string) => void,
+  ): Promise<void> {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      add(text);
+      this.#wake.resolve();
+      this.#wake = Promise.withResolvers<void>();
+    }
+  }
+}
+
+/** Settings of {@linkcode startStaps}. */
+export interface StapsOptions {
+  /** The text of the configuration file; `--socket` is given besides. */
+  readonly config?: string;
+  /** Further arguments. */
+  readonly args?: readonly string[];
+  /** Added to the environment. */
+  readonly env?: Record<string, string>;
+  /** A command to start it with, such as `["setpriv", "--reuid=nobody"]`. */
+  readonly through?: readonly string[];
+}
+
+/** A running staps, and the folder that is its own. */
+export class Staps extends Process {
+  #folder: TempFolder;
+
+  constructor(folder: TempFolder, options: StapsOptions) {
+    const socket = `${folder.path}/staps.sock`;
+    const [command, ...args] = [
+      ...options.through ?? [],
+      Deno.execPath(),
+      ...stapsCommand,
+      `--config=${folder.path}/staps.conf`,
+      `--socket=${socket}`,
+      ...options.args ?? [],
+    ];
+    super(command!, args, { env: { HOME: folder.path, ...options.env } });
+    this.#folder = folder;
+    this.socket = socket;
+  }
+
+  /** The path of its unix socket. */
+  readonly socket: string;
+
+  /** Its temporary folder. */
+  get folder(): string {
+    return this.#folder.path;
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]();
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * Starts the real program with a configuration, a socket and a folder of its
+ * own, and resolves when it listens.
+ *
+ * @throws {Error} If it ends, or doesn't say that it listens in time.
+ */
+export async function startStaps(options: StapsOptions = {}): Promise<Staps> {
+  const staps = await spawnStaps(options);
+  try {
+    await staps.printed(/listening/);
+    return staps;
+  } catch (error) {
+    await staps[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Starts the real program as {@linkcode startStaps}, without waiting for anything. */
+export async function spawnStaps(options: StapsOptions = {}): Promise<Staps> {
+  const folder = await TempFolder.make();
+  await Deno.writeTextFile(`${folder.path}/staps.conf`, options.config ?? "");
+  return new Staps(folder, options);
+}
+
+/** What a program that ran to its end left behind. */
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end, which must come in time. */
+export async function runProgram(
+  command: string,
+  args: readonly string[],
+  options: ProcessOptions = {},
+): Promise<Outcome> {
+  await using program = new Process(command, args, options);
+  const { code } = await within(
+    program.status,
+    `the end of ${command} ${args.join(" ")}`,
+  );
+  return { code, stdout: program.stdout, stderr: program.stderr };
+}
