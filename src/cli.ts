@@ -1,0 +1,177 @@
+/**
+ * The command line: arguments to a {@linkcode Command}; the only code that
+ * knows commander.
+ *
+ * Another subcommand is a variant of `Command` and a function beside
+ * `addServe`.
+ */
+import { Command as Program, CommanderError } from "commander";
+import { UsageError } from "./errors.ts";
+import { nearMiss } from "./near_miss.ts";
+import { version } from "./version.ts";
+
+/** A TCP address on this machine. */
+export interface ListenAddress {
+  /** An address in 127.0.0.0/8, or `::1`. */
+  readonly hostname: string;
+  /** `0`: any free one. */
+  readonly port: number;
+}
+
+/** What somebody wants of staps. Names of files are as given: relative ones to the working folder. */
+export type Command =
+  | {
+    readonly kind: "serve";
+    readonly configFile?: string;
+    readonly socket?: string;
+    readonly listen?: ListenAddress;
+  }
+  | { readonly kind: "help"; readonly text: string }
+  | { readonly kind: "version" };
+
+/**
+ * Gets the command that `args` mean, the arguments after the program's name.
+ * Neither prints nor exits.
+ *
+ * @throws {UsageError} If they mean none.
+ */
+export function parseCommandLine(args: readonly string[]): Command {
+  let command: Command | undefined;
+  let output = "";
+  const program = newProgram((text) => output += text);
+  addServe(program, (serve) => command = serve);
+  refuseUnknownCommand(program, args[0]);
+  try {
+    program.parse(args, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.code === "commander.version") return { kind: "version" };
+    if (error.exitCode === 0) return { kind: "help", text: output };
+    throw usageError(error);
+  }
+  return command!;
+}
+
+/** Takes a subcommand's result. */
+type Run = (command: Command) => void;
+
+function newProgram(print: (text: string) => void): Program {
+  return new Program("staps")
+    .description("Temporary publish/subscribe channels over WebSocket")
+    .helpOption("-h, --help", "show this help, or a command's after its name")
+    .helpCommand(false)
+    .version(version, "-V, --version", "show the version")
+    .exitOverride()
+    // What commander would print as an error, it also throws.
+    .configureOutput({
+      writeOut: print,
+      writeErr: () => {},
+      getOutHelpWidth: () => 80,
+      getOutHasColors: () => false,
+    });
+}
+
+function addServe(program: Program, run: Run): void {
+  const serve = program.command("serve", { isDefault: true })
+    .summary("run the server (the default)")
+    .description(
+      "Runs the server in the foreground until SIGTERM or SIGINT.\n\n" +
+        "Without --config, the settings come from /etc/staps/staps.conf and then\n" +
+        "~/.staps.conf, as far as they exist; the later file's keys win.",
+    )
+    .option("-c, --config <file>", "read this configuration file only", filled)
+    .option(
+      "-s, --socket <path>",
+      "listen on this unix socket, whatever the configuration says",
+      filled,
+    )
+    .option(
+      "-l, --listen <address>",
+      "listen on this loopback address too, such as 127.0.0.1:8080 (for development)",
+      parseListen,
+    )
+    .action((options: {
+      config?: string;
+      socket?: string;
+      listen?: ListenAddress;
+    }) => {
+      const { config, ...others } = options;
+      run({
+        kind: "serve",
+        ...(config === undefined ? {} : { configFile: config }),
+        ...others,
+      });
+    });
+  program.addHelpText("after", () => {
+    const help = serve.helpInformation();
+    return `\n${
+      help.slice(help.indexOf("Options:")).replace(":", " of serve:")
+    }`;
+  });
+}
+
+/** Takes an option's value that may be anything but empty. */
+function filled(text: string): string {
+  if (text === "") {
+    throw new UsageError("Cannot use an empty option: expected a file's name");
+  }
+  return text;
+}
+
+/**
+ * Takes `HOST:PORT` on the loopback interface; `localhost` is 127.0.0.1.
+ *
+ * @throws {UsageError} If it is anything else.
+ */
+function parseListen(text: string): ListenAddress {
+  const match = text.match(/^(\[[^\]]*\]|[^:]*):([0-9]{1,5})$/);
+  const [, host = "", portText = ""] = match ?? [];
+  const port = Number(portText);
+  if (match === null || port > 65535) {
+    throw new UsageError(
+      `Cannot use "--listen": got "${text}", expected an address and a port such as 127.0.0.1:8080`,
+    );
+  }
+  if (host.toLowerCase() === "localhost") {
+    return { hostname: "127.0.0.1", port };
+  }
+  if (host === "[::1]") return { hostname: "::1", port };
+  const byte = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])";
+  if (new RegExp(`^127(\\.${byte}){3}$`).test(host)) {
+    return { hostname: host, port };
+  }
+  throw new UsageError(
+    `Cannot use "--listen": got "${text}", expected a loopback address (127.0.0.0/8, [::1] or localhost)`,
+    {
+      hint:
+        "staps has no authentication, no TLS and no limits per address: for other machines, put a frontend such as nginx before its socket",
+    },
+  );
+}
+
+/** Says what commander can't say where there is a default command. */
+function refuseUnknownCommand(
+  program: Program,
+  first: string | undefined,
+): void {
+  if (first === undefined || first.startsWith("-")) return;
+  const names = program.commands.map((command) => command.name());
+  if (names.includes(first)) return;
+  const near = nearMiss(first, names);
+  throw new UsageError(`Cannot run "${first}": there is no such command`, {
+    hint: near === undefined
+      ? 'See "staps --help"'
+      : `Did you mean "staps ${near}"?`,
+  });
+}
+
+/** `error: unknown option '--confg'\n(Did you mean --config?)` in the words of this house. */
+function usageError(error: CommanderError): UsageError {
+  const [first = "", suggestion] = error.message.split("\n");
+  const message = first.replace(/^error: /, "").replaceAll("'", '"')
+    .replace(/\.$/, "");
+  return new UsageError(
+    `Cannot understand the command line: ${message}`,
+    { hint: suggestion?.match(/^\((.*)\)$/)?.[1] ?? 'See "staps --help"' },
+  );
+}
