@@ -1,0 +1,277 @@
+/**
+ * The log on standard error; the only code that knows LogTape.
+ *
+ * A record is one line whatever is in it. Lines wait in memory, up to
+ * {@linkcode maxWaitingBytes}, and are written in the background: a reader of
+ * standard error that stalls must not stall the clients. What doesn't fit is
+ * dropped and counted, and the count is logged as soon as there is room. A
+ * standard error that is gone is no reason to end.
+ *
+ * Never give it a channel's path: see `channel_hash.ts`.
+ */
+import { fstatSync } from "node:fs";
+import { configureSync, getLogger, type LogRecord } from "@logtape/logtape";
+
+/** How important a record is, the most important first. */
+export type LogLevel = "error" | "warn" | "info" | "debug";
+
+/** How a record is written; `auto` is `journal` under systemd, else `text`. */
+export type LogFormat = "auto" | "text" | "json" | "journal";
+
+/** What a record says beside its message. Those that are `undefined` are left out. */
+export type LogFields = Readonly<
+  Record<string, string | number | bigint | boolean | null | undefined>
+>;
+
+/** What {@linkcode configureLog} takes. */
+export interface LogOptions {
+  readonly level: LogLevel;
+  readonly format: LogFormat;
+  /** What `auto` is; otherwise {@linkcode isJournal} decides. */
+  readonly journal?: boolean;
+  /** Replaces standard error, for tests; gets whole lines. */
+  readonly write?: (text: string) => Promise<void>;
+}
+
+/** What may wait to be written, in UTF-16 units. */
+export const maxWaitingBytes = 1024 * 1024;
+
+/** The longest text value in a record; what is longer is cut. */
+const maxValueLength = 1024;
+
+const ranks = { error: 0, warn: 1, info: 2, debug: 3 } as const;
+const logTapeLevels = {
+  error: "error",
+  warn: "warning",
+  info: "info",
+  debug: "debug",
+} as const;
+
+const logger = getLogger("staps");
+
+/** The least important rank that is written; nothing is before {@linkcode configureLog}. */
+let threshold = -1;
+
+/** The log of this process. Quiet until {@linkcode configureLog} is called. */
+export const log = {
+  /** Something failed, and clients or the administrator feel it. */
+  error(message: string, fields?: LogFields): void {
+    emit("error", message, fields);
+  },
+  /** Something is wrong, and staps copes for now. */
+  warn(message: string, fields?: LogFields): void {
+    emit("warn", message, fields);
+  },
+  /** Something normal that happens once, or once for each client. */
+  info(message: string, fields?: LogFields): void {
+    emit("info", message, fields);
+  },
+  /** Something that happens for each message. */
+  debug(message: string, fields?: LogFields): void {
+    emit("debug", message, fields);
+  },
+  /** Whether records of `level` are written: ask before computing fields that cost something. */
+  isEnabled(level: LogLevel): boolean {
+    return ranks[level] <= threshold;
+  },
+  /** Resolves when everything logged so far is written, or after one second. For the end of the process. */
+  flush(): Promise<void> {
+    return writer.flush();
+  },
+};
+
+/** Sets level and format, from now on. May be called again, as on a reload. */
+export function configureLog(options: LogOptions): void {
+  const { level, format, journal = isJournal() } = options;
+  const name = format === "auto" ? (journal ? "journal" : "text") : format;
+  const formatLine = formats[name];
+  if (options.write !== undefined) writer = new LineWriter(options.write);
+  const target = writer;
+  configureSync({
+    reset: true,
+    sinks: { stderr: (record) => target.add(formatLine(record)) },
+    loggers: [
+      { category: "staps", sinks: ["stderr"], lowestLevel: "debug" },
+      // LogTape's own: it speaks of sinks that fail, and this one doesn't.
+      { category: ["logtape", "meta"], lowestLevel: "fatal" },
+    ],
+  });
+  threshold = ranks[level];
+}
+
+let journalFound: boolean | undefined;
+
+/**
+ * Whether standard error is systemd's journal: `JOURNAL_STREAM` names its
+ * device and inode (systemd.exec(5)). The variable alone says little, because
+ * whatever a service starts inherits it, a desktop's terminals for example.
+ */
+function isJournal(): boolean {
+  // Looked up once: later the process may have given up the permission.
+  return journalFound ??= (() => {
+    try {
+      const { dev, ino } = fstatSync(2);
+      return Deno.env.get("JOURNAL_STREAM") === `${dev}:${ino}`;
+    } catch {
+      return false;
+    }
+  })();
+}
+
+function emit(
+  level: LogLevel,
+  message: string,
+  fields: LogFields | undefined,
+): void {
+  if (ranks[level] > threshold) return;
+  // emit() takes the message as it is; the other methods would look for
+  // placeholders in it.
+  logger.emit({
+    level: logTapeLevels[level],
+    message: [message],
+    rawMessage: message,
+    timestamp: Date.now(),
+    properties: fields ?? {},
+  });
+}
+
+/** Priorities of syslog, as sd-daemon(3) reads them. */
+const priorities = { error: 3, warning: 4, info: 6, debug: 7 } as const;
+
+const formats: Record<
+  Exclude<LogFormat, "auto">,
+  (record: LogRecord) => string
+> = {
+  text: (record) => {
+    const time = new Date(record.timestamp).toISOString();
+    return `${time} ${levelName(record)} ${words(record)}\n`;
+  },
+  journal: (record) => {
+    const level = record.level as keyof typeof priorities;
+    return `<${priorities[level] ?? 6}>${words(record)}\n`;
+  },
+  json: (record) => {
+    const own = {
+      time: new Date(record.timestamp).toISOString(),
+      level: levelName(record),
+      message: cut(record.message.join("")),
+    };
+    const fields = plainFields(record)
+      .filter(([name]) => !Object.hasOwn(own, name))
+      .map(([name, value]) => [
+        name,
+        typeof value === "bigint" ? String(value) : value,
+      ]);
+    return escapeControls(
+      JSON.stringify({ ...own, ...Object.fromEntries(fields) }),
+    ) + "\n";
+  },
+};
+
+function levelName({ level }: LogRecord): string {
+  return level === "warning" ? "warn" : level;
+}
+
+/** `client joined client=7 reason="too big"` */
+function words(record: LogRecord): string {
+  const fields = plainFields(record).map(([name, value]) => {
+    const text = String(value);
+    return ` ${name}=${
+      /^[\w.:/+-]+$/.test(text) ? text : JSON.stringify(text)
+    }`;
+  });
+  return escapeControls(cut(record.message.join("")) + fields.join(""));
+}
+
+function plainFields({ properties }: LogRecord): [string, unknown][] {
+  return Object.entries(properties)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [
+      name,
+      typeof value === "string" ? cut(value) : value,
+    ]);
+}
+
+function cut(text: string): string {
+  return text.length > maxValueLength
+    ? `${text.slice(0, maxValueLength)}...`
+    : text;
+}
+
+/** Replaces what would break a line or steer a terminal; as JSON has it, so that JSON stays JSON. */
+function escapeControls(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu,
+    (character) =>
+      character.split("").map((unit) =>
+        `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
+      ).join(""),
+  );
+}
+
+/** Writes lines in order and in the background; never throws. */
+class LineWriter {
+  readonly #write: (text: string) => Promise<void>;
+  #waiting = "";
+  #dropped = 0;
+  #writing: Promise<void> | undefined;
+
+  constructor(write: (text: string) => Promise<void>) {
+    this.#write = write;
+  }
+
+  add(line: string): void {
+    if (this.#waiting.length + line.length > maxWaitingBytes) {
+      this.#dropped++;
+      return;
+    }
+    this.#waiting += line;
+    this.#writing ??= this.#writeAll();
+  }
+
+  async flush(): Promise<void> {
+    if (this.#writing === undefined) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, 1000);
+    });
+    await Promise.race([this.#writing, patience]);
+    clearTimeout(timer);
+  }
+
+  async #writeAll(): Promise<void> {
+    // What else is logged in this turn goes along.
+    await Promise.resolve();
+    while (this.#waiting !== "") {
+      const text = this.#waiting;
+      this.#waiting = "";
+      try {
+        await this.#write(text);
+      } catch {
+        // Nobody reads it (EPIPE), and there is no other place to say so.
+      }
+      this.#reportDropped();
+    }
+    this.#writing = undefined;
+  }
+
+  #reportDropped(): void {
+    if (this.#dropped === 0) return;
+    const lines = this.#dropped;
+    this.#dropped = 0;
+    log.warn("log lines dropped, standard error was read too slowly", {
+      lines,
+    });
+  }
+}
+
+const encoder = new TextEncoder();
+
+async function writeToStderr(text: string): Promise<void> {
+  let bytes = encoder.encode(text);
+  while (bytes.length > 0) {
+    bytes = bytes.subarray(await Deno.stderr.write(bytes));
+  }
+}
+
+let writer = new LineWriter(writeToStderr);
