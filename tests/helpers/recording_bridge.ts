@@ -1,0 +1,36 @@
+/** A bridge that does nothing but remember what it was asked for. */
+import type { Bridge, BridgeListener } from "../../src/bridge.ts";
+import type { Message } from "../../src/message.ts";
+
+/** A bridge that joins when the test says so. */
+export class RecordingBridge implements Bridge {
+  /** The calls, in order: `join /a`, `leave /a`, `publish /a hello`. */
+  readonly calls: string[] = [];
+  /** The node, once it has started the bridge. */
+  listener: BridgeListener | undefined;
+  /** What a join waits for; replace it to hold or refuse the next ones. */
+  joining: Promise<void> = Promise.resolve();
+
+  start(listener: BridgeListener): Promise<void> {
+    this.listener = listener;
+    return Promise.resolve();
+  }
+
+  join(path: string): Promise<void> {
+    this.calls.push(`join ${path}`);
+    return this.joining;
+  }
+
+  leave(path: string): void {
+    this.calls.push(`leave ${path}`);
+  }
+
+  publish(path: string, message: Message): void {
+    this.calls.push(`publish ${path} ${message}`);
+  }
+
+  close(): Promise<void> {
+    this.calls.push("close");
+    return Promise.resolve();
+  }
+}
