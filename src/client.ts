@@ -1,0 +1,234 @@
+/** One connection: what it may send, what it is sent, and how it ends. */
+import { Backlog } from "./backlog.ts";
+import { channelHash } from "./channel_hash.ts";
+import type { Channel, Channels, Member } from "./channels.ts";
+import { type Close, type CloseName, closes } from "./close.ts";
+import { log } from "./log.ts";
+import { type Message, messageBytes } from "./message.ts";
+import type { LimitName, Metrics } from "./metrics.ts";
+
+/** What one client may do. A reload changes the object in place. */
+export interface ClientLimits {
+  /** The largest message, in bytes of payload. */
+  messageBytes: number;
+  /** What may wait for the client to read it, in bytes; see `backlog.ts` for how messages count. */
+  clientBufferBytes: number;
+  /** How many messages it may send in a second, and in one burst. 0 for any number. */
+  messagesPerSecond: number;
+  /** How long it may be silent until a ping, left without an answer, ends it; in seconds. */
+  idleTimeoutS: number;
+}
+
+/** What a client needs of its server. */
+export interface ClientContext {
+  readonly channels: Channels;
+  readonly limits: ClientLimits;
+  readonly metrics: Metrics;
+  /** Called once, when nothing of the connection is left. */
+  released(client: Client): void;
+}
+
+/** The limits that close a client, by the close that they end in. */
+const limitOfClose: Partial<Record<CloseName, LimitName>> = {
+  rate: "messages_per_second",
+  too_big: "message_bytes",
+  slow: "client_buffer_bytes",
+};
+
+/** For how long a client that is to be closed has to be quiet, in milliseconds. */
+const quietMs = 5;
+/** How often that is waited for at most. */
+const maxQuietLooks = 20;
+
+let lastId = 0;
+
+/**
+ * A client, from its handshake to the end of its connection.
+ *
+ * It becomes a member of its channel first ({@linkcode join}), and gets its
+ * socket then ({@linkcode attach}): what is published in between waits.
+ */
+export class Client implements Member {
+  /** Names the client in logs; unique in this process. */
+  readonly id: number = ++lastId;
+  readonly #context: ClientContext;
+  readonly #backlog = new Backlog();
+  #channel: Channel | undefined;
+  #socket: WebSocket | undefined;
+  /** What was published before the socket opened; undefined afterwards. */
+  #early: Message[] | undefined = [];
+  /** How staps ended it, if staps did. */
+  #ended: Close | undefined;
+  #released = false;
+  /** Messages that came after the end. */
+  #ignored = 0;
+  /** How many messages it may send at `#tokensAtMs`. */
+  #tokens = 0;
+  #tokensAtMs = -Infinity;
+
+  constructor(context: ClientContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Makes it a member of the channel `path`, at once on this node, and on the
+   * others when the promise resolves.
+   *
+   * @throws {BridgeUnavailableError} If the others can't be reached now; it isn't a member then.
+   */
+  async join(path: string): Promise<void> {
+    this.#channel = this.#context.channels.join(path, this);
+    try {
+      await this.#channel.bridged;
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
+  }
+
+  /** Gives it the socket of its upgraded connection, which hasn't opened yet. */
+  attach(socket: WebSocket): void {
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("open", this);
+    socket.addEventListener("message", this);
+    socket.addEventListener("error", this);
+    socket.addEventListener("close", this);
+  }
+
+  /** Takes the socket's events: one object for all, instead of a closure for each. */
+  handleEvent(event: Event): void {
+    switch (event.type) {
+      case "message":
+        this.#receive((event as MessageEvent<Message>).data);
+        break;
+      case "open":
+        this.#open();
+        break;
+      case "close":
+        this.release((event as CloseEvent).code);
+        break;
+      case "error":
+        // The client hung up before the 101; or a "close" follows.
+        if (this.#early !== undefined) this.release();
+        break;
+    }
+  }
+
+  deliver(message: Message, bytes: number): void {
+    if (this.#backlog.add(bytes) && !this.#checkBacklog(bytes)) return;
+    if (this.#early === undefined) this.#socket!.send(message);
+    else this.#early.push(message);
+  }
+
+  end(why: CloseName, close: Close = closes[why]): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = close;
+    const { metrics } = this.#context;
+    metrics.closes[why]++;
+    const limit = limitOfClose[why];
+    if (limit !== undefined) metrics.limitHits[limit]++;
+    log.info("client ended", { client: this.id, why, code: close.code });
+    this.#leave();
+    if (this.#early === undefined) this.#closeWhenQuiet(close);
+  }
+
+  /** Forgets the connection, which is no more: `code` is its close code, if there was one. */
+  release(code?: number): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.#leave();
+    this.#early = undefined;
+    this.#context.released(this);
+    log.info("client disconnected", { client: this.id, code });
+  }
+
+  #open(): void {
+    const early = this.#early!;
+    this.#early = undefined;
+    this.#context.metrics.connects++;
+    if (log.isEnabled("info")) {
+      log.info("client connected", {
+        client: this.id,
+        channel: channelHash(this.#channel!.path),
+      });
+    }
+    for (const message of early) this.#socket!.send(message);
+    if (this.#ended !== undefined) this.#closeWhenQuiet(this.#ended);
+  }
+
+  #receive(message: Message): void {
+    if (this.#ended !== undefined) {
+      this.#ignored++;
+      return;
+    }
+    const { limits, metrics, channels } = this.#context;
+    const bytes = messageBytes(message);
+    metrics.messagesReceived++;
+    metrics.bytesReceived += bytes;
+    if (bytes > limits.messageBytes) return this.end("too_big");
+    if (limits.messagesPerSecond > 0 && !this.#takeToken()) {
+      return this.end("rate");
+    }
+    if (log.isEnabled("debug")) {
+      log.debug("message", { client: this.id, bytes });
+    }
+    channels.publish(this.#channel!, { message, bytes, sender: this });
+  }
+
+  /** Counts a message against `messagesPerSecond`. Gets whether it is within it. */
+  #takeToken(): boolean {
+    const rate = this.#context.limits.messagesPerSecond;
+    const nowMs = performance.now();
+    const earned = (nowMs - this.#tokensAtMs) / 1000 * rate;
+    this.#tokensAtMs = nowMs;
+    this.#tokens = Math.min(rate, this.#tokens + earned);
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+
+  /** Ends the client as slow if too much waits for it. Gets whether it may have another message. */
+  #checkBacklog(bytes: number): boolean {
+    const { limits } = this.#context;
+    const waiting = this.#backlog.check(bytes, {
+      bufferedBytes: this.#bufferedBytes(),
+      limitBytes: limits.clientBufferBytes,
+      timeMs: performance.now(),
+      emptyRunMs: limits.idleTimeoutS * 2000,
+    });
+    if (waiting <= limits.clientBufferBytes) return true;
+    this.end("slow");
+    return false;
+  }
+
+  /**
+   * Closes the socket as soon as the client sends nothing for a moment.
+   *
+   * A message that arrives right after `close()` makes the runtime drop the
+   * connection before the close frame is written: the client would never
+   * learn why.
+   */
+  #closeWhenQuiet({ code, reason }: Close, looks = maxQuietLooks): void {
+    const ignored = this.#ignored;
+    setTimeout(() => {
+      if (this.#released) return;
+      if (this.#ignored > ignored && looks > 1) {
+        this.#closeWhenQuiet({ code, reason }, looks - 1);
+      } else this.#socket!.close(code, reason);
+    }, quietMs);
+  }
+
+  /** Gets the payload that waits, in bytes. */
+  #bufferedBytes(): number {
+    return this.#early === undefined
+      ? this.#socket!.bufferedAmount
+      : this.#early.reduce((sum, message) => sum + messageBytes(message), 0);
+  }
+
+  #leave(): void {
+    if (this.#channel !== undefined) {
+      this.#context.channels.leave(this.#channel, this);
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/** A server in the test's own process, and clients for it. */
+import { NoBridge } from "../../src/bridge.ts";
+import { type Limits, Server, type ServerOptions } from "../../src/server.ts";
+import { TempFolder } from "./folder.ts";
+import { type Client, Clients } from "./ws_client.ts";
+
+/** Limits for tests: small enough to hit, short enough to wait for. */
+export const testLimits: Limits = {
+  messageBytes: 1 << 20,
+  clientBufferBytes: 8 << 20,
+  messagesPerSecond: 0,
+  idleTimeoutS: 30,
+  clients: 1000,
+  channelClients: 1000,
+  channels: 1000,
+  shutdownTimeoutS: 1,
+  shutdownSpreadMs: 10_000,
+  retryAfterS: 5,
+};
+
+/** A running server in a folder of its own. */
+export interface TestServer extends AsyncDisposable {
+  readonly server: Server;
+  readonly socket: string;
+  /** Opens a client of the channel `path`, and waits until it is one. */
+  connect(path: string, protocols?: string[]): Promise<Client>;
+}
+
+/** Starts a server on a socket in a temporary folder; disposal stops it. */
+export async function startServer(
+  { limits, ...options }:
+    & { limits?: Partial<Limits> }
+    & Partial<Omit<ServerOptions, "limits">> = {},
+): Promise<TestServer> {
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(await TempFolder.make());
+  const socket = `${folder.path}/s`;
+  const server = stack.use(
+    await Server.start({
+      socket,
+      mode: 0o600,
+      bridge: new NoBridge(),
+      ...options,
+      limits: { ...testLimits, ...limits },
+    }),
+  );
+  const clients = stack.use(new Clients(socket));
+  const resources = stack.move();
+  return {
+    server,
+    socket,
+    connect: (path, protocols = []) => clients.join(path, { protocols }),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
