@@ -1,0 +1,124 @@
+/** staps: temporary publish/subscribe channels over WebSocket. Wires everything, and is the only code that exits. */
+import { resolve } from "node:path";
+import { NoBridge } from "./src/bridge.ts";
+import { type Command, parseCommandLine } from "./src/cli.ts";
+import { loadConfig } from "./src/config.ts";
+import { AdminError } from "./src/errors.ts";
+import { configureLog, log } from "./src/log.ts";
+import { Server } from "./src/server.ts";
+import { version } from "./src/version.ts";
+
+/** What {@linkcode serve} was told on the command line. */
+export type ServeCommand = Extract<Command, { kind: "serve" }>;
+
+/**
+ * Runs a node until it gets SIGTERM or SIGINT.
+ *
+ * A second signal ends the process at once.
+ *
+ * @param listening Called when clients are accepted.
+ * @throws {AdminError} If it can't start.
+ */
+export async function serve(
+  command: ServeCommand,
+  listening: (server: Server) => void = () => {},
+): Promise<void> {
+  const environment = Deno.env.toObject();
+  const { config, sources } = loadConfig({
+    configFile: command.configFile,
+    // As any path on a command line, relative to the working folder.
+    socket: command.socket && resolve(command.socket),
+    environment,
+  });
+  configureLog({
+    ...config.log,
+    journal: environment.JOURNAL_STREAM !== undefined,
+  });
+  const stopSignal = nextStopSignal();
+
+  const { socket, mode } = config.staps;
+  log.info("starting", { version, config: sources.join(", ") || "defaults" });
+  const server = await Server.start({
+    socket,
+    mode,
+    listen: command.listen,
+    limits: config.limits,
+    bridge: new NoBridge(),
+  });
+  for (const address of server.addresses) {
+    log.info(`listening on ${addressText(address)}`);
+  }
+  listening(server);
+
+  log.info("stopping", { signal: await stopSignal });
+  await server.stop();
+  log.info("stopped");
+}
+
+/** Gets the first signal to stop, when it comes; the second one ends the process. */
+function nextStopSignal(): Promise<Deno.Signal> {
+  const { promise, resolve } = Promise.withResolvers<Deno.Signal>();
+  let received = false;
+  for (const [signal, number] of [["SIGTERM", 15], ["SIGINT", 2]] as const) {
+    Deno.addSignalListener(signal, () => {
+      if (received) Deno.exit(128 + number);
+      received = true;
+      resolve(signal);
+    });
+  }
+  return promise;
+}
+
+function addressText(address: Deno.Addr): string {
+  return address.transport === "tcp"
+    ? `ws://${address.hostname}:${address.port}`
+    : (address as Deno.UnixAddr).path;
+}
+
+/** Runs the command that `args` mean, and gets the exit status. */
+async function main(args: string[]): Promise<number> {
+  const command = parseCommandLine(args);
+  switch (command.kind) {
+    case "help":
+      await write(Deno.stdout, command.text);
+      return 0;
+    case "version":
+      await write(Deno.stdout, `staps ${version}\n`);
+      return 0;
+    case "serve":
+      await serve(command);
+      return 0;
+  }
+}
+
+/** Writes an error as the administrator gets to see it, and gets the exit status. */
+async function report(error: AdminError): Promise<number> {
+  const { message, hint, exitCode } = error;
+  const lines = message.split("\n").map((line) => `staps: error: ${line}\n`);
+  for (const line of hint?.split("\n") ?? []) {
+    lines.push(`staps: hint: ${line}\n`);
+  }
+  await write(Deno.stderr, lines.join(""));
+  return exitCode;
+}
+
+async function write(
+  stream: { write(bytes: Uint8Array): Promise<number> },
+  text: string,
+): Promise<void> {
+  let bytes = new TextEncoder().encode(text);
+  while (bytes.length > 0) bytes = bytes.subarray(await stream.write(bytes));
+}
+
+if (import.meta.main) {
+  let status;
+  try {
+    status = await main(Deno.args);
+  } catch (error) {
+    await log.flush();
+    if (!(error instanceof AdminError)) throw error;
+    status = await report(error);
+  }
+  await log.flush();
+  Deno.exit(status);
+}

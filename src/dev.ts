@@ -1,0 +1,51 @@
+/** `deno task dev`: staps in the working folder, and a URL to try it with. */
+import { serve } from "../main.ts";
+
+const folder = ".dev";
+const configFile = `${folder}/staps.conf`;
+const preferredPort = 7800;
+
+/** Gets the preferred port, or 0 for any if it is taken. */
+function choosePort(): number {
+  try {
+    Deno.listen({ hostname: "127.0.0.1", port: preferredPort }).close();
+    return preferredPort;
+  } catch {
+    return 0;
+  }
+}
+
+Deno.mkdirSync(folder, { recursive: true });
+try {
+  Deno.writeTextFileSync(
+    configFile,
+    "# Settings for `deno task dev`; staps.conf.example lists them all.\n",
+    { createNew: true },
+  );
+} catch (error) {
+  if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+}
+
+await serve(
+  {
+    kind: "serve",
+    configFile,
+    socket: `${folder}/staps.sock`,
+    listen: { hostname: "127.0.0.1", port: choosePort() },
+  },
+  (server) => {
+    const { port } = server.addresses[1] as Deno.NetAddr;
+    const url = `ws://127.0.0.1:${port}/${crypto.randomUUID()}`;
+    const text = `
+A channel of its own, fresh for this run:
+
+    ${url}
+
+Paste this into two terminals, and type: what you send in one appears in the other.
+
+    npx --yes wscat@6 -c ${url}
+
+`;
+    Deno.stdout.writeSync(new TextEncoder().encode(text));
+  },
+);
