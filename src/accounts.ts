@@ -1,0 +1,66 @@
+/**
+ * The system's users and groups, by way of the C library: whatever
+ * nsswitch.conf(5) says counts, not only /etc/passwd. And what the runtime
+ * lacks, setting a process's supplementary groups.
+ *
+ * Needs the permission `ffi`, which is to be given up afterwards.
+ */
+
+/** A user as the system knows it. */
+export interface User {
+  readonly name: string;
+  readonly uid: number;
+  /** The user's main group. */
+  readonly gid: number;
+}
+
+/** Access to the accounts; holds the C library open until disposed of. */
+export class Accounts implements Disposable {
+  readonly #libc = Deno.dlopen(
+    Deno.build.os === "darwin" ? "libSystem.dylib" : "libc.so.6",
+    {
+      getpwnam: { parameters: ["buffer"], result: "pointer" },
+      getgrnam: { parameters: ["buffer"], result: "pointer" },
+      initgroups: { parameters: ["buffer", "u32"], result: "i32" },
+    },
+  );
+
+  /** Gets the user called `name`, or `undefined` if there is none. */
+  user(name: string): User | undefined {
+    const entry = this.#libc.symbols.getpwnam(cString(name));
+    if (entry === null) return undefined;
+    // struct passwd begins with two pointers and the two numbers, in glibc,
+    // musl and Darwin alike.
+    const view = new Deno.UnsafePointerView(entry);
+    return { name, uid: view.getUint32(16), gid: view.getUint32(20) };
+  }
+
+  /** Gets the number of the group called `name`, or `undefined` if there is none. */
+  group(name: string): number | undefined {
+    const entry = this.#libc.symbols.getgrnam(cString(name));
+    // struct group begins with two pointers and the number.
+    return entry === null
+      ? undefined
+      : new Deno.UnsafePointerView(entry).getUint32(16);
+  }
+
+  /**
+   * Gives this process, all of its threads, the groups that `user` is a member
+   * of and `gid` (initgroups(3)), and takes those it had.
+   *
+   * @throws {Error} If that fails, which it does for everybody but root.
+   */
+  takeGroupsOf(user: User, gid: number): void {
+    if (this.#libc.symbols.initgroups(cString(user.name), gid) !== 0) {
+      throw new Error(`Cannot take the groups of the user "${user.name}"`);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#libc.close();
+  }
+}
+
+function cString(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${text}\0`);
+}

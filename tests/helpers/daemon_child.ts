@@ -1,0 +1,64 @@
+/**
+ * A process that becomes a daemon with the options in its first argument (JSON),
+ * binds a socket in between if the second argument names one, prints what
+ * became of it as one line of JSON, and ends properly on SIGTERM.
+ */
+import { Daemon, type Owner } from "../../src/daemon.ts";
+
+/** What the process prints. */
+export interface DaemonReport {
+  readonly error?: string;
+  readonly hint?: string;
+  readonly owner?: Owner;
+  /** Those fields of /proc/PID/task/TID/status that tell its rights, without repetition. */
+  readonly rights?: readonly string[];
+  readonly cwd?: string;
+  readonly umask?: number;
+}
+
+if (import.meta.main) {
+  const { hasServiceManager = false, ...options } = JSON.parse(Deno.args[0]!);
+  try {
+    const daemon = Daemon.prepare(options, { hasServiceManager });
+    daemon.settle();
+    Deno.addSignalListener("SIGTERM", () => {
+      daemon[Symbol.dispose]();
+      Deno.exit(0);
+    });
+    // A signal listener alone keeps no process alive.
+    setInterval(() => {}, 60_000);
+    report({
+      owner: daemon.owner,
+      rights: rightsOfAllThreads(),
+      cwd: Deno.cwd(),
+      umask: Deno.umask(),
+    });
+  } catch (error) {
+    const { name, message, hint } = error as Error & { hint?: string };
+    report({
+      error: `${name}: ${message}`,
+      ...(hint === undefined ? {} : { hint }),
+    });
+    Deno.exit(1);
+  }
+}
+
+function report(result: DaemonReport): void {
+  Deno.stdout.writeSync(
+    new TextEncoder().encode(`${JSON.stringify(result)}\n`),
+  );
+}
+
+function rightsOfAllThreads(): string[] {
+  const rights = new Set<string>();
+  for (const { name } of Deno.readDirSync("/proc/self/task")) {
+    const status = Deno.readTextFileSync(`/proc/self/task/${name}/status`);
+    rights.add(
+      status.split("\n")
+        .filter((line) => /^(Uid|Gid|Groups|CapEff|CapPrm):/.test(line))
+        .map((line) => line.replaceAll(/\s+/g, " ").trim())
+        .join("; "),
+    );
+  }
+  return [...rights];
+}
