@@ -48,6 +48,11 @@ export class Backlog {
     return this.#counted >= this.#checkAt;
   }
 
+  /** Gets how much payload is written while the runtime still holds `bufferedBytes` of it. */
+  writtenBytes(bufferedBytes: number): number {
+    return this.#bytes - bufferedBytes;
+  }
+
   /**
    * Gets an upper bound of what waits, in counted bytes, the message just added
    * included.
@@ -72,7 +77,7 @@ export class Backlog {
   ): number {
     // Messages are written in order, so a mark is passed when as many bytes
     // as lead up to it are written.
-    const writtenBytes = this.#bytes - bytes - now.bufferedBytes;
+    const writtenBytes = this.writtenBytes(bytes + now.bufferedBytes);
     let passed = 0;
     for (const mark of this.#marks) {
       if (mark.bytes > writtenBytes) break;

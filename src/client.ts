@@ -62,6 +62,8 @@ export class Client implements Member {
   #released = false;
   /** Messages that came after the end. */
   #ignored = 0;
+  /** What was written to it at the last {@linkcode endIfStalled}, in bytes. */
+  #writtenBytes = 0;
   /** How many messages it may send at `#tokensAtMs`. */
   #tokens = 0;
   #tokensAtMs = -Infinity;
@@ -131,6 +133,23 @@ export class Client implements Member {
     log.info("client ended", { client: this.id, why, code: close.code });
     this.#leave();
     if (this.#early === undefined) this.#closeWhenQuiet(close);
+  }
+
+  /**
+   * Ends the client as slow if something waits for it, and it took nothing of
+   * that since the last call.
+   *
+   * The runtime's ping would wait behind what waits, and its time-out with it:
+   * a client that stopped reading would stay for ever.
+   */
+  endIfStalled(): void {
+    if (this.#early !== undefined || this.#ended !== undefined) return;
+    const bufferedBytes = this.#bufferedBytes();
+    const writtenBytes = this.#backlog.writtenBytes(bufferedBytes);
+    if (bufferedBytes > 0 && writtenBytes === this.#writtenBytes) {
+      this.end("slow");
+    }
+    this.#writtenBytes = writtenBytes;
   }
 
   /** Forgets the connection, which is no more: `code` is its close code, if there was one. */

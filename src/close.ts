@@ -22,7 +22,7 @@ export const closes = {
   too_big: { code: 1009, reason: "message too big" },
   /** staps stops or restarts; a reason with `retry=` follows, see {@linkcode restart}. */
   restart: { code: 1012, reason: "service restart" },
-  /** More than `client_buffer_bytes` waited for this client to read. */
+  /** More than `client_buffer_bytes` waited for this client, or it took nothing of what waited for `idle_timeout_s`. */
   slow: { code: 4000, reason: "reads too slowly" },
   /** The bridge lost messages of this channel, or can't exclude it. */
   gap: { code: 4001, reason: "messages may have been lost" },

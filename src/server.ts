@@ -50,6 +50,7 @@ export class Server implements ClientContext, AsyncDisposable {
   readonly #bridge: Bridge;
   readonly #clients = new Set<Client>();
   readonly #listeners: Deno.HttpServer[] = [];
+  #stallTimer: ReturnType<typeof setTimeout> | undefined;
   #limitWarningDueMs = -Infinity;
   #stopping: Promise<void> | undefined;
   #allReleased: (() => void) | undefined;
@@ -75,6 +76,7 @@ export class Server implements ClientContext, AsyncDisposable {
     try {
       await options.bridge.start(server.channels);
       await server.#listen(options);
+      server.#watchForStalls();
     } catch (error) {
       await server.stop();
       throw error;
@@ -132,6 +134,14 @@ export class Server implements ClientContext, AsyncDisposable {
         );
       }
     }
+  }
+
+  /** Looks for clients that stopped reading, each `idleTimeoutS`. */
+  #watchForStalls(): void {
+    this.#stallTimer = setTimeout(() => {
+      for (const client of this.#clients) client.endIfStalled();
+      this.#watchForStalls();
+    }, this.limits.idleTimeoutS * 1000);
   }
 
   async #handle(request: Request): Promise<Response> {
@@ -226,6 +236,7 @@ export class Server implements ClientContext, AsyncDisposable {
 
   async #stop(): Promise<void> {
     const { shutdownTimeoutS, shutdownSpreadMs } = this.limits;
+    clearTimeout(this.#stallTimer);
     // The listeners close at once, but their promises wait for each client.
     for (const listener of this.#listeners) void listener.shutdown();
     for (const client of this.#clients) {

@@ -173,6 +173,30 @@ Deno.test("Server accepts the first subprotocol offered", async () => {
   assert.equal(client.protocol, "one");
 });
 
+Deno.test("Server closes a client that takes nothing of what waits for it for idle_timeout_s", async () => {
+  await using server = await startServer({ limits: { idleTimeoutS: 1 } });
+  const [sender, reader] = await Promise.all([
+    server.connect("/x"),
+    server.connect("/x"),
+  ]);
+  using stalled = await Deno.connect({
+    transport: "unix",
+    path: server.socket,
+  });
+  await stalled.write(new TextEncoder().encode(
+    "GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n" +
+      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+  ));
+  const { metrics, channels } = server.server;
+  await eventually(() => metrics.connects === 3, "the client that stalls");
+  // More than the kernel takes, less than may wait.
+  for (let i = 0; i < 32; i++) sender.send(new Uint8Array(65536));
+  await reader.take(32);
+  await eventually(() => metrics.closes.slow === 1, "the close as slow");
+  assert.equal(channels.memberCount("/x"), 2);
+});
+
 Deno.test("Server.stop() tells every client to come back, at different times", async () => {
   await using server = await startServer();
   const clients = await Promise.all(
