@@ -35,6 +35,8 @@ export async function serve(
     journal: environment.JOURNAL_STREAM !== undefined,
   });
   const stopSignal = nextStopSignal();
+  endOnBug("error", (event) => event.error);
+  endOnBug("unhandledrejection", (event) => event.reason);
 
   const { socket, mode } = config.staps;
   log.info("starting", { version, config: sources.join(", ") || "defaults" });
@@ -67,6 +69,26 @@ function nextStopSignal(): Promise<Deno.Signal> {
     });
   }
   return promise;
+}
+
+/**
+ * Ends the process when `type` tells of an error that nobody caught, and logs
+ * where it comes from, but not its message: that may quote a channel's path.
+ */
+function endOnBug<T extends "error" | "unhandledrejection">(
+  type: T,
+  cause: (event: WindowEventMap[T]) => unknown,
+): void {
+  globalThis.addEventListener(type, async (event) => {
+    event.preventDefault();
+    const error = cause(event);
+    const { name, stack } = error instanceof Error ? error : new Error();
+    const frames = stack?.split("\n").map((line) => line.trim())
+      .filter((line) => line.startsWith("at ")).join(" ");
+    log.error("this is a bug in staps", { error: name, frames });
+    await log.flush();
+    Deno.exit(70); // EX_SOFTWARE, sysexits.h
+  });
 }
 
 function addressText(address: Deno.Addr): string {
