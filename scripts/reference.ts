@@ -1,0 +1,45 @@
+// deno-lint-ignore-file no-console -- it speaks to the person who runs it
+/**
+ * Writes what is made from the table of settings: `staps.conf.example`, and
+ * the reference between its markers in the documentation. `--check` writes
+ * nothing and fails if something differs.
+ */
+import { renderExample, renderReference } from "../src/reference.ts";
+
+/** The lines around the reference in a page. The formatter would pad the tables. */
+const begin =
+  "<!-- settings: made by `deno task reference` -->\n<!-- deno-fmt-ignore-start -->\n";
+const end = "<!-- deno-fmt-ignore-end -->\n<!-- settings end -->\n";
+
+/** Gets each made file as it should be, by its path in the repository. */
+export async function madeFiles(root: URL): Promise<Map<string, string>> {
+  const page = await Deno.readTextFile(new URL("docs/configuration.md", root));
+  const from = page.indexOf(begin);
+  const to = page.indexOf(end);
+  if (from < 0 || to < from) {
+    throw new Error("Cannot find the markers in docs/configuration.md");
+  }
+  return new Map([
+    ["staps.conf.example", renderExample()],
+    [
+      "docs/configuration.md",
+      `${page.slice(0, from)}${begin}\n${renderReference()}\n${page.slice(to)}`,
+    ],
+  ]);
+}
+
+if (import.meta.main) {
+  const root = new URL("../", import.meta.url);
+  for (const [path, text] of await madeFiles(root)) {
+    const file = new URL(path, root);
+    const old = await Deno.readTextFile(file).catch(() => undefined);
+    if (old === text) continue;
+    if (Deno.args.includes("--check")) {
+      console.error(`${path} is out of date: run deno task reference`);
+      Deno.exitCode = 1;
+    } else {
+      await Deno.writeTextFile(file, text);
+      console.error(`${path} written`);
+    }
+  }
+}
