@@ -1,2 +1,33 @@
-/** Property tests: the one importer of fast-check. */
-export { default as fc } from "fast-check";
+/**
+ * Property tests: statements about every input of a kind, tried with many
+ * random ones. The only code that knows fast-check. A failure prints the seed
+ * and the smallest input that fails.
+ */
+import fc from "fast-check";
+
+export { fc };
+
+/** Text made of the pieces that INI files have, so that random text gets past the first line. */
+export function iniText(): fc.Arbitrary<string> {
+  const piece = fc.oneof(
+    fc.constantFrom(
+      ..."[ ] = # ; \n \r\n \t \" ' staps limits log mode socket amqp".split(
+        " ",
+      ),
+      " ",
+      "\n",
+      "\r",
+      "\0",
+      "\uFEFF",
+      "__proto__",
+      "constructor",
+      "[staps]\n",
+      "[limits]\n",
+      "mode = ",
+      "clients = ",
+      "0660",
+    ),
+    fc.string({ unit: "binary", maxLength: 8 }),
+  );
+  return fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join(""));
+}
