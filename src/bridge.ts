@@ -49,6 +49,48 @@ export interface Bridge {
   close(): Promise<void>;
 }
 
+/** How a bridge does. Asking costs nothing; counters run since its start. */
+export interface BridgeState {
+  /** Whether messages travel to and from the other nodes. */
+  readonly connected: boolean;
+  /** Whether the broker takes nothing for now, short of memory or disk (`connection.blocked`). */
+  readonly blocked: boolean;
+  /** Why it isn't connected, one line without secrets. */
+  readonly problem: string | undefined;
+  /** Messages that the broker hasn't confirmed yet. */
+  readonly outboxMessages: number;
+  /** Their size in bytes. */
+  readonly outboxBytes: number;
+  /** Messages of this node's clients that the broker has confirmed. */
+  readonly messagesSent: number;
+  /** Messages of other nodes' clients, duplicates left out. */
+  readonly messagesReceived: number;
+  /** Messages that came a second time, and were dropped. */
+  readonly duplicates: number;
+  /** How often messages were lost on the way, or it couldn't be excluded. */
+  readonly gaps: number;
+  /** How often a connection to the broker was established. */
+  readonly connects: number;
+}
+
+/** What a bridge to other nodes can tell about itself beside its work. */
+export interface BridgeHealth {
+  state(): BridgeState;
+
+  /**
+   * Sends a probe to the broker, on the way that messages take, and back.
+   * Resolves with the time it took, in milliseconds.
+   *
+   * @throws {Error} If it isn't back in `timeoutMs` milliseconds, or can't be sent.
+   */
+  probe(timeoutMs: number): Promise<number>;
+}
+
+/** Tells whether `bridge` can tell about itself; one that has nothing to cross can't. */
+export function hasHealth(bridge: Bridge): bridge is Bridge & BridgeHealth {
+  return "state" in bridge && "probe" in bridge;
+}
+
 /** Joining a channel isn't possible now: the client is told to come back later. */
 export class BridgeUnavailableError extends Error {
   override readonly name = "BridgeUnavailableError";
