@@ -32,7 +32,6 @@ export interface ClientContext {
 const limitOfClose: Partial<Record<CloseName, LimitName>> = {
   rate: "messages_per_second",
   too_big: "message_bytes",
-  slow: "client_buffer_bytes",
 };
 
 /** For how long a client that is to be closed has to be quiet, in milliseconds. */
@@ -86,6 +85,13 @@ export class Client implements Member {
       this.#leave();
       throw error;
     }
+  }
+
+  /** The payload that waits for it to read, in bytes; 0 once it is closing, for the runtime tells no more then. */
+  get bufferedBytes(): number {
+    return this.#early === undefined
+      ? this.#socket?.bufferedAmount ?? 0
+      : this.#early.reduce((sum, message) => sum + messageBytes(message), 0);
   }
 
   /** Gives it the socket of its upgraded connection, which hasn't opened yet. */
@@ -144,7 +150,7 @@ export class Client implements Member {
    */
   endIfStalled(): void {
     if (this.#early !== undefined || this.#ended !== undefined) return;
-    const bufferedBytes = this.#bufferedBytes();
+    const { bufferedBytes } = this;
     const writtenBytes = this.#backlog.writtenBytes(bufferedBytes);
     if (bufferedBytes > 0 && writtenBytes === this.#writtenBytes) {
       this.end("slow");
@@ -209,14 +215,15 @@ export class Client implements Member {
 
   /** Ends the client as slow if too much waits for it. Gets whether it may have another message. */
   #checkBacklog(bytes: number): boolean {
-    const { limits } = this.#context;
-    const waiting = this.#backlog.check(bytes, {
-      bufferedBytes: this.#bufferedBytes(),
+    const { limits, metrics } = this.#context;
+    const waitingBytes = this.#backlog.check(bytes, {
+      bufferedBytes: this.bufferedBytes,
       limitBytes: limits.clientBufferBytes,
       timeMs: performance.now(),
       emptyRunMs: limits.idleTimeoutS * 2000,
     });
-    if (waiting <= limits.clientBufferBytes) return true;
+    if (waitingBytes <= limits.clientBufferBytes) return true;
+    metrics.limitHits.client_buffer_bytes++;
     this.end("slow");
     return false;
   }
@@ -236,13 +243,6 @@ export class Client implements Member {
         this.#closeWhenQuiet({ code, reason }, looks - 1);
       } else this.#socket!.close(code, reason);
     }, quietMs);
-  }
-
-  /** Gets the payload that waits, in bytes. */
-  #bufferedBytes(): number {
-    return this.#early === undefined
-      ? this.#socket!.bufferedAmount
-      : this.#early.reduce((sum, message) => sum + messageBytes(message), 0);
   }
 
   #leave(): void {

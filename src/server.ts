@@ -89,6 +89,13 @@ export class Server implements ClientContext, AsyncDisposable {
     return this.#clients.size;
   }
 
+  /** The payload that waits for clients to read it, in bytes. Looks at each client. */
+  get bufferedBytes(): number {
+    let bytes = 0;
+    for (const client of this.#clients) bytes += client.bufferedBytes;
+    return bytes;
+  }
+
   /** The addresses that accept clients: the unix socket, and the TCP one if there is one. */
   get addresses(): Deno.Addr[] {
     return this.#listeners.map((listener) => listener.addr);

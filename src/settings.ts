@@ -140,7 +140,7 @@ export const settings = {
         reload: true,
         doc:
           "What may wait for one client that reads slowly; one with more waiting is closed with 4000, " +
-          "and the others don't notice. At least `message_bytes`.",
+          "and the others don't notice. At least `message_bytes`. Each message counts 256 bytes more than it has.",
       }),
       clients: required(wholeNumber(1, 1_000_000), {
         default: 10_000,

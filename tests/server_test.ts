@@ -26,6 +26,20 @@ function untilEmpty({ server }: TestServer): Promise<unknown> {
   );
 }
 
+/** Opens a client of the channel `path` that reads nothing, not even the 101. */
+async function connectStalled(
+  { socket }: TestServer,
+  path: string,
+): Promise<Deno.Conn> {
+  const connection = await Deno.connect({ transport: "unix", path: socket });
+  await connection.write(new TextEncoder().encode(
+    `GET ${path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n` +
+      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+  ));
+  return connection;
+}
+
 Deno.test("Server passes text, binary and empty messages on, in order and without an echo", async () => {
   await using server = await startServer();
   const [a, b, c] = await Promise.all(
@@ -179,21 +193,31 @@ Deno.test("Server closes a client that takes nothing of what waits for it for id
     server.connect("/x"),
     server.connect("/x"),
   ]);
-  using stalled = await Deno.connect({
-    transport: "unix",
-    path: server.socket,
-  });
-  await stalled.write(new TextEncoder().encode(
-    "GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n" +
-      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-  ));
+  using _stalled = await connectStalled(server, "/x");
   const { metrics, channels } = server.server;
   await eventually(() => metrics.connects === 3, "the client that stalls");
   // More than the kernel takes, less than may wait.
   for (let i = 0; i < 32; i++) sender.send(new Uint8Array(65536));
   await reader.take(32);
   await eventually(() => metrics.closes.slow === 1, "the close as slow");
+  assert.equal(channels.memberCount("/x"), 2);
+});
+
+Deno.test("Server closes a reader for which more than client_buffer_bytes wait, and only it", async () => {
+  await using server = await startServer({
+    limits: { messageBytes: 65536, clientBufferBytes: 1 << 20 },
+  });
+  const { metrics, channels } = server.server;
+  const sender = await server.connect("/x");
+  const reader = await server.connect("/x");
+  using _stalled = await connectStalled(server, "/x");
+  await eventually(() => metrics.connects === 3, "the client that stalls");
+  for (let i = 0; i < 64; i++) {
+    sender.send(new Uint8Array(65536));
+    await reader.next();
+  }
+  assert.equal(metrics.closes.slow, 1);
+  assert.equal(metrics.limitHits.client_buffer_bytes, 1);
   assert.equal(channels.memberCount("/x"), 2);
 });
 
