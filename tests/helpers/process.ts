@@ -164,7 +164,9 @@ export class Staps extends Process {
       `--socket=${socket}`,
       ...options.args ?? [],
     ];
-    super(command!, args, { env: { HOME: folder.path, ...options.env } });
+    super(command!, args, {
+      env: { HOME: folder.path, DENO_DIR: denoDir(), ...options.env },
+    });
     this.#folder = folder;
     this.socket = socket;
   }
@@ -181,6 +183,15 @@ export class Staps extends Process {
     await super[Symbol.asyncDispose]();
     await this.#folder[Symbol.asyncDispose]();
   }
+}
+
+/**
+ * Gets the folder of Deno's cache, which depends on HOME unless it is named
+ * (https://docs.deno.com/runtime/reference/env_variables/).
+ */
+function denoDir(): string {
+  const { DENO_DIR, XDG_CACHE_HOME, HOME } = Deno.env.toObject();
+  return DENO_DIR ?? `${XDG_CACHE_HOME ?? `${HOME}/.cache`}/deno`;
 }
 
 /**

@@ -251,8 +251,12 @@ export class RawClient implements Disposable {
     }
   }
 
-  /** Reads an HTTP response. @throws {Error} If the connection ends before. */
-  async readResponse(): Promise<Response> {
+  /**
+   * Reads an HTTP response; one to a HEAD has no body, whatever its headers say.
+   *
+   * @throws {Error} If the connection ends before.
+   */
+  async readResponse({ toHead = false } = {}): Promise<Response> {
     let end: number;
     let wanted = 1;
     while ((end = indexOfHeadEnd(this.#unread)) < 0) {
@@ -276,7 +280,7 @@ export class RawClient implements Disposable {
       status,
       headers,
       head,
-      body: status === 101 ? "" : await this.#readBody(headers),
+      body: status === 101 || toHead ? "" : await this.#readBody(headers),
     };
   }
 
