@@ -30,10 +30,7 @@ export async function serve(
     socket: command.socket && resolve(command.socket),
     environment,
   });
-  configureLog({
-    ...config.log,
-    journal: environment.JOURNAL_STREAM !== undefined,
-  });
+  configureLog(config.log);
   const stopSignal = nextStopSignal();
   endOnBug("error", (event) => event.error);
   endOnBug("unhandledrejection", (event) => event.reason);
