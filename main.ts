@@ -30,7 +30,10 @@ export async function serve(
     socket: command.socket && resolve(command.socket),
     environment,
   });
-  configureLog(config.log);
+  configureLog({
+    ...config.log,
+    journal: environment.JOURNAL_STREAM !== undefined,
+  });
   const stopSignal = nextStopSignal();
   endOnBug("error", (event) => event.error);
   endOnBug("unhandledrejection", (event) => event.reason);

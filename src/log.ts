@@ -125,16 +125,14 @@ function emit(
 ): void {
   if (ranks[level] > threshold) return;
   // emit() takes the message as it is; the other methods would look for
-  // placeholders in it. A record with its category is passed on uncopied.
-  const record: LogRecord = {
-    category: logger.category,
+  // placeholders in it.
+  logger.emit({
     level: logTapeLevels[level],
     message: [message],
     rawMessage: message,
     timestamp: Date.now(),
     properties: fields ?? {},
-  };
-  logger.emit(record);
+  });
 }
 
 /** Priorities of syslog, as sd-daemon(3) reads them. */
@@ -202,8 +200,6 @@ function cut(text: string): string {
 
 /** Replaces what would break a line or steer a terminal; as JSON has it, so that JSON stays JSON. */
 function escapeControls(text: string): string {
-  // Nearly always there is nothing to replace, and this is quickly seen.
-  if (/^[ -~]*$/.test(text)) return text;
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu,
     (character) =>
@@ -263,7 +259,7 @@ class LineWriter {
     if (this.#dropped === 0) return;
     const lines = this.#dropped;
     this.#dropped = 0;
-    log.error("log lines dropped, standard error was read too slowly", {
+    log.warn("log lines dropped, standard error was read too slowly", {
       lines,
     });
   }

@@ -1,0 +1,180 @@
+/**
+ * The documentation as tests see it: pages, fenced blocks, links.
+ *
+ * A block of a page says which test covers it, in a comment right before it:
+ *
+ *     <!-- test: tests/e2e/clients_test.ts#python -->
+ *
+ * That file takes the block from the page by its name ({@linkcode block}). Some
+ * languages need no mark, see `tests/docs_test.ts`.
+ */
+import { dirname, join, normalize } from "node:path/posix";
+import { repository } from "./process.ts";
+
+/** A fenced block of a page. */
+export interface Block {
+  /** The first word after the fence; empty if there is none. */
+  readonly language: string;
+  /** What is between the fences, without the block's own indentation. */
+  readonly code: string;
+  /** The line of the first fence, counted from 1. */
+  readonly line: number;
+  /** The test file that the mark names, as a path in the repository. */
+  readonly testFile: string | undefined;
+  /** The block's name for that test, what follows the `#` in the mark. */
+  readonly name: string | undefined;
+}
+
+/** A link of a page. */
+export interface Link {
+  /** As it stands in the page. */
+  readonly target: string;
+  /** The line it is in, counted from 1. */
+  readonly line: number;
+}
+
+/** A page of the documentation. */
+export interface Page {
+  /** Its path in the repository. */
+  readonly path: string;
+  readonly text: string;
+  readonly blocks: readonly Block[];
+  readonly links: readonly Link[];
+  /** The anchors of its headings. */
+  readonly anchors: ReadonlySet<string>;
+}
+
+/** Gets every page: those in the top folder and those in docs/. */
+export async function readPages(): Promise<Page[]> {
+  const paths = [];
+  for (const folder of [".", "docs", "frontends"]) {
+    for await (const { name, isFile } of entries(`${repository}/${folder}`)) {
+      if (isFile && name.endsWith(".md")) {
+        paths.push(normalize(join(folder, name)));
+      }
+    }
+  }
+  return await Promise.all(paths.sort().map(readPage));
+}
+
+async function* entries(folder: string): AsyncGenerator<Deno.DirEntry> {
+  try {
+    yield* Deno.readDir(folder);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Gets the page `path`, a path in the repository. */
+export async function readPage(path: string): Promise<Page> {
+  return parsePage(path, await Deno.readTextFile(`${repository}/${path}`));
+}
+
+/**
+ * Gets the code of the block `name` of the page `path`.
+ *
+ * @throws {Error} If there isn't exactly one.
+ */
+export async function block(path: string, name: string): Promise<string> {
+  const { blocks } = await readPage(path);
+  const found = blocks.filter((block) => block.name === name);
+  if (found.length !== 1) {
+    throw new Error(
+      `Expected one block named "${name}" in ${path}, got ${found.length}`,
+    );
+  }
+  return found[0]!.code;
+}
+
+/** Gets what is in a page with the text `text`. */
+export function parsePage(path: string, text: string): Page {
+  const blocks: Block[] = [];
+  const links: Link[] = [];
+  const anchors = new Set<string>();
+  let open:
+    | { fence: string; indent: number; head: Omit<Block, "code"> }
+    | undefined;
+  let code: string[] = [];
+  let mark: RegExpMatchArray | null = null;
+  for (const [index, content] of text.split("\n").entries()) {
+    const line = index + 1;
+    if (open !== undefined) {
+      if (new RegExp(`^\\s*${open.fence}\`*\\s*$`).test(content)) {
+        blocks.push({
+          ...open.head,
+          code: code.map((each) => `${each}\n`).join(""),
+        });
+        open = undefined;
+      } else {code.push(
+          content.slice(Math.min(open.indent, content.search(/\S|$/))),
+        );}
+      continue;
+    }
+    const fence = content.match(/^(\s*(?:[-*] |\d+\. )?\s*)(```+)\s*([^\s`]*)/);
+    if (fence) {
+      open = {
+        fence: fence[2]!,
+        indent: fence[1]!.length,
+        head: {
+          language: fence[3]!,
+          line,
+          testFile: mark?.[1],
+          name: mark?.[2],
+        },
+      };
+      code = [];
+      mark = null;
+      continue;
+    }
+    if (content.trim() !== "") {
+      mark = content.match(/^\s*<!-- test: ([^\s#]+)(?:#([^\s#]+))? -->$/);
+    }
+    const heading = content.match(/^#{1,6} +(.*?) *#*$/);
+    if (heading) anchors.add(freeAnchor(heading[1]!, anchors));
+    for (const [, id] of content.matchAll(/<a (?:id|name)="([^"]+)"/g)) {
+      anchors.add(id!);
+    }
+    const prose = content.replaceAll(/`[^`]*`/g, "");
+    for (
+      const [, target] of prose.matchAll(
+        /\]\(([^()\s]+)\)|^\[[^\]]+\]: +(?=\S)/g,
+      )
+    ) {
+      if (target !== undefined) links.push({ target, line });
+    }
+    const reference = prose.match(/^\[[^\]]+\]: +(\S+)/);
+    if (reference) links.push({ target: reference[1]!, line });
+  }
+  if (open !== undefined) {
+    throw new Error(`${path} line ${open.head.line}: the block has no end`);
+  }
+  return { path, text, blocks, links, anchors };
+}
+
+/** Gets the anchor that GitHub gives a heading, made unique as it does. */
+function freeAnchor(heading: string, taken: ReadonlySet<string>): string {
+  const anchor = heading.toLowerCase()
+    .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+    .replaceAll(/[^\p{L}\p{N}\p{M}_ -]/gu, "")
+    .replaceAll(" ", "-");
+  let free = anchor;
+  for (let count = 1; taken.has(free); count++) free = `${anchor}-${count}`;
+  return free;
+}
+
+/** What a link within the repository leads to. */
+export interface Target {
+  /** A path in the repository. */
+  readonly path: string;
+  readonly anchor: string | undefined;
+}
+
+/** Gets what `target` leads to from the page `path`; undefined if out of the repository. */
+export function resolveLink(path: string, target: string): Target | undefined {
+  if (/^[a-z]+:/.test(target)) return undefined;
+  const [file = "", anchor] = target.split("#", 2);
+  return {
+    path: file === "" ? path : normalize(join(dirname(path), file)),
+    anchor,
+  };
+}
