@@ -2,10 +2,13 @@
 import { resolve } from "node:path";
 import { NoBridge } from "./src/bridge.ts";
 import { type Command, parseCommandLine } from "./src/cli.ts";
+import { join } from "./src/commands/join.ts";
+import { freshUrl } from "./src/commands/url.ts";
 import { loadConfig } from "./src/config.ts";
 import { AdminError } from "./src/errors.ts";
 import { configureLog, log } from "./src/log.ts";
 import { Server } from "./src/server.ts";
+import { writeAll } from "./src/terminal.ts";
 import { version } from "./src/version.ts";
 
 /** What {@linkcode serve} was told on the command line. */
@@ -91,6 +94,15 @@ function endOnBug<T extends "error" | "unhandledrejection">(
   });
 }
 
+/** Gets a signal that SIGINT or SIGTERM aborts, with the exit status that shells give it. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  void nextStopSignal().then((signal) =>
+    controller.abort(signal === "SIGINT" ? 130 : 143)
+  );
+  return controller.signal;
+}
+
 function addressText(address: Deno.Addr): string {
   return address.transport === "tcp"
     ? `ws://${address.hostname}:${address.port}`
@@ -102,11 +114,22 @@ async function main(args: string[]): Promise<number> {
   const command = parseCommandLine(args);
   switch (command.kind) {
     case "help":
-      await write(Deno.stdout, command.text);
+      await writeAll(Deno.stdout, command.text);
       return 0;
     case "version":
-      await write(Deno.stdout, `staps ${version}\n`);
+      await writeAll(Deno.stdout, `staps ${version}\n`);
       return 0;
+    case "url":
+      await writeAll(Deno.stdout, `${freshUrl(command.base)}\n`);
+      return 0;
+    case "join":
+      return await join(command, {
+        stdin: Deno.stdin,
+        stdout: Deno.stdout,
+        stderr: Deno.stderr,
+        environment: Deno.env.toObject(),
+        interrupted: interruption(),
+      });
     case "serve":
       await serve(command);
       return 0;
@@ -120,16 +143,8 @@ async function report(error: AdminError): Promise<number> {
   for (const line of hint?.split("\n") ?? []) {
     lines.push(`staps: hint: ${line}\n`);
   }
-  await write(Deno.stderr, lines.join(""));
+  await writeAll(Deno.stderr, lines.join(""));
   return exitCode;
-}
-
-async function write(
-  stream: { write(bytes: Uint8Array): Promise<number> },
-  text: string,
-): Promise<void> {
-  let bytes = new TextEncoder().encode(text);
-  while (bytes.length > 0) bytes = bytes.subarray(await stream.write(bytes));
 }
 
 if (import.meta.main) {

@@ -18,6 +18,21 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+/** `staps join`: to be a client of a channel. */
+export interface JoinCommand {
+  readonly kind: "join";
+  /** Unset: what the environment variable `STAPS_URL` says. */
+  readonly url?: string;
+  /** The unix socket to connect to, whatever host the URL names. */
+  readonly socket?: string;
+  /** Whether messages are bytes instead of lines. */
+  readonly binary: boolean;
+  /** After how many printed messages to end; 0 for never. Unset: at the end of the input. */
+  readonly count?: number;
+  /** Whether to connect again when the connection ends. */
+  readonly reconnect: boolean;
+}
+
 /** What somebody wants of staps. Names of files are as given: relative ones to the working folder. */
 export type Command =
   | {
@@ -25,6 +40,12 @@ export type Command =
     readonly configFile?: string;
     readonly socket?: string;
     readonly listen?: ListenAddress;
+  }
+  | JoinCommand
+  | {
+    readonly kind: "url";
+    /** Where the channel is to be; see `commands/url.ts`. */
+    readonly base: string;
   }
   | { readonly kind: "help"; readonly text: string }
   | { readonly kind: "version" };
@@ -39,7 +60,9 @@ export function parseCommandLine(args: readonly string[]): Command {
   let command: Command | undefined;
   let output = "";
   const program = newProgram((text) => output += text);
-  addServe(program, (serve) => command = serve);
+  for (const add of [addServe, addUrl, addJoin]) {
+    add(program, (result) => command = result);
+  }
   refuseUnknownCommand(program, args[0]);
   try {
     program.parse(args, { from: "user" });
@@ -108,6 +131,73 @@ function addServe(program: Program, run: Run): void {
       help.slice(help.indexOf("Options:")).replace(":", " of serve:")
     }`;
   });
+}
+
+function addUrl(program: Program, run: Run): void {
+  program.command("url")
+    .summary("print the URL of a fresh channel")
+    .description(
+      "Prints the URL of a channel that nobody else knows: BASE with a random\n" +
+        "UUID4 after it. Whoever has the URL may read and write.",
+    )
+    .argument(
+      "[base]",
+      "where staps is reached, such as wss://example.org/ or example.org",
+      "ws://localhost/",
+    )
+    .action((base: string) => run({ kind: "url", base }));
+}
+
+function addJoin(program: Program, run: Run): void {
+  program.command("join")
+    .summary("be a client: publish lines, print messages")
+    .description(
+      "Publishes each line of standard input as a message, and prints the messages\n" +
+        "of others, each on a line. Ends with the input, or as -n says.\n\n" +
+        "URL is ws:// or wss://, and with --socket a path alone will do. A command line\n" +
+        "is visible to other users of the machine: to keep the URL from them, leave it\n" +
+        "out and set the environment variable STAPS_URL.",
+    )
+    .argument("[url]", "the channel; STAPS_URL if it is missing")
+    .option(
+      "-s, --socket <path>",
+      "connect to this unix socket, whatever host the URL names",
+      filled,
+    )
+    .option(
+      "-b, --binary",
+      "publish all of the input as one binary message; print bytes as they come",
+    )
+    .option(
+      "-n, --count <number>",
+      "end after printing this many messages, not with the input; 0: never",
+      parseCount,
+    )
+    .option("-r, --reconnect", "connect again when the connection is lost")
+    .action((url: string | undefined, options: {
+      socket?: string;
+      binary?: boolean;
+      count?: number;
+      reconnect?: boolean;
+    }) =>
+      run({
+        kind: "join",
+        binary: false,
+        reconnect: false,
+        ...(url === undefined ? {} : { url }),
+        ...options,
+      })
+    );
+}
+
+/** Takes a whole number. @throws {UsageError} If it is none. */
+function parseCount(text: string): number {
+  if (!/^[0-9]{1,9}$/.test(text)) {
+    throw new UsageError(
+      `Cannot use "-n": got "${text}", expected a whole number`,
+    );
+  }
+  return Number(text);
 }
 
 /** Takes an option's value that may be anything but empty. */
