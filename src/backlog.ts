@@ -54,8 +54,8 @@ export class Backlog {
   }
 
   /**
-   * Gets an upper bound of what waits, in counted bytes, the message just added
-   * included.
+   * Gets an upper bound of what waits, in counted bytes, without the message
+   * just added: one message may always be handed over.
    *
    * @param bytes The payload of the message just added.
    * @param now What the runtime says.
@@ -100,6 +100,6 @@ export class Backlog {
       this.#marks.push({ bytes: this.#bytes, counted: this.#counted });
       this.#checkAt = this.#counted + now.limitBytes / checksPerLimit;
     }
-    return this.#counted - this.#written;
+    return this.#counted - this.#written - bytes - messageOverheadBytes;
   }
 }

@@ -57,6 +57,14 @@ for (const bytes of [0, 1, 64, 4096, 65536, limitBytes]) {
   });
 }
 
+Deno.test("Backlog never fills for a reader that takes each message of the size of the limit", () => {
+  const reader = new Reader();
+  for (let i = 0; i < 100; i++) {
+    assert.ok((reader.send(limitBytes) ?? 0) <= limitBytes);
+    reader.read();
+  }
+});
+
 Deno.test("Backlog never fills for a reader that keeps up, and looks seldom", () => {
   const reader = new Reader();
   for (let i = 0; i < 100_000; i++) {
