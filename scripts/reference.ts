@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- it speaks to the person who runs it
 /**
  * Writes what is made from the table of settings: `staps.conf.example`, and
- * the reference between its markers in the documentation. `--check` writes
+ * the reference between its markers in the pages. `--check` writes
  * nothing and fails if something differs.
  */
 import { renderExample, renderReference } from "../src/reference.ts";
@@ -11,21 +11,25 @@ const begin =
   "<!-- settings: made by `deno task reference` -->\n<!-- deno-fmt-ignore-start -->\n";
 const end = "<!-- deno-fmt-ignore-end -->\n<!-- settings end -->\n";
 
+/** The pages that have the reference. */
+const pages = ["README.md", "docs/configuration.md"];
+
 /** Gets each made file as it should be, by its path in the repository. */
 export async function madeFiles(root: URL): Promise<Map<string, string>> {
-  const page = await Deno.readTextFile(new URL("docs/configuration.md", root));
-  const from = page.indexOf(begin);
-  const to = page.indexOf(end);
-  if (from < 0 || to < from) {
-    throw new Error("Cannot find the markers in docs/configuration.md");
-  }
-  return new Map([
-    ["staps.conf.example", renderExample()],
-    [
-      "docs/configuration.md",
+  const files = new Map([["staps.conf.example", renderExample()]]);
+  for (const path of pages) {
+    const page = await Deno.readTextFile(new URL(path, root));
+    const from = page.indexOf(begin);
+    const to = page.indexOf(end);
+    if (from < 0 || to < from) {
+      throw new Error(`Cannot find the markers in ${path}`);
+    }
+    files.set(
+      path,
       `${page.slice(0, from)}${begin}\n${renderReference()}\n${page.slice(to)}`,
-    ],
-  ]);
+    );
+  }
+  return files;
 }
 
 if (import.meta.main) {
