@@ -10,7 +10,9 @@ export const testPackages = [
   "curl",
   "git",
   "nginx",
+  "openssl",
   "python3-websockets",
+  "rabbitmq-server",
   "strace",
 ] as const;
 
