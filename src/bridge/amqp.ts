@@ -1,0 +1,744 @@
+/**
+ * The bridge between nodes through RabbitMQ, docs/bridge.md: every node has a
+ * durable queue, and the queue a binding for every channel that the node is in.
+ *
+ * Here is what connects the parts: `outbox.ts` (what the others are to get),
+ * `tracker.ts` (what was got from them), `memberships.ts` (which channels) and
+ * `connection.ts` (AMQP).
+ */
+import { Buffer } from "node:buffer";
+import { parseAmqpUrl } from "../amqp_url.ts";
+import type { Bridge, BridgeListener } from "../bridge.ts";
+import { channelHash } from "../channel_hash.ts";
+import { ConfigError } from "../errors.ts";
+import { log } from "../log.ts";
+import type { Message } from "../message.ts";
+import {
+  BrokerError,
+  type Delivery,
+  type Endpoint,
+  Link,
+  type LinkListener,
+  replyCodes,
+} from "./connection.ts";
+import { type Envelope, readEnvelope, writeEnvelope } from "./envelope.ts";
+import { type Membership, Memberships } from "./memberships.ts";
+import { everyNode, type Letter, Outbox } from "./outbox.ts";
+import { explainRefusal, formatPlace } from "./refusal.ts";
+import { messageCost, QueueWatch } from "./tracker.ts";
+
+/** Settings of {@linkcode AmqpBridge}: `amqp` in `[staps]`, and `[bridge]`. */
+export interface AmqpBridgeOptions {
+  /** The broker's URL. */
+  readonly amqp: string;
+  readonly exchange: string;
+  /** Brokers to try in turn; empty: the one in `amqp`. */
+  readonly hosts: readonly {
+    readonly hostname: string;
+    readonly port: number | undefined;
+  }[];
+  /** A PEM file with the authorities to trust. */
+  readonly ca?: string | undefined;
+  readonly onOutage: "local" | "refuse";
+  readonly outboxBytes: number;
+  readonly queueBytes: number;
+  readonly queueExpiresS: number;
+  readonly heartbeatS: number;
+  readonly joinTimeoutS: number;
+}
+
+/** What a bridge is doing, and what it counted since its start. */
+export interface BridgeState {
+  /** Whether messages go to the broker and come from it. */
+  readonly connected: boolean;
+  /** Where the broker is that this node is connected to, as `host:port`. */
+  readonly broker: string | undefined;
+  /** Why the broker takes no messages at the moment: it is short of memory or disk. */
+  readonly blocked: string | undefined;
+  readonly outboxBytes: number;
+  readonly outboxMessages: number;
+  /** Messages sent to the broker and not confirmed. */
+  readonly unconfirmed: number;
+  /** Channels that this node is in. */
+  readonly channels: number;
+  /** Joins and leaves that wait for the broker. */
+  readonly joinsWaiting: number;
+  /** How long the latest message to ourselves took; `undefined` while none comes back. */
+  readonly roundTripMs: number | undefined;
+  /** Messages of clients given to the bridge. */
+  readonly published: number;
+  /** Messages of other nodes given to clients' channels. */
+  readonly received: number;
+  /** Copies that were dropped. */
+  readonly duplicates: number;
+  /** How often a channel's clients were told that messages may be lost. */
+  readonly gaps: number;
+  /** Messages given up because the outbox was full. */
+  readonly dropped: number;
+  /** Messages that the full queue of some node didn't take. */
+  readonly rejected: number;
+  /** How often a connection was made. */
+  readonly connects: number;
+}
+
+/** No more messages than this are on their way to the broker, or being written to its disk. */
+const maxUnconfirmed = 2_000;
+
+/** How many channel joins and leaves are under way at once. */
+const binders = 8;
+
+const connectTimeoutMs = 5_000;
+
+/** The wait before the next try doubles between these, and varies by a fifth. */
+const retryMs = { first: 200, last: 2_000, jitter: 0.2 } as const;
+
+/** How often the bridge sends itself a message, and looks whether something is stuck. */
+const tickMs = 1_000;
+
+/** A message to ourselves that takes longer is taken for lost. */
+const lateProbeMs = 5_000;
+
+/** Messages that stay unconfirmed for so long mean that something is stuck. */
+const confirmTimeoutMs = 30_000;
+
+/** How long the closing bridge tries to send what waits, and to end in good order. */
+const closing = { flushMs: 2_000, deleteMs: 1_000, linkMs: 1_000 } as const;
+
+/** What was sent with a tag: a letter, or a message to ourselves by its number. */
+interface Sent {
+  readonly letter?: Letter;
+  readonly probe?: number;
+  readonly ms: number;
+}
+
+/** A message to ourselves, on its way. */
+interface Probe {
+  readonly ms: number;
+  readonly received: number;
+  readonly returned: PromiseWithResolvers<number>;
+}
+
+/** Joins this node with all others that use the same exchange. */
+export class AmqpBridge implements Bridge {
+  readonly #options: AmqpBridgeOptions;
+  readonly #endpoint: Omit<Endpoint, "hostname" | "port" | "ca">;
+  readonly #hosts: readonly { hostname: string; port: number }[];
+  /** Names the node among the others; random, so that a restarted one is another. */
+  readonly #node = randomHex(8);
+  readonly #probeKey = `node.${this.#node}`;
+  readonly #outbox: Outbox;
+  readonly #memberships: Memberships;
+  #watch: QueueWatch;
+  #queueName = `staps.node.${this.#node}`;
+  /** The queue, once it is declared. */
+  #queue: string | undefined;
+  /** Since when the queue is on a broker that is down. */
+  #awaySinceMs: number | undefined;
+  #ca: string | undefined;
+  #host = 0;
+  #listener: BridgeListener | undefined;
+  #link: Link | undefined;
+  /** The link is made, and the queue and its bindings are known to be there. */
+  #connected = false;
+  #closed = false;
+  #stop = Promise.withResolvers<void>();
+  #running: Promise<void> = Promise.resolve();
+  /** By tag, the oldest first. */
+  #sent = new Map<number, Sent>();
+  #probes = new Map<number, Probe>();
+  #probeNumber = 0;
+  #roundTripMs: number | undefined;
+  /** Channels whose clients here know that messages were dropped in the present outage. */
+  #told = new Set<string>();
+  #lastTrouble = "";
+  readonly #counts = {
+    published: 0,
+    received: 0,
+    duplicates: 0,
+    gaps: 0,
+    dropped: 0,
+    rejected: 0,
+    connects: 0,
+  };
+
+  /**
+   * Makes a bridge that isn't connected.
+   *
+   * @throws {ConfigError} If `amqp` is no URL of a broker.
+   */
+  constructor(options: AmqpBridgeOptions) {
+    const url = parseAmqpUrl(options.amqp);
+    if ("got" in url) {
+      throw new ConfigError(
+        `Cannot read "amqp": got ${url.got}, expected ${url.expected}`,
+      );
+    }
+    const { tls, user, password, vhost } = url;
+    this.#options = options;
+    this.#endpoint = { tls, user, password, vhost };
+    const hosts = options.hosts.length > 0 ? options.hosts : [url];
+    this.#hosts = hosts.map(({ hostname, port }) => ({
+      hostname,
+      port: port ?? (tls ? 5671 : 5672),
+    }));
+    this.#outbox = new Outbox(options.outboxBytes);
+    this.#watch = new QueueWatch(options.queueBytes);
+    this.#memberships = new Memberships({
+      onOutage: options.onOutage,
+      joinTimeoutMs: options.joinTimeoutS * 1000,
+      onMissed: (membership) => this.#gap(membership, "the queue was lost"),
+      nowMs: () => performance.now(),
+    });
+  }
+
+  /** What the bridge is doing. */
+  state(): BridgeState {
+    return {
+      connected: this.#connected,
+      broker: this.#connected ? formatPlace(this.#place) : undefined,
+      blocked: this.#link?.blocked,
+      outboxBytes: this.#outbox.bytes,
+      outboxMessages: this.#outbox.length,
+      unconfirmed: this.#sent.size,
+      channels: this.#memberships.size,
+      joinsWaiting: this.#memberships.waiting,
+      roundTripMs: this.#lateProbe() ? undefined : this.#roundTripMs,
+      ...this.#counts,
+    };
+  }
+
+  /**
+   * Sends a message through the broker to this node itself, and gets how many
+   * milliseconds it took.
+   *
+   * @throws {Error} If it doesn't come back within `timeoutMs`, or can't be sent.
+   */
+  async probe(timeoutMs: number): Promise<number> {
+    const returned = this.#sendProbe();
+    if (!returned) throw new Error(this.#whyNot());
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => late.reject(new Error("The broker doesn't return a message")),
+      timeoutMs,
+    );
+    try {
+      return await Promise.race([returned, late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async start(listener: BridgeListener): Promise<void> {
+    this.#listener = listener;
+    await this.#readCa();
+    let link: Link | undefined;
+    // Every host once, as the first may be down and the second may refuse.
+    for (let tries = 0; tries < this.#hosts.length && !link; tries++) {
+      link = await this.#tryConnect({ first: true });
+    }
+    if (!link) {
+      log.warn("The broker can't be reached: the bridge keeps trying", {
+        clients: this.#options.onOutage === "local"
+          ? "served by this node alone"
+          : "refused",
+      });
+    }
+    this.#running = this.#run(link);
+  }
+
+  async join(path: string): Promise<void> {
+    await this.#memberships.join(path);
+  }
+
+  leave(path: string): void {
+    this.#memberships.leave(path);
+  }
+
+  publish(path: string, message: Message, bytes: number): void {
+    const membership = this.#memberships.byPath(path);
+    // A client publishes where it is, so there is a membership.
+    if (!membership || this.#closed) return;
+    this.#counts.published++;
+    if (this.#outbox.add(membership, message, { bytes })) this.#pump();
+    else this.#drop(membership);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return await this.#running;
+    const endMs = performance.now() + closing.flushMs;
+    while (
+      this.#connected && this.#outbox.length > 0 && performance.now() < endMs
+    ) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    this.#closed = true;
+    if (this.#outbox.length > 0) {
+      log.warn("The bridge ends with messages that the broker didn't get", {
+        messages: this.#outbox.length,
+      });
+    }
+    const link = this.#link;
+    if (link) {
+      await this.#deleteQueue(link);
+      await link.close(closing.linkMs);
+    }
+    this.#stop.resolve();
+    // It may be connecting, which ends by itself and finds the bridge closed.
+    await Promise.race([
+      this.#running,
+      new Promise((resolve) => setTimeout(resolve, closing.linkMs)),
+    ]);
+  }
+
+  get #place(): { hostname: string; port: number } {
+    return this.#hosts[this.#host % this.#hosts.length]!;
+  }
+
+  /** Whether a message to ourselves should have been back. */
+  #lateProbe(): boolean {
+    const [oldest] = this.#probes.values();
+    return oldest !== undefined &&
+      performance.now() - oldest.ms > lateProbeMs;
+  }
+
+  #whyNot(): string {
+    if (this.#link?.blocked !== undefined) {
+      return `The broker takes no messages: ${this.#link.blocked}`;
+    }
+    return this.#connected
+      ? "The broker is slow"
+      : "The broker can't be reached";
+  }
+
+  async #readCa(): Promise<void> {
+    const { ca } = this.#options;
+    if (ca === undefined) return;
+    try {
+      this.#ca = await Deno.readTextFile(ca);
+    } catch (error) {
+      throw new ConfigError(
+        `Cannot read "ca" in [bridge]: ${
+          error instanceof Deno.errors.NotFound
+            ? `there is no file "${ca}"`
+            : `the file "${ca}" can't be read`
+        }`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** Stays connected until the bridge is closed. Never rejects. */
+  async #run(first: Link | undefined): Promise<void> {
+    let link = first;
+    let delayMs: number = retryMs.first;
+    while (!this.#closed) {
+      link ??= await this.#tryConnect({ first: false });
+      if (link) {
+        delayMs = retryMs.first;
+        await this.#serve(link);
+        link = undefined;
+        if (this.#closed) break;
+      }
+      const jitter = 1 + retryMs.jitter * (2 * Math.random() - 1);
+      await this.#pause(delayMs * jitter);
+      delayMs = Math.min(delayMs * 2, retryMs.last);
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const over = new Promise<void>((resolve) =>
+      timer = setTimeout(resolve, ms)
+    );
+    await Promise.race([over, this.#stop.promise]);
+    clearTimeout(timer);
+  }
+
+  /** Gets a link on which everything is ready, or `undefined` if that failed. */
+  async #tryConnect({ first }: { first: boolean }): Promise<Link | undefined> {
+    const endpoint = { ...this.#endpoint, ...this.#place, ca: this.#ca };
+    let link: Link | undefined;
+    try {
+      link = await Link.open(endpoint, {
+        heartbeatS: this.#options.heartbeatS,
+        connectTimeoutMs,
+        binders,
+        exchange: this.#options.exchange,
+        listener: this.#linkListener(),
+      });
+      if (this.#closed) throw new BrokerError("closed");
+      this.#link = link;
+      this.#sent.clear();
+      await this.#setUp(link);
+      log.info("The bridge is connected", { broker: formatPlace(endpoint) });
+      this.#lastTrouble = "";
+      return link;
+    } catch (error) {
+      const reason = error instanceof BrokerError
+        ? error
+        : new BrokerError(String(error), { cause: error });
+      link?.destroy(reason);
+      this.#disconnected();
+      const refusal = explainRefusal(reason, endpoint);
+      if (first && refusal) throw refusal;
+      this.#host++;
+      const trouble = refusal?.message ?? reason.message;
+      // Once is enough, as this comes every two seconds.
+      if (trouble !== this.#lastTrouble && !this.#closed) {
+        log.warn("The bridge can't connect", {
+          broker: formatPlace(endpoint),
+          reason: trouble,
+        });
+      }
+      this.#lastTrouble = trouble;
+      return undefined;
+    }
+  }
+
+  /** Makes sure of exchange, queue and bindings, and that messages come through. */
+  async #setUp(link: Link): Promise<void> {
+    await link.declareExchange();
+    let lost = false;
+    if (this.#queue !== undefined && !await this.#queueIsThere(link)) {
+      lost = true;
+      this.#queue = undefined;
+    }
+    if (this.#queue === undefined) {
+      // Not before a queue has been there can messages be lost with it.
+      const queue = this.#queueName;
+      await link.declareQueue(queue, this.#queueArguments());
+      await this.#bindOwnKeys(link, queue);
+      this.#queue = queue;
+    } else if (!await this.#ownKeyIsBound(link)) {
+      lost = true;
+      await this.#bindOwnKeys(link, this.#queue);
+    }
+    if (lost) {
+      log.error("The broker lost this node's queue or its bindings", {
+        queue: this.#queue,
+      });
+      this.#watch = new QueueWatch(this.#options.queueBytes);
+      this.#memberships.loseBindings();
+    }
+    await link.consume(this.#queue);
+    // Shows at the start that this node may publish.
+    if (this.#counts.connects === 0) await this.#ownKeyIsBound(link);
+  }
+
+  /**
+   * Tells whether the queue still exists. In a cluster it may be on a broker
+   * that is down; after the time for which it would be kept it is taken for
+   * lost, and another one gets another name.
+   */
+  async #queueIsThere(link: Link): Promise<boolean> {
+    try {
+      const isThere = await link.hasQueue(this.#queueName);
+      this.#awaySinceMs = undefined;
+      return isThere;
+    } catch (error) {
+      const isAway = error instanceof BrokerError &&
+        error.detail.code === replyCodes.notFound;
+      const nowMs = performance.now();
+      if (isAway) this.#awaySinceMs ??= nowMs;
+      const { queueExpiresS } = this.#options;
+      if (!isAway || nowMs - this.#awaySinceMs! < queueExpiresS * 1000) {
+        throw error;
+      }
+      this.#awaySinceMs = undefined;
+      this.#queueName = `staps.node.${this.#node}.${randomHex(4)}`;
+      return false;
+    }
+  }
+
+  #queueArguments(): Record<string, unknown> {
+    const { queueExpiresS, queueBytes } = this.#options;
+    return {
+      "x-expires": queueExpiresS * 1000,
+      "x-single-active-consumer": true,
+      "x-max-length-bytes": queueBytes,
+      // Empty messages take room too.
+      "x-max-length": Math.floor(queueBytes / messageCost),
+      // The sender learns what wasn't taken, and tells; see outbox.ts.
+      "x-overflow": "reject-publish",
+    };
+  }
+
+  async #bindOwnKeys(link: Link, queue: string): Promise<void> {
+    await link.bind(0, { queue, key: this.#probeKey });
+    await link.bind(0, { queue, key: everyNode });
+  }
+
+  /** Tells whether messages to ourselves have somewhere to go. */
+  async #ownKeyIsBound(link: Link): Promise<boolean> {
+    const answer = this.#ownKey = Promise.withResolvers<boolean>();
+    // While the broker takes no messages there is no answer. Then the first
+    // probe after that shows it.
+    if (!this.#sendProbe(link)) return true;
+    const timer = setTimeout(() => answer.resolve(true), connectTimeoutMs);
+    void link.down.then((reason) => answer.reject(reason));
+    try {
+      return await answer.promise;
+    } finally {
+      clearTimeout(timer);
+      this.#ownKey = undefined;
+    }
+  }
+
+  /** The answer to a mandatory message to ourselves. */
+  #ownKey: PromiseWithResolvers<boolean> | undefined;
+
+  /** Uses a link until it is gone. */
+  async #serve(link: Link): Promise<void> {
+    this.#connected = true;
+    this.#counts.connects++;
+    const queue = this.#queue!;
+    this.#memberships.attach(
+      Array.from({ length: binders }, (_, slot) => ({
+        bind: (key) => link.bind(slot, { queue, key }),
+        unbind: (key) => link.unbind(slot, { queue, key }),
+      })),
+    );
+    this.#outbox.rewind();
+    this.#pump();
+    this.#sendProbe();
+    const timer = setInterval(() => this.#tick(link), tickMs);
+    const reason = await link.down;
+    clearInterval(timer);
+    this.#disconnected();
+    if (isTooBig(reason)) this.#outbox.giveUpLargest();
+    if (!this.#closed) {
+      log.warn("The bridge lost its connection", {
+        broker: formatPlace(this.#place),
+        reason: reason.message,
+      });
+    }
+  }
+
+  #disconnected(): void {
+    this.#connected = false;
+    this.#link = undefined;
+    this.#roundTripMs = undefined;
+    this.#sent.clear();
+    for (const { returned } of this.#probes.values()) {
+      returned.reject(new Error("The connection to the broker was lost"));
+    }
+    this.#probes.clear();
+    this.#memberships.detach();
+  }
+
+  #tick(link: Link): void {
+    this.#outbox.retry();
+    this.#pump();
+    const [oldest] = this.#sent.values();
+    const nowMs = performance.now();
+    if (
+      oldest && link.blocked === undefined &&
+      nowMs - oldest.ms > confirmTimeoutMs
+    ) {
+      link.destroy(new BrokerError("The broker confirms nothing"));
+      return;
+    }
+    if (this.#probes.size === 0) this.#sendProbe();
+    // All that waited is sent: the outage is over.
+    if (this.#outbox.length === this.#outbox.unconfirmed) this.#told.clear();
+  }
+
+  #linkListener(): LinkListener {
+    return {
+      confirmed: (tag, upTo) =>
+        this.#answered(tag, upTo, ({ letter }) => {
+          if (letter) this.#outbox.confirm(letter);
+          else this.#ownKey?.resolve(true);
+        }),
+      rejected: (tag, upTo) =>
+        this.#answered(tag, upTo, ({ letter, probe = 0 }) => {
+          if (letter?.message !== undefined) this.#counts.rejected++;
+          if (letter) this.#outbox.reject(letter);
+          else {
+            this.#probes.get(probe)?.returned.reject(
+              new Error("This node's queue is full"),
+            );
+            this.#probes.delete(probe);
+            this.#ownKey?.resolve(true);
+          }
+        }),
+      returned: () => {
+        if (this.#ownKey) this.#ownKey.resolve(false);
+        // Set up again, which finds what is missing.
+        else this.#link?.destroy(new BrokerError("bindings are gone"));
+      },
+      blocked: () => this.#ownKey?.resolve(true),
+      ready: () => this.#pump(),
+      received: (delivery) => this.#receive(delivery),
+    };
+  }
+
+  /** Sends what may be sent. */
+  #pump(): void {
+    const link = this.#link;
+    if (!this.#connected || !link) return;
+    try {
+      while (link.isReady && this.#sent.size < maxUnconfirmed) {
+        const letter = this.#outbox.take();
+        if (!letter) return;
+        const { key, kind, sequence, since, message = "" } = letter;
+        const envelope = { kind, node: this.#node, sequence, since };
+        const tag = link.publish(
+          { key, body: message },
+          writeEnvelope(envelope),
+        );
+        this.#sent.set(tag, { letter, ms: performance.now() });
+      }
+    } catch (error) {
+      // The letter counts as sent, and is sent again on the next link.
+      link.destroy(new BrokerError(String(error), { cause: error }));
+    }
+  }
+
+  #answered(
+    tag: number,
+    upTo: boolean,
+    answer: (sent: Sent) => void,
+  ): void {
+    const one = (tag: number): void => {
+      const sent = this.#sent.get(tag);
+      this.#sent.delete(tag);
+      if (sent) answer(sent);
+    };
+    if (!upTo) one(tag);
+    else {
+      for (const earlier of this.#sent.keys()) {
+        if (earlier > tag) break;
+        one(earlier);
+      }
+    }
+    this.#pump();
+  }
+
+  /** Sends a message to ourselves; gets when it is back, or `undefined` if that can't be now. */
+  #sendProbe(
+    link = this.#connected ? this.#link : undefined,
+  ): Promise<number> | undefined {
+    if (!link?.isReady) return undefined;
+    const returned = Promise.withResolvers<number>();
+    // Nobody may be waiting.
+    returned.promise.catch(() => {});
+    const sequence = ++this.#probeNumber;
+    const ms = performance.now();
+    const envelope = {
+      kind: "probe",
+      node: this.#node,
+      sequence,
+      since: 0,
+    } as const;
+    try {
+      const tag = link.publish({ key: this.#probeKey, body: "" }, {
+        ...writeEnvelope(envelope),
+        transient: true,
+        mandatory: true,
+      });
+      this.#sent.set(tag, { probe: sequence, ms });
+    } catch (error) {
+      link.destroy(new BrokerError(String(error), { cause: error }));
+      return undefined;
+    }
+    this.#probes.set(sequence, {
+      ms,
+      received: this.#watch.received,
+      returned,
+    });
+    return returned.promise;
+  }
+
+  /** Takes a message from the broker. Never throws. */
+  #receive({ key, properties, body }: Delivery): void {
+    this.#watch.receive(body.byteLength);
+    const envelope = readEnvelope(properties);
+    if (!envelope) return;
+    if (envelope.kind === "probe") return this.#probeReturned(envelope);
+    if (envelope.node === this.#node) return;
+    if (key === everyNode) return this.#noticeForAll(envelope);
+    const membership = this.#memberships.byKey(key);
+    if (!membership) return;
+    if (envelope.kind === "lost" || envelope.kind === "rejected") {
+      const missing = membership.tracker.notice(
+        envelope,
+        () => this.#watch.mayHaveBeenFull(membership.joinedMs),
+      );
+      if (missing) this.#gap(membership, `a node reports "${envelope.kind}"`);
+      return;
+    }
+    const verdict = membership.tracker.message(envelope);
+    if (verdict === "duplicate") {
+      this.#counts.duplicates++;
+      return;
+    }
+    if (verdict === "gap") this.#gap(membership, "messages are missing");
+    this.#counts.received++;
+    const message = envelope.kind === "text"
+      ? Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString()
+      : body;
+    this.#listener!.deliver(membership.path, message, body.byteLength);
+  }
+
+  #probeReturned({ node, sequence }: Envelope): void {
+    const probe = node === this.#node ? this.#probes.get(sequence) : undefined;
+    if (!probe) return;
+    this.#probes.delete(sequence);
+    this.#watch.probed(probe);
+    this.#roundTripMs = performance.now() - probe.ms;
+    probe.returned.resolve(this.#roundTripMs);
+  }
+
+  #noticeForAll({ kind }: Envelope): void {
+    for (const membership of [...this.#memberships.wanted()]) {
+      if (
+        kind === "lost" || this.#watch.mayHaveBeenFull(membership.joinedMs)
+      ) this.#gap(membership, `a node reports "${kind}" for many channels`);
+    }
+  }
+
+  /** The outbox had no room for a message of this channel. */
+  #drop(membership: Membership): void {
+    this.#counts.dropped++;
+    // A notice follows to the other nodes. Clients of this one are told once an
+    // outage, or they would be closed again and again while it lasts.
+    if (this.#told.has(membership.key) || this.#told.size >= maxTold) return;
+    this.#told.add(membership.key);
+    this.#gap(membership, "the outbox is full");
+  }
+
+  #gap({ path }: Membership, reason: string): void {
+    this.#counts.gaps++;
+    log.warn("Messages of a channel may be lost", {
+      channel: channelHash(path),
+      reason,
+    });
+    this.#listener!.gap([path]);
+  }
+
+  async #deleteQueue(link: Link): Promise<void> {
+    if (this.#queue === undefined) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) =>
+      timer = setTimeout(resolve, closing.deleteMs)
+    );
+    // If it fails the queue expires by itself.
+    await Promise.race([link.deleteQueue(this.#queue).catch(() => {}), late]);
+    clearTimeout(timer);
+  }
+}
+
+/** Whether the broker refused a message for its size: rabbitmq.conf, `max_message_size`. */
+function isTooBig({ detail }: BrokerError): boolean {
+  return detail.code === replyCodes.preconditionFailed &&
+    detail.access?.right === "write" && detail.access.kind === "exchange";
+}
+
+/** So many channels whose clients were told are remembered. */
+const maxTold = 100_000;
+
+function randomHex(bytes: number): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(bytes)))
+    .toString("hex");
+}

@@ -1,0 +1,238 @@
+/**
+ * What a node has for the others and the broker hasn't confirmed: in order,
+ * bounded in bytes. It knows nothing of AMQP.
+ *
+ * Messages are numbered over the whole node, and each names the number of the
+ * one before it in its channel, so that a receiver sees duplicates and gaps.
+ * Where a message has to be given up, a notice takes its place: see `Kind` in
+ * `envelope.ts`.
+ */
+import type { Message } from "../message.ts";
+import type { Kind } from "./envelope.ts";
+
+/** A channel as its sender sees it. */
+export interface Outlet {
+  /** The routing key. */
+  readonly key: string;
+  /** The number of the last message in this channel, 0 before the first. */
+  lastSequence: number;
+}
+
+/** Something to send; what the fields mean stands in `Envelope`. */
+export interface Letter {
+  readonly key: string;
+  readonly kind: Kind;
+  sequence: number;
+  since: number;
+  /** What clients sent; a notice has none. */
+  readonly message: Message | undefined;
+  /** What it counts towards the limit. */
+  readonly cost: number;
+  done: boolean;
+}
+
+/** The routing key that every node listens to. */
+export const everyNode = "all";
+
+/** What a letter costs beside its payload: an estimate of the memory it takes. */
+const letterBytes = 256;
+
+/** More notices than this are replaced by one that concerns every channel. */
+const maxNotices = 10_000;
+
+/** Letters towards the broker, the oldest first. */
+export class Outbox {
+  readonly #maxBytes: number;
+  /** From #head on; those before are gone. */
+  #letters: (Letter | undefined)[] = [];
+  #head = 0;
+  #next = 0;
+  #bytes = 0;
+  #notices = 0;
+  #sequence = 0;
+  /** Notices that weren't sent yet and may be extended, by routing key. */
+  readonly #open = {
+    lost: new Map<string, Letter>(),
+    rejected: new Map<string, Letter>(),
+  };
+  /** Notices that the broker rejected in turn, by routing key. */
+  #refused = new Map<string, { low: number; high: number }>();
+
+  /** Makes an empty outbox for up to `maxBytes` bytes. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** What waits here, in bytes, with an estimate of the overhead. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** How many letters wait here, confirmed ones left out as far as they are known. */
+  get length(): number {
+    return this.#letters.length - this.#head;
+  }
+
+  /** How many letters are sent and not known to be confirmed. */
+  get unconfirmed(): number {
+    return this.#next - this.#head;
+  }
+
+  /**
+   * Adds a client's message, `bytes` long. Gets `false` if there is no room:
+   * then the message is given up, and a notice tells the other nodes.
+   */
+  add(
+    outlet: Outlet,
+    message: Message,
+    options: { bytes: number },
+  ): boolean {
+    const { key, lastSequence: since } = outlet;
+    const cost = options.bytes + letterBytes;
+    const sequence = ++this.#sequence;
+    outlet.lastSequence = sequence;
+    if (this.#bytes + cost > this.#maxBytes) {
+      this.#note("lost", key, { low: sequence, high: sequence });
+      return false;
+    }
+    // A notice stands where the lost messages would; what follows this one
+    // needs another.
+    this.#open.lost.delete(key);
+    if (this.#open.lost.size > 0) this.#open.lost.delete(everyNode);
+    const kind = typeof message === "string" ? "text" : "binary";
+    this.#push({ key, kind, sequence, since, message, cost, done: false });
+    return true;
+  }
+
+  /** Gets the next letter to send, and takes it as sent. */
+  take(): Letter | undefined {
+    while (this.#next < this.#letters.length) {
+      const letter = this.#letters[this.#next++]!;
+      if (letter.done) continue;
+      if (isNotice(letter.kind)) {
+        const open = this.#open[letter.kind];
+        if (open.get(letter.key) === letter) open.delete(letter.key);
+      }
+      return letter;
+    }
+    return undefined;
+  }
+
+  /** Takes note that every node concerned has `letter` in its queue. */
+  confirm(letter: Letter): void {
+    if (letter.done) return;
+    letter.done = true;
+    this.#bytes -= letter.cost;
+    if (isNotice(letter.kind)) this.#notices--;
+    while (
+      this.#head < this.#next && this.#letters[this.#head]!.done
+    ) {
+      this.#letters[this.#head++] = undefined;
+    }
+    // Moving the rest costs as much as it frees.
+    if (this.#head > 1024 && this.#head * 2 > this.#letters.length) {
+      this.#letters = this.#letters.slice(this.#head);
+      this.#next -= this.#head;
+      this.#head = 0;
+    }
+  }
+
+  /**
+   * Takes note that at least one node's queue didn't take `letter`, and makes
+   * a notice of it. A notice itself is tried again on {@linkcode retry}.
+   */
+  reject(letter: Letter): void {
+    if (letter.done) return;
+    this.confirm(letter);
+    if (!isNotice(letter.kind)) {
+      const { key, sequence } = letter;
+      this.#note("rejected", key, { low: sequence, high: sequence });
+      return;
+    }
+    const refused = this.#refused.get(letter.key);
+    if (refused) extend(refused, { low: letter.since, high: letter.sequence });
+    else if (this.#refused.size < maxNotices) {
+      this.#refused.set(letter.key, {
+        low: letter.since,
+        high: letter.sequence,
+      });
+    } else this.#refused = new Map([[everyNode, { low: 1, high: 1 }]]);
+  }
+
+  /** Gives up the largest message that was sent and not confirmed, as the broker can't take it. */
+  giveUpLargest(): void {
+    let largest: Letter | undefined;
+    for (let i = this.#head; i < this.#next; i++) {
+      const letter = this.#letters[i]!;
+      if (!letter.done && letter.cost > (largest?.cost ?? 0)) largest = letter;
+    }
+    if (!largest) return;
+    this.confirm(largest);
+    const { key, sequence } = largest;
+    this.#note("lost", key, { low: sequence, high: sequence });
+  }
+
+  /** Puts rejected notices in line again. */
+  retry(): void {
+    const refused = this.#refused;
+    this.#refused = new Map();
+    // Nodes whose queue took the first copy know already, so whatever it was,
+    // now only nodes with a full queue are concerned.
+    for (const [key, range] of refused) this.#note("rejected", key, range);
+  }
+
+  /** Takes everything unconfirmed as unsent, after the connection was lost. */
+  rewind(): void {
+    this.#next = this.#head;
+  }
+
+  #note(
+    kind: "lost" | "rejected",
+    key: string,
+    range: { low: number; high: number },
+  ): void {
+    const open = this.#open[kind];
+    // One for every channel takes in all of them.
+    if (open.has(everyNode)) return;
+    const letter = open.get(key);
+    if (letter) {
+      letter.since = Math.min(letter.since, range.low);
+      letter.sequence = Math.max(letter.sequence, range.high);
+      return;
+    }
+    if (this.#notices >= maxNotices && key !== everyNode) {
+      this.#note(kind, everyNode, { low: 1, high: 1 });
+      return;
+    }
+    const notice: Letter = {
+      key,
+      kind,
+      sequence: range.high,
+      since: range.low,
+      message: undefined,
+      // Their number is bounded; there must be room to tell that there is none.
+      cost: 0,
+      done: false,
+    };
+    open.set(key, notice);
+    this.#notices++;
+    this.#push(notice);
+  }
+
+  #push(letter: Letter): void {
+    this.#letters.push(letter);
+    this.#bytes += letter.cost;
+  }
+}
+
+function isNotice(kind: Kind): kind is "lost" | "rejected" {
+  return kind === "lost" || kind === "rejected";
+}
+
+function extend(
+  range: { low: number; high: number },
+  { low, high }: { low: number; high: number },
+): void {
+  range.low = Math.min(range.low, low);
+  range.high = Math.max(range.high, high);
+}

@@ -1,0 +1,109 @@
+/**
+ * What of the other nodes' messages arrived in one channel: finds duplicates
+ * and gaps by the numbers that the senders gave (see `outbox.ts`).
+ */
+import type { Envelope } from "./envelope.ts";
+
+/** What a message is to a receiver: the next one, one it had, or one after others that are missing. */
+export type Verdict = "next" | "duplicate" | "gap";
+
+/** Everything of one node after `from`, up to `last`, has arrived or is known to be lost. */
+interface Span {
+  from: number;
+  last: number;
+}
+
+/** The numbers seen in one channel, by node. */
+export class Tracker {
+  #spans = new Map<string, Span>();
+
+  /** Takes note of a message, and tells what it is. */
+  message({ node, sequence, since }: Envelope): Verdict {
+    const span = this.#spans.get(node);
+    // A sender that left the channel in between doesn't know what was before.
+    const from = since > 0 ? since : sequence - 1;
+    if (!span) {
+      // The first that is seen: what came before it in this channel came
+      // before this node joined, or a notice will tell.
+      this.#spans.set(node, { from, last: sequence });
+      return "next";
+    }
+    if (sequence <= span.last) return "duplicate";
+    const verdict = since > span.last ? "gap" : "next";
+    if (since === 0) span.from = from;
+    span.last = sequence;
+    return verdict;
+  }
+
+  /**
+   * Takes note of a notice, and tells whether messages are missing here that
+   * weren't known to be.
+   *
+   * A notice `rejected` is about the full queue of some node. Where nothing
+   * shows whose, `mayHaveBeenFull` tells whether it may be this node's.
+   */
+  notice(
+    { kind, node, sequence: high, since: low }: Envelope,
+    mayHaveBeenFull: () => boolean,
+  ): boolean {
+    const span = this.#spans.get(node);
+    if (span && low > span.from && high <= span.last) return false;
+    const began = span !== undefined && high > span.last;
+    if (kind === "rejected" && !began && !mayHaveBeenFull()) return false;
+    if (span) {
+      span.from = Math.min(span.from, low - 1);
+      span.last = Math.max(span.last, high);
+    } else this.#spans.set(node, { from: low - 1, last: high });
+    return true;
+  }
+}
+
+/**
+ * Tells when a node's queue may have been full on the broker, from what came
+ * out of it.
+ *
+ * A queue is first in, first out: what was in it at some moment comes out
+ * before anything that went in later. The node's probes go in at known moments.
+ * So what came out between the sending of one probe and the return of the next
+ * is at least what was in the queue at any moment between the two sendings.
+ */
+export class QueueWatch {
+  readonly #limitBytes: number;
+  #received = 0;
+  /** What had been received when the last probe that came back was sent. */
+  #probeReceived = 0;
+  /** The queue may have been full until then. */
+  #suspectUntilMs = -Infinity;
+
+  /** Watches a queue that takes `limitBytes`. */
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  /** What came out so far, to be given to {@linkcode probed}. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Takes note of a message that came out, `bytes` long. */
+  receive(bytes: number): void {
+    this.#received += bytes + messageCost;
+  }
+
+  /** Takes note that a probe came back, which was sent at `ms` when `received` bytes had come out. */
+  probed(sent: { ms: number; received: number }): void {
+    if (this.#received - this.#probeReceived >= this.#limitBytes) {
+      this.#suspectUntilMs = sent.ms;
+    }
+    this.#probeReceived = sent.received;
+  }
+
+  /** Tells whether the queue may have been full after `sinceMs`. */
+  mayHaveBeenFull(sinceMs: number): boolean {
+    return this.#suspectUntilMs >= sinceMs ||
+      this.#received - this.#probeReceived >= this.#limitBytes;
+  }
+}
+
+/** What a message takes of a queue's limit beside its body, see `queueArguments`. */
+export const messageCost = 64;
