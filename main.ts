@@ -1,10 +1,11 @@
 /** staps: temporary publish/subscribe channels over WebSocket. Wires everything, and is the only code that exits. */
 import { resolve } from "node:path";
-import { NoBridge } from "./src/bridge.ts";
+import { type Bridge, NoBridge } from "./src/bridge.ts";
+import { AmqpBridge } from "./src/bridge/amqp.ts";
 import { type Command, parseCommandLine } from "./src/cli.ts";
 import { join } from "./src/commands/join.ts";
 import { freshUrl } from "./src/commands/url.ts";
-import { loadConfig } from "./src/config.ts";
+import { type Config, loadConfig } from "./src/config.ts";
 import { AdminError } from "./src/errors.ts";
 import { configureLog, log } from "./src/log.ts";
 import { Server } from "./src/server.ts";
@@ -48,7 +49,7 @@ export async function serve(
     mode,
     listen: command.listen,
     limits: config.limits,
-    bridge: new NoBridge(),
+    bridge: makeBridge(config),
   });
   for (const address of server.addresses) {
     log.info(`listening on ${addressText(address)}`);
@@ -58,6 +59,13 @@ export async function serve(
   log.info("stopping", { signal: await stopSignal });
   await server.stop();
   log.info("stopped");
+}
+
+/** Gets the bridge to other nodes, if there are to be any. */
+function makeBridge({ staps, bridge }: Config): Bridge {
+  return staps.amqp === undefined
+    ? new NoBridge()
+    : new AmqpBridge({ amqp: staps.amqp, ...bridge });
 }
 
 /** Gets the first signal to stop, when it comes; the second one ends the process. */

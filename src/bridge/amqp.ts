@@ -40,6 +40,8 @@ export interface AmqpBridgeOptions {
   /** A PEM file with the authorities to trust. */
   readonly ca?: string | undefined;
   readonly onOutage: "local" | "refuse";
+  /** Whether clients are told when messages of their channel may be lost. */
+  readonly onGap: "close" | "continue";
   readonly outboxBytes: number;
   readonly queueBytes: number;
   readonly queueExpiresS: number;
@@ -71,7 +73,7 @@ export interface BridgeState {
   readonly received: number;
   /** Copies that were dropped. */
   readonly duplicates: number;
-  /** How often a channel's clients were told that messages may be lost. */
+  /** How often messages of a channel were lost, or may have been. */
   readonly gaps: number;
   /** Messages given up because the outbox was full. */
   readonly dropped: number;
@@ -237,7 +239,7 @@ export class AmqpBridge implements Bridge {
       link = await this.#tryConnect({ first: true });
     }
     if (!link) {
-      log.warn("The broker can't be reached: the bridge keeps trying", {
+      log.warn("broker out of reach: the bridge keeps trying", {
         clients: this.#options.onOutage === "local"
           ? "served by this node alone"
           : "refused",
@@ -273,7 +275,7 @@ export class AmqpBridge implements Bridge {
     }
     this.#closed = true;
     if (this.#outbox.length > 0) {
-      log.warn("The bridge ends with messages that the broker didn't get", {
+      log.warn("the bridge ends with messages that the broker didn't get", {
         messages: this.#outbox.length,
       });
     }
@@ -370,7 +372,7 @@ export class AmqpBridge implements Bridge {
       this.#link = link;
       this.#sent.clear();
       await this.#setUp(link);
-      log.info("The bridge is connected", { broker: formatPlace(endpoint) });
+      log.info("bridge connected", { broker: formatPlace(endpoint) });
       this.#lastTrouble = "";
       return link;
     } catch (error) {
@@ -385,7 +387,7 @@ export class AmqpBridge implements Bridge {
       const trouble = refusal?.message ?? reason.message;
       // Once is enough, as this comes every two seconds.
       if (trouble !== this.#lastTrouble && !this.#closed) {
-        log.warn("The bridge can't connect", {
+        log.warn("bridge can't connect", {
           broker: formatPlace(endpoint),
           reason: trouble,
         });
@@ -414,7 +416,7 @@ export class AmqpBridge implements Bridge {
       await this.#bindOwnKeys(link, this.#queue);
     }
     if (lost) {
-      log.error("The broker lost this node's queue or its bindings", {
+      log.error("the broker lost this node's queue or its bindings", {
         queue: this.#queue,
       });
       this.#watch = new QueueWatch(this.#options.queueBytes);
@@ -507,7 +509,7 @@ export class AmqpBridge implements Bridge {
     this.#disconnected();
     if (isTooBig(reason)) this.#outbox.giveUpLargest();
     if (!this.#closed) {
-      log.warn("The bridge lost its connection", {
+      log.warn("bridge connection lost", {
         broker: formatPlace(this.#place),
         reason: reason.message,
       });
@@ -710,11 +712,11 @@ export class AmqpBridge implements Bridge {
 
   #gap({ path }: Membership, reason: string): void {
     this.#counts.gaps++;
-    log.warn("Messages of a channel may be lost", {
+    log.warn("messages of a channel may be lost", {
       channel: channelHash(path),
       reason,
     });
-    this.#listener!.gap([path]);
+    if (this.#options.onGap === "close") this.#listener!.gap([path]);
   }
 
   async #deleteQueue(link: Link): Promise<void> {
