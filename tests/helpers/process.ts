@@ -62,6 +62,11 @@ export class Process implements AsyncDisposable {
     });
   }
 
+  /** Whether the program has ended. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** What the program has printed on stdout so far. */
   get stdout(): string {
     return this.#stdout;

@@ -1,0 +1,167 @@
+/** Debian's real nginx, run from the file that we ship. */
+import { eventually } from "./eventually.ts";
+import { freePort, TempFolder } from "./folder.ts";
+import { ensurePackages } from "./packages.ts";
+import { Process, repository } from "./process.ts";
+
+/** Whose rights nginx's workers have: a user without any, in a group that may use the socket. */
+export const frontendGroup = "www-data";
+
+/** A command that makes staps's socket belong to {@linkcode frontendGroup}. */
+export const inFrontendGroup = [
+  "setpriv",
+  `--regid=${frontendGroup}`,
+  "--clear-groups",
+];
+
+/** Settings of {@linkcode startNginx}. */
+export interface NginxOptions {
+  /** The path of staps's socket, for the upstream block as it is. */
+  readonly socket: string;
+  /** Further replacements in nginx.conf.example, each of which must occur once. */
+  readonly replace?: readonly (readonly [from: string, to: string])[];
+  /** The workers' group. Default {@linkcode frontendGroup}. */
+  readonly group?: string;
+}
+
+/** A running nginx, with a folder and a port of its own. */
+export class Nginx extends Process {
+  readonly port: number;
+  #folder: TempFolder;
+
+  constructor(folder: TempFolder, port: number) {
+    super("nginx", ["-p", folder.path, "-c", `${folder.path}/nginx.conf`]);
+    this.#folder = folder;
+    this.port = port;
+  }
+
+  /** The base URL for WebSocket clients. */
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}`;
+  }
+
+  /** Gets what the site's access log says. */
+  accessLog(): Promise<string> {
+    return Deno.readTextFile(`${this.#folder.path}/staps.access.log`);
+  }
+
+  /** Gets everything in every log. */
+  async allLogs(): Promise<string> {
+    const logs = [`${this.output}`];
+    for await (const { name } of Deno.readDir(this.#folder.path)) {
+      if (name.endsWith(".log")) {
+        logs.push(await Deno.readTextFile(`${this.#folder.path}/${name}`));
+      }
+    }
+    return logs.join("\n");
+  }
+
+  /** The process ids of the workers. */
+  async workers(): Promise<number[]> {
+    const text = await Deno.readTextFile(
+      `/proc/${this.pid}/task/${this.pid}/children`,
+    );
+    return text.trim().split(" ").filter((pid) => pid !== "").map(Number);
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    // Killed, the master would leave its workers behind.
+    await this.stop("SIGTERM");
+    await super[Symbol.asyncDispose]();
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * Starts nginx with nginx.conf.example, in which only what belongs to this
+ * machine is replaced: port, log folder and socket.
+ *
+ * @throws {Error} If nginx refuses the file, or doesn't answer in time.
+ */
+export async function startNginx(options: NginxOptions): Promise<Nginx> {
+  await ensurePackages(["nginx"]);
+  const folder = await TempFolder.make();
+  try {
+    const port = freePort();
+    const example = await Deno.readTextFile(`${repository}/nginx.conf.example`);
+    const site = replaceOnce(example, [
+      ["listen 80;", `listen 127.0.0.1:${port};`],
+      ["    listen [::]:80;\n", ""],
+      ["/var/log/nginx/staps.access.log", `${folder.path}/staps.access.log`],
+      ["/var/log/nginx/staps.error.log", `${folder.path}/staps.error.log`],
+      ["unix:/run/staps/staps.sock", `unix:${options.socket}`],
+      ...options.replace ?? [],
+    ]);
+    await Deno.writeTextFile(`${folder.path}/site.conf`, site);
+    await Deno.writeTextFile(
+      `${folder.path}/nginx.conf`,
+      mainConfig(folder.path, options.group ?? frontendGroup),
+    );
+    const nginx = new Nginx(folder, port);
+    try {
+      await eventually(async () => {
+        if (nginx.ended) {
+          throw new Error(`nginx has ended:\n${await nginx.allLogs()}`);
+        }
+        return await accepts(port);
+      }, "nginx to accept connections");
+      return nginx;
+    } catch (error) {
+      await nginx[Symbol.asyncDispose]();
+      throw error;
+    }
+  } catch (error) {
+    await folder[Symbol.asyncDispose]().catch(() => {});
+    throw error;
+  }
+}
+
+/** What an administrator's nginx.conf has around the sites. */
+function mainConfig(folder: string, group: string): string {
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((name) => `${name}_temp_path ${folder}/${name};`);
+  return `
+    daemon off;
+    user nobody ${group};
+    worker_processes 2;
+    pid ${folder}/nginx.pid;
+    error_log ${folder}/main.log info;
+    events { worker_connections 4096; }
+    http {
+      ${temporary.join(" ")}
+      access_log ${folder}/main.access.log;
+      include ${folder}/site.conf;
+    }
+  `;
+}
+
+/**
+ * Gets `text` with each `from` replaced by its `to`.
+ *
+ * @throws {Error} If one of them doesn't occur exactly once: then the test and the file differ.
+ */
+export function replaceOnce(
+  text: string,
+  pairs: readonly (readonly [from: string, to: string])[],
+): string {
+  for (const [from, to] of pairs) {
+    const count = text.split(from).length - 1;
+    if (count !== 1) {
+      throw new Error(
+        `Expected ${JSON.stringify(from)} once, got it ${count} times`,
+      );
+    }
+    text = text.replace(from, () => to);
+  }
+  return text;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  try {
+    (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return false;
+    throw error;
+  }
+}
