@@ -1,7 +1,7 @@
 /** nginx.conf.example, run by Debian's nginx as it is but for its port, folders and socket. */
 import assert from "node:assert/strict";
 import { eventually, pause } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { freePort, TempFolder } from "../helpers/folder.ts";
 import { inFrontendGroup, type Nginx, startNginx } from "../helpers/nginx.ts";
 import { ensurePackages } from "../helpers/packages.ts";
 import {
@@ -360,12 +360,11 @@ Deno.test("the TLS block works as it stands", async () => {
   ]);
   assert.equal(code, 0, stderr);
   const letsEncrypt = "/etc/letsencrypt/live/staps.example.org";
-  await using folderOfSocket = await TempFolder.make();
-  const tlsSocket = `${folderOfSocket.path}/tls.sock`;
+  const port = freePort();
   await using _frontend = await startNginx({
     socket: staps.socket,
     replace: [
-      ["    #listen 443 ssl;", `    listen unix:${tlsSocket} ssl;`],
+      ["    #listen 443 ssl;", `    listen 127.0.0.1:${port} ssl;`],
       ["    #listen [::]:443 ssl;\n", ""],
       [
         `    #ssl_certificate     ${letsEncrypt}/fullchain.pem;`,
@@ -379,13 +378,13 @@ Deno.test("the TLS block works as it stands", async () => {
     ],
   });
   using http = Deno.createHttpClient({
-    http2: false,
     caCerts: [await Deno.readTextFile(certificate)],
-    proxy: { transport: "unix", path: tlsSocket },
   });
   const path = newPath();
   const plainly = await clients.join(path);
-  const socket = new WebSocket(`wss://localhost${path}`, { client: http });
+  const socket = new WebSocket(`wss://localhost:${port}${path}`, {
+    client: http,
+  });
   const message = Promise.withResolvers<string>();
   socket.onmessage = ({ data }) => message.resolve(data);
   socket.onerror = (event) =>
