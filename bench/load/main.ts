@@ -1,0 +1,145 @@
+/**
+ * The load generator's process: reads one command a line on stdin, answers each
+ * with a line on stdout. It is synchronous throughout, and waits in epoll only.
+ *
+ * `bench/generator.ts` is its other end.
+ */
+import { type Address, close, connect, receive, send } from "./libc.ts";
+import { memoryBytes, spentNs, threadCpuNs } from "../processes.ts";
+import { handshake, handshakeLength, type ProtocolName, protocols } from "./protocols.ts";
+import type { Percentiles } from "./samples.ts";
+import { Reactor, type RunOptions, type RunResult, Session, type SessionOptions } from "./session.ts";
+
+/** How long a server may take until its first handshake succeeds. */
+const startLimitMs = 30_000;
+
+/** What costs what. */
+export interface Cost {
+  /** CPU time of the server's processes. */
+  serverNs: number;
+  /** CPU time of this process. */
+  generatorNs: number;
+}
+
+/** Every command with its answer. */
+export interface Commands {
+  /** Waits until a handshake succeeds; gets when it did, in milliseconds since 1970. */
+  await: [{ address: Address; protocol: ProtocolName }, { at: number }];
+  /** Connects a session's clients. */
+  open: [
+    SessionOptions & { id: string; protocol: ProtocolName; pids: number[] },
+    Cost & { seconds: number },
+  ];
+  /** Lets a session publish. Samples of a warm-up are forgotten. */
+  run: [RunOptions & { id: string; isWarmUp: boolean }, RunResult & Cost & { latencyMs: Percentiles }];
+  /** Gets the memory of a session's server, once everything that was sent has been read. */
+  memory: [{ pids: number[] }, { bytes: number }];
+  /** Ends a session; gets the percentiles of all its runs. */
+  close: [{ id: string }, { latencyMs: Percentiles; samples: number }];
+}
+
+const reactor = new Reactor();
+const sessions = new Map<string, { session: Session; pids: number[] }>();
+
+const handlers: { [Name in keyof Commands]: (input: Commands[Name][0]) => Commands[Name][1] } = {
+  await({ address, protocol }) {
+    const limit = performance.now() + startLimitMs;
+    for (;;) {
+      const at = tryHandshake(address, protocol);
+      if (at !== undefined) return { at };
+      if (performance.now() > limit) throw new Error(`No server answered within ${startLimitMs} ms`);
+      sleepMs(1);
+    }
+  },
+  open({ id, protocol, pids, ...options }) {
+    const session = new Session(reactor, protocols[protocol], options);
+    const start = performance.now();
+    const [, cost] = measure(pids, () => session.connect());
+    sessions.set(id, { session, pids });
+    return { ...cost, seconds: (performance.now() - start) / 1000 };
+  },
+  run({ id, isWarmUp, ...options }) {
+    const { session, pids } = sessions.get(id)!;
+    // Other sessions' pings and the like belong to nobody's cost.
+    reactor.step(0);
+    const first = session.samples.count;
+    const [result, cost] = measure(pids, () => session.run(options));
+    const latencyMs = session.samples.percentiles(first);
+    if (isWarmUp) session.samples.truncate(first);
+    return { ...result, ...cost, latencyMs };
+  },
+  memory({ pids }) {
+    for (let i = 0; i < 5; i++) reactor.step(1);
+    return { bytes: memoryBytes(pids) };
+  },
+  close({ id }) {
+    const { session } = sessions.get(id)!;
+    sessions.delete(id);
+    session.close();
+    return { latencyMs: session.samples.percentiles(), samples: session.samples.count };
+  },
+};
+
+/** Gets what `work` returns and what it costs. */
+function measure<T>(pids: number[], work: () => T): [T, Cost] {
+  const server = threadCpuNs(pids);
+  const generator = threadCpuNs([Deno.pid]);
+  const result = work();
+  const generatorNs = spentNs(generator, threadCpuNs([Deno.pid]));
+  return [result, { serverNs: spentNs(server, threadCpuNs(pids)), generatorNs }];
+}
+
+/** Gets the time at which a handshake succeeded, or undefined if it can't yet. */
+function tryHandshake(address: Address, protocol: ProtocolName): number | undefined {
+  let fd;
+  try {
+    fd = connect(address);
+  } catch {
+    return undefined;
+  }
+  send(fd, handshake(protocols[protocol], crypto.randomUUID()));
+  const buffer = new Uint8Array(4096);
+  for (let i = 0; i < 5000; i++) {
+    const count = receive(fd, buffer);
+    if (count === 0) break;
+    if (count > 0) {
+      const at = performance.timeOrigin + performance.now();
+      close(fd);
+      try {
+        return handshakeLength(buffer.subarray(0, count)) > 0 ? at : undefined;
+      } catch {
+        return undefined;
+      }
+    }
+    sleepMs(0.2);
+  }
+  close(fd);
+  return undefined;
+}
+
+/** Blocks this thread. */
+function sleepMs(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+const chunk = new Uint8Array(65536);
+let text = "";
+for (;;) {
+  const count = Deno.stdin.readSync(chunk);
+  if (count === null) break;
+  text += decoder.decode(chunk.subarray(0, count), { stream: true });
+  for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+    const [name, input] = JSON.parse(text.slice(0, end));
+    text = text.slice(end + 1);
+    let answer;
+    try {
+      answer = { result: handlers[name as keyof Commands](input as never) };
+    } catch (error) {
+      answer = { error: error instanceof Error ? error.message : String(error) };
+    }
+    const bytes = encoder.encode(JSON.stringify(answer) + "\n");
+    for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  }
+}
