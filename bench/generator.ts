@@ -6,7 +6,13 @@ const descriptors = 65536;
 
 /** Gets a command that runs `args` with as many descriptors as possible. */
 export function withManyDescriptors(args: string[]): string[] {
-  return ["sh", "-c", `ulimit -n ${descriptors} 2>/dev/null || ulimit -n $(ulimit -Hn); exec "$@"`, "sh", ...args];
+  return [
+    "sh",
+    "-c",
+    `ulimit -n ${descriptors} 2>/dev/null || ulimit -n $(ulimit -Hn); exec "$@"`,
+    "sh",
+    ...args,
+  ];
 }
 
 /** A load generator's process. */
@@ -19,11 +25,22 @@ export class Generator implements AsyncDisposable {
   constructor() {
     const script = new URL("load/main.ts", import.meta.url).pathname;
     // A young generation large enough keeps its own collections out of the latencies.
-    const run = [Deno.execPath(), "run", "--allow-all", "--v8-flags=--max-semi-space-size=64", script];
+    const run = [
+      Deno.execPath(),
+      "run",
+      "--allow-all",
+      "--v8-flags=--max-semi-space-size=64",
+      script,
+    ];
     const [command, ...args] = withManyDescriptors(run);
-    this.#process = new Deno.Command(command!, { args, stdin: "piped", stdout: "piped" }).spawn();
+    this.#process = new Deno.Command(command!, {
+      args,
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
     this.#input = this.#process.stdin.getWriter();
-    this.#output = this.#process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    this.#output = this.#process.stdout.pipeThrough(new TextDecoderStream())
+      .getReader();
   }
 
   /**
@@ -31,11 +48,18 @@ export class Generator implements AsyncDisposable {
    *
    * @throws {Error} If it fails, with the generator's reason.
    */
-  async tell<Name extends keyof Commands>(name: Name, input: Commands[Name][0]): Promise<Commands[Name][1]> {
-    await this.#input.write(new TextEncoder().encode(JSON.stringify([name, input]) + "\n"));
+  async tell<Name extends keyof Commands>(
+    name: Name,
+    input: Commands[Name][0],
+  ): Promise<Commands[Name][1]> {
+    await this.#input.write(
+      new TextEncoder().encode(JSON.stringify([name, input]) + "\n"),
+    );
     while (!this.#text.includes("\n")) {
       const { value, done } = await this.#output.read();
-      if (done) throw new Error("The load generator ended: its reason stands above");
+      if (done) {
+        throw new Error("The load generator ended: its reason stands above");
+      }
       this.#text += value;
     }
     const end = this.#text.indexOf("\n");

@@ -1,8 +1,10 @@
 /** Measures peers under one workload, in turn: A B C, C B A, and so on. */
 import { join } from "node:path";
+import { eventually, pause } from "../tests/helpers/eventually.ts";
 import type { Generator } from "./generator.ts";
 import type { Percentiles } from "./load/samples.ts";
 import { type PeerName, peers, type RunningPeer } from "./peers.ts";
+import { memoryBytes } from "./processes.ts";
 import type { TrafficWorkload } from "./workloads.ts";
 
 /** How often and how long. */
@@ -49,22 +51,45 @@ export async function measureTraffic(
       const running = stack.use(await startPeer(name, generator));
       const { protocol, echo } = peers[name];
       const { channels, clientsPerChannel, bytes, binary } = workload;
-      const session = { channels, clientsPerChannel, bytes, binary, protocol, echo: echo ?? false };
-      await generator.tell("open", { id: name, ...session, address: running.address, pids: running.pids() });
-      await runSlice(row, { workload, seconds: effort.warmUpSeconds, isWarmUp: true, generator });
+      const session = {
+        channels,
+        clientsPerChannel,
+        bytes,
+        binary,
+        protocol,
+        echo: echo ?? false,
+      };
+      await generator.tell("open", {
+        id: name,
+        ...session,
+        addresses: running.addresses,
+        pids: running.pids(),
+      });
+      await runSlice(row, {
+        workload,
+        seconds: effort.warmUpSeconds,
+        isWarmUp: true,
+        generator,
+      });
     });
   }
   for (let round = 0; round < effort.rounds; round++) {
     for (const row of round % 2 === 0 ? rows : rows.toReversed()) {
       await failing(row, async () => {
-        const options = { workload, seconds: effort.sliceSeconds, isWarmUp: false, generator };
+        const options = {
+          workload,
+          seconds: effort.sliceSeconds,
+          isWarmUp: false,
+          generator,
+        };
         row.slices.push(await runSlice(row, options));
       });
     }
   }
   for (const row of rows) {
     await failing(row, async () => {
-      row.latencyMs = (await generator.tell("close", { id: row.peer })).latencyMs;
+      row.latencyMs =
+        (await generator.tell("close", { id: row.peer })).latencyMs;
     });
   }
   return rows;
@@ -82,7 +107,12 @@ async function failing(row: Row, work: () => Promise<void>): Promise<void> {
 
 async function runSlice(
   { peer }: Row,
-  options: { workload: TrafficWorkload; seconds: number; isWarmUp: boolean; generator: Generator },
+  options: {
+    workload: TrafficWorkload;
+    seconds: number;
+    isWarmUp: boolean;
+    generator: Generator;
+  },
 ): Promise<Slice> {
   const { workload, generator, ...rest } = options;
   const { burst, window, turnsPerSecond, churnPerSecond } = workload;
@@ -106,19 +136,180 @@ async function runSlice(
 }
 
 /** Starts a peer in a folder of its own, which goes with it. */
-export async function startPeer(name: PeerName, generator: Generator): Promise<RunningPeer> {
+export async function startPeer(
+  name: PeerName,
+  generator: Generator,
+): Promise<RunningPeer> {
   const folder = await Deno.makeTempDir({ prefix: "staps-bench-" });
   try {
     const running = await peers[name].start({ generator, folder });
     return {
       ...running,
-      async [Symbol.asyncDispose]() {
+      async [Symbol.asyncDispose](): Promise<void> {
         await running[Symbol.asyncDispose]();
         await Deno.remove(folder, { recursive: true });
       },
     };
   } catch (error) {
     const log = await Deno.readTextFile(join(folder, "log")).catch(() => "");
-    throw new Error(`Cannot start ${name}: its last words were ${JSON.stringify(log.slice(-400))}`, { cause: error });
+    throw new Error(
+      `Cannot start ${name}: its last words were ${
+        JSON.stringify(log.slice(-400))
+      }`,
+      { cause: error },
+    );
   }
+}
+
+/** What clients that only connect cost one peer. */
+export interface ConnectRow {
+  peer: PeerName;
+  clients: number;
+  startUpMs: number;
+  /** Memory before the first client. */
+  baseBytes: number;
+  bytesPerClient: number;
+  connectsPerSecond: number;
+  serverUsPerConnect: number;
+  failure?: string;
+}
+
+/** How long a server has to settle before its memory is read. */
+const settleMs = 1500;
+
+/** Lets `clients` connect to a fresh process at once, and then do nothing. With 0 clients only the start is measured. */
+export async function measureConnects(
+  peer: PeerName,
+  options: { clients: number; generator: Generator; settles: boolean },
+): Promise<ConnectRow> {
+  const { clients, generator, settles } = options;
+  const row = {
+    peer,
+    clients,
+    startUpMs: 0,
+    baseBytes: 0,
+    bytesPerClient: 0,
+    connectsPerSecond: 0,
+    serverUsPerConnect: 0,
+  };
+  try {
+    await using running = await startPeer(peer, generator);
+    row.startUpMs = running.startUpMs;
+    if (settles) await pause(settleMs);
+    const pids = running.pids();
+    row.baseBytes = memoryBytes(pids);
+    if (clients === 0) return row;
+    const { protocol, echo } = peers[peer];
+    // Channels of ten: neither one for all nor one for each.
+    const session = {
+      channels: clients / 10,
+      clientsPerChannel: 10,
+      bytes: 64,
+      binary: false,
+      echo: echo ?? false,
+    };
+    const { addresses } = running;
+    const opened = await generator.tell("open", {
+      id: peer,
+      ...session,
+      protocol,
+      addresses,
+      pids,
+    });
+    row.connectsPerSecond = clients / opened.seconds;
+    row.serverUsPerConnect = opened.serverNs / 1000 / clients;
+    if (settles) await pause(settleMs);
+    const { bytes } = await generator.tell("memory", { pids });
+    row.bytesPerClient = (bytes - row.baseBytes) / clients;
+    await generator.tell("close", { id: peer });
+    return row;
+  } catch (error) {
+    return {
+      ...row,
+      failure: error instanceof Error ? error.message : String(error),
+    };
+  }
+}
+
+/** How late an event loop's timers were under a workload, in milliseconds; one entry a round. */
+export interface PauseRow {
+  peer: PeerName;
+  workload: string;
+  pauses: Percentiles[];
+  failure?: string;
+}
+
+/** Watches the event loops of peers that have `watch_loop.ts` in them. */
+export async function measurePauses(
+  workload: TrafficWorkload,
+  options: { peers: readonly PeerName[]; effort: Effort; generator: Generator },
+): Promise<PauseRow[]> {
+  const { effort, generator } = options;
+  await using stack = new AsyncDisposableStack();
+  const rows = options.peers.map((peer) => ({
+    peer,
+    workload: workload.name,
+    pauses: [] as Percentiles[],
+  }));
+  const servers = new Map<PeerName, RunningPeer>();
+  for (const { peer } of rows) {
+    const running = stack.use(await startPeer(peer, generator));
+    servers.set(peer, running);
+    const { channels, clientsPerChannel, bytes, binary } = workload;
+    const session = {
+      channels,
+      clientsPerChannel,
+      bytes,
+      binary,
+      protocol: peers[peer].protocol,
+      echo: false,
+    };
+    const pids = running.pids();
+    await generator.tell("open", {
+      id: peer,
+      ...session,
+      addresses: running.addresses,
+      pids,
+    });
+    await runSlice({ peer, slices: [] }, {
+      workload,
+      seconds: effort.warmUpSeconds,
+      isWarmUp: true,
+      generator,
+    });
+    await readPauses(running);
+  }
+  for (let round = 0; round < effort.rounds; round++) {
+    for (const { peer, pauses } of round % 2 === 0 ? rows : rows.toReversed()) {
+      const running = servers.get(peer)!;
+      await readPauses(running);
+      // Long enough for a thousand samples and more.
+      const seconds = effort.sliceSeconds * 6;
+      await runSlice({ peer, slices: [] }, {
+        workload,
+        seconds,
+        isWarmUp: false,
+        generator,
+      });
+      pauses.push(await readPauses(running));
+    }
+  }
+  for (const { peer } of rows) await generator.tell("close", { id: peer });
+  return rows;
+}
+
+/** Gets and forgets what `watch_loop.ts` has seen. */
+async function readPauses(
+  { addresses, pids }: RunningPeer,
+): Promise<Percentiles> {
+  const socket = (addresses[0] as { unix: string }).unix;
+  const file = join(socket, "../pauses");
+  await Deno.remove(file).catch(() => {});
+  Deno.kill(pids()[0]!, "SIGUSR2");
+  let line = "";
+  await eventually(async () => {
+    line = await Deno.readTextFile(file).catch(() => "");
+    return line.endsWith("\n");
+  }, "the event loop's answer");
+  return JSON.parse(line);
 }

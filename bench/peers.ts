@@ -11,7 +11,8 @@ import { processTree } from "./processes.ts";
 
 /** A server that runs. */
 export interface RunningPeer extends AsyncDisposable {
-  address: Address;
+  /** Where clients connect, in turn. */
+  addresses: Address[];
   /** Gets all its processes, frontend and broker included. */
   pids(): number[];
   /** Milliseconds from its start to the first handshake that succeeded. */
@@ -45,13 +46,24 @@ class Server implements AsyncDisposable {
 
   constructor(
     command: string[],
-    options: { folder: string; env?: Record<string, string>; stopSignal?: Deno.Signal },
+    options: {
+      folder: string;
+      env?: Record<string, string>;
+      stopSignal?: Deno.Signal;
+    },
   ) {
     const [program, ...args] = withManyDescriptors(command);
     this.#stopSignal = options.stopSignal ?? "SIGTERM";
     const log = join(options.folder, "log");
     // Logs go to a file, as they would to the journal: never to a pipe that we would have to read.
-    const quiet = ["sh", "-c", `exec "$@" >>'${log}' 2>&1`, "sh", program!, ...args];
+    const quiet = [
+      "sh",
+      "-c",
+      `exec "$@" >>'${log}' 2>&1`,
+      "sh",
+      program!,
+      ...args,
+    ];
     this.#process = new Deno.Command(quiet[0]!, {
       args: quiet.slice(1),
       env: options.env ?? {},
@@ -65,7 +77,10 @@ class Server implements AsyncDisposable {
   }
 
   /** Gets the time from start to the first handshake. */
-  async ready(generator: Generator, at: { address: Address; protocol: ProtocolName }): Promise<number> {
+  async ready(
+    generator: Generator,
+    at: { address: Address; protocol: ProtocolName },
+  ): Promise<number> {
     const answer = await generator.tell("await", at);
     return answer.at - this.#startedAt;
   }
@@ -89,19 +104,47 @@ class Server implements AsyncDisposable {
 }
 
 /** Starts a peer that is one process on a unix domain socket. */
-function onSocket(protocol: ProtocolName, command: (socket: string, folder: string) => string[]): Peer["start"] {
-  return async ({ generator, folder }) => {
+function onSocket(
+  protocol: ProtocolName,
+  command: (socket: string, folder: string) => string[],
+): Peer["start"] {
+  return ({ generator, folder }) => {
     const socket = join(folder, "s");
     const server = new Server(command(socket, folder), { folder });
-    const address = { unix: socket };
-    const startUpMs = await server.ready(generator, { address, protocol });
-    return {
-      address,
-      startUpMs,
-      pids: () => processTree(server.pid),
-      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-    };
+    return running([server], {
+      addresses: [{ unix: socket }],
+      protocol,
+      generator,
+    });
   };
+}
+
+/** Gets a running peer out of its processes; they are ready when the last one answers. */
+async function running(
+  servers: Server[],
+  options: {
+    addresses: Address[];
+    protocol: ProtocolName;
+    generator: Generator;
+  },
+): Promise<RunningPeer> {
+  const { addresses, protocol, generator } = options;
+  const stop = async (): Promise<void> => {
+    for (const server of servers.toReversed()) {
+      await server[Symbol.asyncDispose]();
+    }
+  };
+  try {
+    let startUpMs = 0;
+    for (const address of addresses) {
+      startUpMs = await servers.at(-1)!.ready(generator, { address, protocol });
+    }
+    const pids = (): number[] => servers.flatMap(({ pid }) => processTree(pid));
+    return { addresses, startUpMs, pids, [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 /** Limits out of the way of the largest workload. */
@@ -112,26 +155,52 @@ channel_clients = 50000
 `;
 
 /** Gets the command that starts staps on `socket`. */
-function stapsCommand(socket: string, folder: string, options: { config?: string; extra?: string[] } = {}): string[] {
+function stapsCommand(
+  socket: string,
+  folder: string,
+  options: { config?: string; extra?: string[] } = {},
+): string[] {
   const config = join(folder, "staps.conf");
   Deno.writeTextFileSync(config, options.config ?? stapsConfig);
   const main = new URL("../main.ts", import.meta.url).pathname;
-  const arguments_ = ["serve", "--config", config, "--socket", socket, ...options.extra ?? []];
+  const arguments_ = [
+    "serve",
+    "--config",
+    config,
+    "--socket",
+    socket,
+    ...options.extra ?? [],
+  ];
   return [Deno.execPath(), "run", "--allow-all", main, ...arguments_];
 }
 
 /** Gets the command that starts the 20-line relay on `socket`. */
 function relayCommand(socket: string): string[] {
-  return [Deno.execPath(), "run", "--allow-all", new URL("peers/relay.ts", import.meta.url).pathname, socket];
+  return [
+    Deno.execPath(),
+    "run",
+    "--allow-all",
+    new URL("peers/relay.ts", import.meta.url).pathname,
+    socket,
+  ];
 }
 
 const script = (name: string): string => join(cacheFolder(), name);
-const wsCommand = (socket: string): string[] => ["node", script("ws.mjs"), socket];
-const bunCommand = (socket: string): string[] => [bunPath(), script("bun.mjs"), socket];
-const socketioCommand = (socket: string): string[] => ["node", script("socketio.mjs"), socket];
+const wsCommand = (
+  socket: string,
+): string[] => ["node", script("ws.mjs"), socket];
+const bunCommand = (
+  socket: string,
+): string[] => [bunPath(), script("bun.mjs"), socket];
+const socketioCommand = (
+  socket: string,
+): string[] => ["node", script("socketio.mjs"), socket];
 
 /** The part of an nginx configuration that is the same for all; run in the foreground, with nothing of the system's. */
-function nginxConfig(body: string, options: { folder: string; modules?: string }): string {
+function nginxConfig(
+  body: string,
+  options: { folder: string; modules?: string },
+): string {
   return `${options.modules ?? ""}
 daemon off;
 ${Deno.uid() === 0 ? "user root;" : ""}
@@ -158,7 +227,10 @@ async function startNginx(
   body: (port: number) => string,
   options: { folder: string; modules?: string },
 ): Promise<{ server: Server; port: number }> {
-  await installDebianPackages(["nginx", ...options.modules ? ["libnginx-mod-nchan"] : []]);
+  await installDebianPackages([
+    "nginx",
+    ...options.modules ? ["libnginx-mod-nchan"] : [],
+  ]);
   const port = freePort();
   const file = join(options.folder, "nginx.conf");
   await Deno.writeTextFile(file, nginxConfig(body(port), options));
@@ -175,7 +247,11 @@ function freePort(): number {
 /** Gets the start of one or more servers behind an nginx. */
 function behindNginx(
   protocol: ProtocolName,
-  options: { command: (socket: string, folder: string) => string[]; processes?: number; path?: string },
+  options: {
+    command: (socket: string, folder: string) => string[];
+    processes?: number;
+    path?: string;
+  },
 ): Peer["start"] {
   return async ({ generator, folder }) => {
     await using stack = new AsyncDisposableStack();
@@ -185,7 +261,9 @@ function behindNginx(
       const own = join(folder, `${i}`);
       await Deno.mkdir(own);
       const socket = join(own, "s");
-      const server = stack.use(new Server(options.command(socket, own), { folder: own }));
+      const server = stack.use(
+        new Server(options.command(socket, own), { folder: own }),
+      );
       await server.ready(generator, { address: { unix: socket }, protocol });
       servers.push(server);
       sockets.push(socket);
@@ -209,20 +287,20 @@ function behindNginx(
       { folder },
     );
     stack.use(nginx);
-    const address = { port };
-    const startUpMs = await nginx.ready(generator, { address, protocol });
-    const owned = stack.move();
-    return {
-      address,
-      startUpMs,
-      pids: () => [nginx, ...servers].flatMap(({ pid }) => processTree(pid)),
-      [Symbol.asyncDispose]: () => owned.disposeAsync(),
-    };
+    const peer = await running([...servers, nginx], {
+      addresses: [{ port }],
+      protocol,
+      generator,
+    });
+    stack.move();
+    return peer;
   };
 }
 
 /** Starts nginx with nchan in it. */
-function nchan(listen: (folder: string, port: number) => { text: string; address: Address }): Peer["start"] {
+function nchan(
+  listen: (folder: string, port: number) => { text: string; address: Address },
+): Peer["start"] {
   return async ({ generator, folder }) => {
     let address: Address | undefined;
     const { server } = await startNginx((port) => {
@@ -242,26 +320,30 @@ function nchan(listen: (folder: string, port: number) => { text: string; address
       nchan_message_timeout 10s;
     }
   }`;
-    }, { folder, modules: "load_module /usr/lib/nginx/modules/ngx_nchan_module.so;" });
-    const startUpMs = await server.ready(generator, { address: address!, protocol: "raw" });
-    return {
-      address: address!,
-      startUpMs,
-      pids: () => processTree(server.pid),
-      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-    };
+    }, {
+      folder,
+      modules: "load_module /usr/lib/nginx/modules/ngx_nchan_module.so;",
+    });
+    return running([server], {
+      addresses: [address!],
+      protocol: "raw",
+      generator,
+    });
   };
 }
 
 /** Starts mosquitto with a WebSocket listener. */
-async function startMosquitto({ generator, folder }: PeerContext): Promise<RunningPeer> {
+async function startMosquitto(
+  { generator, folder }: PeerContext,
+): Promise<RunningPeer> {
   await installDebianPackages(["mosquitto"]);
   const port = freePort();
   const file = join(folder, "mosquitto.conf");
   const config = [
     `listener ${port} 127.0.0.1`,
-    "socket_domain ipv4",
     "protocol websockets",
+    // Debian's build refuses to start without a listener that speaks plain MQTT.
+    `listener 0 ${join(folder, "mqtt")}`,
     "allow_anonymous true",
     // Its default drops what is above 1,000 messages: the job is to lose none.
     "max_queued_messages 0",
@@ -270,13 +352,48 @@ async function startMosquitto({ generator, folder }: PeerContext): Promise<Runni
   ];
   await Deno.writeTextFile(file, config.join("\n"));
   const server = new Server(["/usr/sbin/mosquitto", "-c", file], { folder });
-  const address = { port };
-  const startUpMs = await server.ready(generator, { address, protocol: "mqtt" });
-  return {
-    address,
-    startUpMs,
-    pids: () => processTree(server.pid),
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  return running([server], {
+    addresses: [{ port }],
+    protocol: "mqtt",
+    generator,
+  });
+}
+
+/** Starts staps with a TCP listener, for those who have no other. */
+function startStapsOnTcp(
+  { generator, folder }: PeerContext,
+): Promise<RunningPeer> {
+  const port = freePort();
+  const extra = ["--listen", `127.0.0.1:${port}`];
+  const server = new Server(
+    stapsCommand(join(folder, "s"), folder, { extra }),
+    { folder },
+  );
+  return running([server], {
+    addresses: [{ port }],
+    protocol: "raw",
+    generator,
+  });
+}
+
+/** Starts a Deno program with `watch_loop.ts` in it. */
+function watched(
+  command: (socket: string, folder: string) => string[],
+): Peer["start"] {
+  return ({ generator, folder }) => {
+    const socket = join(folder, "s");
+    const [program, run, ...rest] = command(socket, folder);
+    const watch = new URL("peers/watch_loop.ts", import.meta.url).pathname;
+    const env = { STAPS_BENCH_PAUSES: join(folder, "pauses") };
+    const server = new Server([program!, run!, "--preload", watch, ...rest], {
+      folder,
+      env,
+    });
+    return running([server], {
+      addresses: [{ unix: socket }],
+      protocol: "raw",
+      generator,
+    });
   };
 }
 
@@ -319,13 +436,34 @@ const table = {
     protocol: "raw",
     echo: true,
     transport: "unix",
-    start: nchan((folder) => ({ text: `unix:${folder}/s`, address: { unix: `${folder}/s` } })),
+    start: nchan((folder) => ({
+      text: `unix:${folder}/s`,
+      address: { unix: `${folder}/s` },
+    })),
   },
   mosquitto: {
     title: "mosquitto",
     protocol: "mqtt",
     transport: "TCP",
     start: startMosquitto,
+  },
+  "staps-tcp": {
+    title: "staps over TCP",
+    protocol: "raw",
+    transport: "TCP",
+    start: startStapsOnTcp,
+  },
+  "staps-watched": {
+    title: "staps",
+    protocol: "raw",
+    transport: "unix",
+    start: watched(stapsCommand),
+  },
+  "relay-watched": {
+    title: "20 lines of `Deno.serve`",
+    protocol: "raw",
+    transport: "unix",
+    start: watched(relayCommand),
   },
   "staps-nginx": {
     title: "staps behind nginx",
@@ -362,7 +500,10 @@ const table = {
     protocol: "raw",
     echo: true,
     transport: "TCP",
-    start: nchan((_folder, port) => ({ text: `127.0.0.1:${port}`, address: { port } })),
+    start: nchan((_folder, port) => ({
+      text: `127.0.0.1:${port}`,
+      address: { port },
+    })),
   },
 } satisfies Record<string, Peer>;
 

@@ -6,7 +6,9 @@ export function threadCpuNs(pids: readonly number[]): Map<string, number> {
   for (const pid of pids) {
     for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
       try {
-        const text = Deno.readTextFileSync(`/proc/${pid}/task/${name}/schedstat`);
+        const text = Deno.readTextFileSync(
+          `/proc/${pid}/task/${name}/schedstat`,
+        );
         times.set(`${pid}/${name}`, Number(text.slice(0, text.indexOf(" "))));
       } catch (error) {
         // The thread may have ended since its name was read.
@@ -18,7 +20,10 @@ export function threadCpuNs(pids: readonly number[]): Map<string, number> {
 }
 
 /** Gets the nanoseconds that were spent between two results of {@linkcode threadCpuNs}. */
-export function spentNs(before: Map<string, number>, after: Map<string, number>): number {
+export function spentNs(
+  before: Map<string, number>,
+  after: Map<string, number>,
+): number {
   let sum = 0;
   for (const [thread, ns] of after) sum += ns - (before.get(thread) ?? 0);
   return sum;
@@ -40,8 +45,12 @@ export function processTree(pid: number): number[] {
   for (let i = 0; i < pids.length; i++) {
     try {
       for (const { name } of Deno.readDirSync(`/proc/${pids[i]}/task`)) {
-        const children = Deno.readTextFileSync(`/proc/${pids[i]}/task/${name}/children`);
-        for (const child of children.split(" ")) if (child) pids.push(Number(child));
+        const children = Deno.readTextFileSync(
+          `/proc/${pids[i]}/task/${name}/children`,
+        );
+        for (const child of children.split(" ")) {
+          if (child) pids.push(Number(child));
+        }
       }
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;

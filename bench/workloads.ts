@@ -1,8 +1,11 @@
-/** What is measured. */
+/** What is measured, and on whom. */
+import type { PeerName } from "./peers.ts";
 
 /** Messages between clients that stay. */
 export interface TrafficWorkload {
   name: string;
+  title: string;
+  peers: readonly PeerName[];
   channels: number;
   clientsPerChannel: number;
   /** Size of a message. */
@@ -14,37 +17,206 @@ export interface TrafficWorkload {
   window: number;
   /** Publishes as often instead of as fast as possible. */
   turnsPerSecond?: number;
+  /** Beside it, as many clients a second come and go. */
   churnPerSecond?: number;
+  /** The line and place in a chart of growth. */
+  growth?: { series: GrowthSeries; at: number };
+  /** Part of a quick run. */
+  isQuick?: boolean;
 }
 
-const sizes = [{ bytes: 64, name: "64" }, { bytes: 1024, name: "1k" }, { bytes: 16384, name: "16k" }];
-const kinds = [{ binary: false, name: "text" }, { binary: true, name: "binary" }];
+/** What grows. */
+export type GrowthSeries = "channels" | "clients";
 
-/** 1 channel × 500 clients. */
-const fanOut: TrafficWorkload[] = sizes.flatMap((size) =>
+/** Everyone on a socket of their own, and those who have only TCP. */
+const direct: readonly PeerName[] = [
+  "staps",
+  "relay",
+  "ws",
+  "bun",
+  "nchan",
+  "socketio",
+  "staps-tcp",
+  "mosquitto",
+];
+const behindNginx: readonly PeerName[] = [
+  "staps-nginx",
+  "staps-nginx-2",
+  "relay-nginx",
+  "ws-nginx",
+  "bun-nginx",
+  "nchan-tcp",
+];
+const denoOnly: readonly PeerName[] = ["staps", "relay"];
+
+const sizes = [
+  { bytes: 64, name: "64", title: "64 B" },
+  { bytes: 1024, name: "1k", title: "1 KiB" },
+  { bytes: 16384, name: "16k", title: "16 KiB" },
+];
+const kinds = [{ binary: false, name: "text" }, {
+  binary: true,
+  name: "binary",
+}];
+
+const fanOut = sizes.flatMap((size): TrafficWorkload[] =>
   kinds.flatMap((kind) =>
+    // A burst stays below what a socket takes at once, so that all of it is on its way.
     [1, size.bytes > 1024 ? 4 : 16].map((burst) => ({
       name: `fanout-${size.name}-${kind.name}${burst > 1 ? "-burst" : ""}`,
+      title: `1 × 500, ${size.title} ${kind.name}${
+        burst > 1 ? `, bursts of ${burst}` : ""
+      }`,
+      peers: direct,
       channels: 1,
       clientsPerChannel: 500,
       bytes: size.bytes,
       binary: kind.binary,
       burst,
       window: 1,
+      isQuick: burst === 1 && size.bytes === (kind.binary ? 64 : 1024),
     }))
   )
 );
 
-/** 500 channels × 2 clients. */
-const pairs: TrafficWorkload[] = kinds.map((kind) => ({
+const pairs = kinds.map((kind): TrafficWorkload => ({
   name: `pairs-64-${kind.name}`,
+  title: `500 × 2, 64 B ${kind.name}`,
+  peers: direct,
   channels: 500,
   clientsPerChannel: 2,
   bytes: 64,
   binary: kind.binary,
   burst: 1,
   window: 500,
+  isQuick: !kind.binary,
 }));
 
-/** All of them. */
-export const traffic: readonly TrafficWorkload[] = [...fanOut, ...pairs];
+const throughNginx = [...fanOut, ...pairs]
+  .filter(({ name }) =>
+    ["fanout-64-binary", "fanout-1k-text", "pairs-64-text"].includes(name)
+  )
+  .map((workload): TrafficWorkload => ({
+    ...workload,
+    name: `nginx-${workload.name}`,
+    peers: behindNginx,
+  }));
+
+const twoNodes = [...fanOut, ...pairs]
+  .filter(({ name }) => ["fanout-64-text", "pairs-64-text"].includes(name))
+  .map((workload): TrafficWorkload => ({
+    ...workload,
+    name: `nodes-${workload.name}`,
+    peers: ["staps"],
+    isQuick: false,
+  }));
+
+const churn: TrafficWorkload = {
+  name: "churn",
+  title:
+    "100 × 2, 64 B text, 5,000 messages/s while 1,000 clients/s join and leave",
+  peers: ["staps", "relay", "ws", "bun"],
+  channels: 100,
+  clientsPerChannel: 2,
+  bytes: 64,
+  binary: false,
+  burst: 1,
+  window: 0,
+  turnsPerSecond: 5000,
+  churnPerSecond: 1000,
+};
+
+/** Few enough that their clients stay below the 20,000 descriptors that many systems allow. */
+const manyChannels = 9900;
+
+const growth: TrafficWorkload[] = [
+  ...[1, 10, 100, 1000, manyChannels].map((channels): TrafficWorkload => ({
+    name: `growth-channels-${channels}`,
+    title: `${channels} × 2, 64 B text, 10 at a time`,
+    peers: denoOnly,
+    channels,
+    clientsPerChannel: 2,
+    bytes: 64,
+    binary: false,
+    burst: 1,
+    window: 10,
+    growth: { series: "channels", at: channels },
+  })),
+  ...[2, 5, 10, 50, 100, 500, 1000, 2000].map((clients): TrafficWorkload => ({
+    name: `growth-clients-${clients}`,
+    title: `1 × ${clients}, 64 B text`,
+    peers: denoOnly,
+    channels: 1,
+    clientsPerChannel: clients,
+    bytes: 64,
+    binary: false,
+    burst: 1,
+    window: 1,
+    growth: { series: "clients", at: clients },
+  })),
+];
+
+/** All traffic. */
+export const traffic: readonly TrafficWorkload[] = [
+  ...fanOut,
+  ...pairs,
+  ...throughNginx,
+  ...twoNodes,
+  churn,
+  ...growth,
+];
+
+/** Whose clients connect and then do nothing; each in a fresh process. */
+export const idle: readonly {
+  name: string;
+  clients: number;
+  peers: readonly PeerName[];
+  isQuick?: boolean;
+}[] = [
+  { name: "idle-1000", clients: 1000, peers: denoOnly },
+  { name: "idle-5000", clients: 5000, peers: denoOnly, isQuick: true },
+  {
+    name: "idle-10000",
+    clients: 10_000,
+    peers: ["staps", "relay", "ws", "bun", "nchan", "mosquitto"],
+  },
+  { name: "idle-15000", clients: 15_000, peers: denoOnly },
+];
+
+/** Who gets 5,000 handshakes at once; each in a fresh process. */
+export const storm = {
+  name: "storm",
+  clients: 5000,
+  peers: [
+    "staps",
+    "relay",
+    "ws",
+    "bun",
+    "nchan",
+    "socketio",
+    "staps-nginx",
+    "relay-nginx",
+    "ws-nginx",
+  ],
+} as const satisfies {
+  name: string;
+  clients: number;
+  peers: readonly PeerName[];
+};
+
+/** Whose start is timed. */
+export const start = {
+  name: "start",
+  peers: ["staps", "relay", "ws", "bun", "nchan", "socketio", "mosquitto"],
+} as const satisfies { name: string; peers: readonly PeerName[] };
+
+/** Whose event loop is watched, under which traffic. */
+export const pauses = {
+  name: "pause",
+  peers: ["staps-watched", "relay-watched"],
+  traffic: ["fanout-64-binary", "fanout-16k-text", "pairs-64-text", "churn"],
+} as const satisfies {
+  name: string;
+  peers: readonly PeerName[];
+  traffic: readonly string[];
+};

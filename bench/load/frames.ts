@@ -1,7 +1,14 @@
 /** WebSocket frames as a client writes and reads them, RFC 6455 section 5.2. */
 
 /** The opcodes, RFC 6455 section 11.8. */
-export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+export const opcodes = {
+  continuation: 0,
+  text: 1,
+  binary: 2,
+  close: 8,
+  ping: 9,
+  pong: 10,
+} as const;
 
 /** The masking key of every frame: any will do for a server that isn't attacked. */
 const key = [0x37, 0xfa, 0x21, 0x3d] as const;
@@ -77,11 +84,17 @@ export class FrameReader {
       let length = data[at + 1]!;
       let start = at + 2;
       if (length >= 126) {
-        if (length > 127) throw new Error("A server's frame is masked: expected none, RFC 6455 section 5.1");
+        if (length > 127) {
+          throw new Error(
+            "A server's frame is masked: expected none, RFC 6455 section 5.1",
+          );
+        }
         const extended = length === 126 ? 2 : 8;
         if (end - start < extended) break;
         length = 0;
-        for (let i = 0; i < extended; i++) length = length * 256 + data[start + i]!;
+        for (let i = 0; i < extended; i++) {
+          length = length * 256 + data[start + i]!;
+        }
         start += extended;
       }
       if (end - start < length) break;
@@ -92,7 +105,12 @@ export class FrameReader {
   }
 
   // Without an options object: this runs once per delivery.
-  #frame(first: number, data: Uint8Array<ArrayBuffer>, start: number, end: number): void {
+  #frame(
+    first: number,
+    data: Uint8Array<ArrayBuffer>,
+    start: number,
+    end: number,
+  ): void {
     const opcode = first & 0x0f;
     const isFinal = first >= 0x80;
     if (isFinal && opcode !== opcodes.continuation) {
@@ -100,14 +118,22 @@ export class FrameReader {
       return;
     }
     if (opcode !== opcodes.continuation) this.#fragmentsOpcode = opcode;
-    this.#fragments = concat(this.#fragments ?? new Uint8Array(), data.subarray(start, end));
+    this.#fragments = concat(
+      this.#fragments ?? new Uint8Array(),
+      data.subarray(start, end),
+    );
     if (!isFinal) return;
     const whole = this.#fragments;
     this.#fragments = undefined;
     this.#tell(this.#fragmentsOpcode, whole, 0, whole.length);
   }
 
-  #tell(opcode: number, data: Uint8Array<ArrayBuffer>, start: number, end: number): void {
+  #tell(
+    opcode: number,
+    data: Uint8Array<ArrayBuffer>,
+    start: number,
+    end: number,
+  ): void {
     told.opcode = opcode;
     told.start = start;
     told.end = end;

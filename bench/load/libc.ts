@@ -10,7 +10,10 @@
 const libc = Deno.dlopen("libc.so.6", {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  setsockopt: {
+    parameters: ["i32", "i32", "i32", "buffer", "u32"],
+    result: "i32",
+  },
   recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
@@ -43,14 +46,28 @@ export type Address = { unix: string } | { port: number };
 export function connect(address: Address): number {
   const isUnix = "unix" in address;
   const fd = libc.socket(isUnix ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
-  if (fd < 0) throw new Error(`Cannot make a socket: errno ${errno()}, expected a free descriptor`);
+  if (fd < 0) {
+    throw new Error(
+      `Cannot make a socket: errno ${errno()}, expected a free descriptor`,
+    );
+  }
   const name = isUnix ? unixName(address.unix) : loopbackName(address.port);
   if (libc.connect(fd, name, name.length) !== 0) {
     const number = errno();
     libc.close(fd);
-    throw new Error(`Cannot connect to ${JSON.stringify(address)}: errno ${number}`);
+    throw new Error(
+      `Cannot connect to ${JSON.stringify(address)}: errno ${number}`,
+    );
   }
-  if (!isUnix) libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, new Uint8Array([1, 0, 0, 0]), 4);
+  if (!isUnix) {
+    libc.setsockopt(
+      fd,
+      IPPROTO_TCP,
+      TCP_NODELAY,
+      new Uint8Array([1, 0, 0, 0]),
+      4,
+    );
+  }
   return fd;
 }
 
@@ -59,7 +76,9 @@ function unixName(path: string): Uint8Array<ArrayBuffer> {
   const name = new Uint8Array(110);
   name[0] = AF_UNIX;
   const { read } = new TextEncoder().encodeInto(path, name.subarray(2, 109));
-  if (read < path.length) throw new RangeError(`Cannot connect to "${path}": longer than 107 bytes`);
+  if (read < path.length) {
+    throw new RangeError(`Cannot connect to "${path}": longer than 107 bytes`);
+  }
   return name;
 }
 
@@ -112,7 +131,10 @@ export class Poll {
 
   /** Gets the number of readable descriptors, waiting for one at most `timeoutMs` milliseconds. */
   wait(timeoutMs: number): number {
-    return Math.max(0, libc.epoll_wait(this.#fd, this.#events, Poll.#limit, timeoutMs));
+    return Math.max(
+      0,
+      libc.epoll_wait(this.#fd, this.#events, Poll.#limit, timeoutMs),
+    );
   }
 
   /** Gets a descriptor that the last {@linkcode wait} found, by its position. */

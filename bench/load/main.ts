@@ -6,9 +6,20 @@
  */
 import { type Address, close, connect, receive, send } from "./libc.ts";
 import { memoryBytes, spentNs, threadCpuNs } from "../processes.ts";
-import { handshake, handshakeLength, type ProtocolName, protocols } from "./protocols.ts";
+import {
+  handshake,
+  handshakeLength,
+  type ProtocolName,
+  protocols,
+} from "./protocols.ts";
 import type { Percentiles } from "./samples.ts";
-import { Reactor, type RunOptions, type RunResult, Session, type SessionOptions } from "./session.ts";
+import {
+  Reactor,
+  type RunOptions,
+  type RunResult,
+  Session,
+  type SessionOptions,
+} from "./session.ts";
 
 /** How long a server may take until its first handshake succeeds. */
 const startLimitMs = 30_000;
@@ -31,7 +42,10 @@ export interface Commands {
     Cost & { seconds: number },
   ];
   /** Lets a session publish. Samples of a warm-up are forgotten. */
-  run: [RunOptions & { id: string; isWarmUp: boolean }, RunResult & Cost & { latencyMs: Percentiles }];
+  run: [
+    RunOptions & { id: string; isWarmUp: boolean },
+    RunResult & Cost & { latencyMs: Percentiles },
+  ];
   /** Gets the memory of a session's server, once everything that was sent has been read. */
   memory: [{ pids: number[] }, { bytes: number }];
   /** Ends a session; gets the percentiles of all its runs. */
@@ -41,24 +55,28 @@ export interface Commands {
 const reactor = new Reactor();
 const sessions = new Map<string, { session: Session; pids: number[] }>();
 
-const handlers: { [Name in keyof Commands]: (input: Commands[Name][0]) => Commands[Name][1] } = {
-  await({ address, protocol }) {
+const handlers: {
+  [Name in keyof Commands]: (input: Commands[Name][0]) => Commands[Name][1];
+} = {
+  await({ address, protocol }): Commands["await"][1] {
     const limit = performance.now() + startLimitMs;
     for (;;) {
       const at = tryHandshake(address, protocol);
       if (at !== undefined) return { at };
-      if (performance.now() > limit) throw new Error(`No server answered within ${startLimitMs} ms`);
+      if (performance.now() > limit) {
+        throw new Error(`No server answered within ${startLimitMs} ms`);
+      }
       sleepMs(1);
     }
   },
-  open({ id, protocol, pids, ...options }) {
+  open({ id, protocol, pids, ...options }): Commands["open"][1] {
     const session = new Session(reactor, protocols[protocol], options);
     const start = performance.now();
     const [, cost] = measure(pids, () => session.connect());
     sessions.set(id, { session, pids });
     return { ...cost, seconds: (performance.now() - start) / 1000 };
   },
-  run({ id, isWarmUp, ...options }) {
+  run({ id, isWarmUp, ...options }): Commands["run"][1] {
     const { session, pids } = sessions.get(id)!;
     // Other sessions' pings and the like belong to nobody's cost.
     reactor.step(0);
@@ -68,15 +86,18 @@ const handlers: { [Name in keyof Commands]: (input: Commands[Name][0]) => Comman
     if (isWarmUp) session.samples.truncate(first);
     return { ...result, ...cost, latencyMs };
   },
-  memory({ pids }) {
+  memory({ pids }): Commands["memory"][1] {
     for (let i = 0; i < 5; i++) reactor.step(1);
     return { bytes: memoryBytes(pids) };
   },
-  close({ id }) {
+  close({ id }): Commands["close"][1] {
     const { session } = sessions.get(id)!;
     sessions.delete(id);
     session.close();
-    return { latencyMs: session.samples.percentiles(), samples: session.samples.count };
+    return {
+      latencyMs: session.samples.percentiles(),
+      samples: session.samples.count,
+    };
   },
 };
 
@@ -86,11 +107,17 @@ function measure<T>(pids: number[], work: () => T): [T, Cost] {
   const generator = threadCpuNs([Deno.pid]);
   const result = work();
   const generatorNs = spentNs(generator, threadCpuNs([Deno.pid]));
-  return [result, { serverNs: spentNs(server, threadCpuNs(pids)), generatorNs }];
+  return [result, {
+    serverNs: spentNs(server, threadCpuNs(pids)),
+    generatorNs,
+  }];
 }
 
 /** Gets the time at which a handshake succeeded, or undefined if it can't yet. */
-function tryHandshake(address: Address, protocol: ProtocolName): number | undefined {
+function tryHandshake(
+  address: Address,
+  protocol: ProtocolName,
+): number | undefined {
   let fd;
   try {
     fd = connect(address);
@@ -137,9 +164,13 @@ for (;;) {
     try {
       answer = { result: handlers[name as keyof Commands](input as never) };
     } catch (error) {
-      answer = { error: error instanceof Error ? error.message : String(error) };
+      answer = {
+        error: error instanceof Error ? error.message : String(error),
+      };
     }
     const bytes = encoder.encode(JSON.stringify(answer) + "\n");
-    for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+    for (let at = 0; at < bytes.length;) {
+      at += Deno.stdout.writeSync(bytes.subarray(at));
+    }
   }
 }

@@ -21,18 +21,26 @@ export const minPayloadBytes = 9;
 
 /** Gets a payload of `bytes` bytes without publisher and number: see {@linkcode put} and {@linkcode lastByte}. */
 export function blankPayload(bytes: number): Uint8Array<ArrayBuffer> {
-  if (bytes < minPayloadBytes) throw new RangeError(`Cannot mark ${bytes} bytes: expected ${minPayloadBytes} or more`);
+  if (bytes < minPayloadBytes) {
+    throw new RangeError(
+      `Cannot mark ${bytes} bytes: expected ${minPayloadBytes} or more`,
+    );
+  }
   return new Uint8Array(bytes).fill(alphabet[0]!);
 }
 
 /** Calls `set` with the place and byte of each of the four characters of `value`. */
-export function put(value: number, set: (index: number, byte: number) => void): void {
+export function put(
+  value: number,
+  set: (index: number, byte: number) => void,
+): void {
   for (let i = 0; i < 4; i++) set(i, alphabet[value >> (6 * i) & 63]!);
 }
 
 /** Gets the number that stands in four characters at `at`. */
 export function get(data: Uint8Array, at: number): number {
-  return values[data[at]!]! | values[data[at + 1]!]! << 6 | values[data[at + 2]!]! << 12 |
+  return values[data[at]!]! | values[data[at + 1]!]! << 6 |
+    values[data[at + 2]!]! << 12 |
     values[data[at + 3]!]! << 18;
 }
 

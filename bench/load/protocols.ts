@@ -19,7 +19,10 @@ export interface Protocol {
   /** The server speaks first. */
   readonly greeted?: boolean;
   /** Gets what publishes `payload`, and where the payload begins in it. Its bytes stay masked in phase. */
-  publish(channel: string, options: { payload: Uint8Array; binary: boolean }): Publication;
+  publish(
+    channel: string,
+    options: { payload: Uint8Array; binary: boolean },
+  ): Publication;
   /** Gets where the payload of a received message begins, or -1 for what is none. */
   find(data: Uint8Array, frame: Frame): number;
   /** Bytes behind the payload of a received message. */
@@ -45,7 +48,8 @@ function inOneFrame(
   payload: Uint8Array,
   options: { binary: boolean; before?: Uint8Array; after?: Uint8Array },
 ): Publication {
-  const { binary, before = new Uint8Array(), after = new Uint8Array() } = options;
+  const { binary, before = new Uint8Array(), after = new Uint8Array() } =
+    options;
   const whole = concat(concat(before, payload), after);
   const bytes = frame(binary ? opcodes.binary : opcodes.text, whole);
   const payloadAt = bytes.length - whole.length + before.length;
@@ -57,7 +61,8 @@ const raw: Protocol = {
   path: (channel) => `/${channel}`,
   hello: () => [],
   publish: (_channel, { payload, binary }) => inOneFrame(payload, { binary }),
-  find: (_data, { start, opcode }) => opcode === opcodes.text || opcode === opcodes.binary ? start : -1,
+  find: (_data, { start, opcode }) =>
+    opcode === opcodes.text || opcode === opcodes.binary ? start : -1,
   trailerBytes: () => 0,
 };
 
@@ -66,7 +71,7 @@ const socketio: Protocol = {
   path: (channel) => `/socket.io/?EIO=4&transport=websocket&channel=${channel}`,
   greeted: true,
   hello: () => [frame(opcodes.text, encoder.encode("40"))],
-  publish(_channel, { payload, binary }) {
+  publish(_channel, { payload, binary }): Publication {
     if (!binary) {
       return inOneFrame(payload, {
         binary,
@@ -74,17 +79,25 @@ const socketio: Protocol = {
         after: encoder.encode('"]'),
       });
     }
-    const head = frame(opcodes.text, encoder.encode('451-["m",{"_placeholder":true,"num":0}]'));
+    const head = frame(
+      opcodes.text,
+      encoder.encode('451-["m",{"_placeholder":true,"num":0}]'),
+    );
     const body = inOneFrame(payload, { binary });
-    return { ...body, bytes: concat(head, body.bytes), payloadAt: head.length + body.payloadAt };
+    return {
+      ...body,
+      bytes: concat(head, body.bytes),
+      payloadAt: head.length + body.payloadAt,
+    };
   },
-  find(data, { start, opcode }) {
+  find(data, { start, opcode }): number {
     if (opcode === opcodes.binary) return start;
     // `42["m","` is a text message, anything else a ping or the head of a binary one.
     return data[start] === 0x34 && data[start + 1] === 0x32 ? start + 8 : -1;
   },
   trailerBytes: (binary) => binary ? 0 : 2,
-  answer: (data, { start }) => data[start] === 0x32 ? frame(opcodes.text, encoder.encode("3")) : undefined,
+  answer: (data, { start }) =>
+    data[start] === 0x32 ? frame(opcodes.text, encoder.encode("3")) : undefined,
 };
 
 /** STOMP 1.2, https://stomp.github.io/stomp-specification-1.2.html. */
@@ -94,23 +107,31 @@ const stomp: Protocol = {
   hello: (channel) => [
     frame(
       opcodes.text,
-      encoder.encode("CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\nheart-beat:0,0\n\n\0"),
+      encoder.encode(
+        "CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\nheart-beat:0,0\n\n\0",
+      ),
     ),
     // STOMP confirms a subscription only if asked for a receipt.
     frame(
       opcodes.text,
-      encoder.encode(`SUBSCRIBE\nid:0\ndestination:/topic/${channel}\nack:auto\nreceipt:r\n\n\0`),
+      encoder.encode(
+        `SUBSCRIBE\nid:0\ndestination:/topic/${channel}\nack:auto\nreceipt:r\n\n\0`,
+      ),
     ),
   ],
   publish: (channel, { payload, binary }) =>
     inOneFrame(payload, {
       binary,
-      before: encoder.encode(`SEND\ndestination:/topic/${channel}\ncontent-length:${payload.length}\n\n`),
+      before: encoder.encode(
+        `SEND\ndestination:/topic/${channel}\ncontent-length:${payload.length}\n\n`,
+      ),
       after: new Uint8Array(1),
     }),
-  find(data, { start, end }) {
+  find(data, { start, end }): number {
     if (data[start] !== 0x4d) return -1; // "M" of MESSAGE
-    for (let i = start; i < end; i++) if (data[i] === 10 && data[i + 1] === 10) return i + 2;
+    for (let i = start; i < end; i++) {
+      if (data[i] === 10 && data[i + 1] === 10) return i + 2;
+    }
     return -1;
   },
   trailerBytes: () => 1,
@@ -122,17 +143,23 @@ const mqtt: Protocol = {
   subprotocol: "mqtt",
   hello: (channel) => [
     // CONNECT: clean start, no keep-alive, no properties, the server chooses the client's name.
-    frame(opcodes.binary, mqttPacket(0x10, [...mqttString("MQTT"), 5, 2, 0, 0, 0, 0, 0])),
+    frame(
+      opcodes.binary,
+      mqttPacket(0x10, [...mqttString("MQTT"), 5, 2, 0, 0, 0, 0, 0]),
+    ),
     // SUBSCRIBE: packet 1, no properties, QoS 0 and "no local".
-    frame(opcodes.binary, mqttPacket(0x82, [0, 1, 0, ...mqttString(channel), 4])),
+    frame(
+      opcodes.binary,
+      mqttPacket(0x82, [0, 1, 0, ...mqttString(channel), 4]),
+    ),
   ],
-  publish(channel, { payload }) {
+  publish(channel, { payload }): Publication {
     const head = [...mqttString(channel), 0];
     const packet = mqttPacket(0x30, [...head, ...payload]);
     const before = packet.subarray(0, packet.length - payload.length);
     return inOneFrame(payload, { binary: true, before });
   },
-  find(data, { start }) {
+  find(data, { start }): number {
     if ((data[start]! & 0xf0) !== 0x30) return -1;
     let at = start + 1;
     while (data[at]! >= 0x80) at++;
@@ -162,13 +189,21 @@ function mqttString(text: string): number[] {
 }
 
 /** The protocols by name. */
-export const protocols = { raw, socketio, stomp, mqtt } as const satisfies Record<string, Protocol>;
+export const protocols = {
+  raw,
+  socketio,
+  stomp,
+  mqtt,
+} as const satisfies Record<string, Protocol>;
 
 /** The name of a protocol in {@linkcode protocols}. */
 export type ProtocolName = keyof typeof protocols;
 
 /** Gets the bytes of a handshake request, RFC 6455 section 4.1. */
-export function handshake(protocol: Protocol, channel: string): Uint8Array<ArrayBuffer> {
+export function handshake(
+  protocol: Protocol,
+  channel: string,
+): Uint8Array<ArrayBuffer> {
   return encoder.encode(
     [
       `GET ${protocol.path(channel)} HTTP/1.1`,
@@ -177,7 +212,9 @@ export function handshake(protocol: Protocol, channel: string): Uint8Array<Array
       "Connection: Upgrade",
       "Sec-WebSocket-Version: 13",
       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-      ...(protocol.subprotocol ? [`Sec-WebSocket-Protocol: ${protocol.subprotocol}`] : []),
+      ...(protocol.subprotocol
+        ? [`Sec-WebSocket-Protocol: ${protocol.subprotocol}`]
+        : []),
       "\r\n",
     ].join("\r\n"),
   );
@@ -193,10 +230,18 @@ export function handshakeLength(data: Uint8Array): number {
   const end = text.indexOf("\r\n\r\n");
   if (end < 0) return 0;
   if (!/^HTTP\/1\.1 101 /.test(text)) {
-    throw new Error(`The server refused a client: got "${text.split("\r\n")[0]}", expected status 101`);
+    throw new Error(
+      `The server refused a client: got "${
+        text.split("\r\n")[0]
+      }", expected status 101`,
+    );
   }
-  if (!/\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/i.test(text)) {
-    throw new Error("The server's Sec-WebSocket-Accept is wrong: expected that of RFC 6455 section 1.3");
+  if (
+    !/\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/i.test(text)
+  ) {
+    throw new Error(
+      "The server's Sec-WebSocket-Accept is wrong: expected that of RFC 6455 section 1.3",
+    );
   }
   return end + 4;
 }

@@ -36,7 +36,9 @@ export class Samples {
   /** Gets the percentiles of all samples from the one at `from` on; 0 if there are none. */
   percentiles(from = 0): Percentiles {
     const sorted = this.#values.slice(from, this.#count).sort();
-    const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+    const at = (share: number): number =>
+      sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ??
+        0;
     return { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) };
   }
 }

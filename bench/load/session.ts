@@ -9,7 +9,12 @@
 import { type Frame, frame, FrameReader, maskAt, opcodes } from "./frames.ts";
 import { type Address, close, connect, Poll, receive, send } from "./libc.ts";
 import { blankPayload, get, lastByte, numbers, put } from "./payload.ts";
-import { handshake, handshakeLength, type Protocol, type Publication } from "./protocols.ts";
+import {
+  handshake,
+  handshakeLength,
+  type Protocol,
+  type Publication,
+} from "./protocols.ts";
 import { Samples } from "./samples.ts";
 
 /** Handshakes that may be under way at once. */
@@ -52,7 +57,9 @@ export class Reactor {
 
   /** Handles what is there, waiting for it at most `timeoutMs`. */
   step(timeoutMs: number): void {
-    for (const connection of this.#blocked) if (connection.flush()) this.#blocked.delete(connection);
+    for (const connection of this.#blocked) {
+      if (connection.flush()) this.#blocked.delete(connection);
+    }
     const count = this.#poll.wait(this.#blocked.size > 0 ? 1 : timeoutMs);
     this.now = performance.now();
     for (let i = 0; i < count; i++) {
@@ -99,11 +106,19 @@ class Connection {
   #nextFrom = 0;
   #nextOwn = 0;
   #number = 0;
-  #publications: { whole: Uint8Array<ArrayBuffer>; one: Publication } | undefined;
+  #publications:
+    | { whole: Uint8Array<ArrayBuffer>; one: Publication }
+    | undefined;
   #sentTimes: Float64Array | undefined;
 
-  constructor(readonly session: Session, readonly index: number, readonly channel: Channel) {
-    this.fd = connect(session.options.address);
+  constructor(
+    readonly session: Session,
+    readonly index: number,
+    readonly channel: Channel,
+  ) {
+    // Members of a channel are neighbours here, so that they spread over all addresses.
+    const { addresses } = session.options;
+    this.fd = connect(addresses[channel.members.length % addresses.length]!);
     session.reactor.add(this);
     this.#write(handshake(session.protocol, channel.name));
   }
@@ -115,7 +130,10 @@ class Connection {
     if (this.#publications === undefined) {
       const payload = blankPayload(payloadBytes);
       put(this.index, (i, byte) => payload[i] = byte);
-      const one = session.protocol.publish(this.channel.name, { payload, binary });
+      const one = session.protocol.publish(this.channel.name, {
+        payload,
+        binary,
+      });
       this.#publications = { whole: new Uint8Array(), one };
     }
     const { one } = this.#publications;
@@ -128,7 +146,10 @@ class Connection {
     const { whole } = this.#publications;
     for (let i = 0; i < burst; i++) {
       const at = i * length + one.payloadAt;
-      put(this.#number, (j, byte) => whole[at + 4 + j] = byte ^ maskAt(one.maskPhase + 4 + j));
+      put(
+        this.#number,
+        (j, byte) => whole[at + 4 + j] = byte ^ maskAt(one.maskPhase + 4 + j),
+      );
       const last = payloadBytes - 1;
       whole[at + last] = lastByte(this.#number) ^ maskAt(one.maskPhase + last);
       this.sentTimes()[this.#number % sentTimes] = performance.now();
@@ -143,7 +164,11 @@ class Connection {
   }
 
   #write(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.#unsent !== undefined) throw new Error("Cannot publish: the server reads too slowly for this workload");
+    if (this.#unsent !== undefined) {
+      throw new Error(
+        "Cannot publish: the server reads too slowly for this workload",
+      );
+    }
     const count = send(this.fd, bytes);
     if (count === bytes.length) return;
     this.#unsent = bytes.slice(Math.max(0, count));
@@ -155,7 +180,9 @@ class Connection {
     const bytes = this.#unsent;
     if (bytes === undefined) return true;
     const count = send(this.fd, bytes);
-    this.#unsent = count === bytes.length ? undefined : bytes.slice(Math.max(0, count));
+    this.#unsent = count === bytes.length
+      ? undefined
+      : bytes.slice(Math.max(0, count));
     return this.#unsent === undefined;
   }
 
@@ -181,7 +208,9 @@ class Connection {
     this.#hello = protocol.hello(this.channel.name);
     this.#state = "hello";
     if (!protocol.greeted) this.#sayHello();
-    if (length < data.length) this.#reader.read(data.slice(length), data.length - length);
+    if (length < data.length) {
+      this.#reader.read(data.slice(length), data.length - length);
+    }
   }
 
   #sayHello(): void {
@@ -213,27 +242,47 @@ class Connection {
     const { bytes } = session.options;
     const publisher = get(data, at);
     const number = get(data, at + 4);
-    if (told.end - at - session.trailerBytes !== bytes || data[at + bytes - 1] !== lastByte(number)) {
-      throw new Error(`Client ${this.index} got a message of ${told.end - at} bytes: expected ${bytes} unchanged`);
+    if (
+      told.end - at - session.trailerBytes !== bytes ||
+      data[at + bytes - 1] !== lastByte(number)
+    ) {
+      throw new Error(
+        `Client ${this.index} got a message of ${
+          told.end - at
+        } bytes: expected ${bytes} unchanged`,
+      );
     }
     if (publisher === this.from && number === this.#nextFrom) {
       this.#nextFrom = (number + 1) % numbers;
-      session.onDelivery(session.reactor.now - session.clients[publisher]!.sentTimes()[number % sentTimes]!);
-    } else if (publisher === this.index && number === this.#nextOwn && session.options.echo) {
+      session.onDelivery(
+        session.reactor.now -
+          session.clients[publisher]!.sentTimes()[number % sentTimes]!,
+      );
+    } else if (
+      publisher === this.index && number === this.#nextOwn &&
+      session.options.echo
+    ) {
       this.#nextOwn = (number + 1) % numbers;
     } else {
       const expected = `number ${this.#nextFrom} of ${this.from}`;
-      throw new Error(`Client ${this.index} got message ${number} of client ${publisher}: expected ${expected}`);
+      throw new Error(
+        `Client ${this.index} got message ${number} of client ${publisher}: expected ${expected}`,
+      );
     }
     if (--this.channel.remaining === 0) session.onTurnEnd(this.channel);
   }
 
-  #onControl(data: Uint8Array<ArrayBuffer>, { opcode, start, end }: Frame): void {
+  #onControl(
+    data: Uint8Array<ArrayBuffer>,
+    { opcode, start, end }: Frame,
+  ): void {
     const payload = data.slice(start, end);
     if (opcode === opcodes.ping) this.#write(frame(opcodes.pong, payload));
     if (opcode === opcodes.close) {
       const code = payload.length >= 2 ? payload[0]! * 256 + payload[1]! : 1005;
-      this.#closeFrame = `${code} "${new TextDecoder().decode(payload.subarray(2))}"`;
+      this.#closeFrame = `${code} "${
+        new TextDecoder().decode(payload.subarray(2))
+      }"`;
     }
   }
 
@@ -245,14 +294,19 @@ class Connection {
 
   onEnd(): void {
     this.session.reactor.remove(this);
-    if (this.#state !== "leaving") throw new Error(`The server closed client ${this.index}: ${this.#closeFrame}`);
+    if (this.#state !== "leaving") {
+      throw new Error(
+        `The server closed client ${this.index}: ${this.#closeFrame}`,
+      );
+    }
     this.session.onLeft();
   }
 }
 
 /** What a session is. */
 export interface SessionOptions {
-  address: Address;
+  /** Where clients connect, in turn. */
+  addresses: Address[];
   /** The server sends a message to its publisher too. */
   echo: boolean;
   channels: number;
@@ -305,18 +359,27 @@ export class Session {
   #churnersWaiting = 0;
   #failure: unknown;
 
-  constructor(readonly reactor: Reactor, readonly protocol: Protocol, readonly options: SessionOptions) {
+  constructor(
+    readonly reactor: Reactor,
+    readonly protocol: Protocol,
+    readonly options: SessionOptions,
+  ) {
     this.trailerBytes = protocol.trailerBytes(options.binary);
   }
 
   /** Connects all clients. */
   connect(): void {
     const { channels, clientsPerChannel } = this.options;
-    for (let i = 0; i < channels; i++) this.#channels.push(new Channel(crypto.randomUUID()));
+    for (let i = 0; i < channels; i++) {
+      this.#channels.push(new Channel(crypto.randomUUID()));
+    }
     const total = channels * clientsPerChannel;
     const limit = performance.now() + timeLimitMs * 4;
     while (this.#joined < total) {
-      while (this.clients.length < total && this.clients.length - this.#joined < maxHandshakes) {
+      while (
+        this.clients.length < total &&
+        this.clients.length - this.#joined < maxHandshakes
+      ) {
         // Channel by channel, so that most handshakes at one time differ in theirs.
         const channel = this.#channels[this.clients.length % channels]!;
         const client = new Connection(this, this.clients.length, channel);
@@ -327,7 +390,9 @@ export class Session {
       this.#checkTime(limit, `${total - this.#joined} clients haven't joined`);
     }
     for (const { members } of this.#channels) {
-      members.forEach((member, i) => member.from = members[i === 0 ? 1 : 0]?.index ?? -1);
+      members.forEach((member, i) =>
+        member.from = members[i === 0 ? 1 : 0]?.index ?? -1
+      );
     }
   }
 
@@ -335,12 +400,18 @@ export class Session {
   run(options: RunOptions): RunResult {
     const start = performance.now();
     this.#checkTime(Infinity, "");
-    const before = { deliveries: this.#deliveries, messages: this.#messages, left: this.#left };
+    const before = {
+      deliveries: this.#deliveries,
+      messages: this.#messages,
+      left: this.#left,
+    };
     const end = start + options.seconds * 1000;
     this.#burst = options.burst;
     this.#isClosedLoop = options.turnsPerSecond === undefined;
     const window = Math.min(options.window, this.#channels.length);
-    if (this.#isClosedLoop) for (let i = 0; i < window; i++) this.#beginTurn(this.#takeChannel());
+    if (this.#isClosedLoop) {
+      for (let i = 0; i < window; i++) this.#beginTurn(this.#takeChannel());
+    }
     let begun = 0;
     let late = 0;
     let churnBegun = 0;
@@ -353,7 +424,11 @@ export class Session {
         if (channel.remaining > 0) late++;
         else this.#beginTurn(channel);
       }
-      for (; churnBegun < elapsed * (options.churnPerSecond ?? 0); churnBegun++) this.#churn(churnBegun);
+      for (
+        ;
+        churnBegun < elapsed * (options.churnPerSecond ?? 0);
+        churnBegun++
+      ) this.#churn(churnBegun);
       this.#endChurn(now);
       this.reactor.step(this.#isClosedLoop ? 100 : 1);
       this.#checkTime(Infinity, "");
@@ -377,7 +452,8 @@ export class Session {
 
   #beginTurn(channel: Channel): void {
     const { members } = channel;
-    channel.remaining = this.#burst * (members.length - (this.options.echo ? 0 : 1));
+    channel.remaining = this.#burst *
+      (members.length - (this.options.echo ? 0 : 1));
     this.#turns++;
     this.#messages += this.#burst;
     const publisher = members[channel.publisher]!;
@@ -389,7 +465,11 @@ export class Session {
     this.#turns--;
     if (!this.#isClosedLoop) return;
     // Everyone's turn comes, unless all have one at the same time anyway.
-    this.#beginTurn(this.#turns + 1 === this.#channels.length ? channel : this.#takeFreeChannel());
+    this.#beginTurn(
+      this.#turns + 1 === this.#channels.length
+        ? channel
+        : this.#takeFreeChannel(),
+    );
   }
 
   #takeFreeChannel(): Channel {
@@ -405,7 +485,10 @@ export class Session {
 
   onJoined(connection: Connection): void {
     if (connection.index >= 0) this.#joined++;
-    else this.#churners.push({ connection, leaveAt: this.reactor.now + churnStayMs });
+    else {this.#churners.push({
+        connection,
+        leaveAt: this.reactor.now + churnStayMs,
+      });}
   }
 
   onLeft(): void {
@@ -415,12 +498,16 @@ export class Session {
 
   #churn(number: number): void {
     this.#churnersWaiting++;
-    const channel = `00000000-0000-4000-8000-00000000000${number % churnChannels}`;
+    const channel = `00000000-0000-4000-8000-00000000000${
+      number % churnChannels
+    }`;
     new Connection(this, -1, new Channel(channel));
   }
 
   #endChurn(now: number): void {
-    while (this.#churners[0] !== undefined && this.#churners[0].leaveAt <= now) {
+    while (
+      this.#churners[0] !== undefined && this.#churners[0].leaveAt <= now
+    ) {
       this.#churners.shift()!.connection.leave();
     }
   }
@@ -430,8 +517,14 @@ export class Session {
     while (this.#turns > 0 || this.#churnersWaiting > 0) {
       this.reactor.step(this.#churnersWaiting > 0 ? 1 : 100);
       this.#endChurn(performance.now());
-      const missing = this.#channels.reduce((sum, { remaining }) => sum + remaining, 0);
-      this.#checkTime(limit, `${missing} deliveries are missing, ${this.#churnersWaiting} clients haven't left`);
+      const missing = this.#channels.reduce(
+        (sum, { remaining }) => sum + remaining,
+        0,
+      );
+      this.#checkTime(
+        limit,
+        `${missing} deliveries are missing, ${this.#churnersWaiting} clients haven't left`,
+      );
     }
   }
 
@@ -443,7 +536,11 @@ export class Session {
 
   #checkTime(limit: number, problem: string): void {
     if (this.#failure !== undefined) throw this.#failure;
-    if (performance.now() > limit) throw new Error(`The server lost something: after its time limit ${problem}`);
+    if (performance.now() > limit) {
+      throw new Error(
+        `The server lost something: after its time limit ${problem}`,
+      );
+    }
   }
 
   /** Disconnects all clients at once. */

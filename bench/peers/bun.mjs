@@ -4,11 +4,10 @@ import process from "node:process";
 
 Bun.serve({
   unix: process.argv[2],
-  fetch(request, server) {
-    const { pathname } = new URL(request.url);
-    if (server.upgrade(request, { data: pathname })) return;
-    return new Response(null, { status: 426 });
-  },
+  fetch: (request, server) =>
+    server.upgrade(request, { data: new URL(request.url).pathname })
+      ? undefined
+      : new Response(null, { status: 426 }),
   websocket: {
     open: (socket) => socket.subscribe(socket.data),
     // `publish` of a socket skips the socket itself.

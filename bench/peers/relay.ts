@@ -2,7 +2,7 @@
 const [path] = Deno.args;
 const channels = new Map<string, Set<WebSocket>>();
 
-Deno.serve({ path: path!, onListen() {} }, (request) => {
+Deno.serve({ path: path!, onListen: () => {} }, (request) => {
   const { pathname } = new URL(request.url);
   const { socket, response } = Deno.upgradeWebSocket(request);
   socket.binaryType = "arraybuffer";
@@ -11,7 +11,9 @@ Deno.serve({ path: path!, onListen() {} }, (request) => {
     channels.get(pathname)!.add(socket);
   };
   socket.onmessage = ({ data }) => {
-    for (const other of channels.get(pathname)!) if (other !== socket) other.send(data);
+    for (const other of channels.get(pathname)!) {
+      if (other !== socket) other.send(data);
+    }
   };
   socket.onclose = () => {
     channels.get(pathname)?.delete(socket);

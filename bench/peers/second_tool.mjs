@@ -3,7 +3,9 @@
 import process from "node:process";
 import { WebSocket } from "ws";
 
-const { socket, path, clients, seconds, listenOnly } = JSON.parse(process.argv[2]);
+const { socket, path, clients, seconds, listenOnly } = JSON.parse(
+  process.argv[2],
+);
 const url = `ws+unix://${socket}:${path}`;
 const all = await Promise.all(
   Array.from({ length: clients }, () =>
@@ -38,4 +40,7 @@ if (listenOnly) {
     await turn;
   }
 }
-process.stdout.write(JSON.stringify({ sent, received }) + "\n", () => process.exit(0));
+process.stdout.write(
+  JSON.stringify({ sent, received }) + "\n",
+  () => process.exit(0),
+);

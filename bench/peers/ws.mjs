@@ -11,11 +11,15 @@ new WebSocketServer({ server }).on("connection", (socket, request) => {
   const members = channels.get(path);
   members.add(socket);
   socket.on("message", (data, binary) => {
-    for (const other of members) if (other !== socket) other.send(data, { binary });
+    for (const other of members) {
+      if (other !== socket) other.send(data, { binary });
+    }
   });
   socket.on("close", () => {
     members.delete(socket);
-    if (members.size === 0 && channels.get(path) === members) channels.delete(path);
+    if (members.size === 0 && channels.get(path) === members) {
+      channels.delete(path);
+    }
   });
   socket.on("error", () => {});
 });

@@ -1,0 +1,238 @@
+/**
+ * `deno task bench`: staps and what people would use instead, side by side
+ * under the same load in one run.
+ */
+import { parseArgs } from "node:util";
+import { writeDocs } from "./docs.ts";
+import { Generator } from "./generator.ts";
+import {
+  debianPackages,
+  installDebianPackages,
+  installNpmPackages,
+} from "./install.ts";
+import {
+  type ConnectRow,
+  type Effort,
+  measureConnects,
+  measurePauses,
+  measureTraffic,
+} from "./measure.ts";
+import { type PeerName, peers } from "./peers.ts";
+import {
+  aimTable,
+  connectTable,
+  failures,
+  pauseTable,
+  type Results,
+  trafficTable,
+} from "./report.ts";
+import { idle, pauses, start, storm, traffic } from "./workloads.ts";
+
+const usage = `Measures staps and its peers side by side.
+
+Usage: deno task bench [options]
+
+  --only NAMES    workloads, by the start of their names, separated by commas
+  --peers NAMES   peers, separated by commas
+  --rounds N      rounds of each workload (default 7; with --quick 3)
+  --seconds S     one peer's share of a round (default 0.25)
+  --quick         fewer workloads and rounds, about 3 minutes
+  --write-docs    put the results into docs/benchmarks.md and docs/benchmarks/
+  --json FILE     write the results to FILE too
+  --list          print the names of workloads and peers
+`;
+
+/** The effort of a run. */
+function effortOf(
+  values: { rounds?: string; seconds?: string; quick?: boolean },
+): Effort {
+  return {
+    rounds: Number(values.rounds ?? (values.quick ? 3 : 7)),
+    sliceSeconds: Number(values.seconds ?? 0.25),
+    warmUpSeconds: Number(values.seconds ?? 0.25) * 2,
+  };
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      only: { type: "string" },
+      peers: { type: "string" },
+      rounds: { type: "string" },
+      seconds: { type: "string" },
+      quick: { type: "boolean" },
+      "write-docs": { type: "boolean" },
+      json: { type: "string" },
+      list: { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help) {
+    print(usage);
+    return 0;
+  }
+  if (values.list) {
+    print(
+      `Workloads:\n${workloadNames().join("\n")}\n\nPeers:\n${
+        Object.keys(peers).join("\n")
+      }\n`,
+    );
+    return 0;
+  }
+  // "relay" is the question that is asked most: what does staps add?
+  const only = values.only === "relay" ? "fanout-64,pairs" : values.only;
+  const onlyPeers = values.only === "relay" ? "staps,relay" : values.peers;
+  const wantedNames = only?.split(",");
+  const wantedPeers = onlyPeers?.split(",");
+  for (const name of wantedPeers ?? []) {
+    if (!(name in peers)) {
+      throw new RangeError(
+        `Cannot measure "${name}": expected ${Object.keys(peers).join(", ")}`,
+      );
+    }
+  }
+  const wants = (workload: { name: string; isQuick?: boolean }): boolean =>
+    wantedNames?.some((name) => workload.name.startsWith(name)) ??
+      (!values.quick || workload.isQuick === true);
+  const choose = (names: readonly PeerName[]): PeerName[] =>
+    names.filter((name) =>
+      wantedPeers === undefined || wantedPeers.includes(name)
+    );
+
+  const effort = effortOf(values);
+  const startedAt = performance.now();
+  await installNpmPackages();
+  if (!wantedPeers) await installDebianPackages(debianPackages);
+  const results: Results = {
+    date: new Date().toISOString().slice(0, 16) + "Z",
+    machine: await machine(),
+    effort: `${effort.rounds} rounds of ${effort.sliceSeconds} s each.`,
+    traffic: [],
+    idle: [],
+    storms: [],
+    starts: [],
+    pauses: [],
+  };
+  await using generator = new Generator();
+  for (const workload of traffic.filter(wants)) {
+    const chosen = choose(workload.peers);
+    if (chosen.length === 0) continue;
+    const result = {
+      workload,
+      rows: await measureTraffic(workload, {
+        peers: chosen,
+        effort,
+        generator,
+      }),
+    };
+    results.traffic.push(result);
+    print(`${workload.name}: ${trafficTable(result)}\n`);
+  }
+  for (const { clients, ...workload } of idle.filter(wants)) {
+    await connects(results.idle, { ...workload, clients, settles: true });
+  }
+  if (wants({ ...storm, isQuick: true })) {
+    for (let round = 0; round < Math.min(3, effort.rounds); round++) {
+      await connects(results.storms, { ...storm, settles: false });
+    }
+    results.storms = medians(results.storms);
+    print(connectTable(results.storms) + "\n");
+  }
+  if (wants({ ...start, isQuick: true })) {
+    for (let round = 0; round < effort.rounds; round++) {
+      await connects(results.starts, { ...start, clients: 0, settles: false });
+    }
+    results.starts = medians(results.starts);
+    print(connectTable(results.starts) + "\n");
+  }
+  for (
+    const workload of traffic.filter(({ name }) =>
+      (pauses.traffic as readonly string[]).includes(name)
+    )
+  ) {
+    const named = { ...workload, name: `pause-${workload.name}` };
+    const chosen = choose(pauses.peers);
+    if (!wants({ ...named, isQuick: false }) || chosen.length === 0) continue;
+    results.pauses.push(
+      ...await measurePauses(workload, { peers: chosen, effort, generator }),
+    );
+  }
+  if (results.pauses.length > 0) print(pauseTable(results.pauses) + "\n");
+
+  print(aimTable(results));
+  print(`\n${Math.round((performance.now() - startedAt) / 1000)} s\n`);
+  if (values.json) {
+    await Deno.writeTextFile(values.json, JSON.stringify(results));
+  }
+  if (values["write-docs"]) await writeDocs(results);
+  const failed = failures(results);
+  for (const line of failed) print(`failed: ${line}\n`);
+  return failed.length === 0 ? 0 : 1;
+
+  async function connects(
+    rows: ConnectRow[],
+    workload: {
+      name: string;
+      clients: number;
+      peers: readonly PeerName[];
+      settles: boolean;
+    },
+  ): Promise<void> {
+    const { clients, settles } = workload;
+    const found: ConnectRow[] = [];
+    for (const peer of choose(workload.peers)) {
+      found.push(await measureConnects(peer, { clients, generator, settles }));
+    }
+    rows.push(...found);
+    if (settles && found.length > 0) {
+      print(`${workload.name}:\n${connectTable(found)}\n`);
+    }
+  }
+}
+
+/** Gets one row for each peer, with the medians of its rows. */
+function medians(rows: readonly ConnectRow[]): ConnectRow[] {
+  const byPeer = Map.groupBy(rows, ({ peer }) => peer);
+  return [...byPeer.values()].map((all) => {
+    const failed = all.find(({ failure }) => failure !== undefined);
+    if (failed) return failed;
+    const median = (get: (row: ConnectRow) => number): number =>
+      all.map(get).toSorted((a, b) => a - b)[all.length >> 1]!;
+    return {
+      ...all[0]!,
+      startUpMs: median((row) => row.startUpMs),
+      baseBytes: median((row) => row.baseBytes),
+      bytesPerClient: median((row) => row.bytesPerClient),
+      connectsPerSecond: median((row) => row.connectsPerSecond),
+      serverUsPerConnect: median((row) => row.serverUsPerConnect),
+    };
+  });
+}
+
+function workloadNames(): string[] {
+  return [
+    ...traffic,
+    ...idle,
+    storm,
+    start,
+    ...pauses.traffic.map((name) => ({ name: `pause-${name}` })),
+  ]
+    .map(({ name }) => name);
+}
+
+/** Gets what the results depend on. */
+async function machine(): Promise<string> {
+  const text = await Deno.readTextFile("/proc/cpuinfo");
+  const model = /^model name\s*: (.*)$/m.exec(text)?.[1] ?? "unknown";
+  const node = new TextDecoder().decode(
+    (await new Deno.Command("node", { args: ["--version"] }).output()).stdout,
+  );
+  const kernel = `Linux ${Deno.osRelease()}`;
+  return `${navigator.hardwareConcurrency} cores of ${model}, ${kernel}, Deno ${Deno.version.deno}, Node ${node.trim()}`;
+}
+
+function print(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
+}
+
+if (import.meta.main) Deno.exit(await main());

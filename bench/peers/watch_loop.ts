@@ -1,0 +1,28 @@
+// Loaded before a program (`--preload`): how late does a timer of 1 ms fire?
+// At SIGUSR2 it appends the percentiles since the last one to a file.
+const file = Deno.env.get("STAPS_BENCH_PAUSES")!;
+let lateMs: number[] = [];
+let due = performance.now() + 1;
+
+function tick(): void {
+  const now = performance.now();
+  lateMs.push(Math.max(0, now - due));
+  due = now + 1;
+  setTimeout(tick, 1);
+}
+setTimeout(tick, 1);
+
+Deno.addSignalListener("SIGUSR2", () => {
+  const sorted = lateMs.sort((a, b) => a - b);
+  lateMs = [];
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+  const line = JSON.stringify({
+    count: sorted.length,
+    p50: at(0.5),
+    p99: at(0.99),
+    p999: at(0.999),
+    max: at(1),
+  });
+  Deno.writeTextFileSync(file, line + "\n", { append: true });
+});

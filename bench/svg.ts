@@ -1,0 +1,168 @@
+/** Charts as SVG, readable on a light and a dark page. */
+
+const font = `font-family="sans-serif" font-size="12"`;
+const colours = [
+  "#0072b2",
+  "#e69f00",
+  "#009e73",
+  "#cc79a7",
+  "#56b4e9",
+  "#d55e00",
+  "#999999",
+  "#b8a200",
+  "#6a3d9a",
+];
+const ink = "#777777";
+
+/** A bar chart: groups of bars, one bar for each series. */
+export interface BarChart {
+  title: string;
+  unit: string;
+  groups: readonly string[];
+  /** A value for each group; undefined where there is none. */
+  series: readonly { title: string; values: readonly (number | undefined)[] }[];
+}
+
+/** Gets a bar chart with horizontal bars. */
+export function barChart({ title, unit, groups, series }: BarChart): string {
+  const bar = 14;
+  const left = 190;
+  const width = 760;
+  const max = Math.max(
+    ...series.flatMap(({ values }) => values.map((value) => value ?? 0)),
+    1e-9,
+  );
+  const scale = (width - left - 70) / max;
+  const parts: string[] = [text(title, { x: 10, y: 20, bold: true })];
+  let y = 40;
+  for (const [g, group] of groups.entries()) {
+    parts.push(text(group, { x: 10, y: y + 11, bold: true }));
+    y += 18;
+    for (const [s, { title, values }] of series.entries()) {
+      const value = values[g];
+      if (value === undefined) continue;
+      const length = Math.max(1, value * scale).toFixed(1);
+      parts.push(text(title, { x: left - 8, y: y + 11, anchor: "end" }));
+      parts.push(
+        `<rect x="${left}" y="${y}" width="${length}" height="${
+          bar - 2
+        }" fill="${colours[s % colours.length]}"/>`,
+      );
+      parts.push(
+        text(`${short(value)} ${unit}`, {
+          x: left + value * scale + 6,
+          y: y + 11,
+        }),
+      );
+      y += bar;
+    }
+    y += 10;
+  }
+  return svg(parts, { width, height: y + 5 });
+}
+
+/** A line chart with a logarithmic x axis. */
+export interface LineChart {
+  title: string;
+  x: string;
+  y: string;
+  series: readonly {
+    title: string;
+    points: readonly { x: number; y: number }[];
+  }[];
+}
+
+/** Gets a line chart; its y axis begins at 0. */
+export function lineChart({ title, x, y, series }: LineChart): string {
+  const [width, height] = [760, 360];
+  const [left, right, top, bottom] = [60, 150, 40, 45];
+  const points = series.flatMap(({ points }) => points);
+  const xs = [...new Set(points.map(({ x }) => x))].toSorted((a, b) => a - b);
+  const [minX, maxX] = [Math.log(xs[0] ?? 1), Math.log(xs.at(-1) ?? 10)];
+  const maxY = Math.max(...points.map(({ y }) => y), 1e-9) * 1.1;
+  const atX = (value: number): number =>
+    left +
+    (Math.log(value) - minX) / (maxX - minX || 1) * (width - left - right);
+  const atY = (value: number): number =>
+    height - bottom - value / maxY * (height - top - bottom);
+  const parts = [text(title, { x: 10, y: 20, bold: true })];
+  for (let i = 0; i <= 4; i++) {
+    const value = maxY * i / 4;
+    parts.push(
+      `<line x1="${left}" x2="${width - right}" y1="${
+        atY(value).toFixed(1)
+      }" y2="${atY(value).toFixed(1)}" ` +
+        `stroke="${ink}" stroke-opacity="0.3"/>`,
+      text(short(value), { x: left - 6, y: atY(value) + 4, anchor: "end" }),
+    );
+  }
+  for (const value of xs) {
+    parts.push(
+      text(String(value), {
+        x: atX(value),
+        y: height - bottom + 16,
+        anchor: "middle",
+      }),
+    );
+  }
+  parts.push(
+    text(x, { x: (left + width - right) / 2, y: height - 8, anchor: "middle" }),
+  );
+  parts.push(text(y, { x: 10, y: top - 6 }));
+  for (const [s, { title, points }] of series.entries()) {
+    const colour = colours[s % colours.length]!;
+    const line = points.map(({ x, y }) =>
+      `${atX(x).toFixed(1)},${atY(y).toFixed(1)}`
+    ).join(" ");
+    parts.push(
+      `<polyline points="${line}" fill="none" stroke="${colour}" stroke-width="2"/>`,
+    );
+    for (const { x, y } of points) {
+      parts.push(
+        `<circle cx="${atX(x).toFixed(1)}" cy="${
+          atY(y).toFixed(1)
+        }" r="3" fill="${colour}"/>`,
+      );
+    }
+    const last = points.at(-1);
+    if (last) {
+      parts.push(
+        text(title, {
+          x: atX(last.x) + 8,
+          y: atY(last.y) + 4 + s * 14,
+          fill: colour,
+        }),
+      );
+    }
+  }
+  return svg(parts, { width, height });
+}
+
+/** Gets a number with three digits that count. */
+export function short(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  if (value >= 100) return Math.round(value).toLocaleString("en");
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function text(
+  content: string,
+  at: { x: number; y: number; anchor?: string; bold?: boolean; fill?: string },
+): string {
+  const anchor = at.anchor ? ` text-anchor="${at.anchor}"` : "";
+  const weight = at.bold ? ` font-weight="bold"` : "";
+  const escaped = content.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
+    .replaceAll("`", "");
+  return `<text x="${at.x.toFixed(1)}" y="${at.y.toFixed(1)}" ${font} fill="${
+    at.fill ?? ink
+  }"${anchor}${weight}>${escaped}</text>`;
+}
+
+function svg(
+  parts: readonly string[],
+  { width, height }: { width: number; height: number },
+): string {
+  const head =
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">`;
+  return [head, ...parts, "</svg>", ""].join("\n");
+}
