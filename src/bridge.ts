@@ -49,27 +49,39 @@ export interface Bridge {
   close(): Promise<void>;
 }
 
-/** How a bridge does. Asking costs nothing; counters run since its start. */
+/** What a bridge is doing, and what it counted since its start. Asking costs next to nothing. */
 export interface BridgeState {
-  /** Whether messages travel to and from the other nodes. */
+  /** Whether messages go to the broker and come from it. */
   readonly connected: boolean;
-  /** Whether the broker takes nothing for now, short of memory or disk (`connection.blocked`). */
-  readonly blocked: boolean;
-  /** Why it isn't connected, one line without secrets. */
+  /** Where the broker is that this node is connected to, as `host:port`. */
+  readonly broker: string | undefined;
+  /** Why it isn't connected, if it knows: one line without secrets. */
   readonly problem: string | undefined;
-  /** Messages that the broker hasn't confirmed yet. */
-  readonly outboxMessages: number;
-  /** Their size in bytes. */
+  /** Why the broker takes no messages at the moment: it is short of memory or disk. */
+  readonly blocked: string | undefined;
   readonly outboxBytes: number;
-  /** Messages of this node's clients that the broker has confirmed. */
-  readonly messagesSent: number;
-  /** Messages of other nodes' clients, duplicates left out. */
-  readonly messagesReceived: number;
-  /** Messages that came a second time, and were dropped. */
+  readonly outboxMessages: number;
+  /** Messages sent to the broker and not confirmed. */
+  readonly unconfirmed: number;
+  /** Channels that this node is in. */
+  readonly channels: number;
+  /** Joins and leaves that wait for the broker. */
+  readonly joinsWaiting: number;
+  /** How long the latest message to ourselves took; `undefined` while none comes back. */
+  readonly roundTripMs: number | undefined;
+  /** Messages of clients given to the bridge. */
+  readonly published: number;
+  /** Messages of other nodes given to clients' channels. */
+  readonly received: number;
+  /** Copies that were dropped. */
   readonly duplicates: number;
-  /** How often messages were lost on the way, or it couldn't be excluded. */
+  /** How often messages of a channel were lost, or may have been. */
   readonly gaps: number;
-  /** How often a connection to the broker was established. */
+  /** Messages given up because the outbox was full. */
+  readonly dropped: number;
+  /** Messages that the full queue of some node didn't take. */
+  readonly rejected: number;
+  /** How often a connection was made. */
   readonly connects: number;
 }
 

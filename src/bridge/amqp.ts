@@ -8,7 +8,12 @@
  */
 import { Buffer } from "node:buffer";
 import { parseAmqpUrl } from "../amqp_url.ts";
-import type { Bridge, BridgeListener } from "../bridge.ts";
+import type {
+  Bridge,
+  BridgeHealth,
+  BridgeListener,
+  BridgeState,
+} from "../bridge.ts";
 import { channelHash } from "../channel_hash.ts";
 import { ConfigError } from "../errors.ts";
 import { log } from "../log.ts";
@@ -49,40 +54,6 @@ export interface AmqpBridgeOptions {
   readonly joinTimeoutS: number;
 }
 
-/** What a bridge is doing, and what it counted since its start. */
-export interface BridgeState {
-  /** Whether messages go to the broker and come from it. */
-  readonly connected: boolean;
-  /** Where the broker is that this node is connected to, as `host:port`. */
-  readonly broker: string | undefined;
-  /** Why the broker takes no messages at the moment: it is short of memory or disk. */
-  readonly blocked: string | undefined;
-  readonly outboxBytes: number;
-  readonly outboxMessages: number;
-  /** Messages sent to the broker and not confirmed. */
-  readonly unconfirmed: number;
-  /** Channels that this node is in. */
-  readonly channels: number;
-  /** Joins and leaves that wait for the broker. */
-  readonly joinsWaiting: number;
-  /** How long the latest message to ourselves took; `undefined` while none comes back. */
-  readonly roundTripMs: number | undefined;
-  /** Messages of clients given to the bridge. */
-  readonly published: number;
-  /** Messages of other nodes given to clients' channels. */
-  readonly received: number;
-  /** Copies that were dropped. */
-  readonly duplicates: number;
-  /** How often messages of a channel were lost, or may have been. */
-  readonly gaps: number;
-  /** Messages given up because the outbox was full. */
-  readonly dropped: number;
-  /** Messages that the full queue of some node didn't take. */
-  readonly rejected: number;
-  /** How often a connection was made. */
-  readonly connects: number;
-}
-
 /** No more messages than this are on their way to the broker, or being written to its disk. */
 const maxUnconfirmed = 2_000;
 
@@ -121,7 +92,7 @@ interface Probe {
 }
 
 /** Joins this node with all others that use the same exchange. */
-export class AmqpBridge implements Bridge {
+export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #options: AmqpBridgeOptions;
   readonly #endpoint: Omit<Endpoint, "hostname" | "port" | "ca">;
   readonly #hosts: readonly { hostname: string; port: number }[];
@@ -198,6 +169,9 @@ export class AmqpBridge implements Bridge {
     return {
       connected: this.#connected,
       broker: this.#connected ? formatPlace(this.#place) : undefined,
+      problem: this.#connected || this.#lastTrouble === ""
+        ? undefined
+        : this.#lastTrouble,
       blocked: this.#link?.blocked,
       outboxBytes: this.#outbox.bytes,
       outboxMessages: this.#outbox.length,
@@ -509,6 +483,7 @@ export class AmqpBridge implements Bridge {
     this.#disconnected();
     if (isTooBig(reason)) this.#outbox.giveUpLargest();
     if (!this.#closed) {
+      this.#lastTrouble = reason.message;
       log.warn("bridge connection lost", {
         broker: formatPlace(this.#place),
         reason: reason.message,
