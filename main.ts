@@ -1,14 +1,18 @@
 /** staps: temporary publish/subscribe channels over WebSocket. Wires everything, and is the only code that exits. */
 import { resolve } from "node:path";
 import { type Bridge, NoBridge } from "./src/bridge.ts";
-import { AmqpBridge } from "./src/bridge/amqp.ts";
 import { type Command, parseCommandLine } from "./src/cli.ts";
 import { join } from "./src/commands/join.ts";
 import { freshUrl } from "./src/commands/url.ts";
-import { type Config, loadConfig } from "./src/config.ts";
+import { type Config, configFiles, loadConfig } from "./src/config.ts";
+import { Daemon } from "./src/daemon.ts";
 import { AdminError } from "./src/errors.ts";
 import { configureLog, log } from "./src/log.ts";
+import { keepOnly, type Kept } from "./src/permissions.ts";
+import { reload } from "./src/reload.ts";
 import { Server } from "./src/server.ts";
+import type { Environment } from "./src/settings.ts";
+import { ServiceManager } from "./src/systemd.ts";
 import { writeAll } from "./src/terminal.ts";
 import { version } from "./src/version.ts";
 
@@ -28,44 +32,112 @@ export async function serve(
   listening: (server: Server) => void = () => {},
 ): Promise<void> {
   const environment = Deno.env.toObject();
-  const { config, sources } = loadConfig({
-    configFile: command.configFile,
-    // As any path on a command line, relative to the working folder.
+  using manager = ServiceManager.connect(environment);
+  try {
+    await runNode({ command, environment, manager, listening });
+  } catch (error) {
+    if (error instanceof AdminError) await manager.failed(error.message);
+    throw error;
+  }
+}
+
+/** What {@linkcode runNode} needs. */
+interface NodeOptions {
+  readonly command: ServeCommand;
+  readonly environment: Environment;
+  readonly manager: ServiceManager;
+  readonly listening: (server: Server) => void;
+}
+
+async function runNode(
+  { command, environment, manager, listening }: NodeOptions,
+): Promise<void> {
+  // As any path on a command line, relative to the working folder, which
+  // [daemon] may change.
+  const options = {
+    configFile: command.configFile && resolve(command.configFile),
     socket: command.socket && resolve(command.socket),
     environment,
-  });
-  configureLog({
-    ...config.log,
-    journal: environment.JOURNAL_STREAM !== undefined,
-  });
+  };
+  const { config, sources } = loadConfig(options);
+  const journal = environment.JOURNAL_STREAM !== undefined;
+  configureLog({ ...config.log, journal });
   const stopSignal = nextStopSignal();
   endOnBug("error", (event) => event.error);
   endOnBug("unhandledrejection", (event) => event.reason);
 
-  const { socket, mode } = config.staps;
+  const { socket, mode, amqp } = config.staps;
   log.info("starting", { version, config: sources.join(", ") || "defaults" });
-  const server = await Server.start({
+  if (manager.problem !== undefined) log.warn(manager.problem);
+  using daemon = Daemon.prepare(config.daemon, {
+    hasServiceManager: manager.isPresent,
+  });
+  await using server = await Server.start({
     socket,
     mode,
+    owner: daemon.owner,
     listen: command.listen,
     limits: config.limits,
-    bridge: makeBridge(config),
+    bridge: await makeBridge(config),
+  });
+  daemon.settle();
+  await giveUpPermissions({
+    read: [...configFiles(options), ...daemon.files],
+    write: [...manager.files, ...daemon.files],
+    net: amqp !== undefined,
+  });
+
+  let notice: string | undefined;
+  const status = (): string => {
+    const counts =
+      `${server.channels.size} channels, ${server.clientCount} clients`;
+    return notice === undefined ? counts : `${counts}. ${notice}`;
+  };
+  onHangUp(async () => {
+    await manager.reloading();
+    notice = reload({
+      running: config,
+      load: () => loadConfig(options).config,
+      changed: () => configureLog({ ...config.log, journal }),
+    });
+    await manager.ready(status());
   });
   for (const address of server.addresses) {
     log.info(`listening on ${addressText(address)}`);
   }
+  await manager.ready(status());
+  manager.watch(status);
   listening(server);
 
   log.info("stopping", { signal: await stopSignal });
+  await manager.stopping((config.limits.shutdownTimeoutS + 5) * 1000);
   await server.stop();
   log.info("stopped");
 }
 
-/** Gets the bridge to other nodes, if there are to be any. */
-function makeBridge({ staps, bridge }: Config): Bridge {
-  return staps.amqp === undefined
-    ? new NoBridge()
-    : new AmqpBridge({ amqp: staps.amqp, ...bridge });
+async function giveUpPermissions(kept: Kept): Promise<void> {
+  const wide = await keepOnly(kept);
+  if (wide.length === 0) return;
+  log.debug("permissions are wider than needed", {
+    permissions: wide.join(", "),
+  });
+}
+
+/**
+ * Calls `action` for each SIGHUP, one at a time. A terminal sends it when it
+ * goes away: then it keeps its meaning, and ends the process.
+ */
+function onHangUp(action: () => Promise<void>): void {
+  if (Deno.stdin.isTerminal()) return;
+  let last = Promise.resolve();
+  Deno.addSignalListener("SIGHUP", () => last = last.then(action));
+}
+
+/** Gets the bridge to other nodes, if there are to be any. Only those pay for loading it. */
+async function makeBridge({ staps, bridge }: Config): Promise<Bridge> {
+  if (staps.amqp === undefined) return new NoBridge();
+  const { AmqpBridge } = await import("./src/bridge/amqp.ts");
+  return new AmqpBridge({ amqp: staps.amqp, ...bridge });
 }
 
 /** Gets the first signal to stop, when it comes; the second one ends the process. */

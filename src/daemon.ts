@@ -7,6 +7,7 @@ import process from "node:process";
 import { Accounts, type User } from "./accounts.ts";
 import { ConfigError, StartupError } from "./errors.ts";
 import { PidFile } from "./pid_file.ts";
+import type { Owner } from "./unix_socket.ts";
 
 /** The section `[daemon]`. */
 export interface DaemonOptions {
@@ -15,12 +16,6 @@ export interface DaemonOptions {
   readonly dir?: string | undefined;
   readonly pidFile?: string | undefined;
   readonly umask?: number | undefined;
-}
-
-/** Whom a socket is to belong to; `null` where it stays as it is (chown(2)). */
-export interface Owner {
-  readonly uid: number | null;
-  readonly gid: number | null;
 }
 
 /** The process as a daemon. Disposal removes its PID file. */
@@ -93,6 +88,11 @@ export class Daemon implements Disposable {
         { cause: error },
       );
     }
+  }
+
+  /** The files that have to stay readable and writable. */
+  get files(): readonly string[] {
+    return this.#pidFile === undefined ? [] : [this.#pidFile.path];
   }
 
   [Symbol.dispose](): void {

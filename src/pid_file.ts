@@ -9,11 +9,11 @@ import { StartupError } from "./errors.ts";
  * however that ends.
  */
 export class PidFile implements Disposable {
-  readonly #path: string;
+  readonly path: string;
   readonly #file: Deno.FsFile;
 
   private constructor(path: string, file: Deno.FsFile) {
-    this.#path = path;
+    this.path = path;
     this.#file = file;
   }
 
@@ -46,7 +46,7 @@ export class PidFile implements Disposable {
   /** Removes the file; one in a folder that may not be written by now is emptied. */
   [Symbol.dispose](): void {
     try {
-      if (isSame(this.#file, this.#path)) Deno.removeSync(this.#path);
+      if (isSame(this.#file, this.path)) Deno.removeSync(this.path);
     } catch {
       try {
         this.#file.truncateSync(0);

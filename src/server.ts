@@ -7,7 +7,7 @@ import { StartupError } from "./errors.ts";
 import { readHandshake, type Refusal } from "./handshake.ts";
 import { log } from "./log.ts";
 import { type LimitName, Metrics } from "./metrics.ts";
-import { bindUnixSocket } from "./unix_socket.ts";
+import { bindUnixSocket, type Owner } from "./unix_socket.ts";
 
 /** What the server as a whole may do. A reload changes the object in place. */
 export interface Limits extends ClientLimits {
@@ -31,6 +31,8 @@ export interface ServerOptions {
   readonly socket: string;
   /** The socket's permissions. */
   readonly mode: number;
+  /** Whom the socket is to belong to, if not to this process's user and group. */
+  readonly owner?: Owner | undefined;
   /** A TCP address beside it, for development. */
   readonly listen?: { hostname: string; port: number } | undefined;
   readonly limits: Limits;
@@ -119,13 +121,14 @@ export class Server implements ClientContext, AsyncDisposable {
     if (this.#clients.size === 0) this.#allReleased?.();
   }
 
-  async #listen({ socket, mode, listen }: ServerOptions): Promise<void> {
+  async #listen({ socket, mode, owner, listen }: ServerOptions): Promise<void> {
     const handler = (request: Request): Promise<Response> =>
       this.#handle(request);
     const shared = { onListen: () => {}, onError };
     this.#listeners.push(
       await bindUnixSocket(socket, {
         mode,
+        owner,
         bind: () => Deno.serve({ path: socket, ...shared }, handler),
       }),
     );

@@ -15,6 +15,8 @@ export interface ServiceEnvironment {
 
 /** What systemd hears of a process. Without systemd nothing happens. */
 export class ServiceManager implements Disposable {
+  /** Why there is none although the environment names one. */
+  readonly problem: string | undefined;
   readonly #path: string | undefined;
   readonly #socket: Deno.DatagramConn | undefined;
   readonly #watchdogMs: number | undefined;
@@ -23,12 +25,14 @@ export class ServiceManager implements Disposable {
   #sending = 0;
 
   private constructor(
-    { path, socket, watchdogMs }: {
+    { path, socket, watchdogMs, problem }: {
+      problem?: string | undefined;
       path?: string | undefined;
       socket?: Deno.DatagramConn | undefined;
       watchdogMs?: number | undefined;
     },
   ) {
+    this.problem = problem;
     this.#path = path;
     this.#socket = socket;
     this.#watchdogMs = watchdogMs;
@@ -36,27 +40,30 @@ export class ServiceManager implements Disposable {
 
   /**
    * Gets the service manager that `environment` names; one that ignores
-   * everything if there is none.
+   * everything if there is none, or if it can't be reached: see
+   * {@linkcode problem}.
    *
-   * Needs the permissions to read and write `NOTIFY_SOCKET` as long as it is
-   * used, and a folder for temporary files until it returns.
-   *
-   * @throws {Error} If it can't be reached. The runtime reaches no abstract
-   * sockets (unix(7)), which systemd itself uses no more.
+   * Needs the permission to write `NOTIFY_SOCKET` as long as it is used, and a
+   * folder for temporary files until it returns.
    */
   static connect(environment: ServiceEnvironment): ServiceManager {
     const path = environment.NOTIFY_SOCKET;
     if (path === undefined || path === "") return new ServiceManager({});
-    if (!path.startsWith("/")) {
-      throw new Error(
-        `Cannot notify "${path}": expected a path that begins with "/"`,
-      );
+    try {
+      // unix(7) knows abstract ones too, which systemd itself uses no more.
+      if (!path.startsWith("/")) {
+        throw new Error('expected a path that begins with "/"');
+      }
+      return new ServiceManager({
+        path,
+        socket: unnamedSocket(),
+        watchdogMs: watchdogMs(environment),
+      });
+    } catch (error) {
+      return new ServiceManager({
+        problem: `Cannot notify "${path}": ${(error as Error).message}`,
+      });
     }
-    return new ServiceManager({
-      path,
-      socket: unnamedSocket(),
-      watchdogMs: watchdogMs(environment),
-    });
   }
 
   /** Whether there is a service manager, which means that it cares for the process. */
@@ -64,9 +71,9 @@ export class ServiceManager implements Disposable {
     return this.#socket !== undefined;
   }
 
-  /** The path that {@linkcode ServiceManager.connect} was given, for the permissions. */
-  get path(): string | undefined {
-    return this.#path;
+  /** The files that have to stay writable. */
+  get files(): readonly string[] {
+    return this.#path === undefined ? [] : [this.#path];
   }
 
   /** Tells that start-up or a reload is over. */

@@ -2,8 +2,15 @@
  * Listening on a unix domain socket, without taking another server's place and
  * without being open to more people than intended, even for an instant.
  */
+import { lchownSync } from "node:fs";
 import { dirname } from "node:path";
 import { StartupError } from "./errors.ts";
+
+/** Whom a file is to belong to; `null` where it stays as it is (chown(2)). */
+export interface Owner {
+  readonly uid: number | null;
+  readonly gid: number | null;
+}
 
 /** The longest path of a unix socket in bytes: `sun_path` without its NUL (unix(7)). */
 const maxPathBytes = 107;
@@ -16,7 +23,8 @@ const lockMs = 5000;
  * Runs `bind`, which has to create the socket `path`, and gets its result.
  *
  * A socket file left by a crash is removed first; one that answers is not. The
- * file has exactly the permissions `mode` from the moment it exists. The
+ * file has exactly the permissions `mode` from the moment it exists, and
+ * belongs to `owner` when this resolves. The
  * socket's folder is locked (flock(2)) meanwhile, so that of two processes that
  * start at once only one finds the file stale.
  *
@@ -25,7 +33,11 @@ const lockMs = 5000;
  */
 export async function bindUnixSocket<T>(
   path: string,
-  { mode, bind }: { mode: number; bind: () => T },
+  { mode, owner, bind }: {
+    mode: number;
+    owner?: Owner | undefined;
+    bind: () => T;
+  },
 ): Promise<T> {
   const bytes = new TextEncoder().encode(path).length;
   if (bytes > maxPathBytes) {
@@ -38,11 +50,18 @@ export async function bindUnixSocket<T>(
     using _lock = await lockFolder(path);
     await removeStaleSocket(path);
     const umask = Deno.umask(0o777 & ~mode);
+    let bound;
     try {
-      return bind();
+      bound = bind();
     } finally {
       Deno.umask(umask);
     }
+    if (owner !== undefined) {
+      // Never through a symbolic link: whoever may write to the folder could
+      // have put one there meanwhile, to be given somebody else's file.
+      lchownSync(path, owner.uid ?? -1, owner.gid ?? -1);
+    }
+    return bound;
   } catch (error) {
     throw explain(path, error);
   }

@@ -43,12 +43,20 @@ const parts: Readonly<Record<string, Part>> = {
     mayImport: ["words", "bridge"],
   },
   settings: {
-    files: ["cli", "config", "ini", "reference", "setting_types", "settings"],
+    files: [
+      "cli",
+      "config",
+      "ini",
+      "reference",
+      "reload",
+      "setting_types",
+      "settings",
+    ],
     mayImport: ["words", "amqp_url"],
   },
   process: {
     files: ["accounts", "daemon", "permissions", "pid_file", "systemd"],
-    mayImport: ["words"],
+    mayImport: ["words", "unix_socket"],
   },
   admin: {
     files: ["admin", "admin/", "commands/", "prometheus"],

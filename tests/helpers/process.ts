@@ -112,7 +112,13 @@ export class Process implements AsyncDisposable {
 
   /** Sends `signal`, if the program still runs. */
   signal(signal: Deno.Signal): void {
-    if (!this.#ended) this.#child.kill(signal);
+    if (this.#ended) return;
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      // It has ended, and the last of its output is still on the way.
+      if (!(error instanceof TypeError)) throw error;
+    }
   }
 
   /** Sends `signal` and waits for the end, which must come in time. */
