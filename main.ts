@@ -1,5 +1,7 @@
 /** staps: temporary publish/subscribe channels over WebSocket. Wires everything, and is the only code that exits. */
 import { resolve } from "node:path";
+import { Admin, type AdminOptions } from "./src/admin.ts";
+import { processFiles } from "./src/admin/process_figures.ts";
 import { type Bridge, NoBridge } from "./src/bridge.ts";
 import { type Command, parseCommandLine } from "./src/cli.ts";
 import { join } from "./src/commands/join.ts";
@@ -72,17 +74,28 @@ async function runNode(
   using daemon = Daemon.prepare(config.daemon, {
     hasServiceManager: manager.isPresent,
   });
+  const bridge = await makeBridge(config);
   await using server = await Server.start({
     socket,
     mode,
     owner: daemon.owner,
     listen: command.listen,
     limits: config.limits,
-    bridge: await makeBridge(config),
+    bridge,
+  });
+  await using admin = await startAdmin({
+    ...config.admin,
+    owner: daemon.owner,
+    server,
+    bridge,
   });
   daemon.settle();
   await giveUpPermissions({
-    read: [...configFiles(options), ...daemon.files],
+    read: [
+      ...configFiles(options),
+      ...daemon.files,
+      ...admin === undefined ? [] : processFiles,
+    ],
     write: [...manager.files, ...daemon.files],
     net: amqp !== undefined,
   });
@@ -113,6 +126,19 @@ async function runNode(
   await manager.stopping((config.limits.shutdownTimeoutS + 5) * 1000);
   await server.stop();
   log.info("stopped");
+}
+
+/**
+ * Starts the admin socket's server, if there is to be one. It ends after that
+ * of the clients, and says until then that staps is stopping.
+ */
+async function startAdmin(
+  { socket, ...options }: Omit<AdminOptions, "socket"> & Config["admin"],
+): Promise<Admin | undefined> {
+  if (socket === undefined) return undefined;
+  const admin = await Admin.start({ socket, ...options });
+  log.info(`admin socket on ${socket}`);
+  return admin;
 }
 
 async function giveUpPermissions(kept: Kept): Promise<void> {

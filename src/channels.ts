@@ -110,7 +110,7 @@ export class Channels implements BridgeListener {
   ): void {
     const { members } = channel;
     const receivers = members.size - (sender === undefined ? 0 : 1);
-    this.#metrics.deliveries += receivers;
+    this.#metrics.fanOut.observe(receivers);
     this.#metrics.bytesDelivered += receivers * bytes;
     for (const member of members) {
       if (member !== sender) member.deliver(message, bytes);

@@ -163,6 +163,9 @@ export class Client implements Member {
     if (this.#released) return;
     this.#released = true;
     this.#leave();
+    if (this.#early === undefined) {
+      this.#context.metrics.countDisconnect(code ?? 1006);
+    }
     this.#early = undefined;
     this.#context.released(this);
     log.info("client disconnected", { client: this.id, code });

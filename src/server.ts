@@ -98,6 +98,11 @@ export class Server implements ClientContext, AsyncDisposable {
     return bytes;
   }
 
+  /** Whether it has begun to stop. */
+  get isStopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+
   /** The addresses that accept clients: the unix socket, and the TCP one if there is one. */
   get addresses(): Deno.Addr[] {
     return this.#listeners.map((listener) => listener.addr);
@@ -162,6 +167,7 @@ export class Server implements ClientContext, AsyncDisposable {
     const unavailable = this.#unavailable(path);
     if (unavailable !== undefined) return unavailable;
 
+    const startMs = performance.now();
     const client = new Client(this);
     this.#clients.add(client);
     try {
@@ -179,6 +185,7 @@ export class Server implements ClientContext, AsyncDisposable {
         response.headers.set("Sec-WebSocket-Protocol", protocol);
       }
       client.attach(socket);
+      this.metrics.joinSeconds.observe((performance.now() - startMs) / 1000);
       return response;
     } catch (error) {
       client.release();
