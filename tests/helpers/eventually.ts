@@ -39,7 +39,7 @@ export async function eventually<T>(
   look: () => T | Promise<T>,
   what: string | (() => string | Promise<string>),
   { timeoutMs = eventTimeoutMs }: { timeoutMs?: number } = {},
-): Promise<T> {
+): Promise<NonNullable<T>> {
   const endMs = Date.now() + timeoutMs;
   while (true) {
     const result = await look();
