@@ -504,7 +504,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   }
 
   #tick(link: Link): void {
-    this.#outbox.tellRejected();
+    this.#outbox.retry();
     this.#pump();
     const [oldest] = this.#sent.values();
     const nowMs = performance.now();
@@ -558,9 +558,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       while (link.isReady && this.#sent.size < maxUnconfirmed) {
         const letter = this.#outbox.take();
         if (!letter) return;
-        const { key, kind, sequence, since, bytes } = letter;
-        // A notice's body is the size of the largest message concerned.
-        const { message = String(bytes) } = letter;
+        const { key, kind, sequence, since, message = "" } = letter;
         const envelope = { kind, node: this.#node, sequence, since };
         const tag = link.publish(
           { key, body: message },
@@ -636,13 +634,13 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     if (!envelope) return;
     if (envelope.kind === "probe") return this.#probeReturned(envelope);
     if (envelope.node === this.#node) return;
-    if (key === everyNode) return this.#noticeForAll(envelope, body);
+    if (key === everyNode) return this.#noticeForAll(envelope);
     const membership = this.#memberships.byKey(key);
     if (!membership) return;
     if (envelope.kind === "lost" || envelope.kind === "rejected") {
       const missing = membership.tracker.notice(
         envelope,
-        () => this.#mayHaveBeenFull(membership, body),
+        () => this.#watch.mayHaveBeenFull(membership.joinedMs),
       );
       if (missing) this.#gap(membership, `a node reports "${envelope.kind}"`);
       return;
@@ -654,7 +652,9 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     }
     if (verdict === "gap") this.#gap(membership, "messages are missing");
     this.#counts.received++;
-    const message = envelope.kind === "text" ? toText(body) : body;
+    const message = envelope.kind === "text"
+      ? Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString()
+      : body;
     this.#listener!.deliver(membership.path, message, body.byteLength);
   }
 
@@ -667,25 +667,12 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     probe.returned.resolve(this.#roundTripMs);
   }
 
-  #noticeForAll({ kind }: Envelope, body: Uint8Array<ArrayBuffer>): void {
+  #noticeForAll({ kind }: Envelope): void {
     for (const membership of [...this.#memberships.wanted()]) {
-      if (kind === "lost" || this.#mayHaveBeenFull(membership, body)) {
-        this.#gap(membership, `a node reports "${kind}" for many channels`);
-      }
+      if (
+        kind === "lost" || this.#watch.mayHaveBeenFull(membership.joinedMs)
+      ) this.#gap(membership, `a node reports "${kind}" for many channels`);
     }
-  }
-
-  /** Whether this node's queue may have rejected what a notice is about, which has the size as its body. */
-  #mayHaveBeenFull(
-    { joinedMs }: Membership,
-    body: Uint8Array<ArrayBuffer>,
-  ): boolean {
-    const bytes = Number(toText(body));
-    return this.#watch.mayHaveBeenFull(
-      joinedMs,
-      // Somebody else wrote it: be careful.
-      Number.isNaN(bytes) ? Infinity : bytes,
-    );
   }
 
   /** The outbox had no room for a message of this channel. */
@@ -727,11 +714,6 @@ function isTooBig({ detail }: BrokerError): boolean {
 
 /** So many channels whose clients were told are remembered. */
 const maxTold = 100_000;
-
-/** Unlike TextDecoder's, this keeps a byte order mark. */
-function toText(body: Uint8Array<ArrayBuffer>): string {
-  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
-}
 
 function randomHex(bytes: number): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(bytes)))

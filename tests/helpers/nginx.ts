@@ -117,7 +117,7 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
 }
 
 /** What an administrator's nginx.conf has around the sites. */
-function mainConfig(folder: string, group: string): string {
+export function mainConfig(folder: string, group: string): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((name) => `${name}_temp_path ${folder}/${name};`);
   return `

@@ -7,8 +7,11 @@
 
 /** Every Debian package that some test needs. */
 export const testPackages = [
+  "apache2",
+  "caddy",
   "curl",
   "git",
+  "haproxy",
   "nginx",
   "openssl",
   "python3-websockets",

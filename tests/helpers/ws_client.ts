@@ -13,13 +13,20 @@ export class Clients implements AsyncDisposable {
   #http: Deno.HttpClient | undefined;
   #clients: Client[] = [];
 
-  /** @param server The path of a unix socket, or a base URL such as `ws://127.0.0.1:8080`. */
-  constructor(server: string) {
+  /**
+   * @param server The path of a unix socket, or a base URL such as `ws://127.0.0.1:8080`.
+   * @param options.caCerts Certificates to trust beside the usual ones, as PEM.
+   */
+  constructor(server: string, options: { caCerts?: string[] } = {}) {
     const onSocket = server.startsWith("/");
     this.#base = onSocket ? "ws://localhost" : server;
-    this.#http = onSocket
-      ? Deno.createHttpClient({ proxy: { transport: "unix", path: server } })
-      : undefined;
+    if (onSocket) {
+      this.#http = Deno.createHttpClient({
+        proxy: { transport: "unix", path: server },
+      });
+    } else if (options.caCerts !== undefined) {
+      this.#http = Deno.createHttpClient({ caCerts: options.caCerts });
+    }
   }
 
   /**

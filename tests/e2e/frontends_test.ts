@@ -1,0 +1,405 @@
+/** The same tests on every frontend that we ship an example for, with Debian's real servers. */
+import assert from "node:assert/strict";
+import { channelHash } from "../../src/channel_hash.ts";
+import { eventually, pause } from "../helpers/eventually.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import {
+  type Frontend,
+  type FrontendName,
+  frontendNames,
+  type Replacement,
+  startFrontend,
+} from "../helpers/frontends.ts";
+import { readPage } from "../helpers/docs.ts";
+import { inFrontendGroup } from "../helpers/nginx.ts";
+import { Process, stapsCommand } from "../helpers/process.ts";
+import { handshakeBytes, opcodes, RawClient } from "../helpers/raw_client.ts";
+import { Clients, converse } from "../helpers/ws_client.ts";
+
+/** Half of the frontends' time-outs, as in the shipped files. */
+const idleTimeoutS = 3;
+
+/** The shipped time-outs of 60 s, shortened in the same ratio. */
+const shortTimeouts: Readonly<Record<FrontendName, readonly Replacement[]>> = {
+  nginx: [
+    ["proxy_read_timeout 60s;", "proxy_read_timeout 6s;"],
+    ["proxy_send_timeout 60s;", "proxy_send_timeout 6s;"],
+    [" send_timeout 60s;", " send_timeout 6s;"],
+  ],
+  apache: [
+    ["    Timeout 60\n", "    Timeout 6\n"],
+    ["timeout=60 ", "timeout=6 "],
+  ],
+  haproxy: [
+    ["timeout client       60s", "timeout client       6s"],
+    ["timeout server       60s", "timeout server       6s"],
+    ["timeout tunnel       60s", "timeout tunnel       6s"],
+  ],
+  // It has none.
+  caddy: [],
+};
+
+/** The examples' limits per address, small. Apache and Caddy have none of their own. */
+const smallLimits: Partial<Record<FrontendName, readonly Replacement[]>> = {
+  nginx: [[
+    "limit_conn staps_connections 1000;",
+    "limit_conn staps_connections 4;",
+  ]],
+  haproxy: [["{ sc0_conn_cur gt 1000 }", "{ sc0_conn_cur gt 4 }"]],
+};
+
+/** What clients are answered while staps isn't there. */
+const statusWithoutStaps: Readonly<Record<FrontendName, number>> = {
+  nginx: 502,
+  apache: 503,
+  haproxy: 503,
+  caddy: 502,
+};
+
+/** Whether connections outlive a reload, and else the code that they end with. */
+const reloadCloses: Readonly<Record<FrontendName, number | undefined>> = {
+  nginx: undefined,
+  apache: undefined,
+  haproxy: undefined,
+  caddy: 1001,
+};
+
+let folder: TempFolder;
+let socket: string;
+let staps: Process;
+const frontends = new Map<FrontendName, Frontend>();
+
+/** Starts staps on {@linkcode socket}, and waits until it listens. */
+async function runStaps(): Promise<Process> {
+  const [command, ...args] = [
+    ...inFrontendGroup,
+    Deno.execPath(),
+    ...stapsCommand,
+  ];
+  const process = new Process(command!, [
+    ...args,
+    `--config=${folder.path}/conf`,
+  ]);
+  await process.printed(/listening/);
+  return process;
+}
+
+Deno.test.beforeAll(async () => {
+  folder = await TempFolder.make();
+  socket = `${folder.path}/staps.sock`;
+  await Deno.writeTextFile(
+    `${folder.path}/conf`,
+    `[staps]\nsocket = ${socket}\n[limits]\nidle_timeout_s = ${idleTimeoutS}\n[log]\nlevel = debug\n`,
+  );
+  staps = await runStaps();
+  await Promise.all(frontendNames.map(async (name) => {
+    const options = { socket, replace: shortTimeouts[name] };
+    frontends.set(name, await startFrontend(name, options));
+  }));
+});
+
+Deno.test.afterAll(async () => {
+  for (const frontend of frontends.values()) {
+    await frontend[Symbol.asyncDispose]();
+  }
+  await staps?.[Symbol.asyncDispose]();
+  await folder?.[Symbol.asyncDispose]();
+});
+
+/** Every path that was used: none may be in any log. */
+const secrets: string[] = [];
+
+/** Makes a channel's path that nobody else has. */
+function newPath(): string {
+  const uuid = crypto.randomUUID();
+  secrets.push(uuid);
+  return `/${uuid}`;
+}
+
+/** Sends a handshake for `path` as it is, and gets the status of the answer. */
+async function statusOf(
+  { port }: Frontend,
+  options: Parameters<typeof handshakeBytes>[0],
+): Promise<number> {
+  using client = await RawClient.connect({ port });
+  await client.write(handshakeBytes(options));
+  return (await client.readResponse()).status;
+}
+
+for (const name of frontendNames) {
+  Deno.test(`${name} lets clients talk, with and without TLS`, async () => {
+    const { url, tlsUrl, certificate } = frontends.get(name)!;
+    await using plain = new Clients(url);
+    await using tls = new Clients(tlsUrl, { caCerts: [certificate] });
+    const path = newPath();
+    const [a, b] = await Promise.all([plain.join(path), tls.join(path)]);
+    await converse(a, b);
+    const big = new Uint8Array(1 << 20);
+    for (let i = 0; i < big.length; i++) big[i] = i * 7 >> 3;
+    for (const [from, to] of [[a, b], [b, a]] as const) {
+      from.send("");
+      from.send(new Uint8Array());
+      from.send(big);
+      assert.deepEqual(await to.take(2), ["", new Uint8Array()]);
+      const got = await to.next();
+      // Not assert.deepEqual(), whose message would be the whole megabyte.
+      assert.ok(got instanceof Uint8Array && got.length === big.length);
+      assert.ok(got.every((byte, i) => byte === big[i]));
+    }
+    assert.deepEqual([...a.untaken, ...b.untaken], []);
+  });
+
+  Deno.test(`${name} lets in UUIDs of version 4 only, and staps gets no other path`, async () => {
+    const frontend = frontends.get(name)!;
+    const path = newPath();
+    const upper = path.toUpperCase();
+    const before = staps.stderr.length;
+    assert.equal(await statusOf(frontend, { path }), 101);
+    assert.equal(await statusOf(frontend, { path: upper }), 101);
+    assert.equal(await statusOf(frontend, { path: `${path}?query` }), 101);
+    const others = [
+      "/",
+      "/x",
+      path + "/",
+      path + "a",
+      path + "%0a",
+      path + "%2f..",
+      path + "%3fa",
+      path + ";a",
+      path + "/x",
+      "/x" + path,
+      path.slice(0, -1),
+      path.replace(/^(.{15})4/, "$11"),
+      path.replace(/^(.{20})./, "$1c"),
+      path.replace("-", "_"),
+    ];
+    for (const other of others) {
+      assert.equal(await statusOf(frontend, { path: other }), 404, other);
+    }
+    // Spelled differently they are refused or become the path that is meant.
+    const spellings = [
+      "/%" + path.charCodeAt(1).toString(16) + path.slice(2),
+      "/x/.." + path,
+      "/." + path,
+      "/" + path,
+      "/..%2f" + path.slice(1),
+      `http://localhost${path}`,
+    ];
+    for (const spelling of spellings) {
+      const status = await statusOf(frontend, { path: spelling });
+      assert.ok([101, 400, 404].includes(status), `${status} for ${spelling}`);
+    }
+    // The log is written in the background, and in order.
+    const last = newPath();
+    assert.equal(await statusOf(frontend, { path: last }), 101);
+    const joined = (): Set<string | undefined> =>
+      new Set(Array.from(
+        staps.stderr.slice(before).matchAll(/channel=(\w+)/g),
+        ([, hash]) => hash,
+      ));
+    await eventually(() => joined().has(channelHash(last)), "the last join");
+    assert.deepEqual(joined(), new Set([path, upper, last].map(channelHash)));
+  });
+
+  Deno.test(`${name} passes on what staps answers to a plain GET, 426`, async () => {
+    const headers = { Upgrade: undefined, Connection: "close" };
+    const options = { path: newPath(), headers };
+    assert.equal(await statusOf(frontends.get(name)!, options), 426);
+  });
+}
+
+Deno.test("every frontend leaves a silent connection alone, as staps pings its client", async (t) => {
+  const test = async (name: FrontendName): Promise<void> => {
+    const { port, url } = frontends.get(name)!;
+    const path = newPath();
+    using silent = await RawClient.join({ port }, path);
+    // Pings come each half of idle_timeout_s: five take longer than the frontend's time-out.
+    for (let pings = 0; pings < 5; pings++) {
+      const frame = await silent.readFrame();
+      assert.equal(frame?.opcode, opcodes.ping);
+      await silent.send(opcodes.pong, frame.payload);
+    }
+    await using clients = new Clients(url);
+    const other = await clients.join(path);
+    await silent.send(opcodes.text, "still here");
+    assert.equal(await other.next(), "still here");
+  };
+  await Promise.all(
+    frontendNames.map((name) =>
+      t.step({
+        name,
+        fn: () => test(name),
+        sanitizeOps: false,
+        sanitizeResources: false,
+        sanitizeExit: false,
+      })
+    ),
+  );
+});
+
+for (const name of frontendNames) {
+  const code = reloadCloses[name];
+  const what = code === undefined
+    ? "keeps connections"
+    : `ends connections with ${code}`;
+  Deno.test(`${name} ${what} when it is reloaded`, async () => {
+    const frontend = frontends.get(name)!;
+    await using clients = new Clients(frontend.url);
+    const path = newPath();
+    const [a, b] = await clients.joinMany(path, 2);
+    await frontend.reload();
+    if (code === undefined) {
+      // What was reloaded serves newcomers as soon as it can.
+      for (let round = 0; round < 5; round++) {
+        await converse(a!, b!);
+        const newPair = await clients.joinMany(newPath(), 2);
+        await converse(newPair[0]!, newPair[1]!);
+        await pause(100);
+      }
+    } else {
+      assert.equal((await a!.closed).code, code);
+      assert.equal((await b!.closed).code, code);
+      await converse(await clients.join(path), await clients.join(path));
+    }
+  });
+}
+
+for (const [name, replace] of Object.entries(smallLimits)) {
+  Deno.test(`${name} limits connections per address, and says when to come back`, async () => {
+    await using frontend = await startFrontend(name as FrontendName, {
+      socket,
+      replace,
+    });
+    const path = newPath();
+    // Fewer than four if the connections that probed the server still count.
+    const joined: RawClient[] = [];
+    try {
+      while (true) {
+        const client = await RawClient.connect({ port: frontend.port });
+        joined.push(client);
+        await client.write(handshakeBytes({ path }));
+        const { status, headers } = await client.readResponse();
+        if (status === 101 && joined.length <= 4) continue;
+        assert.equal(status, 429);
+        assert.equal(headers.get("retry-after"), "5");
+        break;
+      }
+    } finally {
+      for (const client of joined) client.close();
+    }
+    await eventually(
+      async () => await statusOf(frontend, { path }) === 101,
+      "a place for another client",
+    );
+  });
+}
+
+Deno.test("apache has one client for each of its threads, and the next one waits", async () => {
+  await using frontend = await startFrontend("apache", {
+    socket,
+    main:
+      "ServerLimit 1\nStartServers 1\nThreadsPerChild 4\nMaxRequestWorkers 4\n",
+  });
+  const path = newPath();
+  await using clients = new Clients(frontend.url);
+  const four = await clients.joinMany(path, 4);
+  const fifth = clients.join(path);
+  const first = await Promise.race([fifth, pause(500)]);
+  assert.equal(first, undefined);
+  four[0]!.close();
+  await converse(four[1]!, await fifth);
+});
+
+for (const name of frontendNames) {
+  const status = statusWithoutStaps[name];
+  Deno.test(`${name} answers ${status} while staps isn't there, and lets clients in when it is back`, async () => {
+    const frontend = frontends.get(name)!;
+    await staps.stop("SIGKILL");
+    assert.equal(await statusOf(frontend, { path: newPath() }), status);
+    staps = await runStaps();
+    await using clients = new Clients(frontend.url);
+    const path = newPath();
+    await converse(await clients.join(path), await clients.join(path));
+  });
+
+  Deno.test(`${name} logs what it is asked for, but no path`, async () => {
+    const frontend = frontends.get(name)!;
+    const path = newPath();
+    const headers = [
+      {},
+      { Referer: `https://localhost${path}` },
+      { Bad: "x\0y" },
+      { "Bad name": "x" },
+      { Host: undefined },
+      { Long: "x".repeat(70_000) },
+      { "Content-Length": "x" },
+      { "Transfer-Encoding": "x" },
+      { "Sec-WebSocket-Key": "x" },
+      { Expect: "x" },
+    ];
+    const requests = [
+      { path },
+      { path, method: "POST" },
+      { path, method: "G\x01T" },
+      { path, version: "HTTP/9.9" },
+      { path, version: "" },
+      { path: path + " x" },
+      { path: path + "%00" },
+      { path: path + "%zz" },
+      { path: path + "%2f.." },
+      { path: "/..%2f" + path },
+      { path: path + "\xff" },
+      { path: path + "a".repeat(10_000) },
+    ];
+    const send = async (
+      options: Parameters<typeof handshakeBytes>[0],
+    ): Promise<void> => {
+      try {
+        await statusOf(frontend, options);
+      } catch {
+        // Some are answered by the end of the connection.
+      }
+    };
+    await staps.stop("SIGKILL");
+    for (const each of requests) await send(each);
+    staps = await runStaps();
+    for (const each of headers) {
+      for (const request of requests) await send({ ...request, headers: each });
+    }
+    const logs = await eventually(async () => {
+      const text = await frontend.logs();
+      return /\b400\b/.test(text) && text.includes(`${status}`) ? text : "";
+    }, "the access log");
+    const folded = logs.toLowerCase();
+    assert.deepEqual(secrets.filter((secret) => folded.includes(secret)), []);
+    // A path that is cut in two would be found so.
+    assert.doesNotMatch(folded, /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}/);
+  });
+}
+
+Deno.test("staps printed no path either, whatever frontends passed on", () => {
+  const folded = staps.output.toLowerCase();
+  assert.deepEqual(secrets.filter((secret) => folded.includes(secret)), []);
+});
+
+Deno.test("docs/frontends.md says what these tests show", async () => {
+  const { text } = await readPage("docs/frontends.md");
+  for (const name of frontendNames) {
+    const [row] = text.match(new RegExp(`^\\| ${name}\\b.*$`, "im")) ?? [];
+    assert.ok(row, `a row for ${name}`);
+    const cells = row.split("|").map((cell) => cell.trim());
+    assert.equal(
+      cells.includes("keeps them"),
+      reloadCloses[name] === undefined,
+    );
+    assert.equal(
+      cells.includes("ends them, 1001"),
+      reloadCloses[name] === 1001,
+    );
+    assert.ok(
+      cells.includes(String(statusWithoutStaps[name])),
+      "status without staps",
+    );
+    assert.equal(cells.includes("yes, 429"), name in smallLimits);
+  }
+});
