@@ -504,7 +504,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   }
 
   #tick(link: Link): void {
-    this.#outbox.retry();
+    this.#outbox.tellRejected();
     this.#pump();
     const [oldest] = this.#sent.values();
     const nowMs = performance.now();
@@ -558,7 +558,9 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       while (link.isReady && this.#sent.size < maxUnconfirmed) {
         const letter = this.#outbox.take();
         if (!letter) return;
-        const { key, kind, sequence, since, message = "" } = letter;
+        const { key, kind, sequence, since, bytes } = letter;
+        // A notice's body is the size of the largest message concerned.
+        const { message = String(bytes) } = letter;
         const envelope = { kind, node: this.#node, sequence, since };
         const tag = link.publish(
           { key, body: message },
@@ -634,13 +636,13 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     if (!envelope) return;
     if (envelope.kind === "probe") return this.#probeReturned(envelope);
     if (envelope.node === this.#node) return;
-    if (key === everyNode) return this.#noticeForAll(envelope);
+    if (key === everyNode) return this.#noticeForAll(envelope, body);
     const membership = this.#memberships.byKey(key);
     if (!membership) return;
     if (envelope.kind === "lost" || envelope.kind === "rejected") {
       const missing = membership.tracker.notice(
         envelope,
-        () => this.#watch.mayHaveBeenFull(membership.joinedMs),
+        () => this.#mayHaveBeenFull(membership, body),
       );
       if (missing) this.#gap(membership, `a node reports "${envelope.kind}"`);
       return;
@@ -652,9 +654,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     }
     if (verdict === "gap") this.#gap(membership, "messages are missing");
     this.#counts.received++;
-    const message = envelope.kind === "text"
-      ? Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString()
-      : body;
+    const message = envelope.kind === "text" ? toText(body) : body;
     this.#listener!.deliver(membership.path, message, body.byteLength);
   }
 
@@ -667,12 +667,25 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     probe.returned.resolve(this.#roundTripMs);
   }
 
-  #noticeForAll({ kind }: Envelope): void {
+  #noticeForAll({ kind }: Envelope, body: Uint8Array<ArrayBuffer>): void {
     for (const membership of [...this.#memberships.wanted()]) {
-      if (
-        kind === "lost" || this.#watch.mayHaveBeenFull(membership.joinedMs)
-      ) this.#gap(membership, `a node reports "${kind}" for many channels`);
+      if (kind === "lost" || this.#mayHaveBeenFull(membership, body)) {
+        this.#gap(membership, `a node reports "${kind}" for many channels`);
+      }
     }
+  }
+
+  /** Whether this node's queue may have rejected what a notice is about, which has the size as its body. */
+  #mayHaveBeenFull(
+    { joinedMs }: Membership,
+    body: Uint8Array<ArrayBuffer>,
+  ): boolean {
+    const bytes = Number(toText(body));
+    return this.#watch.mayHaveBeenFull(
+      joinedMs,
+      // Somebody else wrote it: be careful.
+      Number.isNaN(bytes) ? Infinity : bytes,
+    );
   }
 
   /** The outbox had no room for a message of this channel. */
@@ -714,6 +727,11 @@ function isTooBig({ detail }: BrokerError): boolean {
 
 /** So many channels whose clients were told are remembered. */
 const maxTold = 100_000;
+
+/** Unlike TextDecoder's, this keeps a byte order mark. */
+function toText(body: Uint8Array<ArrayBuffer>): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
+}
 
 function randomHex(bytes: number): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(bytes)))

@@ -18,14 +18,24 @@ export interface Outlet {
   lastSequence: number;
 }
 
+/** Messages of one channel, by number. */
+interface Range {
+  low: number;
+  high: number;
+  /** The largest of them. */
+  bytes: number;
+}
+
 /** Something to send; what the fields mean stands in `Envelope`. */
 export interface Letter {
   readonly key: string;
   readonly kind: Kind;
   sequence: number;
   since: number;
-  /** What clients sent; a notice has none. */
+  /** What a client sent; a notice has none. */
   readonly message: Message | undefined;
+  /** The size of the message; of a notice that of the largest one concerned. */
+  bytes: number;
   /** What it counts towards the limit. */
   readonly cost: number;
   done: boolean;
@@ -55,8 +65,8 @@ export class Outbox {
     lost: new Map<string, Letter>(),
     rejected: new Map<string, Letter>(),
   };
-  /** Notices that the broker rejected in turn, by routing key. */
-  #refused = new Map<string, { low: number; high: number }>();
+  /** Numbers of messages that the broker rejected, by routing key. */
+  #rejected = new Map<string, Range>();
 
   /** Makes an empty outbox for up to `maxBytes` bytes. */
   constructor(maxBytes: number) {
@@ -85,14 +95,14 @@ export class Outbox {
   add(
     outlet: Outlet,
     message: Message,
-    options: { bytes: number },
+    { bytes }: { bytes: number },
   ): boolean {
     const { key, lastSequence: since } = outlet;
-    const cost = options.bytes + letterBytes;
+    const cost = bytes + letterBytes;
     const sequence = ++this.#sequence;
     outlet.lastSequence = sequence;
     if (this.#bytes + cost > this.#maxBytes) {
-      this.#note("lost", key, { low: sequence, high: sequence });
+      this.#note("lost", key, { low: sequence, high: sequence, bytes });
       return false;
     }
     // A notice stands where the lost messages would; what follows this one
@@ -100,7 +110,16 @@ export class Outbox {
     this.#open.lost.delete(key);
     if (this.#open.lost.size > 0) this.#open.lost.delete(everyNode);
     const kind = typeof message === "string" ? "text" : "binary";
-    this.#push({ key, kind, sequence, since, message, cost, done: false });
+    this.#push({
+      key,
+      kind,
+      sequence,
+      since,
+      message,
+      bytes,
+      cost,
+      done: false,
+    });
     return true;
   }
 
@@ -138,25 +157,18 @@ export class Outbox {
   }
 
   /**
-   * Takes note that at least one node's queue didn't take `letter`, and makes
-   * a notice of it. A notice itself is tried again on {@linkcode retry}.
+   * Takes note that at least one node's queue didn't take `letter`, be it a
+   * message or a notice; {@linkcode tellRejected} makes a notice of it.
    */
   reject(letter: Letter): void {
     if (letter.done) return;
     this.confirm(letter);
-    if (!isNotice(letter.kind)) {
-      const { key, sequence } = letter;
-      this.#note("rejected", key, { low: sequence, high: sequence });
-      return;
-    }
-    const refused = this.#refused.get(letter.key);
-    if (refused) extend(refused, { low: letter.since, high: letter.sequence });
-    else if (this.#refused.size < maxNotices) {
-      this.#refused.set(letter.key, {
-        low: letter.since,
-        high: letter.sequence,
-      });
-    } else this.#refused = new Map([[everyNode, { low: 1, high: 1 }]]);
+    const { key, kind, since, sequence: high, bytes } = letter;
+    const range = { low: isNotice(kind) ? since : high, high, bytes };
+    const known = this.#rejected.get(key);
+    if (known) extend(known, range);
+    else if (this.#rejected.size < maxNotices) this.#rejected.set(key, range);
+    else this.#rejected = new Map([[everyNode, everything]]);
   }
 
   /** Gives up the largest message that was sent and not confirmed, as the broker can't take it. */
@@ -168,17 +180,21 @@ export class Outbox {
     }
     if (!largest) return;
     this.confirm(largest);
-    const { key, sequence } = largest;
-    this.#note("lost", key, { low: sequence, high: sequence });
+    const { key, sequence, bytes } = largest;
+    this.#note("lost", key, { low: sequence, high: sequence, bytes });
   }
 
-  /** Puts rejected notices in line again. */
-  retry(): void {
-    const refused = this.#refused;
-    this.#refused = new Map();
-    // Nodes whose queue took the first copy know already, so whatever it was,
-    // now only nodes with a full queue are concerned.
-    for (const [key, range] of refused) this.#note("rejected", key, range);
+  /**
+   * Puts notices of what was rejected in line. To be called from time to time:
+   * a full queue takes a while to have room again, and one notice for many
+   * messages does.
+   */
+  tellRejected(): void {
+    const rejected = this.#rejected;
+    this.#rejected = new Map();
+    // Nodes whose queue took the first copy of a notice know already, so
+    // whatever it was, now only nodes with a full queue are concerned.
+    for (const [key, range] of rejected) this.#note("rejected", key, range);
   }
 
   /** Takes everything unconfirmed as unsent, after the connection was lost. */
@@ -189,7 +205,7 @@ export class Outbox {
   #note(
     kind: "lost" | "rejected",
     key: string,
-    range: { low: number; high: number },
+    range: Range,
   ): void {
     const open = this.#open[kind];
     // One for every channel takes in all of them.
@@ -198,10 +214,11 @@ export class Outbox {
     if (letter) {
       letter.since = Math.min(letter.since, range.low);
       letter.sequence = Math.max(letter.sequence, range.high);
+      letter.bytes = Math.max(letter.bytes, range.bytes);
       return;
     }
     if (this.#notices >= maxNotices && key !== everyNode) {
-      this.#note(kind, everyNode, { low: 1, high: 1 });
+      this.#note(kind, everyNode, everything);
       return;
     }
     const notice: Letter = {
@@ -210,6 +227,7 @@ export class Outbox {
       sequence: range.high,
       since: range.low,
       message: undefined,
+      bytes: range.bytes,
       // Their number is bounded; there must be room to tell that there is none.
       cost: 0,
       done: false,
@@ -229,10 +247,11 @@ function isNotice(kind: Kind): kind is "lost" | "rejected" {
   return kind === "lost" || kind === "rejected";
 }
 
-function extend(
-  range: { low: number; high: number },
-  { low, high }: { low: number; high: number },
-): void {
+function extend(range: Range, { low, high, bytes }: Range): void {
   range.low = Math.min(range.low, low);
   range.high = Math.max(range.high, high);
+  range.bytes = Math.max(range.bytes, bytes);
 }
+
+/** What a notice for every channel says of itself; nobody reads the numbers. */
+const everything: Range = { low: 1, high: 1, bytes: Infinity };

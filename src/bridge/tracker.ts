@@ -68,7 +68,8 @@ export class Tracker {
  * is at least what was in the queue at any moment between the two sendings.
  */
 export class QueueWatch {
-  readonly #limitBytes: number;
+  /** With less than this in it, it isn't full for a message that is smaller than this. */
+  readonly #halfBytes: number;
   #received = 0;
   /** What had been received when the last probe that came back was sent. */
   #probeReceived = 0;
@@ -77,7 +78,7 @@ export class QueueWatch {
 
   /** Watches a queue that takes `limitBytes`. */
   constructor(limitBytes: number) {
-    this.#limitBytes = limitBytes;
+    this.#halfBytes = limitBytes / 2;
   }
 
   /** What came out so far, to be given to {@linkcode probed}. */
@@ -92,16 +93,16 @@ export class QueueWatch {
 
   /** Takes note that a probe came back, which was sent at `ms` when `received` bytes had come out. */
   probed(sent: { ms: number; received: number }): void {
-    if (this.#received - this.#probeReceived >= this.#limitBytes) {
+    if (this.#received - this.#probeReceived >= this.#halfBytes) {
       this.#suspectUntilMs = sent.ms;
     }
     this.#probeReceived = sent.received;
   }
 
-  /** Tells whether the queue may have been full after `sinceMs`. */
-  mayHaveBeenFull(sinceMs: number): boolean {
-    return this.#suspectUntilMs >= sinceMs ||
-      this.#received - this.#probeReceived >= this.#limitBytes;
+  /** Tells whether the queue may have had no room after `sinceMs` for a message of `bytes`. */
+  mayHaveBeenFull(sinceMs: number, bytes: number): boolean {
+    return bytes >= this.#halfBytes || this.#suspectUntilMs >= sinceMs ||
+      this.#received - this.#probeReceived >= this.#halfBytes;
   }
 }
 

@@ -237,6 +237,7 @@ export class Broker implements AsyncDisposable {
     await Deno.writeTextFile(`${folder}/plugins`, "[].");
     let config = `
 listeners.tcp.1 = 127.0.0.1:${this.port}
+listeners.tcp.2 = ::1:${this.port}
 # Debian's default user isn't wanted: a test says which users there are.
 default_user = nobody
 default_pass = ${crypto.randomUUID()}

@@ -1,0 +1,199 @@
+/**
+ * What the bridge promises, with real nodes, real clients and a real RabbitMQ
+ * through what networks and brokers do: every message arrives once, in order,
+ * at everyone but its sender; or those who miss one are told.
+ */
+import assert from "node:assert/strict";
+import { closes } from "../../src/close.ts";
+import { type Broker, startBroker } from "../helpers/broker.ts";
+import { pause } from "../helpers/eventually.ts";
+import { FaultyProxy } from "../helpers/faulty_proxy.ts";
+import { Load } from "../helpers/load.ts";
+import { type Staps, startStaps } from "../helpers/process.ts";
+
+/** Nodes that reach a broker, each through a network of its own. */
+interface Cluster extends AsyncDisposable {
+  readonly nodes: Staps[];
+  readonly proxies: FaultyProxy[];
+}
+
+async function startCluster(
+  broker: Broker,
+  { count, settings = "" }: { count: number; settings?: string },
+): Promise<Cluster> {
+  await using stack = new AsyncDisposableStack();
+  const vhost = await broker.addVhost();
+  const nodes: Staps[] = [];
+  const proxies: FaultyProxy[] = [];
+  for (let i = 0; i < count; i++) {
+    const proxy = stack.use(await FaultyProxy.start(broker.port));
+    const amqp = broker.url(vhost, { port: proxy.port });
+    const config = `[staps]\namqp = ${amqp}\n${settings}`;
+    proxies.push(proxy);
+    nodes.push(stack.use(await startStaps({ config })));
+  }
+  const resources = stack.move();
+  return {
+    nodes,
+    proxies,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+/** Something that happens to a cluster. */
+interface Fault {
+  readonly name: string;
+  /** The nodes that lose their connection: the last one has the bad network. */
+  readonly cuts: "last" | "all" | "none";
+  act(broker: Broker, proxy: FaultyProxy): Promise<void>;
+}
+
+const blackHole: Fault = {
+  name: "a black hole of 10 s",
+  cuts: "last",
+  act: async (_, proxy) => {
+    proxy.blackHole();
+    await pause(10_000);
+    proxy.heal();
+  },
+};
+
+const kill: Fault = {
+  name: "the broker killed and started",
+  cuts: "all",
+  act: async (broker) => {
+    await broker.kill();
+    await broker.start();
+  },
+};
+
+const faults: readonly Fault[] = [
+  {
+    name: "three resets",
+    cuts: "last",
+    act: async (_, proxy) => {
+      for (let i = 0; i < 3; i++) {
+        proxy.reset();
+        await pause(1_000);
+      }
+    },
+  },
+  blackHole,
+  {
+    name: "a half-open connection",
+    cuts: "last",
+    act: (_, proxy) => {
+      proxy.halfOpen();
+      return Promise.resolve();
+    },
+  },
+  {
+    name: "all connections closed by the broker",
+    cuts: "all",
+    act: (broker) => broker.closeAllConnections(),
+  },
+  {
+    name: "a memory alarm of 5 s",
+    cuts: "none",
+    act: async (broker) => {
+      await broker.memoryAlarm(true);
+      await pause(5_000);
+      await broker.memoryAlarm(false);
+    },
+  },
+  {
+    name: "a restart of the broker",
+    cuts: "all",
+    act: (broker) => broker.restart(),
+  },
+  kill,
+];
+
+/** How often a node has connected to the broker. */
+function connects(node: Staps): number {
+  return node.stderr.split("bridge connected").length - 1;
+}
+
+/** Does what a fault is, and resolves when every message gets through again. */
+async function suffer(
+  fault: Fault,
+  { broker, cluster, load }: { broker: Broker; cluster: Cluster; load: Load },
+): Promise<void> {
+  const before = cluster.nodes.map(connects);
+  await fault.act(broker, cluster.proxies.at(-1)!);
+  await load.flows();
+  for (const [i, node] of cluster.nodes.entries()) {
+    const cut = fault.cuts === "all" ||
+      fault.cuts === "last" && node === cluster.nodes.at(-1);
+    // Else it would show nothing that all went well.
+    if (cut) {
+      assert.ok(connects(node) > before[i]!, `node ${i} was not cut off`);
+    }
+  }
+}
+
+Deno.test("the bridge between real nodes", async (t) => {
+  await using broker = await startBroker();
+
+  for (const count of [2, 3]) {
+    await t.step(`${count} nodes lose nothing`, async (t) => {
+      await using cluster = await startCluster(broker, { count });
+      await using load = await Load.start({
+        sockets: cluster.nodes.map(({ socket }) => socket),
+        channels: 50,
+        ratePerNode: 2_000,
+      });
+      for (const fault of faults) {
+        await t.step(fault.name, async () => {
+          await suffer(fault, { broker, cluster, load });
+          const { sent: _, received: __, ...rest } = load.tally;
+          assert.deepEqual(rest, nothing);
+        });
+      }
+      const { sent, received, ...rest } = await load.finish();
+      assert.deepEqual(rest, nothing);
+      assert.equal(received, sent * (count - 1));
+    });
+  }
+
+  await t.step(
+    "with small outboxes, who misses something is told",
+    async (t) => {
+      await using cluster = await startCluster(broker, {
+        count: 2,
+        settings: `
+[limits]
+message_bytes = 64KiB
+[bridge]
+outbox_bytes = 512KiB
+`,
+      });
+      await using load = await Load.start({
+        sockets: cluster.nodes.map(({ socket }) => socket),
+        channels: 50,
+        ratePerNode: 2_000,
+        rejoin: true,
+      });
+      for (const fault of [blackHole, kill]) {
+        await t.step(fault.name, async () => {
+          const before = load.tally.closed[closes.gap.code] ?? 0;
+          await suffer(fault, { broker, cluster, load });
+          assert.ok(load.tally.closed[closes.gap.code]! > before);
+        });
+      }
+      const { sent: _, received: __, closed, ...rest } = await load.finish();
+      assert.deepEqual({ ...rest, closed: {} }, nothing);
+      assert.deepEqual(Object.keys(closed), [`${closes.gap.code}`]);
+    },
+  );
+});
+
+/** Nothing that may not happen has happened. */
+const nothing = {
+  lost: 0,
+  duplicated: 0,
+  reordered: 0,
+  echoed: 0,
+  changed: 0,
+  closed: {},
+};

@@ -1,0 +1,767 @@
+/** The bridge against a real RabbitMQ: messages, joins, losses, refusals. */
+import assert from "node:assert/strict";
+import { AmqpBridge, type AmqpBridgeOptions } from "../../src/bridge/amqp.ts";
+import { BridgeUnavailableError } from "../../src/bridge.ts";
+import { channelKey } from "../../src/channel_hash.ts";
+import { ConfigError } from "../../src/errors.ts";
+import {
+  publish,
+  RecordingListener,
+  testContract,
+  type TestNode,
+} from "../bridge_contract.ts";
+import { type Broker, startBroker } from "../helpers/broker.ts";
+import { eventually, pause, within } from "../helpers/eventually.ts";
+import { FaultyProxy } from "../helpers/faulty_proxy.ts";
+import { freePort } from "../helpers/folder.ts";
+
+/** A node with a real bridge. Its disposal closes it. */
+interface Node extends TestNode, AsyncDisposable {
+  readonly bridge: AmqpBridge;
+}
+
+const KiB = 1024;
+
+async function startNode(
+  amqp: string,
+  options: Partial<AmqpBridgeOptions> = {},
+): Promise<Node> {
+  const bridge = new AmqpBridge({
+    amqp,
+    exchange: "staps",
+    hosts: [],
+    onOutage: "local",
+    onGap: "close",
+    outboxBytes: 64 * KiB * KiB,
+    queueBytes: 64 * KiB * KiB,
+    queueExpiresS: 60,
+    heartbeatS: 2,
+    joinTimeoutS: 5,
+    ...options,
+  });
+  const listener = new RecordingListener();
+  const node = {
+    bridge,
+    listener,
+    [Symbol.asyncDispose]: () => bridge.close(),
+  };
+  try {
+    await bridge.start(listener);
+  } catch (error) {
+    await bridge.close();
+    throw error;
+  }
+  return node;
+}
+
+/** Starts nodes that join the channel `path`. */
+async function startNodes(
+  stack: AsyncDisposableStack,
+  amqp: string,
+  { count = 2, path, ...options }:
+    & { count?: number; path?: string }
+    & Partial<AmqpBridgeOptions> = {},
+): Promise<Node[]> {
+  const nodes = [];
+  for (let i = 0; i < count; i++) {
+    const node = stack.use(await startNode(amqp, options));
+    if (path !== undefined) await node.bridge.join(path);
+    nodes.push(node);
+  }
+  return nodes;
+}
+
+/** Resolves when the bridge is connected, and a message through the broker comes back. */
+async function connected({ bridge }: Node): Promise<void> {
+  await eventually(async () => {
+    try {
+      return await bridge.probe(5_000) >= 0;
+    } catch {
+      return false;
+    }
+  }, () => `the connection: ${JSON.stringify(bridge.state())}`);
+}
+
+async function disconnected({ bridge }: Node): Promise<void> {
+  await eventually(() => !bridge.state().connected, "the loss of connection");
+}
+
+/** Gets the queues of a vhost by name, with their number of messages. */
+async function queues(broker: Broker, vhost: string): Promise<string[]> {
+  const text = await broker.eval(
+    `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
+      `Q <- rabbit_amqqueue:list(<<"${vhost}">>)]`,
+  );
+  return [...text.matchAll(/staps\.node\.[0-9a-f.]+/g)].map(([name]) => name);
+}
+
+/** Gets the number of queues that are bound for the channel `path`. */
+async function bindings(
+  broker: Broker,
+  vhost: string,
+  path: string,
+): Promise<number> {
+  return Number(
+    await broker.eval(
+      `length([B || B <- rabbit_binding:list(<<"${vhost}">>), ` +
+        `element(3, B) =:= <<"${channelKey(path)}">>])`,
+    ),
+  );
+}
+
+Deno.test("AmqpBridge", async (t) => {
+  await using broker = await startBroker();
+
+  /** Runs a step on a vhost of its own. */
+  const step = (
+    name: string,
+    run: (
+      place: { stack: AsyncDisposableStack; amqp: string; vhost: string },
+    ) => Promise<void>,
+  ): Promise<boolean> =>
+    t.step(name, async () => {
+      const vhost = await broker.addVhost();
+      await using stack = new AsyncDisposableStack();
+      await run({ stack, amqp: broker.url(vhost), vhost });
+    });
+
+  await t.step("does what every bridge does", async (t) => {
+    await using node = await startNode(broker.url());
+    await testContract(t, node);
+  });
+
+  await step("publish() keeps kind, bytes and order", async (place) => {
+    const path = "/" + "long/".repeat(800);
+    const [a, b] = await startNodes(place.stack, place.amqp, { path });
+    const big = crypto.getRandomValues(new Uint8Array(64 * KiB));
+    const mebibyte = new Uint8Array(KiB * KiB).map((_, i) => big[i % 65_536]!);
+    const sent = [
+      "text",
+      "",
+      new Uint8Array(),
+      new Uint8Array([0, 255, 128]),
+      "\uFEFFa byte order mark",
+      "\0 \u00E9 \u20AC \u{1F600}",
+      mebibyte,
+      "x".repeat(KiB * KiB),
+      "the last",
+    ];
+    for (const message of sent) publish(a!, path, message);
+    publish(a!, path, sent[3] as Uint8Array<ArrayBuffer>);
+    const got = await b!.listener.got(path, sent.length + 1);
+    for (const [i, message] of sent.entries()) {
+      if (typeof message === "string") assert.equal(got[i], message);
+      else {
+        assert.deepEqual(new Uint8Array(got[i] as Uint8Array), message);
+      }
+    }
+    assert.equal(b!.listener.delivered[6]!.bytes, KiB * KiB);
+    assert.deepEqual(a!.listener.delivered, []);
+  });
+
+  await step("join() makes all that follows arrive", async (place) => {
+    const [a, b] = await startNodes(place.stack, place.amqp);
+    for (let i = 0; i < 200; i++) {
+      const path = `/now/${i}`;
+      await a!.bridge.join(path);
+      await b!.bridge.join(path);
+      publish(a!, path, `${i}`);
+    }
+    for (let i = 0; i < 200; i++) {
+      assert.deepEqual(await b!.listener.got(`/now/${i}`, 1), [`${i}`]);
+    }
+  });
+
+  await step(
+    "join() and leave() in quick succession end as the last call said",
+    async ({ stack, amqp, vhost }) => {
+      const [a] = await startNodes(stack, amqp, { count: 1 });
+      const joined: boolean[] = [];
+      const joins: Promise<void>[] = [];
+      for (let round = 0; round < 20; round++) {
+        for (let i = 0; i < 30; i++) {
+          if (joined[i]) a!.bridge.leave(`/quick/${i}`);
+          else joins.push(a!.bridge.join(`/quick/${i}`));
+          joined[i] = !joined[i];
+          if (Math.random() < 0.3) await pause(0);
+        }
+        if (Math.random() < 0.5) joined[round] = !joined[round];
+        if (joined[round]) joins.push(a!.bridge.join(`/quick/${round}`));
+        else a!.bridge.leave(`/quick/${round}`);
+      }
+      await Promise.all(joins);
+      await eventually(
+        () => a!.bridge.state().joinsWaiting === 0,
+        "the last leave",
+      );
+      for (let i = 0; i < 30; i++) {
+        await eventually(
+          async () =>
+            await bindings(broker, vhost, `/quick/${i}`) ===
+              (joined[i] ? 1 : 0),
+          `channel ${i} to be ${joined[i] ? "bound" : "unbound"}`,
+        );
+      }
+      assert.equal(
+        a!.bridge.state().channels,
+        joined.filter((one) => one).length,
+      );
+    },
+  );
+
+  await step("different exchanges don't hear each other", async (place) => {
+    const path = "/both";
+    const [a] = await startNodes(place.stack, place.amqp, { count: 1, path });
+    const [b] = await startNodes(place.stack, place.amqp, {
+      count: 1,
+      path,
+      exchange: "staps2",
+    });
+    publish(a!, path, "for nobody");
+    publish(b!, path, "for nobody");
+    await a!.bridge.probe(5_000);
+    await b!.bridge.probe(5_000);
+    assert.deepEqual(b!.listener.delivered, []);
+    assert.deepEqual(a!.listener.delivered, []);
+  });
+
+  await step("the broker sees hashes and no path", async (place) => {
+    const secret = crypto.randomUUID();
+    const [a, b] = await startNodes(place.stack, place.amqp, {
+      path: `/${secret}`,
+    });
+    publish(a!, `/${secret}`, "hello");
+    await b!.listener.got(`/${secret}`, 1);
+    const { vhost } = place;
+    const seen = await Promise.all([
+      broker.rabbitmqctl("list_bindings", "-p", vhost),
+      broker.rabbitmqctl("list_queues", "-p", vhost, "name", "arguments"),
+      broker.rabbitmqctl("list_exchanges", "-p", vhost),
+      broker.rabbitmqctl("list_consumers", "-p", vhost),
+      broker.rabbitmqctl("list_connections", "name", "client_properties"),
+    ]);
+    assert.match(seen[0]!, new RegExp(channelKey(`/${secret}`)));
+    assert.doesNotMatch(seen.join("\n"), new RegExp(secret));
+  });
+
+  await step(
+    "close() deletes the queue, and one that is abandoned expires",
+    async ({ amqp, vhost }) => {
+      const proxy = await FaultyProxy.start(broker.port);
+      const a = await startNode(broker.url(vhost, { port: proxy.port }), {
+        queueExpiresS: 5,
+      });
+      const b = await startNode(amqp);
+      assert.equal((await queues(broker, vhost)).length, 2);
+      await b.bridge.close();
+      assert.equal((await queues(broker, vhost)).length, 1);
+      // As if the process had been killed: nothing is said any more.
+      await proxy[Symbol.asyncDispose]();
+      await eventually(
+        async () => (await queues(broker, vhost)).length === 0,
+        "the abandoned queue to expire",
+      );
+      await a.bridge.close();
+    },
+  );
+
+  await step(
+    "close() ends in time whatever the network does",
+    async ({ vhost }) => {
+      await using proxy = await FaultyProxy.start(broker.port);
+      const node = await startNode(broker.url(vhost, { port: proxy.port }));
+      proxy.blackHole();
+      await within(node.bridge.close(), "close()");
+    },
+  );
+
+  await step(
+    "probe() tells how long a message takes, or fails in time",
+    async ({ vhost }) => {
+      await using proxy = await FaultyProxy.start(broker.port);
+      const url = broker.url(vhost, { port: proxy.port });
+      await using node = await startNode(url);
+      assert.ok(await node.bridge.probe(5_000) > 0);
+      proxy.blackHole();
+      await assert.rejects(node.bridge.probe(100), /doesn't return a message/);
+      proxy.heal();
+      await connected(node);
+    },
+  );
+
+  await step(
+    "a memory alarm holds up messages, and neither joins nor leaves",
+    async ({ stack, amqp, vhost }) => {
+      const [a, b] = await startNodes(stack, amqp, { path: "/alarm" });
+      await broker.memoryAlarm(true);
+      try {
+        publish(a!, "/alarm", "held up");
+        await eventually(() => a!.bridge.state().blocked, "the block");
+        publish(a!, "/alarm", "held up too");
+        assert.ok(a!.bridge.state().outboxMessages > 0);
+        await b!.bridge.join("/during");
+        assert.equal(await bindings(broker, vhost, "/during"), 1);
+        b!.bridge.leave("/during");
+        await eventually(
+          async () => await bindings(broker, vhost, "/during") === 0,
+          "the leave",
+        );
+      } finally {
+        await broker.memoryAlarm(false);
+      }
+      await b!.listener.got("/alarm", 2);
+      assert.equal(a!.bridge.state().blocked, undefined);
+      assert.deepEqual(b!.listener.messages("/alarm"), [
+        "held up",
+        "held up too",
+      ]);
+    },
+  );
+
+  await t.step("join() while the broker can't be reached", async (t) => {
+    const nowhere = `amqp://staps:secret@127.0.0.1:${freePort()}/`;
+    await t.step(
+      "resolves where on_outage is local, and takes effect later",
+      async () => {
+        const vhost = await broker.addVhost();
+        const proxy = await FaultyProxy.start(broker.port);
+        await using a = await startNode(
+          broker.url(vhost, { port: proxy.port }),
+        );
+        await using b = await startNode(broker.url(vhost));
+        proxy.blackHole();
+        proxy.reset();
+        await disconnected(a);
+        await a.bridge.join("/later");
+        await b.bridge.join("/later");
+        publish(a, "/later", "from the outbox");
+        proxy.heal();
+        await b.listener.got("/later", 1);
+        await eventually(
+          async () => await bindings(broker, vhost, "/later") === 2,
+          "the late join",
+        );
+        publish(b, "/later", "and back");
+        await a.listener.got("/later", 1);
+        assert.deepEqual(a.listener.gaps, []);
+        await a.bridge.close();
+        await proxy[Symbol.asyncDispose]();
+      },
+    );
+    await t.step("rejects where on_outage is refuse", async () => {
+      await using a = await startNode(nowhere, { onOutage: "refuse" });
+      await assert.rejects(a.bridge.join("/now"), BridgeUnavailableError);
+      assert.equal(a.bridge.state().channels, 0);
+    });
+    await t.step(
+      "rejects after its time where the broker is silent",
+      async () => {
+        const vhost = await broker.addVhost();
+        await using proxy = await FaultyProxy.start(broker.port);
+        await using a = await startNode(
+          broker.url(vhost, { port: proxy.port }),
+          {
+            onOutage: "refuse",
+            joinTimeoutS: 1,
+            heartbeatS: 30,
+          },
+        );
+        proxy.blackHole();
+        await assert.rejects(a.bridge.join("/now"), BridgeUnavailableError);
+        proxy.heal();
+        await eventually(
+          () => a.bridge.state().channels === 0,
+          "the join to be taken back",
+        );
+        assert.equal(await bindings(broker, vhost, "/now"), 0);
+      },
+    );
+    await t.step("start() goes on trying", async () => {
+      const port = freePort();
+      await using a = await startNode(`amqp://staps:secret@127.0.0.1:${port}/`);
+      assert.equal(a.bridge.state().connected, false);
+      await assert.rejects(a.bridge.probe(100), /can't be reached/);
+    });
+  });
+
+  await t.step("tells those who miss messages, and nobody else", async (t) => {
+    const step = (
+      name: string,
+      run: (
+        place: { stack: AsyncDisposableStack; amqp: string; vhost: string },
+      ) => Promise<void>,
+    ): Promise<boolean> =>
+      t.step(name, async () => {
+        const vhost = await broker.addVhost();
+        await using stack = new AsyncDisposableStack();
+        await run({ stack, amqp: broker.url(vhost), vhost });
+      });
+
+    await step("when the outbox is full", async ({ stack, amqp, vhost }) => {
+      const proxy = stack.use(await FaultyProxy.start(broker.port));
+      const a = stack.use(
+        await startNode(broker.url(vhost, { port: proxy.port }), {
+          outboxBytes: 64 * KiB,
+        }),
+      );
+      const b = stack.use(await startNode(amqp));
+      for (const node of [a, b]) {
+        for (const path of ["/full", "/quiet"]) await node.bridge.join(path);
+      }
+      proxy.blackHole();
+      proxy.reset();
+      await disconnected(a);
+      publish(a, "/quiet", "fits");
+      for (let i = 0; i < 100; i++) publish(a, "/full", "x".repeat(KiB));
+      // Clients here are told once an outage.
+      assert.deepEqual(a.listener.gaps, ["/full"]);
+      const { dropped } = a.bridge.state();
+      assert.ok(dropped > 0);
+      proxy.heal();
+      // The loss is at the end: only a notice can tell.
+      await eventually(() => b.listener.gaps.length > 0, "the gap");
+      assert.deepEqual(b.listener.gaps, ["/full"]);
+      assert.equal(b.listener.messages("/full").length, 100 - dropped);
+      publish(a, "/full", "again");
+      publish(a, "/quiet", "again");
+      await b.listener.got("/full", 101 - dropped);
+      assert.deepEqual(await b.listener.got("/quiet", 2), ["fits", "again"]);
+      assert.deepEqual(b.listener.gaps, ["/full"]);
+    });
+
+    await step("when its queue is full", async ({ stack, amqp, vhost }) => {
+      const proxy = stack.use(await FaultyProxy.start(broker.port));
+      const small = { queueBytes: 64 * KiB };
+      const cut = stack.use(
+        await startNode(broker.url(vhost, { port: proxy.port }), small),
+      );
+      const [a, c] = await startNodes(stack, amqp, small);
+      for (const node of [a!, c!, cut]) {
+        for (const path of ["/full", "/fresh", "/quiet"]) {
+          await node.bridge.join(path);
+        }
+      }
+      publish(a!, "/full", "before");
+      publish(a!, "/quiet", "before");
+      await cut.listener.got("/full", 1);
+      proxy.blackHole();
+      proxy.reset();
+      await disconnected(cut);
+      publish(a!, "/quiet", "kept");
+      for (let i = 0; i < 200; i++) publish(a!, "/full", "x".repeat(KiB));
+      // Its first messages are lost: no number tells that there were any.
+      for (let i = 0; i < 3; i++) publish(a!, "/fresh", "y".repeat(2 * KiB));
+      await c!.listener.got("/fresh", 3);
+      await eventually(() => a!.bridge.state().rejected > 3, "the rejections");
+      // The network stays bad for a while, so notices are rejected, too.
+      await pause(3_000);
+      await c!.bridge.join("/newcomer");
+      proxy.heal();
+      await eventually(
+        () => cut.listener.gaps.length >= 2,
+        "the gaps",
+      );
+      publish(a!, "/fresh", "last");
+      publish(a!, "/full", "last");
+      await eventually(
+        () =>
+          ["/fresh", "/full"].every((path) =>
+            cut.listener.messages(path).at(-1) === "last"
+          ),
+        "the last messages",
+      );
+      await pause(2_500);
+      assert.deepEqual([...cut.listener.gaps].sort(), ["/fresh", "/full"]);
+      assert.deepEqual(cut.listener.messages("/quiet"), ["before", "kept"]);
+      assert.equal(c!.listener.messages("/full").length, 202);
+      assert.deepEqual(c!.listener.gaps, []);
+      assert.deepEqual(a!.listener.gaps, []);
+    });
+
+    await step("when its queue was deleted", async ({ stack, amqp, vhost }) => {
+      const [a, b] = await startNodes(stack, amqp, { path: "/gone" });
+      await a!.bridge.join("/also");
+      for (const name of await queues(broker, vhost)) {
+        await broker.rabbitmqctl("delete_queue", "-p", vhost, name);
+      }
+      for (const node of [a!, b!]) {
+        await eventually(() => node.listener.gaps.length > 0, "the gap");
+        await connected(node);
+      }
+      await eventually(() => a!.listener.gaps.length === 2, "both gaps");
+      assert.deepEqual([...a!.listener.gaps].sort(), ["/also", "/gone"]);
+      assert.deepEqual(b!.listener.gaps, ["/gone"]);
+      publish(a!, "/gone", "works again");
+      await b!.listener.got("/gone", 1);
+    });
+
+    await step(
+      "when the exchange was deleted",
+      async ({ stack, amqp, vhost }) => {
+        const [a, b] = await startNodes(stack, amqp, { path: "/gone" });
+        await broker.eval(
+          `rabbit_exchange:delete(rabbit_misc:r(<<"${vhost}">>, exchange, <<"staps">>), false, <<"test">>), ok`,
+        );
+        for (const node of [a!, b!]) {
+          await eventually(() => node.listener.gaps.length > 0, "the gap");
+          assert.deepEqual(node.listener.gaps, ["/gone"]);
+          await connected(node);
+        }
+        publish(a!, "/gone", "works again");
+        await b!.listener.got("/gone", 1);
+      },
+    );
+
+    await step(
+      "when it was away for longer than its queue",
+      async ({ stack, amqp, vhost }) => {
+        const proxy = stack.use(await FaultyProxy.start(broker.port));
+        const cut = stack.use(
+          await startNode(broker.url(vhost, { port: proxy.port }), {
+            queueExpiresS: 5,
+          }),
+        );
+        const [a] = await startNodes(stack, amqp, { count: 1, path: "/away" });
+        await cut.bridge.join("/away");
+        proxy.blackHole();
+        proxy.reset();
+        await disconnected(cut);
+        await cut.bridge.join("/during");
+        await eventually(
+          async () => (await queues(broker, vhost)).length === 1,
+          "the queue to expire",
+        );
+        publish(a!, "/away", "missed");
+        assert.deepEqual(cut.listener.gaps, []);
+        proxy.heal();
+        await eventually(() => cut.listener.gaps.length > 0, "the gap");
+        assert.deepEqual(cut.listener.gaps, ["/away"]);
+        assert.deepEqual(a!.listener.gaps, []);
+        publish(a!, "/away", "works again");
+        assert.deepEqual(await cut.listener.got("/away", 1), ["works again"]);
+      },
+    );
+
+    await step(
+      "when a message is larger than the broker takes",
+      async ({ stack, amqp }) => {
+        await broker.eval(
+          "application:set_env(rabbit, max_message_size, 100000)",
+        );
+        try {
+          const [a, b] = await startNodes(stack, amqp, { path: "/big" });
+          publish(a!, "/big", "before");
+          publish(a!, "/big", "x".repeat(200_000));
+          publish(a!, "/big", "after");
+          assert.deepEqual(await b!.listener.got("/big", 2), [
+            "before",
+            "after",
+          ]);
+          await eventually(() => b!.listener.gaps.length > 0, "the gap");
+          assert.deepEqual(b!.listener.gaps, ["/big"]);
+        } finally {
+          await broker.eval(
+            "application:set_env(rabbit, max_message_size, 134217728)",
+          );
+        }
+      },
+    );
+
+    await step("unless on_gap is continue", async ({ stack, amqp, vhost }) => {
+      const [a] = await startNodes(stack, amqp, {
+        count: 1,
+        path: "/gone",
+        onGap: "continue",
+      });
+      const [name] = await queues(broker, vhost);
+      await broker.rabbitmqctl("delete_queue", "-p", vhost, name!);
+      await eventually(() => a!.bridge.state().gaps > 0, "the gap");
+      assert.deepEqual(a!.listener.gaps, []);
+    });
+  });
+});
+
+Deno.test("AmqpBridge finds 10,000 channels again after the broker was away", async () => {
+  await using broker = await startBroker();
+  await using stack = new AsyncDisposableStack();
+  const [a, b] = await startNodes(stack, broker.url(), { path: "/0" });
+  const paths = Array.from({ length: 10_000 }, (_, i) => `/${i}`);
+  await Promise.all(paths.map((path) => a!.bridge.join(path)));
+  await broker.kill();
+  await disconnected(a!);
+  // Those that began meanwhile have to be joined later.
+  await a!.bridge.join("/10000");
+  a!.bridge.leave("/9999");
+  await broker.start();
+  await connected(a!);
+  await connected(b!);
+  await eventually(() => a!.bridge.state().joinsWaiting === 0, "the joins");
+  for (const path of ["/0", "/5000", "/10000"]) {
+    await b!.bridge.join(path);
+    publish(b!, path, "hello");
+    assert.deepEqual(await a!.listener.got(path, 1), ["hello"]);
+  }
+  assert.equal(await bindings(broker, "/", "/9999"), 0);
+  assert.deepEqual(a!.listener.gaps, []);
+
+  // Now with everything forgotten: every channel is told, and works again.
+  await broker.kill();
+  await broker.forget();
+  await broker.start();
+  await broker.setUp();
+  await eventually(
+    () => a!.listener.gaps.length >= 10_000,
+    () => `10,000 gaps, got ${a!.listener.gaps.length}`,
+  );
+  await connected(b!);
+  publish(b!, "/5000", "again");
+  await a!.listener.got("/5000", 2);
+  assert.equal(new Set(a!.listener.gaps).size, 10_000);
+});
+
+Deno.test("AmqpBridge.start() tells what is wrong", async (t) => {
+  await using broker = await startBroker({ tls: true });
+  const vhost = "rights";
+  await broker.eval(`rabbit_vhost:add(<<"${vhost}">>, <<"test">>)`);
+  // What docs/bridge.md advises, in parts.
+  const exchange = "^staps$";
+  const queue = "^staps\\.node\\.";
+  const both = "^staps($|\\.node\\.)";
+  const users: [string, string, RegExp][] = [
+    ["configure1", queue, /the right "configure" on the exchange "staps"/],
+    ["configure2", exchange, /the right "configure" on the queue "staps.node/],
+    ["write1", exchange, /the right "write" on the queue "staps.node/],
+    ["write2", queue, /the right "write" on the exchange "staps"/],
+    ["read1", exchange, /the right "read" on the queue "staps.node/],
+    ["read2", queue, /the right "read" on the exchange "staps"/],
+  ];
+
+  async function refusal(
+    amqp: string,
+    options: Partial<AmqpBridgeOptions> = {},
+  ): Promise<ConfigError> {
+    let caught: unknown;
+    try {
+      await using _node = await startNode(amqp, options);
+    } catch (error) {
+      caught = error;
+    }
+    if (!(caught instanceof ConfigError)) {
+      throw new Error(`Expected a ConfigError, got ${caught}`);
+    }
+    assert.doesNotMatch(`${caught.message} ${caught.hint}`, /s3cret/);
+    assert.doesNotMatch(caught.message, /\n/);
+    return caught;
+  }
+
+  for (const [user, pattern, expected] of users) {
+    await t.step(`a user that lacks ${expected.source}`, async () => {
+      const right = user.slice(0, -1);
+      await broker.addUser(user, {
+        password: "s3cret",
+        vhost,
+        permissions: {
+          configure: both,
+          write: both,
+          read: both,
+          [right]: pattern,
+        },
+      });
+      const error = await refusal(
+        broker.url(vhost, { user: `${user}:s3cret` }),
+      );
+      assert.match(error.message, expected);
+      assert.match(error.message, new RegExp(`user "${user}"`));
+      assert.match(error.message, /virtual host "rights"/);
+    });
+  }
+
+  await t.step("a user with only the rights it needs", async () => {
+    await broker.addUser("frugal", {
+      password: "s3cret",
+      vhost,
+      permissions: { configure: both, write: both, read: both },
+    });
+    const url = broker.url(vhost, { user: "frugal:s3cret" });
+    await using a = await startNode(url);
+    await a.bridge.join("/x");
+    await using b = await startNode(url);
+    await b.bridge.join("/x");
+    publish(b, "/x", "hello");
+    await a.listener.got("/x", 1);
+  });
+
+  await t.step("a wrong password", async () => {
+    const error = await refusal(broker.url("/", { user: "staps:s3cret" }));
+    assert.match(error.message, /refuses user or password/);
+  });
+
+  await t.step("an empty password", async () => {
+    const error = await refusal(broker.url("/", { user: "staps:" }));
+    assert.match(error.message, /empty password, which RabbitMQ refuses/);
+    assert.match(error.hint!, /rabbitmqctl change_password staps/);
+  });
+
+  await t.step("an unknown virtual host", async () => {
+    const error = await refusal(broker.url("nowhere"));
+    assert.match(error.message, /virtual host "nowhere"/);
+  });
+
+  await t.step("a virtual host without any right", async () => {
+    await broker.addUser("outsider", { password: "s3cret" });
+    const error = await refusal(
+      broker.url(vhost, { user: "outsider:s3cret" }),
+    );
+    assert.match(error.message, /virtual host "rights".*"outsider"/);
+  });
+
+  await t.step("an exchange with other arguments", async () => {
+    const taken = await broker.addVhost();
+    await broker.eval(
+      `rabbit_exchange:declare(rabbit_misc:r(<<"${taken}">>, exchange, <<"staps">>), ` +
+        `fanout, true, false, false, [], <<"test">>), ok`,
+    );
+    const error = await refusal(broker.url(taken));
+    assert.match(error.message, /the exchange "staps".*other arguments/);
+  });
+
+  await t.step("a certificate that nobody vouches for", async () => {
+    const { port } = broker.tls;
+    const error = await refusal(`amqps://staps:secret@localhost:${port}/`);
+    assert.match(error.message, /Cannot trust the broker at localhost/);
+  });
+
+  await t.step("an authority that can't be read", async () => {
+    const { port } = broker.tls;
+    const error = await refusal(`amqps://staps:secret@localhost:${port}/`, {
+      ca: "/nowhere/ca.pem",
+    });
+    assert.match(error.message, /"ca" in \[bridge\]/);
+  });
+
+  const { port, tls } = broker;
+  const good: [string, string, Partial<AmqpBridgeOptions>][] = [
+    ["no path", `amqp://staps:secret@127.0.0.1:${port}`, {}],
+    ["an empty path", `amqp://staps:secret@127.0.0.1:${port}/`, {}],
+    ["%2f", `amqp://staps:secret@127.0.0.1:${port}/%2f`, {}],
+    ["IPv6", `amqp://staps:secret@[::1]:${port}/`, {}],
+    ["TLS by name", `amqps://staps:secret@localhost:${tls.port}/`, {
+      ca: tls.ca,
+    }],
+    ["TLS by address", `amqps://staps:secret@127.0.0.1:${tls.port}/`, {
+      ca: tls.ca,
+    }],
+    ["several hosts, the first one down", "amqp://staps:secret@unused/", {
+      hosts: [
+        { hostname: "127.0.0.1", port: freePort() },
+        { hostname: "localhost", port },
+      ],
+    }],
+  ];
+  for (const [name, amqp, options] of good) {
+    await t.step(`nothing: ${name}`, async () => {
+      await using node = await startNode(amqp, options);
+      assert.equal(node.bridge.state().connected, true);
+    });
+  }
+});

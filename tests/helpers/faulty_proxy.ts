@@ -1,0 +1,135 @@
+/** A network that misbehaves on demand: a TCP proxy on 127.0.0.1. */
+import { createServer, type Server, Socket } from "node:net";
+import type { AddressInfo } from "node:net";
+
+/** One client's connection, and the one to the target for it. */
+interface Pair {
+  readonly client: Socket;
+  readonly target: Socket;
+}
+
+/** Passes connections on to a port of 127.0.0.1, until it is told not to. */
+export class FaultyProxy implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #targetPort: number;
+  readonly #pairs = new Set<Pair>();
+  #silent = false;
+  #delayMs = 0;
+
+  private constructor(server: Server, targetPort: number) {
+    this.#server = server;
+    this.#targetPort = targetPort;
+    server.on("connection", (client) => this.#connect(client));
+  }
+
+  /** Starts a proxy to `targetPort`. */
+  static async start(targetPort: number): Promise<FaultyProxy> {
+    const server = createServer({ pauseOnConnect: true });
+    const proxy = new FaultyProxy(server, targetPort);
+    await new Promise<void>((resolve) =>
+      server.listen(0, "127.0.0.1", () => resolve())
+    );
+    return proxy;
+  }
+
+  /** Where to connect to. */
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** The number of connections. */
+  get connections(): number {
+    return this.#pairs.size;
+  }
+
+  /** Ends every connection with a reset (RST), on both sides. */
+  reset(): void {
+    for (const { client, target } of this.#pairs) {
+      client.resetAndDestroy();
+      target.resetAndDestroy();
+    }
+  }
+
+  /**
+   * Resets every connection on the client's side only: the target hears
+   * nothing, as if the client's machine had lost its power.
+   */
+  halfOpen(): void {
+    for (const pair of this.#pairs) {
+      pair.target.pause();
+      pair.client.removeAllListeners("close");
+      pair.client.resetAndDestroy();
+    }
+  }
+
+  /** Passes nothing on and answers nobody from now on, in neither direction, while connections stay open. */
+  blackHole(): void {
+    this.#silent = true;
+    for (const { client, target } of this.#pairs) {
+      client.pause();
+      target.pause();
+    }
+  }
+
+  /** Ends {@linkcode blackHole}. What was sent meanwhile arrives, as TCP sends it again. */
+  heal(): void {
+    this.#silent = false;
+    for (const { client, target } of this.#pairs) {
+      client.resume();
+      target.resume();
+    }
+  }
+
+  /** Delays everything that is passed on by `ms` milliseconds. */
+  delay(ms: number): void {
+    this.#delayMs = ms;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = new Promise<void>((resolve) =>
+      this.#server.close(() => resolve())
+    );
+    for (const { client, target } of this.#pairs) {
+      client.destroy();
+      target.destroy();
+    }
+    await closed;
+  }
+
+  #connect(client: Socket): void {
+    const target = new Socket();
+    const pair = { client, target };
+    this.#pairs.add(pair);
+    client.setNoDelay(true);
+    target.setNoDelay(true);
+    this.#pass(client, target);
+    this.#pass(target, client);
+    client.on("error", () => {});
+    target.on("error", () => {});
+    client.on("close", () => target.destroy());
+    target.on("close", () => {
+      client.destroy();
+      this.#pairs.delete(pair);
+    });
+    target.on("connect", () => {
+      if (!this.#silent) client.resume();
+    });
+    // In a black hole nobody gets an answer; here that is the target's greeting.
+    if (this.#silent) target.pause();
+    target.connect(this.#targetPort, "127.0.0.1");
+  }
+
+  #pass(from: Socket, to: Socket): void {
+    from.on("data", (bytes) => {
+      const pass = (): void => {
+        if (to.destroyed) return;
+        if (to.write(bytes)) return;
+        from.pause();
+        to.once("drain", () => this.#silent || from.resume());
+      };
+      if (this.#delayMs === 0) pass();
+      else setTimeout(pass, this.#delayMs);
+    });
+    from.on("end", () => to.end());
+  }
+}
