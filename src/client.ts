@@ -61,8 +61,8 @@ export class Client implements Member {
   #released = false;
   /** Messages that came after the end. */
   #ignored = 0;
-  /** What was written to it at the last {@linkcode endIfStalled}, in bytes. */
-  #writtenBytes = 0;
+  /** What was written to it at the last {@linkcode endIfStalled}, in bytes, if something waited then. */
+  #stalledAtBytes: number | undefined;
   /** How many messages it may send at `#tokensAtMs`. */
   #tokens = 0;
   #tokensAtMs = -Infinity;
@@ -142,8 +142,8 @@ export class Client implements Member {
   }
 
   /**
-   * Ends the client as slow if something waits for it, and it took nothing of
-   * that since the last call.
+   * Ends the client as slow if something waited for it at the last call, and it
+   * took nothing of that since.
    *
    * The runtime's ping would wait behind what waits, and its time-out with it:
    * a client that stopped reading would stay for ever.
@@ -151,11 +151,14 @@ export class Client implements Member {
   endIfStalled(): void {
     if (this.#early !== undefined || this.#ended !== undefined) return;
     const { bufferedBytes } = this;
-    const writtenBytes = this.#backlog.writtenBytes(bufferedBytes);
-    if (bufferedBytes > 0 && writtenBytes === this.#writtenBytes) {
-      this.end("slow");
+    if (bufferedBytes === 0) {
+      this.#stalledAtBytes = undefined;
+      return;
     }
-    this.#writtenBytes = writtenBytes;
+    const writtenBytes = this.#backlog.writtenBytes(bufferedBytes);
+    // What waits now may have come a moment ago, to a client that was idle.
+    if (writtenBytes === this.#stalledAtBytes) this.end("slow");
+    this.#stalledAtBytes = writtenBytes;
   }
 
   /** Forgets the connection, which is no more: `code` is its close code, if there was one. */

@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { NoBridge } from "../src/bridge.ts";
+import { Channels } from "../src/channels.ts";
+import { Client } from "../src/client.ts";
+import { closes } from "../src/close.ts";
+import { Metrics } from "../src/metrics.ts";
+import { eventually } from "./helpers/eventually.ts";
+import { testLimits } from "./helpers/server.ts";
+
+/** The runtime's socket as far as a client uses it, written when a test says so. */
+class StubSocket extends EventTarget {
+  bufferedAmount = 0;
+  closed: number | undefined;
+
+  send(message: string): void {
+    this.bufferedAmount += message.length;
+  }
+
+  close(code: number): void {
+    this.closed = code;
+  }
+}
+
+/** Gets a client in the channel "/x" whose socket is open. */
+async function openClient(): Promise<
+  { client: Client; socket: StubSocket; metrics: Metrics }
+> {
+  const metrics = new Metrics();
+  const client = new Client({
+    channels: new Channels({ bridge: new NoBridge(), metrics }),
+    limits: testLimits,
+    metrics,
+    released: () => {},
+  });
+  await client.join("/x");
+  const socket = new StubSocket();
+  client.attach(socket as unknown as WebSocket);
+  socket.dispatchEvent(new Event("open"));
+  return { client, socket, metrics };
+}
+
+// What was written so far had not changed for long, as there was nothing to
+// write: a message on its way made the client look stalled.
+Deno.test("Client.endIfStalled() spares one that was idle until a moment ago", async () => {
+  const { client, socket, metrics } = await openClient();
+  for (let look = 0; look < 3; look++) {
+    client.endIfStalled();
+    client.endIfStalled();
+    client.deliver("message", 7);
+    client.endIfStalled();
+    socket.bufferedAmount = 0;
+  }
+  client.release();
+  assert.equal(metrics.closes.slow, 0);
+});
+
+Deno.test("Client.endIfStalled() ends one that took nothing since the last call", async () => {
+  const { client, socket } = await openClient();
+  client.deliver("1", 1);
+  client.endIfStalled();
+  client.deliver("2", 1);
+  client.endIfStalled();
+  await eventually(
+    () => socket.closed === closes.slow.code,
+    "the close of a stalled client",
+  );
+  client.release();
+});
+
+Deno.test("Client.endIfStalled() spares one that took something", async () => {
+  const { client, socket, metrics } = await openClient();
+  for (let look = 0; look < 5; look++) {
+    client.deliver("1", 1);
+    client.deliver("2", 1);
+    client.endIfStalled();
+    socket.bufferedAmount -= 1;
+  }
+  client.release();
+  assert.equal(metrics.closes.slow, 0);
+});
