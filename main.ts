@@ -4,7 +4,9 @@ import { Admin, type AdminOptions } from "./src/admin.ts";
 import { processFiles } from "./src/admin/process_figures.ts";
 import { type Bridge, NoBridge } from "./src/bridge.ts";
 import { type Command, parseCommandLine } from "./src/cli.ts";
+import { completion } from "./src/commands/completion.ts";
 import { join } from "./src/commands/join.ts";
+import { status } from "./src/commands/status.ts";
 import { freshUrl } from "./src/commands/url.ts";
 import { type Config, configFiles, loadConfig } from "./src/config.ts";
 import { Daemon } from "./src/daemon.ts";
@@ -227,6 +229,23 @@ async function main(args: string[]): Promise<number> {
       return 0;
     case "url":
       await writeAll(Deno.stdout, `${freshUrl(command.base)}\n`);
+      return 0;
+    case "check": {
+      // Only who checks pays for loading the broker's client.
+      const { check } = await import("./src/commands/check.ts");
+      return await check(command, {
+        stdout: Deno.stdout,
+        environment: Deno.env.toObject(),
+      });
+    }
+    case "status":
+      return await status(command, {
+        stdout: Deno.stdout,
+        environment: Deno.env.toObject(),
+        interrupted: interruption(),
+      });
+    case "completion":
+      await writeAll(Deno.stdout, completion(command.shell));
       return 0;
     case "join":
       return await join(command, {

@@ -21,6 +21,12 @@ export class Accounts implements Disposable {
     {
       getpwnam: { parameters: ["buffer"], result: "pointer" },
       getgrnam: { parameters: ["buffer"], result: "pointer" },
+      getpwuid: { parameters: ["u32"], result: "pointer" },
+      getgrgid: { parameters: ["u32"], result: "pointer" },
+      getgrouplist: {
+        parameters: ["buffer", "u32", "buffer", "buffer"],
+        result: "i32",
+      },
       initgroups: { parameters: ["buffer", "u32"], result: "i32" },
     },
   );
@@ -44,6 +50,24 @@ export class Accounts implements Disposable {
       : new Deno.UnsafePointerView(entry).getUint32(16);
   }
 
+  /** Gets the name of the user `uid`, or `undefined` if there is none. */
+  userName(uid: number): string | undefined {
+    return firstString(this.#libc.symbols.getpwuid(uid));
+  }
+
+  /** Gets the name of the group `gid`, or `undefined` if there is none. */
+  groupName(gid: number): string | undefined {
+    return firstString(this.#libc.symbols.getgrgid(gid));
+  }
+
+  /** Gets the groups that `user` is a member of, the main one included; 4096 at most. */
+  groupsOf({ name, gid }: User): number[] {
+    const groups = new Uint32Array(4096);
+    const count = new Int32Array([groups.length]);
+    this.#libc.symbols.getgrouplist(cString(name), gid, groups, count);
+    return [...groups.subarray(0, count[0])];
+  }
+
   /**
    * Gives this process, all of its threads, the groups that `user` is a member
    * of and `gid` (initgroups(3)), and takes those it had.
@@ -59,6 +83,13 @@ export class Accounts implements Disposable {
   [Symbol.dispose](): void {
     this.#libc.close();
   }
+}
+
+/** Gets the text that the first member of a struct points to. */
+function firstString(entry: Deno.PointerValue): string | undefined {
+  if (entry === null) return undefined;
+  const name = new Deno.UnsafePointerView(entry).getPointer();
+  return name === null ? undefined : Deno.UnsafePointerView.getCString(name);
 }
 
 function cString(text: string): Uint8Array<ArrayBuffer> {

@@ -5,7 +5,7 @@
  * Another subcommand is a variant of `Command` and a function beside
  * `addServe`.
  */
-import { Command as Program, CommanderError } from "commander";
+import { Argument, Command as Program, CommanderError } from "commander";
 import { UsageError } from "./errors.ts";
 import { nearMiss } from "./near_miss.ts";
 import { version } from "./version.ts";
@@ -33,6 +33,33 @@ export interface JoinCommand {
   readonly reconnect: boolean;
 }
 
+/** `staps check`: to look for what is wrong. */
+export interface CheckCommand {
+  readonly kind: "check";
+  readonly configFile?: string;
+  readonly json: boolean;
+  /** The user that staps runs as, unless the configuration or the system says so. */
+  readonly user?: string;
+  /** The frontend's user, unless it is nginx's. */
+  readonly frontend?: string;
+}
+
+/** `staps status`: to see how a node does. */
+export interface StatusCommand {
+  readonly kind: "status";
+  readonly configFile?: string;
+  /** The admin socket; the one in the configuration if it is missing. */
+  readonly socket?: string;
+  /** Whether to ask again and again. */
+  readonly watch: boolean;
+}
+
+/** The shells that {@linkcode commandTree} is made into completions for. */
+export const shells = ["bash", "zsh", "fish"] as const;
+
+/** A shell with completions. */
+export type Shell = typeof shells[number];
+
 /** What somebody wants of staps. Names of files are as given: relative ones to the working folder. */
 export type Command =
   | {
@@ -42,6 +69,9 @@ export type Command =
     readonly listen?: ListenAddress;
   }
   | JoinCommand
+  | CheckCommand
+  | StatusCommand
+  | { readonly kind: "completion"; readonly shell: Shell }
   | {
     readonly kind: "url";
     /** Where the channel is to be; see `commands/url.ts`. */
@@ -60,9 +90,7 @@ export function parseCommandLine(args: readonly string[]): Command {
   let command: Command | undefined;
   let output = "";
   const program = newProgram((text) => output += text);
-  for (const add of [addServe, addUrl, addJoin]) {
-    add(program, (result) => command = result);
-  }
+  for (const add of addCommands) add(program, (result) => command = result);
   refuseUnknownCommand(program, args[0]);
   try {
     program.parse(args, { from: "user" });
@@ -74,6 +102,54 @@ export function parseCommandLine(args: readonly string[]): Command {
   }
   return command!;
 }
+
+/** A subcommand, as far as completing it in a shell needs it. */
+export interface CommandInfo {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: readonly {
+    readonly short: string | undefined;
+    readonly long: string;
+    readonly description: string;
+    /** What follows: a file, a user, something that can't be completed, or nothing. */
+    readonly value: "file" | "user" | "other" | undefined;
+  }[];
+  /** What its argument may be, if these are few words. */
+  readonly choices: readonly string[];
+}
+
+/** Gets all subcommands, the default one first. */
+export function commandTree(): CommandInfo[] {
+  const program = newProgram(() => {});
+  for (const add of addCommands) add(program, () => {});
+  return program.commands.map((command) => ({
+    name: command.name(),
+    summary: command.summary(),
+    options: command.createHelp().visibleOptions(command).map((option) => ({
+      short: option.short,
+      long: option.long!,
+      description: option.description,
+      value: !option.required
+        ? undefined
+        : /<(file|path)>/.test(option.flags)
+        ? "file"
+        : /<user>/.test(option.flags)
+        ? "user"
+        : "other",
+    })),
+    choices: command.registeredArguments[0]?.argChoices ?? [],
+  }));
+}
+
+/** In the order of the help. */
+const addCommands = [
+  addServe,
+  addCheck,
+  addStatus,
+  addUrl,
+  addJoin,
+  addCompletion,
+] as const;
 
 /** Takes a subcommand's result. */
 type Run = (command: Command) => void;
@@ -131,6 +207,88 @@ function addServe(program: Program, run: Run): void {
       help.slice(help.indexOf("Options:")).replace(":", " of serve:")
     }`;
   });
+}
+
+function addCheck(program: Program, run: Run): void {
+  program.command("check")
+    .summary("look for what is wrong with the configuration and around it")
+    .description(
+      "Reads the configuration as the server would, and looks at what it needs: folders\n" +
+        "and rights, the limit of open files, the broker, the frontend's access to the\n" +
+        "socket. Reports every problem, not only the first.\n\n" +
+        "Ends with 0 if nothing failed, 78 if the server wouldn't start with this\n" +
+        "configuration, and 1 if something else failed.",
+    )
+    .option("-c, --config <file>", "read this configuration file only", filled)
+    .option("-j, --json", "print JSON")
+    .option(
+      "-u, --user <user>",
+      "check what this user may do, as whom staps runs",
+      filled,
+    )
+    .option(
+      "-f, --frontend <user>",
+      "check whether this user can connect, instead of nginx's",
+      filled,
+    )
+    .action((options: {
+      config?: string;
+      json?: boolean;
+      user?: string;
+      frontend?: string;
+    }) => {
+      const { config, ...others } = options;
+      run({
+        kind: "check",
+        json: false,
+        ...(config === undefined ? {} : { configFile: config }),
+        ...others,
+      });
+    });
+}
+
+function addStatus(program: Program, run: Run): void {
+  program.command("status")
+    .summary("show how the server does")
+    .description(
+      "Asks the server on its admin socket, [admin] socket in the configuration.\n\n" +
+        "Ends with 0 if the server is ready, 3 if it isn't, and 1 if it can't be asked.",
+    )
+    .option("-c, --config <file>", "read this configuration file only", filled)
+    .option(
+      "-s, --socket <path>",
+      "ask on this admin socket, whatever the configuration says",
+      filled,
+    )
+    .option("-w, --watch", "show it again each second, until Ctrl-C")
+    .action((options: {
+      config?: string;
+      socket?: string;
+      watch?: boolean;
+    }) => {
+      const { config, ...others } = options;
+      run({
+        kind: "status",
+        watch: false,
+        ...(config === undefined ? {} : { configFile: config }),
+        ...others,
+      });
+    });
+}
+
+function addCompletion(program: Program, run: Run): void {
+  program.command("completion")
+    .summary("print completions for a shell")
+    .description(
+      "Prints a script that makes the shell complete staps's commands and options:\n\n" +
+        "bash: staps completion bash > /etc/bash_completion.d/staps\n" +
+        "zsh:  staps completion zsh > /usr/local/share/zsh/site-functions/_staps\n" +
+        "fish: staps completion fish > /etc/fish/completions/staps.fish",
+    )
+    .addArgument(
+      new Argument("<shell>", "the shell").choices(shells),
+    )
+    .action((shell: Shell) => run({ kind: "completion", shell }));
 }
 
 function addUrl(program: Program, run: Run): void {

@@ -1,0 +1,74 @@
+/** Whether the bridge works, by making one: what it says is what the server would say. */
+import { parseAmqpUrl } from "../../amqp_url.ts";
+import { AmqpBridge } from "../../bridge/amqp.ts";
+import type { Config } from "../../config.ts";
+import { AdminError } from "../../errors.ts";
+import { type Finding, Findings } from "./finding.ts";
+
+/** How long a message through the broker may take, in milliseconds. */
+const probeMs = 5000;
+
+/** Looks at every broker of the configuration, one after the other. */
+export async function checkBroker(
+  { staps, bridge }: Pick<Config, "staps" | "bridge">,
+): Promise<Finding[]> {
+  const findings = new Findings("broker");
+  const { amqp } = staps;
+  if (amqp === undefined) {
+    findings.ok("none: this node works alone");
+    return findings.all;
+  }
+  const url = parseAmqpUrl(amqp);
+  if ("got" in url) throw new TypeError("The configuration isn't checked");
+  const hosts = bridge.hosts.length > 0 ? bridge.hosts : [url];
+  for (const { hostname, port } of hosts) {
+    const place = `${hostname.includes(":") ? `[${hostname}]` : hostname}:${
+      port ?? (url.tls ? 5671 : 5672)
+    }`;
+    await checkHost(findings, {
+      place,
+      bridge: () =>
+        new AmqpBridge({ amqp, ...bridge, hosts: [{ hostname, port }] }),
+    });
+  }
+  return findings.all;
+}
+
+async function checkHost(
+  findings: Findings,
+  { place, bridge: make }: { place: string; bridge: () => AmqpBridge },
+): Promise<void> {
+  let bridge;
+  try {
+    bridge = make();
+    await bridge.start({ deliver: () => {}, gap: () => {} });
+    const { connected, problem } = bridge.state();
+    if (!connected) {
+      findings.fail(
+        `Cannot reach the broker at ${place}${
+          problem === undefined ? "" : `: ${problem}`
+        }`,
+        "staps would start, and keep trying; is RabbitMQ running, and no firewall between?",
+      );
+      return;
+    }
+    const ms = await bridge.probe(probeMs);
+    findings.ok(
+      `the broker at ${place} takes messages and returns them in ${
+        ms.toFixed(1)
+      } ms`,
+    );
+  } catch (error) {
+    if (error instanceof AdminError) findings.fail(error.message, error.hint);
+    else {
+      findings.fail(
+        `The broker at ${place} is connected, but returns no message: ${
+          (error as Error).message
+        }`,
+        "is it short of memory or disk? See: rabbitmqctl status",
+      );
+    }
+  } finally {
+    await bridge?.close();
+  }
+}

@@ -1,0 +1,50 @@
+/** Whether as many clients can connect as the configuration allows. */
+import { type Finding, Findings } from "./finding.ts";
+
+/** What a node needs beside its clients: listeners, the broker, files. */
+export const ownDescriptors = 64;
+
+/**
+ * Compares the limit of open files (RLIMIT_NOFILE) with `[limits] clients`.
+ *
+ * @param clients The setting.
+ * @param pid A staps that runs; otherwise this process's limit is taken, which
+ * a staps started from the same place would have.
+ */
+export function checkDescriptors(
+  clients: number,
+  pid: number | undefined,
+): Finding[] {
+  const findings = new Findings("descriptors");
+  const limit = readLimit(pid ?? "self");
+  const needed = clients + ownDescriptors;
+  const who = pid === undefined
+    ? "a process started from here"
+    : `staps, process ${pid},`;
+  if (limit === undefined) {
+    findings.warn("The limit of open files can't be read");
+  } else if (limit < needed) {
+    findings.fail(
+      `${who} may open ${limit} files, expected at least ${needed} for ${clients} clients`,
+      `LimitNOFILE=${needed} in the systemd unit, or ulimit -n ${needed}; or lower clients in [limits]`,
+    );
+  } else {
+    findings.ok(
+      `${who} may open ${
+        limit === Infinity ? "any number of" : limit
+      } files, ${needed} are needed`,
+    );
+  }
+  return findings.all;
+}
+
+/** Gets the soft limit: the runtime raises it to the hard one as it starts, so this process's is that. */
+function readLimit(process: number | "self"): number | undefined {
+  try {
+    const text = Deno.readTextFileSync(`/proc/${process}/limits`);
+    const soft = /^Max open files +(\S+)/m.exec(text)?.[1];
+    return soft === "unlimited" ? Infinity : Number(soft);
+  } catch {
+    return undefined;
+  }
+}
