@@ -18,7 +18,7 @@ import { Server } from "./src/server.ts";
 import type { Environment } from "./src/settings.ts";
 import { ServiceManager } from "./src/systemd.ts";
 import { writeAll } from "./src/terminal.ts";
-import { version } from "./src/version.ts";
+import { build, version } from "./src/version.ts";
 
 /** What {@linkcode serve} was told on the command line. */
 export type ServeCommand = Extract<Command, { kind: "serve" }>;
@@ -225,7 +225,7 @@ async function main(args: string[]): Promise<number> {
       await writeAll(Deno.stdout, command.text);
       return 0;
     case "version":
-      await writeAll(Deno.stdout, `staps ${version}\n`);
+      await writeAll(Deno.stdout, `staps ${version} (${build()})\n`);
       return 0;
     case "url":
       await writeAll(Deno.stdout, `${freshUrl(command.base)}\n`);

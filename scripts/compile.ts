@@ -1,0 +1,227 @@
+/**
+ * Makes one executable of staps, `dist/staps`, which needs no Deno, no Node.js
+ * and no source.
+ *
+ *     deno task compile [--self-extracting]
+ *
+ * By `deno compile` where its base runtime can be had, which comes from
+ * dl.deno.land; otherwise, or if told to, a self-extracting file of what npm
+ * has: `launcher.sh`, this very runtime, and the program as one script.
+ */
+import { createHash } from "node:crypto";
+import { version } from "../src/version.ts";
+import { permissions } from "./permissions.ts";
+
+/** The repository's top folder. */
+export const top = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+
+/** How long dl.deno.land may take to answer at all, in milliseconds. */
+const probeMs = 5_000;
+/** How long `deno compile` may take, with a download of 40 MB, in milliseconds. */
+const compileMs = 5 * 60_000;
+
+/** Flags with which a runtime runs the bundled program, and nothing else: no download, no configuration. */
+export const runFlags: readonly string[] = [
+  "run",
+  "--quiet",
+  "--no-config",
+  "--no-lock",
+  "--no-check",
+  "--no-remote",
+  "--no-npm",
+  "--cached-only",
+  "--unstable-net",
+  ...permissions,
+];
+
+/** How an executable was built. */
+export type Build = "deno compile" | "self-extracting";
+
+/** What {@linkcode compile} takes. */
+export interface CompileOptions {
+  /** The executable's path. */
+  readonly output: string;
+  /** Whether not to try `deno compile`. */
+  readonly selfExtracting?: boolean;
+  /** Tells people what happens. */
+  readonly print?: (line: string) => void;
+}
+
+/** Makes the executable, and tells how it was built. */
+export async function compile(
+  { output, selfExtracting = false, print = () => {} }: CompileOptions,
+): Promise<Build> {
+  await Deno.mkdir(output.replace(/[^/]*$/, "") || ".", { recursive: true });
+  if (!selfExtracting) {
+    const obstacle = await tryCompile(output);
+    if (obstacle === undefined) return "deno compile";
+    print(`deno compile isn't possible here: ${obstacle}`);
+    print("Making a self-extracting executable instead");
+  }
+  await makeSelfExtracting(output);
+  return "self-extracting";
+}
+
+/** Runs `deno compile`, or tells why it can't. */
+async function tryCompile(output: string): Promise<string | undefined> {
+  // The runtime waits long for a host that doesn't answer.
+  const base =
+    `https://dl.deno.land/release/v${Deno.version.deno}/denort-${Deno.build.target}.zip`;
+  try {
+    const response = await fetch(base, {
+      method: "HEAD",
+      signal: AbortSignal.timeout(probeMs),
+    });
+    if (!response.ok) return `${base} answers ${response.status}`;
+  } catch (error) {
+    const { message } = error as Error;
+    return `${base} can't be reached: ${message.replace(/^.*?\): /, "")}`;
+  }
+  const { success, stderr } = await run([
+    "compile",
+    "--quiet",
+    "--unstable-net",
+    ...permissions,
+    `--output=${output}`,
+    `${top}/main.ts`,
+  ], compileMs);
+  return success ? undefined : stderr.trim().split("\n")[0];
+}
+
+async function makeSelfExtracting(output: string): Promise<void> {
+  const runtime = await Deno.readFile(Deno.execPath());
+  const program = new TextEncoder().encode(
+    await bundle(`self-extracting, deno ${Deno.version.deno}`),
+  );
+  const parts = { deno: await gzip(runtime), program: await gzip(program) };
+  const template = await Deno.readTextFile(`${top}/scripts/launcher.sh`);
+  const hashes = { deno: sha256(runtime), program: sha256(program) };
+  const launcher = (start: number): string =>
+    fill(template, {
+      VERSION: version,
+      TARGET: Deno.build.target,
+      ARCH: Deno.build.arch,
+      DENO: Deno.version.deno,
+      DENO_AT: decimal(start + 1),
+      DENO_BYTES: String(parts.deno.length),
+      DENO_HASH: hashes.deno,
+      PROGRAM_AT: decimal(start + parts.deno.length + 1),
+      PROGRAM_BYTES: String(parts.program.length),
+      PROGRAM_HASH: hashes.program,
+      CONTENT: `${version}-${
+        sha256(new TextEncoder().encode(hashes.deno + hashes.program))
+          .slice(0, 16)
+      }`,
+      FLAGS: runFlags.join(" "),
+    });
+  // Numbers have a fixed width, so the length doesn't depend on them.
+  const header = new TextEncoder().encode(
+    launcher(new TextEncoder().encode(launcher(0)).length),
+  );
+  // Never half a file under the name, and never one that is being run.
+  const unfinished = `${output}.new`;
+  const file = await Deno.open(unfinished, {
+    write: true,
+    create: true,
+    truncate: true,
+  });
+  for (const part of [header, parts.deno, parts.program]) {
+    await new Blob([part]).stream().pipeTo(file.writable, {
+      preventClose: true,
+    });
+  }
+  file.close();
+  await Deno.chmod(unfinished, 0o755);
+  await Deno.rename(unfinished, output);
+}
+
+/**
+ * Gets the program as one script with everything it imports; `build` is what
+ * `--version` says of how it was built.
+ */
+export async function bundle(build: string): Promise<string> {
+  const output = await Deno.makeTempFile({
+    prefix: "staps-bundle-",
+    suffix: ".js",
+  });
+  try {
+    const { success, stderr } = await run([
+      "bundle",
+      "--quiet",
+      `--output=${output}`,
+      `${top}/main.ts`,
+    ], compileMs);
+    if (!success) throw new Error(`deno bundle failed:\n${stderr}`);
+    const script = await Deno.readTextFile(output);
+    return `globalThis.stapsBuild = ${JSON.stringify(build)};\n${script}`;
+  } finally {
+    await Deno.remove(output);
+  }
+}
+
+/** Replaces `@NAME@` by the value of that name. */
+export function fill(
+  template: string,
+  values: Readonly<Record<string, string>>,
+): string {
+  return template.replaceAll(/@([A-Z_]+)@/g, (_, name: string) => {
+    const value = values[name];
+    if (value === undefined) throw new Error(`Nothing to put for @${name}@`);
+    return value;
+  });
+}
+
+/** Gets SHA-256 in hexadecimal. */
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** A number for the shell, always of the same width. */
+function decimal(value: number): string {
+  return String(value).padEnd(10);
+}
+
+/** Compresses without the time, so that the same input gives the same output. */
+async function gzip(
+  bytes: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const stream = new Blob([bytes]).stream().pipeThrough(
+    new CompressionStream("gzip"),
+  );
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function run(
+  args: string[],
+  timeoutMs: number,
+): Promise<{ success: boolean; stderr: string }> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: top,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+    signal: AbortSignal.timeout(timeoutMs),
+  }).output();
+  return { success, stderr: new TextDecoder().decode(stderr) };
+}
+
+/** Writes a line to standard output. */
+export function print(line: string): void {
+  const bytes = new TextEncoder().encode(`${line}\n`);
+  for (let sent = 0; sent < bytes.length;) {
+    sent += Deno.stdout.writeSync(bytes.subarray(sent));
+  }
+}
+
+if (import.meta.main) {
+  const output = `${top}/dist/staps`;
+  const build = await compile({
+    output,
+    selfExtracting: Deno.args.includes("--self-extracting"),
+    print,
+  });
+  const { size } = await Deno.stat(output);
+  print(`dist/staps: ${Math.round(size / 1e6)} MB, built by ${build}`);
+}
