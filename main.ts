@@ -64,8 +64,7 @@ async function runNode(
     environment,
   };
   const { config, sources } = loadConfig(options);
-  const journal = environment.JOURNAL_STREAM !== undefined;
-  configureLog({ ...config.log, journal });
+  configureLog(config.log);
   const stopSignal = nextStopSignal();
   endOnBug("error", (event) => event.error);
   endOnBug("unhandledrejection", (event) => event.reason);
@@ -113,7 +112,7 @@ async function runNode(
     notice = reload({
       running: config,
       load: () => loadConfig(options).config,
-      changed: () => configureLog({ ...config.log, journal }),
+      changed: () => configureLog(config.log),
     });
     await manager.ready(status());
   });

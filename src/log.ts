@@ -9,7 +9,6 @@
  *
  * Never give it a channel's path: see `channel_hash.ts`.
  */
-import { fstatSync } from "node:fs";
 import { configureSync, getLogger, type LogRecord } from "@logtape/logtape";
 
 /** How important a record is, the most important first. */
@@ -110,7 +109,8 @@ function isJournal(): boolean {
   // Looked up once: later the process may have given up the permission.
   return journalFound ??= (() => {
     try {
-      const { dev, ino } = fstatSync(2);
+      // Not fstat(2): loading node:fs takes a fifth of the start-up.
+      const { dev, ino } = Deno.statSync("/proc/self/fd/2");
       return Deno.env.get("JOURNAL_STREAM") === `${dev}:${ino}`;
     } catch {
       return false;

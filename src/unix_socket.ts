@@ -2,8 +2,8 @@
  * Listening on a unix domain socket, without taking another server's place and
  * without being open to more people than intended, even for an instant.
  */
-import { lchownSync } from "node:fs";
 import { dirname } from "node:path";
+import process from "node:process";
 import { StartupError } from "./errors.ts";
 
 /** Whom a file is to belong to; `null` where it stays as it is (chown(2)). */
@@ -59,6 +59,8 @@ export async function bindUnixSocket<T>(
     if (owner !== undefined) {
       // Never through a symbolic link: whoever may write to the folder could
       // have put one there meanwhile, to be given somebody else's file.
+      // Loading node:fs takes long, and few need it.
+      const { lchownSync } = process.getBuiltinModule("node:fs");
       lchownSync(path, owner.uid ?? -1, owner.gid ?? -1);
     }
     return bound;
