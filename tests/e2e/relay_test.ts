@@ -176,6 +176,20 @@ Deno.test("joined means joined: from its open event on, a client misses nothing 
   assert.deepEqual(publisher.untaken, []);
 });
 
+Deno.test("joined means joined: what is published right after the 101 arrives", async () => {
+  const target = { socket: shared.staps.socket };
+  const path = newPath();
+  using publisher = await RawClient.join(target, path);
+  for (let i = 0; i < 300; i++) {
+    using joiner = await RawClient.join(target, path);
+    await publisher.send(opcodes.text, String(i));
+    assert.equal(
+      new TextDecoder().decode((await joiner.readFrame())?.payload),
+      String(i),
+    );
+  }
+});
+
 Deno.test("a client that doesn't answer pings is told and gives up its place; others stay", async () => {
   await using staps = await startStaps({
     config: "[limits]\nidle_timeout_s = 1\nclients = 3\n",
