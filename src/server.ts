@@ -43,6 +43,8 @@ export interface ServerOptions {
 
 /** How far apart warnings of full limits are at least, in milliseconds. */
 const limitWarningIntervalMs = 10_000;
+/** How long a stop waits for the socket file to be gone, in milliseconds. */
+const socketRemovalMs = 500;
 
 /** A node's server. */
 export class Server implements ClientContext, AsyncDisposable {
@@ -254,20 +256,33 @@ export class Server implements ClientContext, AsyncDisposable {
   async #stop(): Promise<void> {
     const { shutdownTimeoutS, shutdownSpreadMs } = this.limits;
     clearTimeout(this.#stallTimer);
-    // The listeners close at once, but their promises wait for each client.
-    for (const listener of this.#listeners) void listener.shutdown();
+    const closed = this.#listeners.map((listener) => listener.shutdown());
     for (const client of this.#clients) {
       client.end("restart", restart(Math.random() * shutdownSpreadMs));
     }
-    let timer;
-    await new Promise<void>((resolve) => {
+    const released = new Promise<void>((resolve) => {
       this.#allReleased = resolve;
-      timer = setTimeout(resolve, shutdownTimeoutS * 1000);
       if (this.#clients.size === 0) resolve();
     });
-    clearTimeout(timer);
+    await atMost(shutdownTimeoutS * 1000, released);
+    // The runtime removes the socket file a moment after it stops listening. It
+    // also waits for requests that are only half here, and we don't.
+    await atMost(socketRemovalMs, Promise.all(closed));
     await this.#bridge.close();
   }
+}
+
+/** Waits for `promise`, and no longer than `timeoutMs` milliseconds. */
+async function atMost(
+  timeoutMs: number,
+  promise: Promise<unknown>,
+): Promise<void> {
+  let timer;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([promise, timeout]);
+  clearTimeout(timer);
 }
 
 /** Answers a request whose handler failed, which is a fault of staps's. */

@@ -56,9 +56,12 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
 }
 
 Deno.test("a stop without clients leaves no socket file, and ends with 0", async () => {
-  await using staps = await startStaps();
-  assert.equal((await staps.stop()).code, 0);
-  await assertGone(staps);
+  // The process once ended before the runtime had removed the file, mostly.
+  for (let i = 0; i < 5; i++) {
+    await using staps = await startStaps();
+    assert.equal((await staps.stop()).code, 0);
+    await assertGone(staps);
+  }
 });
 
 Deno.test("clients that never read, never answer, or never finish can't delay a stop", async () => {

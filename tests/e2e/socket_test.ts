@@ -56,7 +56,9 @@ for (const mode of ["0660", "0600", "0666", "0622"]) {
     await staps.stop();
     const lines = await eventually(async () => {
       const text = await Deno.readTextFile(trace);
-      return text.includes(`${staps.pid} +++ exited`) && text.split("\n");
+      return text.includes(`${staps.pid} +++ exited`)
+        ? text.split("\n")
+        : undefined;
     }, "the end of the trace");
 
     let umask = 0;
