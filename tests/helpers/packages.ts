@@ -10,13 +10,16 @@ export const testPackages = [
   "apache2",
   "caddy",
   "curl",
+  "fish",
   "git",
   "haproxy",
   "nginx",
   "openssl",
+  "prometheus",
   "python3-websockets",
   "rabbitmq-server",
   "strace",
+  "zsh",
 ] as const;
 
 /** The name of a package that some test needs. */

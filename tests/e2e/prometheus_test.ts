@@ -1,0 +1,355 @@
+/** The files in monitoring/, with Debian's real nginx and Prometheus. */
+import assert from "node:assert/strict";
+import { figures } from "../../src/admin/figures.ts";
+import { Admin } from "../../src/admin.ts";
+import { eventually, pause } from "../helpers/eventually.ts";
+import { freePort, TempFolder } from "../helpers/folder.ts";
+import {
+  frontendGroup,
+  mainConfig,
+  Nginx,
+  replaceOnce,
+} from "../helpers/nginx.ts";
+import { ensurePackages } from "../helpers/packages.ts";
+import { Process, repository, runProgram } from "../helpers/process.ts";
+import { startServer } from "../helpers/server.ts";
+import { StubBridge } from "../helpers/stub_bridge.ts";
+
+Deno.test.beforeAll(() => ensurePackages(["nginx", "prometheus"]));
+
+function shipped(name: string): Promise<string> {
+  return Deno.readTextFile(`${repository}/monitoring/${name}`);
+}
+
+interface Dashboard {
+  readonly panels: readonly {
+    readonly id: number;
+    readonly type: string;
+    readonly title: string;
+    readonly description?: string;
+    readonly gridPos: { x: number; y: number; w: number; h: number };
+    readonly targets?: readonly { readonly expr: string }[];
+  }[];
+  readonly templating: {
+    readonly list: readonly { name: string; definition?: string }[];
+  };
+}
+
+async function readDashboard(): Promise<Dashboard> {
+  return JSON.parse(await shipped("grafana-dashboard.json"));
+}
+
+/** Gets what Prometheus is to be asked for each panel, with Grafana's variables filled in. */
+async function dashboardQueries(): Promise<[title: string, query: string][]> {
+  const { panels } = await readDashboard();
+  return panels.flatMap(({ title, targets = [] }) =>
+    targets.map(({ expr }): [string, string] => [
+      title,
+      expr.replaceAll("$__rate_interval", "10s").replaceAll("$job", ".*")
+        .replaceAll("$instance", ".*"),
+    ])
+  );
+}
+
+/** Gets the metrics that `text` names. */
+function metricsIn(text: string): string[] {
+  return [...new Set(text.match(/\b(staps|process)_[a-z_]+\b/g) ?? [])];
+}
+
+/** Every name of a sample in /metrics. */
+const sampleNames = new Set(
+  figures.flatMap(({ name, type }) =>
+    type === "histogram"
+      ? [`${name}_bucket`, `${name}_sum`, `${name}_count`]
+      : [name]
+  ),
+);
+
+async function promtool(...args: string[]): Promise<void> {
+  const { code, stdout, stderr } = await runProgram("promtool", args);
+  assert.equal(code, 0, stdout + stderr);
+}
+
+Deno.test("alerts and dashboard name metrics that exist", async () => {
+  const queries = await dashboardQueries();
+  const used = [
+    ...metricsIn(await shipped("alerts.yml")),
+    ...queries.flatMap(([, query]) => metricsIn(query)),
+  ];
+  assert.deepEqual(used.filter((name) => !sampleNames.has(name)), []);
+  assert.ok(used.length > 20);
+});
+
+Deno.test("the dashboard shows every metric but the version", async () => {
+  const shown = (await dashboardQueries()).flatMap(([, query]) =>
+    metricsIn(query)
+  );
+  const missing = figures.map(({ name }) => name).filter((name) =>
+    !shown.some((used) => used.replace(/_(bucket|sum|count)$/, "") === name)
+  );
+  assert.deepEqual(missing, ["staps_build_info"]);
+});
+
+Deno.test("the dashboard's panels are told apart, explained, and don't overlap", async () => {
+  const { panels } = await readDashboard();
+  const taken = new Set<string>();
+  for (const { id, title, type, description, gridPos } of panels) {
+    assert.ok(type === "row" || description, title);
+    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
+      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+        assert.ok(!taken.has(`${x}/${y}`), `${title} overlaps`);
+        taken.add(`${x}/${y}`);
+      }
+    }
+    assert.equal(panels.filter((panel) => panel.id === id).length, 1, title);
+  }
+});
+
+Deno.test("promtool accepts the configuration and the alerts", async () => {
+  await using folder = await TempFolder.make();
+  await promtool("check", "rules", `${repository}/monitoring/alerts.yml`);
+  const file = `${folder.path}/prometheus.yml`;
+  await Deno.writeTextFile(
+    file,
+    replaceOnce(await shipped("prometheus.yml"), [[
+      "/etc/prometheus/staps-alerts.yml",
+      `${repository}/monitoring/alerts.yml`,
+    ]]),
+  );
+  await promtool("check", "config", file);
+});
+
+Deno.test("alerts fire when they should, and not before", async () => {
+  await using folder = await TempFolder.make();
+  const labels = 'job="staps",instance="n"';
+  const alert = (
+    name: string,
+    { time, fires, severity, summary }: {
+      time: string;
+      fires: boolean;
+      severity: string;
+      summary: string;
+    },
+  ): unknown => ({
+    eval_time: time,
+    alertname: name,
+    exp_alerts: fires
+      ? [{
+        exp_labels: { severity, job: "staps", instance: "n" },
+        exp_annotations: { summary },
+      }]
+      : [],
+  });
+  const notReady = {
+    severity: "critical",
+    summary: "staps at n isn't ready: /readyz says why",
+  };
+  const nearLimit = {
+    severity: "warning",
+    summary: "staps at n has 95% of the clients that it may have",
+  };
+  const test = {
+    rule_files: [`${repository}/monitoring/alerts.yml`],
+    evaluation_interval: "15s",
+    tests: [{
+      interval: "15s",
+      input_series: [
+        { series: `staps_ready{${labels}}`, values: "1x8 0x20 1x20" },
+        { series: `staps_clients{${labels}}`, values: "95x60" },
+        { series: `staps_clients_limit{${labels}}`, values: "100x60" },
+        { series: `staps_bridge_gaps_total{${labels}}`, values: "0x10 1x50" },
+      ],
+      alert_rule_test: [
+        alert("StapsNotReady", { time: "2m30s", fires: false, ...notReady }),
+        alert("StapsNotReady", { time: "4m", fires: true, ...notReady }),
+        alert("StapsNotReady", { time: "9m", fires: false, ...notReady }),
+        alert("StapsClientsNearLimit", {
+          time: "4m",
+          fires: false,
+          ...nearLimit,
+        }),
+        alert("StapsClientsNearLimit", {
+          time: "6m",
+          fires: true,
+          ...nearLimit,
+        }),
+        alert("StapsMessagesLost", {
+          time: "4m",
+          fires: true,
+          severity: "warning",
+          summary:
+            "Messages between nodes were lost, or may have been; the clients concerned were closed",
+        }),
+      ],
+    }],
+  };
+  const file = `${folder.path}/test.yml`;
+  // JSON is YAML.
+  await Deno.writeTextFile(file, JSON.stringify(test));
+  await promtool("test", "rules", file);
+});
+
+interface QueryResult {
+  readonly metric: Record<string, string>;
+  readonly value: [number, string];
+}
+
+/** A real Prometheus that scrapes `target` each second. */
+class Prometheus extends Process {
+  readonly #api: string;
+
+  constructor(folder: string, port: number) {
+    super("prometheus", [
+      `--config.file=${folder}/prometheus.yml`,
+      `--storage.tsdb.path=${folder}/data`,
+      `--web.listen-address=127.0.0.1:${port}`,
+      "--log.level=warn",
+    ]);
+    this.#api = `http://127.0.0.1:${port}/api/v1`;
+  }
+
+  /** Gets the answer to a query; nothing while it doesn't answer yet. */
+  async query(query: string): Promise<QueryResult[]> {
+    const data = await this.#get(`query?query=${encodeURIComponent(query)}`);
+    return (data?.result ?? []) as QueryResult[];
+  }
+
+  /** Gets each alert's name and whether it can be evaluated. */
+  async rules(): Promise<{ name: string; health: string }[]> {
+    const data = await this.#get("rules");
+    const groups = (data?.groups ?? []) as {
+      rules: { name: string; health: string }[];
+    }[];
+    return groups.flatMap(({ rules }) => rules);
+  }
+
+  async #get(path: string): Promise<Record<string, unknown> | undefined> {
+    try {
+      const answer = await fetch(`${this.#api}/${path}`);
+      const { data, error } = await answer.json();
+      if (error !== undefined) {
+        throw new assert.AssertionError({ message: error });
+      }
+      return data;
+    } catch (error) {
+      if (error instanceof TypeError || error instanceof SyntaxError) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+}
+
+Deno.test("Prometheus scrapes staps through nginx, and the dashboard's queries return data", async (t) => {
+  const bridge = new StubBridge();
+  await using testServer = await startServer({ bridge });
+  const socket = `${testServer.socket}.admin`;
+  const { server } = testServer;
+  // Group and mode are what check and the frontend's tests are about.
+  await using _admin = await Admin.start({
+    socket,
+    mode: 0o666,
+    server,
+    bridge,
+  });
+
+  const [nginxPort, prometheusPort] = [freePort(), freePort()];
+  const nginxFolder = await TempFolder.make();
+  const site = (await shipped("nginx.conf"))
+    .replaceAll("/run/staps/admin.sock", socket);
+  await Deno.writeTextFile(
+    `${nginxFolder.path}/site.conf`,
+    replaceOnce(site, [[
+      "listen 127.0.0.1:9464",
+      `listen 127.0.0.1:${nginxPort}`,
+    ]]),
+  );
+  await Deno.writeTextFile(
+    `${nginxFolder.path}/nginx.conf`,
+    mainConfig(nginxFolder.path, frontendGroup),
+  );
+  await using folder = await TempFolder.make();
+  await Deno.writeTextFile(
+    `${folder.path}/prometheus.yml`,
+    "global: {scrape_interval: 1s, evaluation_interval: 1s}\n" +
+      replaceOnce(await shipped("prometheus.yml"), [
+        [
+          "/etc/prometheus/staps-alerts.yml",
+          `${repository}/monitoring/alerts.yml`,
+        ],
+        ["127.0.0.1:9464", `127.0.0.1:${nginxPort}`],
+      ]),
+  );
+  await using _nginx = new Nginx(nginxFolder, nginxPort);
+  await using prometheus = new Prometheus(folder.path, prometheusPort);
+
+  // Figures per second need something that goes on.
+  const path = `/${crypto.randomUUID()}`;
+  const sender = await testServer.connect(path);
+  await testServer.connect(path);
+  let traffic = true;
+  const going = (async () => {
+    while (traffic) {
+      sender.send("x");
+      const guest = await testServer.connect(path);
+      guest.close(1000);
+      await pause(200);
+    }
+  })();
+  await using _stop = {
+    async [Symbol.asyncDispose](): Promise<void> {
+      traffic = false;
+      await going;
+    },
+  };
+
+  await t.step("the target is up", async () => {
+    await eventually(
+      async () => {
+        const [up] = await prometheus.query('up{job="staps"}');
+        return up?.value[1] === "1";
+      },
+      () => `a scrape, got:\n${prometheus.output}`,
+    );
+  });
+  await t.step("every metric is there", async () => {
+    for (const name of sampleNames) {
+      const result = await prometheus.query(name);
+      assert.ok(result.length > 0, name);
+      assert.equal(result[0]!.metric.job, "staps");
+    }
+  });
+  await t.step("every query of the dashboard returns data", async () => {
+    for (const [title, query] of await dashboardQueries()) {
+      await eventually(async () => {
+        const result = await prometheus.query(query);
+        return result.some(({ value }) => value[1] !== "NaN");
+      }, `data for "${title}": ${query}`);
+    }
+  });
+  await t.step("every alert can be evaluated", async () => {
+    await eventually(
+      async () => {
+        const rules = await prometheus.rules();
+        return rules.length > 10 &&
+          rules.every(({ health }) => health === "ok");
+      },
+      async () => `health of ${JSON.stringify(await prometheus.rules())}`,
+    );
+  });
+  await t.step("nginx lets nothing else through", async () => {
+    const base = `http://127.0.0.1:${nginxPort}`;
+    for (
+      const [page, status] of [
+        ["/metrics", 200],
+        ["/readyz", 200],
+        ["/status", 404],
+        ["/", 404],
+      ] as const
+    ) {
+      const answer = await fetch(base + page);
+      await answer.body?.cancel();
+      assert.equal(answer.status, status, page);
+    }
+  });
+});
