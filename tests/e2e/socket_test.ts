@@ -56,7 +56,7 @@ for (const mode of ["0660", "0600", "0666", "0622"]) {
     await staps.stop();
     const lines = await eventually(async () => {
       const text = await Deno.readTextFile(trace);
-      return text.includes(`${staps.pid} +++ exited`)
+      return new RegExp(`^${staps.pid} +\\+\\+\\+ exited`, "m").test(text)
         ? text.split("\n")
         : undefined;
     }, "the end of the trace");
