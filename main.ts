@@ -76,7 +76,7 @@ async function runNode(
     hasServiceManager: manager.isPresent,
   });
   const bridge = await makeBridge(config);
-  const starting = Server.start({
+  await using server = await Server.start({
     socket,
     mode,
     owner: daemon.owner,
@@ -84,18 +84,6 @@ async function runNode(
     limits: config.limits,
     bridge,
   });
-  // Brokers that don't answer may keep it for long.
-  const early = await Promise.race([starting.then(() => {}), stopSignal]);
-  if (early !== undefined) {
-    log.info("stopping", { signal: early });
-    // Makes the start fail, unless it is past the brokers.
-    await bridge.close();
-    const server = await starting.catch(() => undefined);
-    await server?.stop();
-    log.info("stopped");
-    return;
-  }
-  await using server = await starting;
   await using admin = await startAdmin({
     ...config.admin,
     owner: daemon.owner,
@@ -179,15 +167,26 @@ async function makeBridge({ staps, bridge }: Config): Promise<Bridge> {
   return new AmqpBridge({ amqp: staps.amqp, ...bridge });
 }
 
+/**
+ * Ctrl-C reaches a staps that `deno task` runs twice, from the terminal and from
+ * `deno task`: in so many milliseconds it is the same one.
+ */
+const sameInterruptMs = 500;
+
 /** Gets the first signal to stop, when it comes; the second one ends the process. */
 function nextStopSignal(): Promise<Deno.Signal> {
   const { promise, resolve } = Promise.withResolvers<Deno.Signal>();
-  let received = false;
+  let first: { signal: Deno.Signal; timeMs: number } | undefined;
   for (const [signal, number] of [["SIGTERM", 15], ["SIGINT", 2]] as const) {
     Deno.addSignalListener(signal, () => {
-      if (received) Deno.exit(128 + number);
-      received = true;
-      resolve(signal);
+      const timeMs = performance.now();
+      if (first === undefined) {
+        first = { signal, timeMs };
+        resolve(signal);
+      } else if (
+        signal !== "SIGINT" || first.signal !== "SIGINT" ||
+        timeMs - first.timeMs > sameInterruptMs
+      ) Deno.exit(128 + number);
     });
   }
   return promise;
