@@ -12,6 +12,8 @@ export const testPackages = [
   "curl",
   "fish",
   "git",
+  "golang-github-gorilla-websocket-dev",
+  "golang-go",
   "haproxy",
   "nginx",
   "openssl",

@@ -24,6 +24,10 @@ export interface ProcessOptions {
   readonly clearEnv?: boolean;
   /** The working folder. */
   readonly cwd?: string;
+  /** `piped`: what {@linkcode Process.write} gets; otherwise there is no input. */
+  readonly stdin?: "piped" | "null";
+  /** In a process group of its own, so that it can be ended with what it starts. */
+  readonly detached?: boolean;
 }
 
 /** A running program whose output is kept. It is killed on disposal. */
@@ -32,6 +36,7 @@ export class Process implements AsyncDisposable {
   /** Resolves when the program has ended and all of its output is here. */
   readonly status: Promise<Deno.CommandStatus>;
   #child: Deno.ChildProcess;
+  readonly #hasInput: boolean;
   #stdout = "";
   #stderr = "";
   #ended = false;
@@ -50,6 +55,7 @@ export class Process implements AsyncDisposable {
       ...options,
     }).spawn();
     this.pid = this.#child.pid;
+    this.#hasInput = options.stdin === "piped";
     const streams = [
       this.#collect(this.#child.stdout, (text) => this.#stdout += text),
       this.#collect(this.#child.stderr, (text) => this.#stderr += text),
@@ -110,6 +116,18 @@ export class Process implements AsyncDisposable {
     }
   }
 
+  /** Gives the program input, if it was started with `stdin: "piped"`. */
+  async write(text: string): Promise<void> {
+    const writer = this.#child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(text));
+    writer.releaseLock();
+  }
+
+  /** Ends the program's input. */
+  async endInput(): Promise<void> {
+    await this.#child.stdin.close();
+  }
+
   /** Sends `signal`, if the program still runs. */
   signal(signal: Deno.Signal): void {
     if (this.#ended) return;
@@ -135,6 +153,7 @@ export class Process implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop("SIGKILL");
+    if (this.#hasInput) await this.endInput().catch(() => {});
   }
 
   async #collect(
@@ -200,7 +219,7 @@ export class Staps extends Process {
  * Gets the folder of Deno's cache, which depends on HOME unless it is named
  * (https://docs.deno.com/runtime/reference/env_variables/).
  */
-function denoDir(): string {
+export function denoDir(): string {
   const { DENO_DIR, XDG_CACHE_HOME, HOME } = Deno.env.toObject();
   return DENO_DIR ?? `${XDG_CACHE_HOME ?? `${HOME}/.cache`}/deno`;
 }
