@@ -34,7 +34,6 @@ const parts: Readonly<Record<string, Part>> = {
       "bridge",
       "channels",
       "client",
-      "closing",
       "handshake",
       "server",
       "unix_socket",

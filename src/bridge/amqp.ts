@@ -8,12 +8,11 @@
  */
 import { Buffer } from "node:buffer";
 import { parseAmqpUrl } from "../amqp_url.ts";
-import {
-  type Bridge,
-  type BridgeHealth,
-  type BridgeListener,
-  type BridgeState,
-  BridgeUnavailableError,
+import type {
+  Bridge,
+  BridgeHealth,
+  BridgeListener,
+  BridgeState,
 } from "../bridge.ts";
 import { channelHash } from "../channel_hash.ts";
 import { ConfigError } from "../errors.ts";
@@ -211,13 +210,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     let link: Link | undefined;
     // Every host once, as the first may be down and the second may refuse.
     for (let tries = 0; tries < this.#hosts.length && !link; tries++) {
-      link = await Promise.race([
-        this.#tryConnect({ first: true }),
-        this.#stop.promise.then(() => undefined),
-      ]);
-      if (this.#closed) {
-        throw new BridgeUnavailableError("The bridge is closed");
-      }
+      link = await this.#tryConnect({ first: true });
     }
     if (!link) {
       log.warn("broker out of reach: the bridge keeps trying", {
