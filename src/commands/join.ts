@@ -135,6 +135,8 @@ class Session {
   #printed = 0;
   #unprintedBytes = 0;
   #printing: Promise<void> = Promise.resolve();
+  /** Notes and warnings: the last one tells why it ends, and mustn't be lost by that. */
+  #noting: Promise<void> = Promise.resolve();
   /** Resolves with the exit status when there is nothing left to do. */
   readonly #done = Promise.withResolvers<number>();
   #isDone = false;
@@ -291,7 +293,7 @@ class Session {
     const link = await Promise.race([this.#link.promise, undefined]);
     await link?.close();
     await Promise.race([
-      this.#printing,
+      Promise.all([this.#printing, this.#noting]),
       new Promise((resolve) => setTimeout(resolve, 1000)),
     ]);
   }
@@ -310,19 +312,18 @@ class Session {
   /** For people: on a terminal only. */
   #note(text: string): void {
     if (!this.#context.stderr.isTerminal()) return;
-    void this.#print(this.#paint("quiet", `staps: ${text}`));
+    this.#print(this.#paint("quiet", `staps: ${text}`));
   }
 
   #warn(text: string): void {
-    void this.#print(this.#paint("doubtful", `staps: ${text}`));
+    this.#print(this.#paint("doubtful", `staps: ${text}`));
   }
 
-  async #print(line: string): Promise<void> {
-    try {
-      await writeAll(this.#context.stderr, `${line}\n`);
-    } catch {
+  #print(line: string): void {
+    this.#noting = this.#noting
+      .then(() => writeAll(this.#context.stderr, `${line}\n`))
       // Nobody reads it.
-    }
+      .catch(() => {});
   }
 }
 
