@@ -206,3 +206,9 @@ Deno.test("parsePage() finds blocks with their marks, links and headings", () =>
   assert.deepEqual(links.map(({ target }) => target), ["b.md#c", "../e"]);
   assert.deepEqual([...anchors], ["what-staps-is-in-short"]);
 });
+
+Deno.test("parsePage() refuses blocks that can't carry a mark", () => {
+  assert.throws(() => parsePage("x.md", "text\n\n    ls\n"), /x\.md line 3/);
+  assert.throws(() => parsePage("x.md", "```sh\nls\n"), /has no end/);
+  parsePage("x.md", "- item\n\n    of the item\n");
+});

@@ -294,6 +294,97 @@ for (const [name, replace] of Object.entries(smallLimits)) {
   });
 }
 
+/** What makes the examples spread channels over two sockets: their own commented lines. */
+const twoSockets: Partial<
+  Record<FrontendName, (one: string, two: string) => Replacement[]>
+> = {
+  nginx: (one, two) => [
+    ["#upstream staps {\n", "upstream staps {\n"],
+    ["#    hash $uri consistent;\n", "    hash $uri consistent;\n"],
+    ["#    server unix:/run/staps-1/staps.sock", `    server unix:${one}`],
+    ["#    server unix:/run/staps-2/staps.sock", `    server unix:${two}`],
+    ["\n#}\n", "\n}\n"],
+    // The block that it takes the place of.
+    [
+      `upstream staps {\n    server unix:${one} max_fails=0;\n}\n`,
+      "",
+    ],
+  ],
+  haproxy: (one, two) => [
+    ["    #balance uri path-only\n", "    balance uri path-only\n"],
+    ["    #hash-type consistent\n", "    hash-type consistent\n"],
+    [
+      "    #server staps1 unix@/run/staps-1/staps.sock",
+      `    server staps1 unix@${one}`,
+    ],
+    [
+      "    #server staps2 unix@/run/staps-2/staps.sock",
+      `    server staps2 unix@${two}`,
+    ],
+    [`    server staps unix@${one}\n`, ""],
+  ],
+  caddy: (one, two) => [
+    ["#         lb_policy uri_hash\n", ""],
+    [
+      `reverse_proxy unix/${one} {\n`,
+      `reverse_proxy unix/${one} unix/${two} {\n\t\t\tlb_policy uri_hash\n`,
+    ],
+  ],
+};
+
+for (const [name, replace] of Object.entries(twoSockets)) {
+  Deno.test(`${name} keeps each channel on one of several staps, and on no other when that is away`, async () => {
+    await using folder = await TempFolder.make();
+    const sockets = [1, 2].map((number) => `${folder.path}/${number}.sock`);
+    await using stack = new AsyncDisposableStack();
+    const nodes = await Promise.all(sockets.map(async (socket) => {
+      const [command, ...args] = [
+        ...inFrontendGroup,
+        Deno.execPath(),
+        ...stapsCommand,
+      ];
+      const node = stack.use(
+        new Process(command!, [
+          ...args,
+          `--socket=${socket}`,
+          `--config=/dev/null`,
+        ]),
+      );
+      await node.printed(/listening/);
+      return node;
+    }));
+    const frontend = stack.use(
+      await startFrontend(name as FrontendName, {
+        socket: sockets[0]!,
+        replace: replace(sockets[0]!, sockets[1]!),
+      }),
+    );
+    const clients = stack.use(new Clients(frontend.url));
+    const paths = Array.from({ length: 20 }, newPath);
+    for (const path of paths) {
+      const [a, b] = await Promise.all([
+        clients.join(path),
+        clients.join(`${path}?query=ignored`),
+      ]);
+      await converse(a, b);
+    }
+    const onSecond = paths.filter((path) =>
+      nodes[1]!.stderr.includes(channelHash(path))
+    );
+    assert.ok(
+      onSecond.length > 0 && onSecond.length < paths.length,
+      `${onSecond.length}`,
+    );
+    await nodes[1]!.stop("SIGKILL");
+    for (const path of paths) {
+      const expected = onSecond.includes(path)
+        ? statusWithoutStaps[name as FrontendName]
+        : 101;
+      assert.equal(await statusOf(frontend, { path }), expected);
+    }
+  });
+}
+
 Deno.test("apache has one client for each of its threads, and the next one waits", async () => {
   await using frontend = await startFrontend("apache", {
     socket,

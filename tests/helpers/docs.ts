@@ -96,6 +96,7 @@ export function parsePage(path: string, text: string): Page {
     | undefined;
   let code: string[] = [];
   let mark: RegExpMatchArray | null = null;
+  let lastLine = "";
   for (const [index, content] of text.split("\n").entries()) {
     const line = index + 1;
     if (open !== undefined) {
@@ -126,7 +127,13 @@ export function parsePage(path: string, text: string): Page {
       mark = null;
       continue;
     }
+    // An indented block carries no mark: only fenced ones are allowed.
+    if (
+      /^ {4}/.test(content) && text.split("\n")[index - 1] === "" &&
+      !/^(\s|[-*] |\d+\. )/.test(lastLine)
+    ) throw new Error(`${path} line ${line}: expected a fenced block`);
     if (content.trim() !== "") {
+      lastLine = content;
       mark = content.match(/^\s*<!-- test: ([^\s#]+)(?:#([^\s#]+))? -->$/);
     }
     const heading = content.match(/^#{1,6} +(.*?) *#*$/);
