@@ -2,6 +2,7 @@
 import type { Bridge } from "./bridge.ts";
 import { EventLoopLag } from "./admin/event_loop_lag.ts";
 import type { Node } from "./admin/figures.ts";
+import { fdLimit } from "./fd_limit.ts";
 import { log } from "./log.ts";
 import type { PrometheusText } from "./prometheus.ts";
 import { notReady } from "./admin/readiness.ts";
@@ -50,6 +51,8 @@ export class Admin implements AsyncDisposable {
       limits: server.limits,
       bridge,
       lag,
+      // Now, because it takes a permission that is given up later.
+      maxFds: fdLimit(),
       bufferedBytes: () => server.bufferedBytes,
       notReady: () => notReady({ isStopping: server.isStopping, bridge }),
     };

@@ -57,7 +57,14 @@ const parts: Readonly<Record<string, Part>> = {
     mayImport: ["words", "amqp_url"],
   },
   process: {
-    files: ["accounts", "daemon", "permissions", "pid_file", "systemd"],
+    files: [
+      "accounts",
+      "daemon",
+      "fd_limit",
+      "permissions",
+      "pid_file",
+      "systemd",
+    ],
     mayImport: ["words", "unix_socket"],
   },
   admin: {

@@ -9,7 +9,7 @@ import { type Bridge, type BridgeState, hasHealth } from "../bridge.ts";
 import type { EventLoopLag } from "./event_loop_lag.ts";
 import { Histogram } from "../histogram.ts";
 import type { Metrics } from "../metrics.ts";
-import { maxFds, processFigures, startTimeSeconds } from "./process_figures.ts";
+import { processFigures, startTimeSeconds } from "./process_figures.ts";
 import type { Reason } from "./readiness.ts";
 import { version } from "../version.ts";
 
@@ -21,6 +21,8 @@ export interface Node {
   readonly limits: { readonly clients: number; readonly channels: number };
   readonly bridge: Bridge;
   readonly lag: EventLoopLag;
+  /** How many files the process may have open; `undefined` if that can't be found out. */
+  readonly maxFds: number | undefined;
   bufferedBytes(): number;
   notReady(): readonly Reason[];
 }
@@ -293,7 +295,7 @@ export const figures: readonly Figure[] = [
     name: "process_max_fds",
     type: "gauge",
     help: "How many it may open; absent where the process may not ask",
-    read: () => maxFds,
+    read: ({ node }) => node.maxFds,
   },
   {
     name: "process_start_time_seconds",

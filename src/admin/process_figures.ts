@@ -19,9 +19,6 @@ export const processFiles: readonly string[] = ["/proc/self/fd"];
 /** When the process started, in seconds since 1970. */
 export const startTimeSeconds = (Date.now() - performance.now()) / 1000;
 
-/** How many file descriptors the process may open; `undefined` if it may not ask. */
-export const maxFds: number | undefined = fdLimit();
-
 /** Gets the present figures. */
 export function processFigures(): ProcessFigures {
   const { user, system } = process.cpuUsage();
@@ -32,17 +29,6 @@ export function processFigures(): ProcessFigures {
     heapBytes: heapUsed,
     openFds: countFds(),
   };
-}
-
-/** Gets the soft limit of open files (proc_pid_limits(5)), which the runtime raises to the hard one as it starts. */
-function fdLimit(): number | undefined {
-  try {
-    const limits = Deno.readTextFileSync("/proc/self/limits");
-    const soft = /^Max open files +(\S+)/m.exec(limits)?.[1];
-    return soft === "unlimited" ? Infinity : Number(soft);
-  } catch {
-    return undefined;
-  }
 }
 
 function countFds(): number | undefined {

@@ -1,4 +1,5 @@
 /** Whether as many clients can connect as the configuration allows. */
+import { fdLimit } from "../../fd_limit.ts";
 import { type Finding, Findings } from "./finding.ts";
 
 /** What a node needs beside its clients: listeners, the broker, files. */
@@ -16,7 +17,7 @@ export function checkDescriptors(
   pid: number | undefined,
 ): Finding[] {
   const findings = new Findings("descriptors");
-  const limit = readLimit(pid ?? "self");
+  const limit = fdLimit(pid);
   const needed = clients + ownDescriptors;
   const who = pid === undefined
     ? "a process started from here"
@@ -36,15 +37,4 @@ export function checkDescriptors(
     );
   }
   return findings.all;
-}
-
-/** Gets the soft limit: the runtime raises it to the hard one as it starts, so this process's is that. */
-function readLimit(process: number | "self"): number | undefined {
-  try {
-    const text = Deno.readTextFileSync(`/proc/${process}/limits`);
-    const soft = /^Max open files +(\S+)/m.exec(text)?.[1];
-    return soft === "unlimited" ? Infinity : Number(soft);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,0 +1,110 @@
+/** Completions, asked of the real shells. */
+import assert from "node:assert/strict";
+import { commandTree, type Shell, shells } from "../../src/cli.ts";
+import { completion } from "../../src/commands/completion.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import { ensurePackages } from "../helpers/packages.ts";
+import { runProgram, stapsCommand } from "../helpers/process.ts";
+
+Deno.test.beforeAll(() => ensurePackages(["fish", "zsh"]));
+
+/** A folder with the script for each shell. */
+async function scripts(): Promise<TempFolder> {
+  const folder = await TempFolder.make();
+  for (const shell of shells) {
+    await Deno.writeTextFile(
+      `${folder.path}/staps.${shell}`,
+      completion(shell),
+    );
+  }
+  await Deno.writeTextFile(`${folder.path}/_staps`, completion("zsh"));
+  return folder;
+}
+
+/** Asks a shell for what can follow the command line `line`, which should be `words`. */
+type Ask = (
+  line: string,
+  options: { folder: string; words: readonly string[] },
+) => readonly string[];
+
+const ask: Record<Shell, Ask> = {
+  bash: (line, { folder }) => {
+    const words = line.split(" ").map((word) => `'${word}'`);
+    return [
+      "-c",
+      `source ${folder}/staps.bash
+       COMP_WORDS=(${words.join(" ")})
+       COMP_CWORD=${words.length - 1}
+       _staps
+       printf '%s\\n' "\${COMPREPLY[@]}"`,
+    ];
+  },
+  // zsh completes only for a person: a pseudo-terminal plays one. There is no
+  // sign that a list is complete, so it reads until all is there, or 20 s.
+  zsh: (line, { folder, words }) => [
+    "-f",
+    "-c",
+    `zmodload zsh/zpty
+     zpty shell zsh -f -i
+     local text= chunk=
+     read_until() {
+       repeat 1000 {
+         while zpty -r -t shell chunk; do text+=$chunk; done
+         local missing=
+         for word; do [[ $text == *$word* ]] || missing=1; done
+         [[ -z $missing ]] && return
+         sleep 0.02
+       }
+     }
+     zpty -w shell 'fpath=(${folder} $fpath); autoload -Uz compinit; compinit -u -d ${folder}/dump; bindkey "^I" list-choices; stty cols 200 rows 200; PS1="READ""Y "'
+     read_until READY
+     text=
+     zpty -w -n shell $'${line}\t'
+     read_until ${words.map((word) => `'${word}'`).join(" ")}
+     zpty -d shell
+     print -r -- $text`,
+  ],
+  fish: (line, { folder }) => [
+    "--no-config",
+    "-c",
+    `source ${folder}/staps.fish; complete -C '${line}'`,
+  ],
+};
+
+for (const shell of shells) {
+  Deno.test(`${shell} completes commands, options and words`, async () => {
+    await using folder = await scripts();
+    const completes = async (
+      line: string,
+      words: readonly string[],
+    ): Promise<void> => {
+      const { stdout, stderr } = await runProgram(
+        shell,
+        ask[shell](line, { folder: folder.path, words }),
+        { cwd: folder.path, env: { TERM: "dumb", HOME: folder.path } },
+      );
+      assert.equal(stderr, "", line);
+      for (const word of words) {
+        assert.ok(stdout.includes(word), `${line}: ${word} in ${stdout}`);
+      }
+    };
+    await completes("staps ", commandTree().map(({ name }) => name));
+    for (const { name, options } of commandTree()) {
+      await completes(`staps ${name} --`, options.map(({ long }) => long));
+    }
+    // Options without a command are those of serve.
+    await completes("staps --", ["--listen"]);
+    await completes("staps completion ", shells);
+    await completes("staps check --config st", ["staps.bash"]);
+    await completes("staps check --user roo", ["root"]);
+  });
+}
+
+Deno.test("staps completion prints the script", async () => {
+  const { code, stdout } = await runProgram(Deno.execPath(), [
+    ...stapsCommand,
+    ...["completion", "fish"],
+  ]);
+  assert.equal(code, 0);
+  assert.equal(stdout, completion("fish"));
+});
