@@ -75,7 +75,12 @@ const lateProbeMs = 5_000;
 const confirmTimeoutMs = 30_000;
 
 /** How long the closing bridge tries to send what waits, and to end in good order. */
-const closing = { flushMs: 2_000, deleteMs: 1_000, linkMs: 1_000 } as const;
+const closing = {
+  flushMs: 2_000,
+  lookMs: 20,
+  deleteMs: 1_000,
+  linkMs: 1_000,
+} as const;
 
 /** What was sent with a tag: a letter, or a message to ourselves by its number. */
 interface Sent {
@@ -242,10 +247,12 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   async close(): Promise<void> {
     if (this.#closed) return await this.#running;
     const endMs = performance.now() + closing.flushMs;
-    while (
-      this.#connected && this.#outbox.length > 0 && performance.now() < endMs
-    ) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
+    while (this.#connected && performance.now() < endMs) {
+      // Nobody else can tell of what was rejected.
+      this.#outbox.tellRejected();
+      this.#pump();
+      if (this.#outbox.length === 0) break;
+      await new Promise((resolve) => setTimeout(resolve, closing.lookMs));
     }
     this.#closed = true;
     if (this.#outbox.length > 0) {

@@ -478,6 +478,20 @@ Deno.test("AmqpBridge", async (t) => {
       assert.deepEqual(a!.listener.gaps, []);
     });
 
+    await step(
+      "when its queue was full, and the sender ends at once",
+      async ({ stack, amqp }) => {
+        const path = "/end";
+        const [a] = await startNodes(stack, amqp, { count: 1, path });
+        const b = stack.use(await startNode(amqp, { queueBytes: 64 * KiB }));
+        await b.bridge.join(path);
+        publish(a!, path, "larger than the queue".padEnd(65 * KiB));
+        await eventually(() => a!.bridge.state().rejected > 0, "the rejection");
+        await a!.bridge.close();
+        await eventually(() => b.listener.gaps.length > 0, "the gap");
+      },
+    );
+
     await step("when its queue was deleted", async ({ stack, amqp, vhost }) => {
       const [a, b] = await startNodes(stack, amqp, { path: "/gone" });
       await a!.bridge.join("/also");
