@@ -16,7 +16,6 @@ import { ensurePackages, testPackages } from "./helpers/packages.ts";
  * after the others, one at a time.
  */
 const alone = [
-  "tests/e2e/quickstart_test.ts",
   "tests/e2e/slow_reader_test.ts",
 ];
 

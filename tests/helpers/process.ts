@@ -26,7 +26,7 @@ export interface ProcessOptions {
   readonly cwd?: string;
   /** `piped`: what {@linkcode Process.write} gets; otherwise there is no input. */
   readonly stdin?: "piped" | "null";
-  /** In a process group of its own, so that it can be ended with what it starts. */
+  /** In a process group of its own, and signals go to all of that: for programs that start others. */
   readonly detached?: boolean;
 }
 
@@ -37,6 +37,7 @@ export class Process implements AsyncDisposable {
   readonly status: Promise<Deno.CommandStatus>;
   #child: Deno.ChildProcess;
   readonly #hasInput: boolean;
+  readonly #detached: boolean;
   #stdout = "";
   #stderr = "";
   #ended = false;
@@ -47,6 +48,7 @@ export class Process implements AsyncDisposable {
     args: readonly string[],
     options: ProcessOptions = {},
   ) {
+    this.#detached = options.detached ?? false;
     this.#child = new Deno.Command(command, {
       args: [...args],
       stdin: "null",
@@ -91,10 +93,13 @@ export class Process implements AsyncDisposable {
   /**
    * Resolves when the program has printed something that `pattern` matches.
    *
-   * @throws {Error} If it ends without, or doesn't do so in time.
+   * @throws {Error} If it ends without, or doesn't do so in `timeoutMs` milliseconds.
    */
-  async printed(pattern: RegExp): Promise<RegExpExecArray> {
-    const endMs = Date.now() + eventTimeoutMs;
+  async printed(
+    pattern: RegExp,
+    { timeoutMs: wholeTimeoutMs = eventTimeoutMs }: { timeoutMs?: number } = {},
+  ): Promise<RegExpExecArray> {
+    const endMs = Date.now() + wholeTimeoutMs;
     while (true) {
       const match = pattern.exec(this.#stderr) ?? pattern.exec(this.#stdout);
       if (match) return match;
@@ -132,10 +137,13 @@ export class Process implements AsyncDisposable {
   signal(signal: Deno.Signal): void {
     if (this.#ended) return;
     try {
-      this.#child.kill(signal);
+      if (this.#detached) Deno.kill(-this.pid, signal);
+      else this.#child.kill(signal);
     } catch (error) {
       // It has ended, and the last of its output is still on the way.
-      if (!(error instanceof TypeError)) throw error;
+      if (
+        !(error instanceof TypeError || error instanceof Deno.errors.NotFound)
+      ) throw error;
     }
   }
 
