@@ -180,9 +180,14 @@ function relayCommand(socket: string): string[] {
     Deno.execPath(),
     "run",
     "--allow-all",
-    new URL("peers/relay.ts", import.meta.url).pathname,
+    ownScript("relay.ts"),
     socket,
   ];
+}
+
+/** Gets the path of a script in `peers/`. */
+function ownScript(name: string): string {
+  return new URL(`peers/${name}`, import.meta.url).pathname;
 }
 
 const script = (name: string): string => join(cacheFolder(), name);
@@ -376,20 +381,23 @@ function startStapsOnTcp(
   });
 }
 
-/** Starts a Deno program with `watch_loop.ts` in it. */
-function watched(
-  command: (socket: string, folder: string) => string[],
-): Peer["start"] {
+/** Starts staps or the relay with a watch on its event loop. */
+function watched(name: "staps" | "relay"): Peer["start"] {
   return ({ generator, folder }) => {
     const socket = join(folder, "s");
-    const [program, run, ...rest] = command(socket, folder);
-    const watch = new URL("peers/watch_loop.ts", import.meta.url).pathname;
+    const config = join(folder, "staps.conf");
+    Deno.writeTextFileSync(config, stapsConfig);
+    const args = name === "staps" ? [config, socket] : [socket];
+    const command = [
+      Deno.execPath(),
+      "run",
+      "--allow-all",
+      ownScript("watch_loop.ts"),
+      name,
+      ...args,
+    ];
     const env = { STAPS_BENCH_PAUSES: join(folder, "pauses") };
-    const server = new Server([program!, run!, "--preload", watch, ...rest], {
-      folder,
-      env,
-    });
-    return running([server], {
+    return running([new Server(command, { folder, env })], {
       addresses: [{ unix: socket }],
       protocol: "raw",
       generator,
@@ -457,13 +465,13 @@ const table = {
     title: "staps",
     protocol: "raw",
     transport: "unix",
-    start: watched(stapsCommand),
+    start: watched("staps"),
   },
   "relay-watched": {
     title: "20 lines of `Deno.serve`",
     protocol: "raw",
     transport: "unix",
-    start: watched(relayCommand),
+    start: watched("relay"),
   },
   "staps-nginx": {
     title: "staps behind nginx",

@@ -1,5 +1,5 @@
 // What one writes in 20 lines: the yardstick for what staps adds.
-const [path] = Deno.args;
+const path = Deno.args.at(-1);
 const channels = new Map<string, Set<WebSocket>>();
 
 Deno.serve({ path: path!, onListen: () => {} }, (request) => {

@@ -1,5 +1,6 @@
-// Loaded before a program (`--preload`): how late does a timer of 1 ms fire?
-// At SIGUSR2 it appends the percentiles since the last one to a file.
+// Runs a peer, and watches how late a timer of 1 ms fires in it. At SIGUSR2 it
+// appends the percentiles since the last one to a file.
+// Arguments: "staps" or "relay", then a socket, after a configuration for staps.
 const file = Deno.env.get("STAPS_BENCH_PAUSES")!;
 let lateMs: number[] = [];
 let due = performance.now() + 1;
@@ -26,3 +27,11 @@ Deno.addSignalListener("SIGUSR2", () => {
   });
   Deno.writeTextFileSync(file, line + "\n", { append: true });
 });
+
+if (Deno.args[0] === "relay") {
+  await import("./relay.ts");
+} else {
+  const { serve } = await import("../../main.ts");
+  const [configFile, socket] = Deno.args.slice(1) as [string, string];
+  await serve({ kind: "serve", configFile, socket });
+}
