@@ -86,9 +86,17 @@ export function configureLog(options: LogOptions): void {
   const formatLine = formats[name];
   if (options.write !== undefined) writer = new LineWriter(options.write);
   const target = writer;
+  const sink = (record: LogRecord): void => target.add(formatLine(record));
+  // Says that a record isn't kept, which spares LogTape a copy of each: its own
+  // sinks carry the same mark.
+  Object.defineProperty(
+    sink,
+    Symbol.for("LogTape.sinkSnapshotPolicy.immediate"),
+    { value: true },
+  );
   configureSync({
     reset: true,
-    sinks: { stderr: (record) => target.add(formatLine(record)) },
+    sinks: { stderr: sink },
     loggers: [
       { category: "staps", sinks: ["stderr"], lowestLevel: "debug" },
       // LogTape's own: it speaks of sinks that fail, and this one doesn't.
@@ -126,13 +134,16 @@ function emit(
   if (ranks[level] > threshold) return;
   // emit() takes the message as it is; the other methods would look for
   // placeholders in it.
-  logger.emit({
+  // With its category a record is taken as it is; without, as a copy that has one.
+  const record: LogRecord = {
+    category: logger.category,
     level: logTapeLevels[level],
     message: [message],
     rawMessage: message,
     timestamp: Date.now(),
     properties: fields ?? {},
-  });
+  };
+  logger.emit(record);
 }
 
 /** Priorities of syslog, as sd-daemon(3) reads them. */
