@@ -7,6 +7,8 @@ import { type Generator, withManyDescriptors } from "./generator.ts";
 import { bunPath, cacheFolder, installDebianPackages } from "./install.ts";
 import type { Address } from "./load/libc.ts";
 import type { ProtocolName } from "./load/protocols.ts";
+import { permissions } from "../scripts/permissions.ts";
+import { runtimeEnvironment } from "../scripts/runtime_environment.ts";
 import { processTree } from "./processes.ts";
 
 /** A server that runs. */
@@ -171,7 +173,24 @@ function stapsCommand(
     socket,
     ...options.extra ?? [],
   ];
-  return [Deno.execPath(), "run", "--allow-all", main, ...arguments_];
+  return [
+    ...stapsRuntime(),
+    Deno.execPath(),
+    "run",
+    ...permissions,
+    main,
+    ...arguments_,
+  ];
+}
+
+/** Gets what `deno task start` and the packages put in front of the runtime. */
+function stapsRuntime(): string[] {
+  return [
+    "env",
+    ...Object.entries(runtimeEnvironment).map(([name, value]) =>
+      `${name}=${value}`
+    ),
+  ];
 }
 
 /** Gets the command that starts the 20-line relay on `socket`. */
@@ -389,6 +408,7 @@ function watched(name: "staps" | "relay"): Peer["start"] {
     Deno.writeTextFileSync(config, stapsConfig);
     const args = name === "staps" ? [config, socket] : [socket];
     const command = [
+      ...name === "staps" ? stapsRuntime() : [],
       Deno.execPath(),
       "run",
       "--allow-all",
@@ -420,6 +440,15 @@ const table = {
     protocol: "raw",
     transport: "unix",
     start: onSocket("raw", relayCommand),
+  },
+  "relay-tuned": {
+    title: "the same with staps's environment",
+    protocol: "raw",
+    transport: "unix",
+    start: onSocket(
+      "raw",
+      (socket) => [...stapsRuntime(), ...relayCommand(socket)],
+    ),
   },
   ws: {
     title: "Node `ws`",

@@ -32,6 +32,7 @@ export type GrowthSeries = "channels" | "clients";
 const direct: readonly PeerName[] = [
   "staps",
   "relay",
+  "relay-tuned",
   "ws",
   "bun",
   "nchan",

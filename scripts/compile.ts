@@ -11,6 +11,7 @@
 import { createHash } from "node:crypto";
 import { version } from "../src/version.ts";
 import { permissions } from "./permissions.ts";
+import { shellEnvironment } from "./runtime_environment.ts";
 
 /** The repository's top folder. */
 export const top = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
@@ -113,6 +114,7 @@ async function makeSelfExtracting(output: string): Promise<void> {
           .slice(0, 16)
       }`,
       FLAGS: runFlags.join(" "),
+      ENVIRONMENT: shellEnvironment,
     });
   // Numbers have a fixed width, so the length doesn't depend on them.
   const header = new TextEncoder().encode(

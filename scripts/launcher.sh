@@ -173,4 +173,5 @@ fi
 umask "$old_umask"
 
 export DENO_DIR="$folder/run" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
+export @ENVIRONMENT@
 exec "$folder/deno" @FLAGS@ "$folder/staps.js" "$@"
