@@ -38,6 +38,13 @@ export const maxWaitingBytes = 1024 * 1024;
 /** The longest text value in a record; what is longer is cut. */
 const maxValueLength = 1024;
 
+/**
+ * How long lines wait for others to go along, in milliseconds: each write is a
+ * trip to another thread, which costs more than a connect. Warnings and errors
+ * don't wait.
+ */
+const gatherMs = 20;
+
 const ranks = { error: 0, warn: 1, info: 2, debug: 3 } as const;
 const logTapeLevels = {
   error: "error",
@@ -86,7 +93,10 @@ export function configureLog(options: LogOptions): void {
   const formatLine = formats[name];
   if (options.write !== undefined) writer = new LineWriter(options.write);
   const target = writer;
-  const sink = (record: LogRecord): void => target.add(formatLine(record));
+  const sink = (record: LogRecord): void => {
+    target.add(formatLine(record));
+    if (record.level !== "info" && record.level !== "debug") target.hurry();
+  };
   // Says that a record isn't kept, which spares LogTape a copy of each: its own
   // sinks carry the same mark.
   Object.defineProperty(
@@ -226,6 +236,8 @@ class LineWriter {
   #waiting = "";
   #dropped = 0;
   #writing: Promise<void> | undefined;
+  /** Ends the wait for more lines. */
+  #hurry: (() => void) | undefined;
 
   constructor(write: (text: string) => Promise<void>) {
     this.#write = write;
@@ -240,8 +252,14 @@ class LineWriter {
     this.#writing ??= this.#writeAll();
   }
 
+  /** Writes what waits without waiting for more. */
+  hurry(): void {
+    this.#hurry?.();
+  }
+
   async flush(): Promise<void> {
     if (this.#writing === undefined) return;
+    this.hurry();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, 1000);
@@ -251,8 +269,14 @@ class LineWriter {
   }
 
   async #writeAll(): Promise<void> {
-    // What else is logged in this turn goes along.
-    await Promise.resolve();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, gatherMs);
+      this.#hurry = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#hurry = undefined;
     while (this.#waiting !== "") {
       const text = this.#waiting;
       this.#waiting = "";

@@ -182,23 +182,48 @@ Deno.test("log cuts long values", async () => {
 
 Deno.test("log keeps the order, and writes what comes together at once", async () => {
   const writes: string[] = [];
+  const begun = Promise.withResolvers<void>();
   const first = Promise.withResolvers<void>();
   configureLog({
     level: "info",
     format: "journal",
     write: (text) => {
       writes.push(text);
+      begun.resolve();
       return writes.length === 1 ? first.promise : Promise.resolve();
     },
   });
   log.info("1");
   log.info("2");
-  await Promise.resolve();
+  await begun.promise;
   log.info("3");
   log.info("4");
   first.resolve();
   await log.flush();
   assert.deepEqual(writes, ["<6>1\n<6>2\n", "<6>3\n<6>4\n"]);
+});
+
+Deno.test("log lets lines wait for others, but not a warning", async () => {
+  const writes: string[] = [];
+  const begun = Promise.withResolvers<void>();
+  configureLog({
+    level: "info",
+    format: "journal",
+    write: (text) => {
+      writes.push(text);
+      begun.resolve();
+      return Promise.resolve();
+    },
+  });
+  log.info("1");
+  await Promise.resolve();
+  assert.deepEqual(writes, []);
+  log.warn("2");
+  await Promise.resolve();
+  await Promise.resolve();
+  assert.deepEqual(writes, ["<6>1\n<4>2\n"]);
+  await begun.promise;
+  await log.flush();
 });
 
 Deno.test("log drops what doesn't fit while its reader stalls, and says how much", async () => {
