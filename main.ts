@@ -61,6 +61,7 @@ async function runNode(
   const options = {
     configFile: command.configFile && resolve(command.configFile),
     socket: command.socket && resolve(command.socket),
+    adminSocket: command.adminSocket && resolve(command.adminSocket),
     environment,
   };
   const { config, sources } = loadConfig(options);

@@ -44,22 +44,25 @@ export interface CompileOptions {
   readonly output: string;
   /** Whether not to try `deno compile`. */
   readonly selfExtracting?: boolean;
+  /** Whether to make a self-extracting file where `deno compile` can't; yes. */
+  readonly fallback?: boolean;
   /** Tells people what happens. */
   readonly print?: (line: string) => void;
 }
 
-/** Makes the executable, and tells how it was built. */
+/** Makes the executable, and tells how it was built, or would have been without `fallback`. */
 export async function compile(
-  { output, selfExtracting = false, print = () => {} }: CompileOptions,
+  { output, selfExtracting = false, fallback = true, print = () => {} }:
+    CompileOptions,
 ): Promise<Build> {
   await Deno.mkdir(output.replace(/[^/]*$/, "") || ".", { recursive: true });
   if (!selfExtracting) {
     const obstacle = await tryCompile(output);
     if (obstacle === undefined) return "deno compile";
     print(`deno compile isn't possible here: ${obstacle}`);
-    print("Making a self-extracting executable instead");
+    print("Using this runtime and a bundle instead");
   }
-  await makeSelfExtracting(output);
+  if (fallback) await makeSelfExtracting(output);
   return "self-extracting";
 }
 

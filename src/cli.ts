@@ -66,6 +66,7 @@ export type Command =
     readonly kind: "serve";
     readonly configFile?: string;
     readonly socket?: string;
+    readonly adminSocket?: string;
     readonly listen?: ListenAddress;
   }
   | JoinCommand
@@ -185,6 +186,11 @@ function addServe(program: Program, run: Run): void {
       filled,
     )
     .option(
+      "--admin-socket <path>",
+      "use this admin socket, whatever the configuration says",
+      filled,
+    )
+    .option(
       "-l, --listen <address>",
       "listen on this loopback address too, such as 127.0.0.1:8080 (for development)",
       parseListen,
@@ -192,6 +198,7 @@ function addServe(program: Program, run: Run): void {
     .action((options: {
       config?: string;
       socket?: string;
+      adminSocket?: string;
       listen?: ListenAddress;
     }) => {
       const { config, ...others } = options;

@@ -96,6 +96,8 @@ export interface ConfigOptions {
   readonly configFile?: string | undefined;
   /** Overrides `[staps] socket`. */
   readonly socket?: string | undefined;
+  /** Overrides `[admin] socket`. */
+  readonly adminSocket?: string | undefined;
   /** Environment variables: `HOME`, and those the defaults depend on. None unless given. */
   readonly environment?: Environment;
   /** The file for the whole machine, for tests; `/etc/staps/staps.conf`. */
@@ -127,7 +129,7 @@ export function configFiles(options: ConfigOptions): readonly string[] {
  * defaults if none of them exists.
  *
  * @throws {ConfigProblemsError} If anything is wrong with any of them: it lists everything.
- * @throws {UsageError} If `options.socket` can't be used.
+ * @throws {UsageError} If `options.socket` or `options.adminSocket` can't be used.
  */
 export function loadConfig(options: ConfigOptions = {}): LoadedConfig {
   const { problems, ...loaded } = readConfig(options);
@@ -138,14 +140,23 @@ export function loadConfig(options: ConfigOptions = {}): LoadedConfig {
 /**
  * Does what {@linkcode loadConfig} does, but returns the problems.
  *
- * @throws {UsageError} If `options.socket` can't be used.
+ * @throws {UsageError} If `options.socket` or `options.adminSocket` can't be used.
  */
 export function readConfig(options: ConfigOptions = {}): ConfigReport {
   const reader = new ConfigReader(options.environment ?? {});
   for (const file of configFiles(options)) {
     reader.addFile(file, { mustExist: options.configFile !== undefined });
   }
-  if (options.socket !== undefined) reader.setSocket(options.socket);
+  const { socket, adminSocket } = options;
+  if (socket !== undefined) {
+    reader.setSocket(socket, { setting: "staps.socket", option: "--socket" });
+  }
+  if (adminSocket !== undefined) {
+    reader.setSocket(adminSocket, {
+      setting: "admin.socket",
+      option: "--admin-socket",
+    });
+  }
   return reader.finish();
 }
 
@@ -239,17 +250,20 @@ class ConfigReader {
     this.#addText(text, file);
   }
 
-  setSocket(text: string): void {
+  setSocket(
+    text: string,
+    { setting, option }: { setting: string; option: string },
+  ): void {
     const value = socketPath.read(text, this.#context);
     if (value instanceof Invalid) {
       throw new UsageError(
-        `Cannot use "--socket": got ${
+        `Cannot use "${option}": got ${
           value.got ?? quoteValue(text)
         }, expected ${value.expected}`,
       );
     }
-    this.#values.set("staps.socket", value);
-    this.#origins.delete("staps.socket");
+    this.#values.set(setting, value);
+    this.#origins.delete(setting);
   }
 
   finish(): ConfigReport {

@@ -129,7 +129,12 @@ function findAccount({ user: name, group: groupName }: DaemonOptions): Account {
   if (process.geteuid!() !== 0) {
     checkIsAlready({ user, gid, groupName });
     return {
-      owner: { uid: null, gid: groupName === undefined ? null : gid },
+      // Nothing to ask of the system where it is so already: a hardened unit
+      // may forbid even that.
+      owner: {
+        uid: null,
+        gid: groupName === undefined || gid === process.getegid!() ? null : gid,
+      },
       becomeUser: undefined,
     };
   }

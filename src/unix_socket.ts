@@ -56,7 +56,7 @@ export async function bindUnixSocket<T>(
     } finally {
       Deno.umask(umask);
     }
-    if (owner !== undefined) {
+    if (owner !== undefined && (owner.uid ?? owner.gid) !== null) {
       // Never through a symbolic link: whoever may write to the folder could
       // have put one there meanwhile, to be given somebody else's file.
       // Loading node:fs takes long, and few need it.

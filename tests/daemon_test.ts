@@ -76,7 +76,20 @@ testUnless(needsRoot, {
     ]);
     const { owner, error } = await child.report();
     assert.equal(error, undefined);
-    assert.deepEqual(owner, { uid: null, gid: await idOf("www-data") });
+    assert.deepEqual(owner, { uid: null, gid: null });
+  },
+});
+
+testUnless(needsRoot, {
+  name: "Daemon.prepare() gives sockets to a further group of the user",
+  async fn(): Promise<void> {
+    await using child = new Child({ group: "daemon" }, [
+      "setpriv",
+      "--reuid=www-data",
+      "--regid=www-data",
+      "--groups=daemon",
+    ]);
+    assert.deepEqual((await child.report()).owner, { uid: null, gid: 1 });
   },
 });
 

@@ -11,10 +11,12 @@ export const testPackages = [
   "caddy",
   "curl",
   "fish",
+  "debootstrap",
   "git",
   "golang-github-gorilla-websocket-dev",
   "golang-go",
   "haproxy",
+  "lintian",
   "nginx",
   "openssl",
   "prometheus",
@@ -22,6 +24,7 @@ export const testPackages = [
   "rabbitmq-server",
   "strace",
   "zsh",
+  "systemd-container",
 ] as const;
 
 /** The name of a package that some test needs. */

@@ -75,6 +75,11 @@ export class Process implements AsyncDisposable {
     return this.#ended;
   }
 
+  /** Whether the program has ended, and all of its output is here. */
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
   /** What the program has printed on stdout so far. */
   get stdout(): string {
     return this.#stdout;
