@@ -10,9 +10,15 @@ import { ensurePackages } from "./packages.ts";
 import { type Outcome, Process, runProgram } from "./process.ts";
 
 /** What the base system has beyond Debian's minimum. */
-const packages = ["dbus", "nginx-light", "systemd", "systemd-sysv"];
+const packages = [
+  "dbus",
+  "nginx-light",
+  "procps",
+  "systemd",
+  "systemd-sysv",
+];
 /** Changes with what is done to the base system, so that an old one isn't used. */
-const baseVersion = 1;
+const baseVersion = 2;
 /** How long debootstrap may take, in milliseconds: it downloads 80 MB. */
 const baseTimeoutMs = 8 * 60_000;
 
@@ -99,18 +105,9 @@ export class Machine implements AsyncDisposable {
     return `${this.#root}${name}`;
   }
 
-  /**
-   * Starts a program of the host which has the machine's network, nothing else
-   * of it.
-   */
-  startInNetwork(command: string, args: readonly string[]): Process {
-    return new Process("nsenter", [
-      `--target=${this.#leader}`,
-      "--net",
-      "--",
-      command,
-      ...args,
-    ]);
+  /** Gets the command that runs one of the host's programs in the machine's network. */
+  intoNetwork(): string[] {
+    return ["nsenter", `--target=${this.#leader}`, "--net", "--"];
   }
 
   /** Shuts the machine down in good order, and resolves when it is up again. */

@@ -10,8 +10,8 @@ export const testPackages = [
   "apache2",
   "caddy",
   "curl",
-  "fish",
   "debootstrap",
+  "fish",
   "git",
   "golang-github-gorilla-websocket-dev",
   "golang-go",
@@ -23,8 +23,8 @@ export const testPackages = [
   "python3-websockets",
   "rabbitmq-server",
   "strace",
-  "zsh",
   "systemd-container",
+  "zsh",
 ] as const;
 
 /** The name of a package that some test needs. */

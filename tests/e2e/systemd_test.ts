@@ -1,0 +1,390 @@
+/**
+ * The Debian package in a minimal Debian that boots with its real systemd:
+ * what an administrator does with staps there, and what goes wrong.
+ *
+ * The steps build on each other: one machine serves them all.
+ */
+import assert from "node:assert/strict";
+import { makePackage } from "../../scripts/deb.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import { bootIfPossible, type Machine } from "../helpers/machine.ts";
+import { RemoteClients } from "../helpers/remote_clients.ts";
+import { repository } from "../helpers/process.ts";
+import { testUnless } from "../helpers/skip.ts";
+
+const booted = await bootIfPossible();
+const obstacle = typeof booted === "string" ? booted : undefined;
+
+const url = `ws://127.0.0.1/${crypto.randomUUID()}`;
+const config = "/etc/staps/staps.conf";
+
+testUnless(obstacle, {
+  name: "the package works in a Debian with systemd",
+  async fn(t): Promise<void> {
+    await using machine = booted as Machine;
+    await using folder = await TempFolder.make();
+    const step = async (
+      name: string,
+      fn: () => Promise<void>,
+    ): Promise<void> => {
+      const passed = await t.step(name, fn);
+      if (passed) return;
+      const { stdout } = await machine.run(
+        "journalctl",
+        "--no-pager",
+        "--lines=60",
+        "--unit=staps*",
+      );
+      throw new Error(
+        `The steps that follow need this one. Journal:\n${stdout}`,
+      );
+    };
+
+    await step("dpkg installs it, and it runs", async () => {
+      const path = await makePackage({
+        output: folder.path,
+        fast: true,
+        selfExtracting: true,
+      });
+      await Deno.copyFile(path, machine.path("/root/staps.deb"));
+      await machine.ok("dpkg", "--install", "/root/staps.deb");
+      await machine.ok("systemctl", "is-active", "staps");
+      await machine.ok("systemctl", "is-enabled", "staps");
+      assert.match(
+        await machine.ok("staps", "--version"),
+        /^staps \S+ \(packaged, deno \S+\)$/,
+      );
+      assert.equal(
+        await machine.ok("stat", "-c", "%A %U %G", config),
+        "-rw-r----- root staps",
+      );
+    });
+
+    await step("systemctl start returns when the socket accepts", async () => {
+      await machine.ok("systemctl", "stop", "staps");
+      // The socket is there, and a client gets in at once.
+      await machine.ok(
+        "sh",
+        "-c",
+        "systemctl start staps && test -S /run/staps/staps.sock",
+      );
+      assert.equal(
+        await machine.ok("stat", "-c", "%A %U %G", "/run/staps/staps.sock"),
+        "srw-rw---- staps staps",
+      );
+      assert.match(await statusText(machine), /^0 channels, 0 clients/);
+    });
+
+    await step("the runtime has given up its rights, and root's", async () => {
+      const pid = await mainPid(machine);
+      const status = await machine.ok("cat", `/proc/${pid}/status`);
+      assert.match(status, /^CapEff:\s+0+$/m);
+      assert.match(status, /^CapBnd:\s+0+$/m);
+      assert.match(status, /^NoNewPrivs:\s+1$/m);
+      assert.match(status, /^Seccomp:\s+2$/m);
+    });
+
+    await step("systemd-analyze security gives 1.5 or less", async () => {
+      for (const unit of ["staps.service", "staps@.service"]) {
+        const report = await machine.ok(
+          "systemd-analyze",
+          "security",
+          "--no-pager",
+          "--offline=true",
+          `/lib/systemd/system/${unit}`,
+        );
+        const exposure = Number(
+          report.match(/Overall exposure level for .*: ([\d.]+)/)![1],
+        );
+        assert.ok(exposure > 0 && exposure <= 1.5, `${unit}: ${exposure}`);
+      }
+    });
+
+    const through = machine.intoNetwork();
+    await using clients = new RemoteClients(through);
+
+    await step("clients talk through nginx", async () => {
+      await machine.ok("usermod", "-aG", "staps", "www-data");
+      await Deno.copyFile(
+        `${repository}/nginx.conf.example`,
+        machine.path("/etc/nginx/sites-enabled/default"),
+      );
+      await machine.ok("nginx", "-t");
+      await machine.ok("systemctl", "enable", "nginx");
+      await machine.ok("systemctl", "restart", "nginx");
+      await clients.open("a", url);
+      await clients.open("b", url);
+      await clients.talk("a", "b");
+      await clients.talk("b", "a");
+    });
+
+    await step(
+      "reload keeps connections and takes new limits over",
+      async () => {
+        await replace(machine, /#message_bytes = .*/, "message_bytes = 100");
+        await machine.ok("systemctl", "reload", "staps");
+        await journalHas(
+          machine,
+          /reloaded changed="?\[limits\] message_bytes/,
+        );
+        await clients.talk("a", "b");
+        await clients.open("c", url);
+        await clients.send("c", "x".repeat(101));
+        const { code } = await clients.happened("c", isClose);
+        assert.equal(code, 1009);
+      },
+    );
+
+    await step(
+      "reload of a wrong file is reported, and changes nothing",
+      async () => {
+        await replace(machine, /message_bytes = 100/, "message_bytes = many");
+        await machine.ok("systemctl", "reload", "staps");
+        await eventually(
+          async () =>
+            /Reload failed, the old settings stay: .*"message_bytes".*"many"/
+              .test(await statusText(machine)),
+          async () =>
+            `the reason in the status, got ${await statusText(machine)}`,
+        );
+        await clients.talk("a", "b");
+        await replace(machine, /message_bytes = many/, "message_bytes = 200");
+      },
+    );
+
+    await step("reload names keys that take a restart", async () => {
+      await replace(machine, /#mode = 0660/, "mode = 0666");
+      await machine.ok("systemctl", "reload", "staps");
+      await eventually(
+        async () =>
+          /need a restart: \[staps\] mode/.test(await statusText(machine)),
+        async () => `the key in the status, got ${await statusText(machine)}`,
+      );
+      await replace(machine, /^mode = 0666/m, "#mode = 0660");
+      await machine.ok("systemctl", "reload", "staps");
+      await eventually(
+        async () => !/need a restart/.test(await statusText(machine)),
+        "the key to go from the status",
+      );
+      await clients.talk("b", "a");
+    });
+
+    await step("after kill -9 it is back, on a new socket", async () => {
+      const before = await mainPid(machine);
+      const inode = await machine.ok(
+        "stat",
+        "-c",
+        "%i",
+        "/run/staps/staps.sock",
+      );
+      await machine.ok("kill", "-9", before);
+      await clients.happened("a", isClose);
+      await restarted(machine, before);
+      assert.notEqual(
+        await machine.ok("stat", "-c", "%i", "/run/staps/staps.sock"),
+        inode,
+      );
+      await clients.open("d", url);
+      await clients.open("e", url);
+      await clients.talk("d", "e");
+    });
+
+    await step(
+      "an event loop that stands still is killed and restarted",
+      async () => {
+        // As in a drop-in of an administrator who doesn't want to wait for 30 s.
+        await Deno.mkdir(machine.path("/etc/systemd/system/staps.service.d"));
+        await Deno.writeTextFile(
+          machine.path("/etc/systemd/system/staps.service.d/watchdog.conf"),
+          "[Service]\nWatchdogSec=2s\n",
+        );
+        await machine.ok("systemctl", "daemon-reload");
+        await machine.ok("systemctl", "restart", "staps");
+        const before = await mainPid(machine);
+        await machine.ok("kill", "-STOP", before);
+        await restarted(machine, before);
+        await journalHas(machine, /Watchdog timeout/);
+        // Healthy, it isn't killed: it gets older than the watchdog's interval.
+        const healthy = await mainPid(machine);
+        await eventually(
+          async () =>
+            Number(await machine.ok("ps", "-o", "etimes=", "-p", healthy)) > 5,
+          "staps to be older than 5 s",
+        );
+        assert.equal(await mainPid(machine), healthy);
+      },
+    );
+
+    await step("stop tells the clients 1012, in time", async () => {
+      await clients.open("f", url);
+      await machine.ok("systemctl", "stop", "staps");
+      const { code, reason } = await clients.happened("f", isClose);
+      assert.equal(code, 1012);
+      assert.match(reason!, /^service restart, retry=\d+$/);
+      assert.equal(await property(machine, "Result"), "success");
+      await assert.rejects(Deno.lstat(machine.path("/run/staps/staps.sock")));
+    });
+
+    await step(
+      "a broken configuration fails once, with the reason in the status",
+      async () => {
+        await replace(machine, /message_bytes = 200/, "message_bites = 200");
+        const { code } = await machine.run("systemctl", "start", "staps");
+        assert.notEqual(code, 0);
+        assert.equal(await property(machine, "ExecMainStatus"), "78");
+        assert.equal(await property(machine, "NRestarts"), "0");
+        assert.equal(await property(machine, "ActiveState"), "failed");
+        const { stdout } = await machine.run(
+          "systemctl",
+          "status",
+          "--no-pager",
+          "--full",
+          "staps",
+        );
+        assert.match(
+          stdout,
+          /staps: error: Cannot read "message_bites" in \/etc\/staps\/staps\.conf line \d+/,
+        );
+        assert.match(stdout, /staps: hint: .*message_bytes/);
+        await replace(machine, /message_bites = 200/, "message_bytes = 200");
+        await machine.ok("systemctl", "start", "staps");
+      },
+    );
+
+    await step(
+      "two instances share the channels behind one nginx",
+      async () => {
+        await machine.ok("systemctl", "disable", "--now", "staps");
+        await machine.ok("systemctl", "enable", "--now", "staps@1", "staps@2");
+        const site = machine.path("/etc/nginx/sites-enabled/default");
+        const text = await Deno.readTextFile(site);
+        const many = text.match(/^#(upstream staps \{\n(?:#.*\n)*?#\})/m)![1]!
+          .replaceAll(/^#/gm, "");
+        await Deno.writeTextFile(
+          site,
+          text.replace(/^upstream staps \{[^}]*\}/m, many),
+        );
+        await machine.ok("nginx", "-t");
+        await machine.ok("systemctl", "restart", "nginx");
+        for (let i = 0; i < 16; i++) {
+          const channel = `ws://127.0.0.1/${crypto.randomUUID()}`;
+          await clients.open(`x${i}`, channel);
+          await clients.open(`y${i}`, channel);
+          await clients.talk(`x${i}`, `y${i}`);
+        }
+        // Both have some of the channels, and each of them whole.
+        let count = 0;
+        for (const instance of ["1", "2"]) {
+          const { stdout } = await machine.run(
+            "staps",
+            "status",
+            "--socket",
+            `/run/staps-${instance}/admin.sock`,
+          );
+          const channels = Number(stdout.match(/channels\D+(\d+)/i)?.[1]);
+          assert.ok(channels > 0, stdout);
+          count += channels;
+        }
+        assert.equal(count, 16);
+        // One going leaves the other's clients and socket alone.
+        await machine.ok("systemctl", "restart", "staps@1");
+        await machine.ok("test", "-S", "/run/staps-2/staps.sock");
+      },
+    );
+
+    await step("it is back after a reboot", async () => {
+      await machine.reboot();
+      await machine.ok("systemctl", "is-active", "staps@1", "staps@2", "nginx");
+      await using later = new RemoteClients(machine.intoNetwork());
+      await later.open("a", url);
+      await later.open("b", url);
+      await later.talk("a", "b");
+    });
+
+    await step("purge leaves nothing", async () => {
+      await machine.ok("dpkg", "--purge", "staps");
+      const left = await machine.ok(
+        "find",
+        "/etc",
+        "/lib/systemd",
+        "/run",
+        "/usr",
+        "/var",
+        "-xdev",
+        "-iname",
+        "*staps*",
+        "!",
+        "-path",
+        "/var/log/nginx/*",
+      );
+      assert.equal(left, "");
+      const units = await machine.ok(
+        "systemctl",
+        "list-units",
+        "--all",
+        "--plain",
+        "--no-legend",
+        "staps*",
+      );
+      assert.equal(units, "");
+      assert.notEqual((await machine.run("getent", "passwd", "staps")).code, 0);
+      assert.notEqual((await machine.run("getent", "group", "staps")).code, 0);
+    });
+  },
+});
+
+function isClose({ type }: { type: string }): boolean {
+  return type === "close";
+}
+
+function property(machine: Machine, name: string): Promise<string> {
+  return machine.ok(
+    "systemctl",
+    "show",
+    "--value",
+    `--property=${name}`,
+    "staps",
+  );
+}
+
+function mainPid(machine: Machine): Promise<string> {
+  return property(machine, "MainPID");
+}
+
+function statusText(machine: Machine): Promise<string> {
+  return property(machine, "StatusText");
+}
+
+/** Waits for another process than `before` to be ready. */
+async function restarted(machine: Machine, before: string): Promise<void> {
+  await eventually(
+    async () =>
+      await property(machine, "ActiveState") === "active" &&
+      ![before, "0"].includes(await mainPid(machine)),
+    "staps to be started again",
+  );
+}
+
+async function journalHas(machine: Machine, pattern: RegExp): Promise<void> {
+  let journal = "";
+  await eventually(
+    async () => {
+      journal = await machine.ok("journalctl", "--no-pager", "--unit=staps");
+      return pattern.test(journal);
+    },
+    () => `${pattern} in the journal:\n${journal}`,
+  );
+}
+
+/** Changes the configuration file as an editor would. */
+async function replace(
+  machine: Machine,
+  pattern: RegExp,
+  text: string,
+): Promise<void> {
+  const path = machine.path(config);
+  const before = await Deno.readTextFile(path);
+  assert.match(before, pattern);
+  await Deno.writeTextFile(path, before.replace(pattern, text));
+}
