@@ -16,6 +16,7 @@ import { ensurePackages, testPackages } from "./helpers/packages.ts";
  * after the others, one at a time.
  */
 const alone = [
+  "tests/e2e/chaos_test.ts",
   "tests/e2e/slow_reader_test.ts",
 ];
 
