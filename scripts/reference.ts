@@ -1,23 +1,27 @@
 // deno-lint-ignore-file no-console -- it speaks to the person who runs it
 /**
- * Writes what is made from the table of settings: `staps.conf.example`, and
- * the reference between its markers in the pages. `--check` writes
+ * Writes what is made from the tables of settings and metrics:
+ * `staps.conf.example`, and the references between their markers in the pages. `--check` writes
  * nothing and fails if something differs.
  */
+import { renderFigures } from "../src/admin/figures.ts";
 import { renderExample, renderReference } from "../src/reference.ts";
 
-/** The lines around the reference in a page. The formatter would pad the tables. */
-const begin =
-  "<!-- settings: made by `deno task reference` -->\n<!-- deno-fmt-ignore-start -->\n";
-const end = "<!-- deno-fmt-ignore-end -->\n<!-- settings end -->\n";
-
-/** The pages that have the reference. */
-const pages = ["README.md", "docs/configuration.md"];
+/** The pages that have a made part, what it is called there, and what makes it. */
+const pages = [
+  ["README.md", "settings", renderReference],
+  ["docs/configuration.md", "settings", renderReference],
+  ["docs/watch.md", "metrics", renderFigures],
+] as const;
 
 /** Gets each made file as it should be, by its path in the repository. */
 export async function madeFiles(root: URL): Promise<Map<string, string>> {
   const files = new Map([["staps.conf.example", renderExample()]]);
-  for (const path of pages) {
+  for (const [path, part, render] of pages) {
+    // The formatter would pad the tables.
+    const begin =
+      `<!-- ${part}: made by \`deno task reference\` -->\n<!-- deno-fmt-ignore-start -->\n`;
+    const end = `<!-- deno-fmt-ignore-end -->\n<!-- ${part} end -->\n`;
     const page = await Deno.readTextFile(new URL(path, root));
     const from = page.indexOf(begin);
     const to = page.indexOf(end);
@@ -26,7 +30,7 @@ export async function madeFiles(root: URL): Promise<Map<string, string>> {
     }
     files.set(
       path,
-      `${page.slice(0, from)}${begin}\n${renderReference()}\n${page.slice(to)}`,
+      `${page.slice(0, from)}${begin}\n${render()}\n${page.slice(to)}`,
     );
   }
   return files;

@@ -1,4 +1,9 @@
 import assert from "node:assert/strict";
+import { BrokerError } from "../src/bridge/connection.ts";
+import { explainRefusal } from "../src/bridge/refusal.ts";
+import { render } from "../src/commands/check.ts";
+import { checkDescriptors } from "../src/commands/check/descriptors.ts";
+import { block } from "./helpers/docs.ts";
 import { barrier, bits, may, modeText } from "../src/commands/check/access.ts";
 import { checkFrontend, nginxUser } from "../src/commands/check/frontend.ts";
 import { TempFolder } from "./helpers/folder.ts";
@@ -63,4 +68,63 @@ Deno.test("checkFrontend() notices workers that run without a group their user h
   );
   const [fresh] = checkFrontend(worker([1000, 33]));
   assert.equal(fresh!.level, "ok");
+});
+
+Deno.test("docs/commands.md shows what staps check prints", async () => {
+  const frontend = { name: "www-data", uid: 33, gids: [33] };
+  const refusal = explainRefusal(
+    new BrokerError("ACCESS_REFUSED", { opening: true }),
+    {
+      hostname: "localhost",
+      port: 5672,
+      tls: false,
+      user: "staps",
+      password: "wrong",
+      vhost: "/",
+      ca: undefined,
+    },
+  );
+  const text = render([
+    { check: "configuration", level: "ok", message: "/etc/staps/staps.conf" },
+    {
+      check: "user",
+      level: "ok",
+      message:
+        'checked for "staps", whom the systemd unit names; --user NAME checks for another',
+    },
+    {
+      check: "socket",
+      level: "ok",
+      message: '"/run/staps/staps.sock" is free',
+    },
+    ...checkDescriptors(10_000, undefined).map((finding) => ({
+      ...finding,
+      level: "fail" as const,
+      message:
+        "a process started from here may open 1024 files, expected at least 10064 for 10000 clients",
+      hint:
+        "LimitNOFILE=10064 in the systemd unit, or ulimit -n 10064; or lower clients in [limits]",
+    })),
+    {
+      check: "broker",
+      level: "fail",
+      message: refusal!.message,
+      hint: refusal!.hint,
+    },
+    // The folder is the root's, which everybody may pass through.
+    ...checkFrontend({
+      path: "/staps.sock",
+      socket: { uid: 999, gid: 999, mode: 0o660 },
+      frontend,
+      group: "staps",
+      workers: [],
+    }).map((finding) => ({
+      ...finding,
+      message: finding.message.replace("/staps.sock", "/run/staps/staps.sock"),
+    })),
+  ], {
+    stdout: { isTerminal: () => false, write: () => Promise.resolve(0) },
+    environment: {},
+  });
+  assert.equal(await block("docs/commands.md", "check"), text);
 });

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import type { Status } from "../src/admin/status.ts";
 import { bytes, count, duration, table } from "../src/commands/status.ts";
 
+import { block } from "./helpers/docs.ts";
+
 const now: Status = {
   version: "1.2.3",
   pid: 42,
@@ -111,4 +113,33 @@ Deno.test("count(), bytes() and duration() write for people", () => {
     "1 h 1 min",
     "1 d 1 h",
   ]);
+});
+
+Deno.test("docs/commands.md shows what staps status prints", async () => {
+  const sample: Status = {
+    ...now,
+    version: "0.1.0",
+    pid: 4711,
+    uptime_s: 2 * 86_400 + 3 * 3600,
+    channels: 321,
+    connects: 45_678,
+    messages_received: 1_234_567,
+    received_bytes: 75.3 * 2 ** 20,
+    deliveries: 9_876_543,
+    delivered_bytes: 603 * 2 ** 20,
+    closes: { rate: 0, too_big: 1, restart: 0, slow: 2, gap: 0 },
+    limit_hits: { message_bytes: 1, client_buffer_bytes: 2 },
+    event_loop_lag_ms: 2.1,
+    memory_bytes: 151 * 2 ** 20,
+    cpu_s: 412,
+    bridge: {
+      ...bridge,
+      messages_sent: 1_234_567,
+      messages_received: 345_678,
+    },
+  };
+  assert.equal(
+    await block("docs/commands.md", "status"),
+    table(sample, { paint }),
+  );
 });

@@ -305,6 +305,21 @@ export const figures: readonly Figure[] = [
   },
 ];
 
+/** Gets the table of all figures in Markdown. */
+export function renderFigures(): string {
+  const rows = figures.map(({ name, type, help, label }) =>
+    `| \`${name}\` | ${type} | ${
+      label === undefined ? "" : `\`${label}\``
+    } | ${help} |`
+  );
+  return [
+    "| Name | Type | Label | Meaning |",
+    "| --- | --- | --- | --- |",
+    ...rows,
+    "",
+  ].join("\n");
+}
+
 /** Gets figures that only a node with a bridge has. */
 function bridgeFigures(
   rows: readonly [

@@ -338,9 +338,10 @@ async function runningPid(socket: string): Promise<number | undefined> {
   }
 }
 
-function render(
+/** Gets what people see of `findings`. */
+export function render(
   findings: readonly Finding[],
-  { stdout, environment }: CheckContext,
+  { stdout, environment }: Pick<CheckContext, "stdout" | "environment">,
 ): string {
   const paint = painter(stdout, environment.NO_COLOR);
   const meanings = { ok: "good", warn: "doubtful", fail: "bad" } as const;

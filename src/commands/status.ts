@@ -213,9 +213,10 @@ export function bytes(value: number): string {
     value /= 1024;
     unit++;
   }
-  return `${count(unit === 0 ? value : Number(value.toPrecision(3)))} ${
-    units[unit]
-  }`;
+  const digits = unit === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  const text = new Intl.NumberFormat("en", { maximumFractionDigits: digits })
+    .format(value);
+  return `${text} ${units[unit]}`;
 }
 
 /** `2 h 5 min`: the two largest units. */

@@ -1,7 +1,9 @@
 /** Completions, asked of the real shells. */
 import assert from "node:assert/strict";
+import { dirname } from "node:path";
 import { commandTree, type Shell, shells } from "../../src/cli.ts";
 import { completion } from "../../src/commands/completion.ts";
+import { block } from "../helpers/docs.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { ensurePackages } from "../helpers/packages.ts";
 import { runProgram, stapsCommand } from "../helpers/process.ts";
@@ -107,4 +109,22 @@ Deno.test("staps completion prints the script", async () => {
   ]);
   assert.equal(code, 0);
   assert.equal(stdout, completion("fish"));
+});
+
+Deno.test("docs/commands.md installs them where the shells look", async () => {
+  await using folder = await TempFolder.make();
+  const words = [Deno.execPath(), ...stapsCommand].map((word) => `'${word}'`);
+  const code = (await block("docs/commands.md", "install"))
+    .replaceAll("> /", `> ${folder.path}/`);
+  const files = Array.from(code.matchAll(/> (\S+)/g), ([, file]) => file!);
+  for (const file of files) {
+    await Deno.mkdir(dirname(file), { recursive: true });
+  }
+  const { code: status, stderr } = await runProgram("bash", [
+    ...["-ec", `staps() { ${words.join(" ")} "$@"; }\n${code}`],
+  ]);
+  assert.equal(status, 0, stderr);
+  for (const [index, shell] of shells.entries()) {
+    assert.equal(await Deno.readTextFile(files[index]!), completion(shell));
+  }
 });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { figures } from "../../src/admin/figures.ts";
 import { Admin } from "../../src/admin.ts";
+import { block, readPage } from "../helpers/docs.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
 import { freePort, TempFolder } from "../helpers/folder.ts";
 import {
@@ -352,4 +353,31 @@ Deno.test("Prometheus scrapes staps through nginx, and the dashboard's queries r
       assert.equal(answer.status, status, page);
     }
   });
+});
+
+Deno.test("docs/watch.md installs the files, and explains each alert and where it comes from", async () => {
+  await using folder = await TempFolder.make();
+  for (const name of ["nginx/conf.d", "prometheus"]) {
+    await Deno.mkdir(`${folder.path}/etc/${name}`, { recursive: true });
+  }
+  const code = (await block("docs/watch.md", "install"))
+    .replaceAll(" /etc/", ` ${folder.path}/etc/`);
+  const { code: status, stderr } = await runProgram("bash", [
+    ...["-ec", `nginx() { :; }\nsystemctl() { :; }\n${code}`],
+  ], { cwd: repository });
+  assert.equal(status, 0, stderr);
+  assert.equal(
+    await Deno.readTextFile(`${folder.path}/etc/prometheus/staps-alerts.yml`),
+    await shipped("alerts.yml"),
+  );
+  await Deno.stat(`${folder.path}/etc/nginx/conf.d/staps-metrics.conf`);
+
+  const { text } = await readPage("docs/watch.md");
+  assert.deepEqual(
+    Array.from(text.matchAll(/^\| `(Staps\w+)` /gm), ([, name]) => name),
+    Array.from(
+      (await shipped("alerts.yml")).matchAll(/alert: (\w+)/g),
+      ([, name]) => name,
+    ),
+  );
 });

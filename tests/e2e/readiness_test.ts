@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { Reason } from "../../src/admin/readiness.ts";
 import { ask, readSamples } from "../helpers/admin.ts";
 import { startBroker } from "../helpers/broker.ts";
+import { block } from "../helpers/docs.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
 import {
@@ -73,6 +74,13 @@ Deno.test("a node is ready while messages come back through the broker, and says
     assert.equal(await figure(near, "staps_bridge_messages_received_total"), 1);
     assert.ok((await figure(near, "staps_bridge_round_trip_seconds"))! > 0);
     assert.equal(await figure(near, "staps_ready"), 1);
+  });
+
+  await t.step("asked with curl, as docs/watch.md shows", async () => {
+    const code = (await block("docs/watch.md", "curl"))
+      .replace("/run/staps/admin.sock", `${near.folder}/admin`);
+    const { stdout } = await runProgram("sh", ["-c", code]);
+    assert.deepEqual(JSON.parse(stdout), { ready: true, reasons: [] });
   });
 
   await t.step("a black hole between one node and the broker", async () => {
