@@ -77,7 +77,7 @@ async function runNode(
     hasServiceManager: manager.isPresent,
   });
   const bridge = await makeBridge(config);
-  await using server = await Server.start({
+  const starting = Server.start({
     socket,
     mode,
     owner: daemon.owner,
@@ -85,6 +85,18 @@ async function runNode(
     limits: config.limits,
     bridge,
   });
+  // Brokers that don't answer may keep it for long.
+  const early = await Promise.race([starting.then(() => {}), stopSignal]);
+  if (early !== undefined) {
+    log.info("stopping", { signal: early });
+    // Makes the start fail, unless it is past the brokers.
+    await bridge.close();
+    const server = await starting.catch(() => undefined);
+    await server?.stop();
+    log.info("stopped");
+    return;
+  }
+  await using server = await starting;
   await using admin = await startAdmin({
     ...config.admin,
     owner: daemon.owner,

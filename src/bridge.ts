@@ -26,6 +26,7 @@ export interface Bridge {
    * Connects, or begins to try.
    *
    * @throws {ConfigError} If it can never work as configured.
+   * @throws {BridgeUnavailableError} If {@linkcode close} is called meanwhile.
    */
   start(listener: BridgeListener): Promise<void>;
 

@@ -3,6 +3,7 @@ import { Backlog } from "./backlog.ts";
 import { channelHash } from "./channel_hash.ts";
 import type { Channel, Channels, Member } from "./channels.ts";
 import { type Close, type CloseName, closes } from "./close.ts";
+import { closeSocket } from "./closing.ts";
 import { log } from "./log.ts";
 import { type Message, messageBytes } from "./message.ts";
 import type { LimitName, Metrics } from "./metrics.ts";
@@ -34,11 +35,6 @@ const limitOfClose: Partial<Record<CloseName, LimitName>> = {
   too_big: "message_bytes",
 };
 
-/** For how long a client that is to be closed has to be quiet, in milliseconds. */
-const quietMs = 5;
-/** How often that is waited for at most. */
-const maxQuietLooks = 20;
-
 let lastId = 0;
 
 /**
@@ -59,8 +55,6 @@ export class Client implements Member {
   /** How staps ended it, if staps did. */
   #ended: Close | undefined;
   #released = false;
-  /** Messages that came after the end. */
-  #ignored = 0;
   /** What was written to it at the last {@linkcode endIfStalled}, in bytes, if something waited then. */
   #stalledAtBytes: number | undefined;
   /** How many messages it may send at `#tokensAtMs`. */
@@ -114,7 +108,8 @@ export class Client implements Member {
         this.#open();
         break;
       case "close":
-        this.release((event as CloseEvent).code);
+        // 0 where the connection broke.
+        this.release((event as CloseEvent).code || undefined);
         break;
       case "error":
         // The client hung up before the 101; or a "close" follows.
@@ -138,7 +133,7 @@ export class Client implements Member {
     if (limit !== undefined) metrics.limitHits[limit]++;
     log.info("client ended", { client: this.id, why, code: close.code });
     this.#leave();
-    if (this.#early === undefined) this.#closeWhenQuiet(close);
+    if (this.#early === undefined) closeSocket(this.#socket!, close);
   }
 
   /**
@@ -185,14 +180,11 @@ export class Client implements Member {
       });
     }
     for (const message of early) this.#socket!.send(message);
-    if (this.#ended !== undefined) this.#closeWhenQuiet(this.#ended);
+    if (this.#ended !== undefined) closeSocket(this.#socket!, this.#ended);
   }
 
   #receive(message: Message): void {
-    if (this.#ended !== undefined) {
-      this.#ignored++;
-      return;
-    }
+    if (this.#ended !== undefined) return;
     const { limits, metrics, channels } = this.#context;
     const bytes = messageBytes(message);
     metrics.messagesReceived++;
@@ -232,23 +224,6 @@ export class Client implements Member {
     metrics.limitHits.client_buffer_bytes++;
     this.end("slow");
     return false;
-  }
-
-  /**
-   * Closes the socket as soon as the client sends nothing for a moment.
-   *
-   * A message that arrives right after `close()` makes the runtime drop the
-   * connection before the close frame is written: the client would never
-   * learn why.
-   */
-  #closeWhenQuiet({ code, reason }: Close, looks = maxQuietLooks): void {
-    const ignored = this.#ignored;
-    setTimeout(() => {
-      if (this.#released) return;
-      if (this.#ignored > ignored && looks > 1) {
-        this.#closeWhenQuiet({ code, reason }, looks - 1);
-      } else this.#socket!.close(code, reason);
-    }, quietMs);
   }
 
   #leave(): void {

@@ -34,6 +34,7 @@ const parts: Readonly<Record<string, Part>> = {
       "bridge",
       "channels",
       "client",
+      "closing",
       "handshake",
       "server",
       "unix_socket",

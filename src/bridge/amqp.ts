@@ -8,11 +8,12 @@
  */
 import { Buffer } from "node:buffer";
 import { parseAmqpUrl } from "../amqp_url.ts";
-import type {
-  Bridge,
-  BridgeHealth,
-  BridgeListener,
-  BridgeState,
+import {
+  type Bridge,
+  type BridgeHealth,
+  type BridgeListener,
+  type BridgeState,
+  BridgeUnavailableError,
 } from "../bridge.ts";
 import { channelHash } from "../channel_hash.ts";
 import { ConfigError } from "../errors.ts";
@@ -215,7 +216,13 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     let link: Link | undefined;
     // Every host once, as the first may be down and the second may refuse.
     for (let tries = 0; tries < this.#hosts.length && !link; tries++) {
-      link = await this.#tryConnect({ first: true });
+      link = await Promise.race([
+        this.#tryConnect({ first: true }),
+        this.#stop.promise.then(() => undefined),
+      ]);
+      if (this.#closed) {
+        throw new BridgeUnavailableError("The bridge is closed");
+      }
     }
     if (!link) {
       log.warn("broker out of reach: the bridge keeps trying", {
