@@ -51,6 +51,8 @@ export class Machine implements AsyncDisposable {
   private constructor(root: string) {
     this.#root = root;
     this.#nspawn = startNspawn(root);
+    // If the test doesn't run at all, or doesn't get to its end.
+    globalThis.addEventListener("unload", () => this.#nspawn.signal("SIGKILL"));
   }
 
   /** Gets a machine that has booted. */
