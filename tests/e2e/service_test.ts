@@ -1,0 +1,176 @@
+/** The real process as a service: notifications, reload, [daemon], rights. */
+import assert from "node:assert/strict";
+import { permissions } from "../../scripts/permissions.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import { NotifyListener } from "../helpers/notify_listener.ts";
+import { Process, repository, startStaps } from "../helpers/process.ts";
+import type { Rights } from "../helpers/rights_probe.ts";
+import { testUnless } from "../helpers/skip.ts";
+
+const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";
+
+/** Starts staps with the permissions it is shipped with, not with all as other tests do. */
+async function startWithPermissions(
+  folder: TempFolder,
+  { config = "", flags = [], env = {} }: {
+    config?: string;
+    flags?: readonly string[];
+    env?: Record<string, string>;
+  } = {},
+): Promise<Process> {
+  const file = `${folder.path}/staps.conf`;
+  await Deno.writeTextFile(file, config);
+  return new Process(Deno.execPath(), [
+    "run",
+    "--unstable-net",
+    ...permissions,
+    ...flags,
+    `--config=${repository}/deno.json`,
+    `${repository}/main.ts`,
+    `--config=${file}`,
+    `--socket=${folder.path}/staps.sock`,
+  ], { env });
+}
+
+Deno.test("staps tells systemd that it is ready, reloads and stops", async () => {
+  await using listener = new NotifyListener();
+  await using folder = await TempFolder.make();
+  await using staps = await startWithPermissions(folder, {
+    env: { NOTIFY_SOCKET: listener.path, WATCHDOG_USEC: "60000000" },
+  });
+  assert.equal(
+    await listener.next(),
+    "READY=1\nSTATUS=0 channels, 0 clients",
+  );
+  // It said so after the socket was there, and it accepts.
+  using _connection = await Deno.connect({
+    transport: "unix",
+    path: `${folder.path}/staps.sock`,
+  });
+  assert.equal(await listener.next(), "WATCHDOG=1");
+  staps.signal("SIGHUP");
+  assert.equal(await listener.next(), "RELOADING=1");
+  assert.equal(
+    await listener.next(),
+    "READY=1\nSTATUS=0 channels, 0 clients",
+  );
+  staps.signal("SIGTERM");
+  assert.match(await listener.next(), /^STOPPING=1\n.*\nEXTEND_TIMEOUT_USEC=/);
+  assert.equal((await staps.status).code, 0);
+});
+
+Deno.test("staps tells systemd why it can't start", async () => {
+  await using listener = new NotifyListener();
+  await using folder = await TempFolder.make();
+  await using staps = await startWithPermissions(folder, {
+    config: "[limits]\nclients = none\n",
+    env: { NOTIFY_SOCKET: listener.path },
+  });
+  assert.match(
+    await listener.next(),
+    /^STATUS=Cannot read "clients" in .*staps\.conf line 2: got "none", expected/,
+  );
+  assert.equal((await staps.status).code, 78);
+});
+
+Deno.test("SIGHUP makes limits and log level effective, and names what takes a restart", async () => {
+  await using staps = await startStaps();
+  const file = `${staps.folder}/staps.conf`;
+  await Deno.writeTextFile(
+    file,
+    "[staps]\nmode = 0600\n[limits]\nclients = 7\n[log]\nlevel = debug\n",
+  );
+  staps.signal("SIGHUP");
+  await staps.printed(
+    /reloaded changed="?\[limits\] clients, \[log\] level"?$/m,
+  );
+  await staps.printed(
+    /changed settings need a restart settings="?\[staps\] mode"?$/m,
+  );
+});
+
+Deno.test("SIGHUP with a wrong file changes nothing, and says what is wrong", async () => {
+  await using staps = await startStaps({ config: "[limits]\nclients = 7\n" });
+  const file = `${staps.folder}/staps.conf`;
+  await Deno.writeTextFile(file, "[limits]\nclients = 8\nclient = 9\n");
+  staps.signal("SIGHUP");
+  await staps.printed(/reload failed, the old settings stay .*"client\\?"/);
+  await Deno.remove(file);
+  staps.signal("SIGHUP");
+  await staps.printed(/reload failed, the old settings stay .*staps\.conf/);
+  // What was right in the wrong file hasn't been taken over.
+  await Deno.writeTextFile(file, "[limits]\nclients = 8\n");
+  staps.signal("SIGHUP");
+  await staps.printed(/reloaded changed="?\[limits\] clients"?$/m);
+});
+
+Deno.test("a running staps can't do what it doesn't need", async () => {
+  await using folder = await TempFolder.make();
+  await using staps = await startWithPermissions(folder, {
+    flags: [`--preload=${repository}/tests/helpers/rights_probe.ts`],
+    env: {
+      STAPS_PROBE: `${folder.path}/staps.conf:${folder.path}/forbidden`,
+    },
+  });
+  await staps.printed(/listening/);
+  staps.signal("SIGUSR2");
+  const [, json] = await staps.printed(/^rights: (.*)$/m);
+  const rights: Rights = JSON.parse(json!);
+  const { "read the configuration": config, ...others } = rights;
+  assert.equal(config, "done");
+  assert.ok(Object.keys(others).length > 10);
+  for (const [attempt, result] of Object.entries(others)) {
+    assert.equal(result, "refused by the runtime", attempt);
+  }
+  // And it still does what it is for.
+  const client = Deno.createHttpClient({
+    proxy: { transport: "unix", path: `${folder.path}/staps.sock` },
+  });
+  const socket = new WebSocket("ws://localhost/x", {
+    client,
+  } as unknown as string[]);
+  await new Promise((resolve) => socket.onopen = resolve);
+  const closed = new Promise((resolve) => socket.onclose = resolve);
+  assert.equal((await staps.stop()).code, 0);
+  await closed;
+  client.close();
+  await assert.rejects(
+    Deno.lstat(`${folder.path}/staps.sock`),
+    Deno.errors.NotFound,
+  );
+});
+
+testUnless(needsRoot, {
+  name:
+    "staps started by root gives its socket and itself to the user of [daemon]",
+  async fn(): Promise<void> {
+    await using folder = await TempFolder.make();
+    await Deno.chown(folder.path, 33, 33);
+    await using staps = await startWithPermissions(folder, {
+      config: "[daemon]\nuser = www-data\ngroup = daemon\numask = 0\n" +
+        `dir = ${folder.path}\npid_file = ${folder.path}/staps.pid\n`,
+    });
+    await staps.printed(/listening/);
+    const { uid, gid, mode } = await Deno.lstat(`${folder.path}/staps.sock`);
+    assert.deepEqual([uid, gid, mode! & 0o777], [33, 1, 0o660]);
+    assert.equal(
+      await Deno.readTextFile(`${folder.path}/staps.pid`),
+      `${staps.pid}\n`,
+    );
+    const status = await Deno.readTextFile(`/proc/${staps.pid}/status`);
+    assert.match(status, /^Uid:\t33\t33\t33\t33$/m);
+    assert.match(status, /^Gid:\t1\t1\t1\t1$/m);
+    assert.match(status, /^CapPrm:\t0+$/m);
+    assert.equal(await Deno.readLink(`/proc/${staps.pid}/cwd`), folder.path);
+    // As the user it can read its configuration again, and clean up.
+    staps.signal("SIGHUP");
+    await staps.printed(/reloaded changed=nothing/);
+    assert.equal((await staps.stop()).code, 0);
+    for (const name of ["staps.sock", "staps.pid"]) {
+      await assert.rejects(
+        Deno.lstat(`${folder.path}/${name}`),
+        Deno.errors.NotFound,
+      );
+    }
+  },
+});
