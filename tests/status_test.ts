@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import type { Status } from "../src/admin/status.ts";
-import { bytes, count, duration, table } from "../src/commands/status.ts";
+import {
+  again,
+  bytes,
+  count,
+  duration,
+  table,
+} from "../src/commands/status.ts";
 
 import { block } from "./helpers/docs.ts";
 
@@ -141,5 +147,20 @@ Deno.test("docs/commands.md shows what staps status prints", async () => {
   assert.equal(
     await block("docs/commands.md", "status"),
     table(sample, { paint }),
+  );
+});
+
+Deno.test("again() shows it in place on a terminal, else below", () => {
+  const text = "a\nb\n";
+  const [first, next] = [{ shownLines: 0 }, { shownLines: 2 }];
+  assert.equal(again(text, { ...first, inPlace: false }), text);
+  assert.equal(again(text, { ...next, inPlace: false }), `\n${text}`);
+  assert.equal(
+    again(text, { ...first, inPlace: true }),
+    `\x1b[?7l${text}\x1b[?7h`,
+  );
+  assert.equal(
+    again(text, { ...next, inPlace: true }),
+    `\x1b[2A\x1b[J\x1b[?7l${text}\x1b[?7h`,
   );
 });

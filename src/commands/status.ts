@@ -44,6 +44,7 @@ export async function status(
   }
   let before: Sample | undefined;
   let shownLines = 0;
+  const inPlace = stdout.isTerminal();
   while (!interrupted.aborted) {
     let text;
     try {
@@ -58,15 +59,25 @@ export async function status(
       text = `${paint("bad", error.message)}\n`;
       before = undefined;
     }
-    // In place on a terminal: up to where it began, and clear what follows.
-    const again = stdout.isTerminal()
-      ? (shownLines > 0 ? `\x1b[${shownLines}A\x1b[J` : "")
-      : (shownLines > 0 ? "\n" : "");
-    await writeAll(stdout, again + text);
+    await writeAll(stdout, again(text, { shownLines, inPlace }));
     shownLines = text.split("\n").length - 1;
     await pause(watchMs, interrupted);
   }
   return interrupted.reason;
+}
+
+/**
+ * Gets what shows `text` after `shownLines` lines of it were shown before: on a
+ * terminal in their place, with long lines cut, as a wrapped one would count as
+ * two (ECMA-48 CUU and ED; DECAWM).
+ */
+export function again(
+  text: string,
+  { shownLines, inPlace }: { shownLines: number; inPlace: boolean },
+): string {
+  if (!inPlace) return shownLines > 0 ? `\n${text}` : text;
+  const up = shownLines > 0 ? `\x1b[${shownLines}A\x1b[J` : "";
+  return `${up}\x1b[?7l${text}\x1b[?7h`;
 }
 
 /** Gets the socket to ask. @throws {StartupError} If the configuration has none. */
