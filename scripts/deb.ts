@@ -8,6 +8,8 @@
  * the self-extracting file would. The same source gives the same package, byte
  * for byte. `--fast` compresses less.
  */
+import { type Shell, shells } from "../src/cli.ts";
+import { completion } from "../src/commands/completion.ts";
 import { renderExample } from "../src/reference.ts";
 import { version } from "../src/version.ts";
 import { bundle, compile, fill, print, runFlags, top } from "./compile.ts";
@@ -24,6 +26,13 @@ const shippedSettings = {
   "daemon.group": "staps",
   "daemon.dir": "/var/lib/staps/",
   "admin.socket": "/run/staps/admin.sock",
+};
+
+/** Where the shells of Debian look for completions. */
+const completionFiles: Readonly<Record<Shell, string>> = {
+  bash: "usr/share/bash-completion/completions/staps",
+  zsh: "usr/share/zsh/vendor-completions/_staps",
+  fish: "usr/share/fish/vendor_completions.d/staps.fish",
 };
 
 /** What {@linkcode makePackage} takes. */
@@ -200,6 +209,15 @@ async function addDocumentation(
   );
   for (const example of ["nginx.conf.example", "staps.conf.example"]) {
     await files.copy(example, `${doc}/examples/${example}`);
+  }
+  for await (const { name } of Deno.readDir(`${top}/monitoring`)) {
+    await files.copy(
+      `monitoring/${name}`,
+      `${doc}/examples/monitoring/${name}`,
+    );
+  }
+  for (const shell of shells) {
+    await files.add(completionFiles[shell], completion(shell));
   }
   if (await exists(`${top}/CHANGELOG.md`)) {
     await files.copy("CHANGELOG.md", `${doc}/NEWS.md`);
