@@ -294,7 +294,7 @@ class LineWriter {
     if (this.#dropped === 0) return;
     const lines = this.#dropped;
     this.#dropped = 0;
-    log.warn("log lines dropped, standard error was read too slowly", {
+    log.error("log lines dropped, standard error was read too slowly", {
       lines,
     });
   }

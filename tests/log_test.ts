@@ -245,7 +245,7 @@ Deno.test("log drops what doesn't fit while its reader stalls, and says how much
   const kept = lines.length - 1;
   assert.ok(output.length < maxWaitingBytes + 2000, "Bounded");
   assert.ok(kept > 1000, `${kept} kept`);
-  assert.match(lines.at(-1)!, /^<4>log lines dropped/);
+  assert.match(lines.at(-1)!, /^<3>log lines dropped/);
   assert.ok(lines.at(-1)!.endsWith(` lines=${5000 - kept}`));
 });
 

@@ -82,8 +82,10 @@ Deno.test("docs/configuration.md shows errors as they are", async () => {
     assert.fail("Accepted");
   } catch (error) {
     assert.ok(error instanceof ConfigProblemsError);
-    assert.equal(
-      `staps: error: ${error.message}\nstaps: hint: ${error.hint}\n`,
+    const lines = error.message.split("\n").map((line) => `error: ${line}`);
+    assert.deepEqual(
+      [...lines, `hint: ${error.hint}`].map((line) => `staps: ${line}\n`)
+        .join(""),
       expected,
     );
   }
