@@ -163,6 +163,26 @@ Deno.test("every file of src/ is in a part of the program, and imports only what
   assert.deepEqual(problems, []);
 });
 
+Deno.test("docs/architecture.md has the same table of parts", async () => {
+  const text = await Deno.readTextFile(`${repository}/docs/architecture.md`);
+  const rows = text.matchAll(/^\| (\w+) +\| ((?:`[^`]+` *)+)\| ([^|]*)\|/gm);
+  const documented = Array.from(rows, ([, part, files, mayImport]) => [
+    part,
+    {
+      files: files!.match(/[\w/]+/g)!.sort(),
+      mayImport: mayImport!.match(/\w+/g)?.sort() ?? [],
+    },
+  ]);
+  const expected = Object.entries(parts).map(([part, each]) => [
+    part,
+    { files: [...each.files].sort(), mayImport: [...each.mayImport].sort() },
+  ]);
+  assert.deepEqual(
+    Object.fromEntries(documented),
+    Object.fromEntries(expected),
+  );
+});
+
 Deno.test("no file imports itself, not through others either", () => {
   const importsOf = new Map(
     sources.map(({ path, imports }) => [path, imports]),

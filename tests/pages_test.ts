@@ -23,12 +23,6 @@ function tasksIn(code: string): string[] {
   });
 }
 
-Deno.test("README.md's two commands are tasks", async () => {
-  // tests/e2e/quickstart_test.ts runs them in a fresh clone.
-  assert.deepEqual(tasksIn(await block("README.md", "dev")), ["dev"]);
-  assert.deepEqual(tasksIn(await block("README.md", "test")), ["test"]);
-});
-
 Deno.test("CONTRIBUTING.md's commands are tasks, and test takes a part of a path", async () => {
   assert.deepEqual(tasksIn(await block("CONTRIBUTING.md", "tasks")), [
     "dev",
