@@ -1,4 +1,4 @@
-/** Gets the peers' software: from npm into a cache of our own, from Debian with apt-get. */
+/** Gets the peers that come from npm, into a cache of our own. */
 import { join } from "node:path";
 
 /** The peers from npm, pinned: a result can be repeated. */
@@ -12,14 +12,6 @@ export const npmPackages = {
     : { "@oven/bun-linux-x64-baseline": "1.4.5" }),
 } as const;
 
-/** The peers from Debian. */
-export const debianPackages = [
-  "nginx",
-  "libnginx-mod-nchan",
-  "mosquitto",
-  "rabbitmq-server",
-];
-
 /** The folder that the packages from npm are kept in between runs, outside the repository. */
 export function cacheFolder(): string {
   const caches = Deno.env.get("XDG_CACHE_HOME") ??
@@ -27,8 +19,14 @@ export function cacheFolder(): string {
   return join(caches, "staps-bench");
 }
 
-/** Installs what is missing of {@linkcode npmPackages}, and copies the scripts that import it there. */
-export async function installNpmPackages(): Promise<void> {
+let npmInstalled: Promise<void> | undefined;
+
+/** Makes sure, once, that {@linkcode npmPackages} are there, and the scripts that import them beside them. */
+export function ensureNpmPackages(): Promise<void> {
+  return npmInstalled ??= installNpmPackages();
+}
+
+async function installNpmPackages(): Promise<void> {
   const folder = cacheFolder();
   await Deno.mkdir(folder, { recursive: true });
   const wanted = JSON.stringify({ private: true, dependencies: npmPackages });
@@ -75,37 +73,4 @@ export function bunPath(): string {
     name.startsWith("@oven/bun")
   )!;
   return join(cacheFolder(), "node_modules", name, "bin", "bun");
-}
-
-/** Installs what is missing of the Debian packages `names`. */
-export async function installDebianPackages(
-  names: readonly string[],
-): Promise<void> {
-  const missing: string[] = [];
-  for (const name of names) {
-    const args = ["-W", "-f", "${db:Status-Status}", name];
-    const { stdout } = await new Deno.Command("dpkg-query", {
-      args,
-      stderr: "null",
-    }).output();
-    if (new TextDecoder().decode(stdout) !== "installed") missing.push(name);
-  }
-  if (missing.length === 0) return;
-  const args = [
-    "install",
-    "--yes",
-    "--no-install-recommends",
-    "-o",
-    "DPkg::Lock::Timeout=300",
-    ...missing,
-  ];
-  const { success } = await new Deno.Command("apt-get", {
-    args,
-    stdout: "null",
-  }).output();
-  if (!success) {
-    throw new Error(
-      `Cannot install ${missing.join(", ")}: apt-get's reason stands above`,
-    );
-  }
 }

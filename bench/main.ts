@@ -4,12 +4,8 @@
  */
 import { parseArgs } from "node:util";
 import { writeDocs } from "./docs.ts";
+import { compareTools } from "./second_tool.ts";
 import { Generator } from "./generator.ts";
-import {
-  debianPackages,
-  installDebianPackages,
-  installNpmPackages,
-} from "./install.ts";
 import {
   type ConnectRow,
   type Effort,
@@ -20,13 +16,21 @@ import {
 import { type PeerName, peers } from "./peers.ts";
 import {
   aimTable,
+  comparisonTable,
   connectTable,
   failures,
   pauseTable,
   type Results,
   trafficTable,
 } from "./report.ts";
-import { idle, pauses, start, storm, traffic } from "./workloads.ts";
+import {
+  idle,
+  pauses,
+  secondTool,
+  start,
+  storm,
+  traffic,
+} from "./workloads.ts";
 
 const usage = `Measures staps and its peers side by side.
 
@@ -101,8 +105,6 @@ async function main(): Promise<number> {
 
   const effort = effortOf(values);
   const startedAt = performance.now();
-  await installNpmPackages();
-  if (!wantedPeers) await installDebianPackages(debianPackages);
   const results: Results = {
     date: new Date().toISOString().slice(0, 16) + "Z",
     machine: await machine(),
@@ -112,6 +114,7 @@ async function main(): Promise<number> {
     storms: [],
     starts: [],
     pauses: [],
+    comparisons: [],
   };
   await using generator = new Generator();
   for (const workload of traffic.filter(wants)) {
@@ -156,6 +159,19 @@ async function main(): Promise<number> {
     results.pauses.push(
       ...await measurePauses(workload, { peers: chosen, effort, generator }),
     );
+  }
+  if (wants({ name: "second-tool" }) && !onlyPeers) {
+    for (const peer of secondTool.peers) {
+      results.comparisons.push(
+        await compareTools(peer, {
+          ...secondTool,
+          ...effort,
+          seconds: effort.sliceSeconds * 2,
+          generator,
+        }),
+      );
+    }
+    print(comparisonTable(results.comparisons) + "\n");
   }
   if (results.pauses.length > 0) print(pauseTable(results.pauses) + "\n");
 
@@ -215,6 +231,7 @@ function workloadNames(): string[] {
     ...idle,
     storm,
     start,
+    secondTool,
     ...pauses.traffic.map((name) => ({ name: `pause-${name}` })),
   ]
     .map(({ name }) => name);

@@ -153,9 +153,9 @@ export async function startPeer(
   } catch (error) {
     const log = await Deno.readTextFile(join(folder, "log")).catch(() => "");
     throw new Error(
-      `Cannot start ${name}: its last words were ${
-        JSON.stringify(log.slice(-400))
-      }`,
+      `Cannot start ${name}: ${
+        (error as Error).message.split("\n")[0]
+      }; its log ends with ${JSON.stringify(log.slice(-400))}`,
       { cause: error },
     );
   }

@@ -3,8 +3,10 @@
  * the same job: what one client of a channel sends, all others get.
  */
 import { join } from "node:path";
+import { Broker, startBroker } from "../tests/helpers/broker.ts";
 import { type Generator, withManyDescriptors } from "./generator.ts";
-import { bunPath, cacheFolder, installDebianPackages } from "./install.ts";
+import { bunPath, cacheFolder, ensureNpmPackages } from "./install.ts";
+import { ensurePackages } from "../tests/helpers/packages.ts";
 import type { Address } from "./load/libc.ts";
 import type { ProtocolName } from "./load/protocols.ts";
 import { permissions } from "../scripts/permissions.ts";
@@ -103,6 +105,14 @@ class Server implements AsyncDisposable {
     await this.#process.status;
     clearTimeout(timer);
   }
+}
+
+/** Starts one of the peers from npm. */
+function fromNpm(start: Peer["start"]): Peer["start"] {
+  return async (context) => {
+    await ensureNpmPackages();
+    return start(context);
+  };
 }
 
 /** Starts a peer that is one process on a unix domain socket. */
@@ -251,9 +261,9 @@ async function startNginx(
   body: (port: number) => string,
   options: { folder: string; modules?: string },
 ): Promise<{ server: Server; port: number }> {
-  await installDebianPackages([
+  await ensurePackages([
     "nginx",
-    ...options.modules ? ["libnginx-mod-nchan"] : [],
+    ...options.modules ? ["libnginx-mod-nchan" as const] : [],
   ]);
   const port = freePort();
   const file = join(options.folder, "nginx.conf");
@@ -360,7 +370,7 @@ function nchan(
 async function startMosquitto(
   { generator, folder }: PeerContext,
 ): Promise<RunningPeer> {
-  await installDebianPackages(["mosquitto"]);
+  await ensurePackages(["mosquitto"]);
   const port = freePort();
   const file = join(folder, "mosquitto.conf");
   const config = [
@@ -381,6 +391,76 @@ async function startMosquitto(
     protocol: "mqtt",
     generator,
   });
+}
+
+/** Starts RabbitMQ with its Web-STOMP plugin. */
+async function startWebStomp({ generator }: PeerContext): Promise<RunningPeer> {
+  const port = freePort();
+  const broker = await startBroker({
+    plugins: ["rabbitmq_web_stomp"],
+    config: `web_stomp.tcp.ip = 127.0.0.1\nweb_stomp.tcp.port = ${port}`,
+  });
+  return withBroker(broker, [], {
+    addresses: [{ port }],
+    protocol: "stomp",
+    generator,
+  });
+}
+
+/** Starts two nodes over a RabbitMQ; the members of each channel take turns in joining one and the other. */
+async function startTwoNodes(
+  { generator, folder }: PeerContext,
+): Promise<RunningPeer> {
+  const broker = await startBroker();
+  const servers: Server[] = [];
+  const addresses: Address[] = [];
+  for (const name of ["a", "b"]) {
+    const own = join(folder, name);
+    await Deno.mkdir(own);
+    const socket = join(own, "s");
+    const config = `[staps]\namqp = ${broker.url()}\n${stapsConfig}`;
+    servers.push(
+      new Server(stapsCommand(socket, own, { config }), { folder: own }),
+    );
+    addresses.push({ unix: socket });
+  }
+  return await withBroker(broker, servers, {
+    addresses,
+    protocol: "raw",
+    generator,
+  });
+}
+
+/** Gets a running peer that has a broker, stopping that if it doesn't come to run. */
+async function withBroker(
+  broker: Broker,
+  servers: Server[],
+  options: {
+    addresses: Address[];
+    protocol: ProtocolName;
+    generator: Generator;
+  },
+): Promise<RunningPeer> {
+  try {
+    const { addresses, protocol, generator } = options;
+    for (const address of addresses) {
+      await generator.tell("await", { address, protocol });
+    }
+    return {
+      addresses,
+      startUpMs: NaN,
+      pids: () =>
+        [broker.pid, ...servers.map(({ pid }) => pid)].flatMap(processTree),
+      async [Symbol.asyncDispose](): Promise<void> {
+        for (const server of servers) await server[Symbol.asyncDispose]();
+        await broker[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    for (const server of servers) await server[Symbol.asyncDispose]();
+    await broker[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** Starts staps with a TCP listener, for those who have no other. */
@@ -454,19 +534,19 @@ const table = {
     title: "Node `ws`",
     protocol: "raw",
     transport: "unix",
-    start: onSocket("raw", wsCommand),
+    start: fromNpm(onSocket("raw", wsCommand)),
   },
   bun: {
     title: "Bun (uWebSockets)",
     protocol: "raw",
     transport: "unix",
-    start: onSocket("raw", bunCommand),
+    start: fromNpm(onSocket("raw", bunCommand)),
   },
   socketio: {
     title: "Socket.IO",
     protocol: "socketio",
     transport: "unix",
-    start: onSocket("socketio", socketioCommand),
+    start: fromNpm(onSocket("socketio", socketioCommand)),
   },
   nchan: {
     title: "nchan in nginx",
@@ -483,6 +563,20 @@ const table = {
     protocol: "mqtt",
     transport: "TCP",
     start: startMosquitto,
+  },
+  "web-stomp": {
+    title: "RabbitMQ Web-STOMP",
+    protocol: "stomp",
+    // A subscriber to a topic gets what it publishes there.
+    echo: true,
+    transport: "TCP",
+    start: startWebStomp,
+  },
+  "staps-2-nodes": {
+    title: "two nodes and RabbitMQ",
+    protocol: "raw",
+    transport: "unix",
+    start: startTwoNodes,
   },
   "staps-tcp": {
     title: "staps over TCP",
@@ -524,13 +618,13 @@ const table = {
     title: "Node `ws` behind nginx",
     protocol: "raw",
     transport: "TCP",
-    start: behindNginx("raw", { command: wsCommand }),
+    start: fromNpm(behindNginx("raw", { command: wsCommand })),
   },
   "bun-nginx": {
     title: "Bun behind nginx",
     protocol: "raw",
     transport: "TCP",
-    start: behindNginx("raw", { command: bunCommand }),
+    start: fromNpm(behindNginx("raw", { command: bunCommand })),
   },
   "nchan-tcp": {
     title: "nchan in nginx",

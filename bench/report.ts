@@ -1,6 +1,7 @@
 /** What a run found: as tables, as charts, and against the aims. */
 import type { ConnectRow, PauseRow, Row, Slice } from "./measure.ts";
 import { type PeerName, peers } from "./peers.ts";
+import type { Comparison } from "./second_tool.ts";
 import { ratio, type Spread, spread } from "./statistics.ts";
 import { barChart, lineChart, short } from "./svg.ts";
 import type { TrafficWorkload } from "./workloads.ts";
@@ -16,6 +17,7 @@ export interface Results {
   storms: ConnectRow[];
   starts: ConnectRow[];
   pauses: PauseRow[];
+  comparisons: Comparison[];
 }
 
 /** Gets one figure of all slices. */
@@ -152,6 +154,23 @@ export function pauseTable(rows: readonly PauseRow[]): string {
   return lines.join("\n") + "\n";
 }
 
+/** Gets the table of how the load generator compares with another tool, in Markdown. */
+export function comparisonTable(rows: readonly Comparison[]): string {
+  const lines = [
+    "| | clients | server's CPU per delivery, load generator / Node `ws` clients | messages that the clients missed or got twice |",
+    "| --- | --: | --: | --: |",
+  ];
+  for (const { peer, clients, generatorToOther, wrong } of rows) {
+    const { median, min, max } = generatorToOther;
+    lines.push(
+      `| ${peers[peer].title} | ${clients} | ${short(median)} (${short(min)}–${
+        short(max)
+      }) | ${wrong} |`,
+    );
+  }
+  return lines.join("\n") + "\n";
+}
+
 /** An aim and what was found. */
 interface Aim {
   title: string;
@@ -273,6 +292,16 @@ function aims({ traffic, idle, storms, pauses }: Results): Aim[] {
       title: "staps / mosquitto",
       limit: 0.7,
       found: cpuOf("staps", "mosquitto"),
+    },
+    {
+      title: "staps / RabbitMQ Web-STOMP",
+      limit: 0.7,
+      found: cpuOf("staps", "web-stomp"),
+    },
+    {
+      title: "staps over TCP / RabbitMQ Web-STOMP",
+      limit: 0.7,
+      found: cpuOf("staps-tcp", "web-stomp"),
     },
     {
       title: "staps over TCP / mosquitto",
@@ -426,8 +455,17 @@ export function markdown(
   results: Results,
   options: { chartFolder?: string } = {},
 ): string {
-  const { date, machine, effort, traffic, idle, storms, starts, pauses } =
-    results;
+  const {
+    date,
+    machine,
+    effort,
+    traffic,
+    idle,
+    storms,
+    starts,
+    pauses,
+    comparisons,
+  } = results;
   const parts = [
     `Measured at ${date} on ${machine}. ${effort}`,
     section("Aims", aimTable(results)),
@@ -460,6 +498,10 @@ export function markdown(
       "Pauses of the event loop",
       pauses.length ? pauseTable(pauses) : "",
     ),
+    section(
+      "The load generator against another tool",
+      comparisons.length ? comparisonTable(comparisons) : "",
+    ),
   ];
   return parts.filter((part) => part !== "").join("\n\n").replaceAll(
     /\n{3,}/g,
@@ -478,7 +520,8 @@ function section(title: string, body: string): string {
 }
 
 /** Gets what failed, one line each. */
-export function failures({ traffic, idle, storms, starts }: Results): string[] {
+export function failures(results: Results): string[] {
+  const { traffic, idle, storms, starts, comparisons } = results;
   const lost = traffic.flatMap(({ workload, rows }) =>
     rows.filter(({ failure }) => failure !== undefined)
       .map(({ peer, failure }) => `${peer} in ${workload.name}: ${failure}`)
@@ -489,5 +532,9 @@ export function failures({ traffic, idle, storms, starts }: Results): string[] {
     .map(({ peer, clients, failure }) =>
       `${peer} with ${clients} idle clients: ${failure}`
     );
-  return [...lost, ...refused];
+  const miscounted = comparisons.filter(({ wrong }) => wrong > 0)
+    .map(({ peer, wrong }) =>
+      `${peer} with Node ws clients: ${wrong} messages lost or doubled`
+    );
+  return [...lost, ...refused, ...miscounted];
 }

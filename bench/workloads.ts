@@ -39,6 +39,7 @@ const direct: readonly PeerName[] = [
   "socketio",
   "staps-tcp",
   "mosquitto",
+  "web-stomp",
 ];
 const behindNginx: readonly PeerName[] = [
   "staps-nginx",
@@ -108,7 +109,7 @@ const twoNodes = [...fanOut, ...pairs]
   .map((workload): TrafficWorkload => ({
     ...workload,
     name: `nodes-${workload.name}`,
-    peers: ["staps"],
+    peers: ["staps", "staps-2-nodes"],
     isQuick: false,
   }));
 
@@ -220,4 +221,15 @@ export const pauses = {
   name: string;
   peers: readonly PeerName[];
   traffic: readonly string[];
+};
+
+/** On whom the load generator is compared with another tool. */
+export const secondTool = {
+  name: "second-tool",
+  clients: 500,
+  peers: ["staps", "ws"],
+} as const satisfies {
+  name: string;
+  clients: number;
+  peers: readonly PeerName[];
 };

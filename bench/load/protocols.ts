@@ -108,7 +108,7 @@ const stomp: Protocol = {
     frame(
       opcodes.text,
       encoder.encode(
-        "CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\nheart-beat:0,0\n\n\0",
+        "CONNECT\naccept-version:1.2\nhost:/\nlogin:staps\npasscode:secret\nheart-beat:0,0\n\n\0",
       ),
     ),
     // STOMP confirms a subscription only if asked for a receipt.
@@ -134,7 +134,8 @@ const stomp: Protocol = {
     }
     return -1;
   },
-  trailerBytes: () => 1,
+  // NUL, and a line end of which the specification allows any number.
+  trailerBytes: () => 2,
 };
 
 /** MQTT 5, the first version in which a subscriber needn't get its own messages, section 3.8.3.1. */

@@ -100,7 +100,6 @@ class Connection {
   #hello: Uint8Array<ArrayBuffer>[] = [];
   #response: Uint8Array<ArrayBuffer> | undefined;
   #unsent: Uint8Array<ArrayBuffer> | undefined;
-  #closeFrame = "no close frame";
   /** Whose messages it gets. */
   from = -1;
   #nextFrom = 0;
@@ -278,11 +277,12 @@ class Connection {
   ): void {
     const payload = data.slice(start, end);
     if (opcode === opcodes.ping) this.#write(frame(opcodes.pong, payload));
-    if (opcode === opcodes.close) {
+    if (opcode === opcodes.close && this.#state !== "leaving") {
       const code = payload.length >= 2 ? payload[0]! * 256 + payload[1]! : 1005;
-      this.#closeFrame = `${code} "${
-        new TextDecoder().decode(payload.subarray(2))
-      }"`;
+      const reason = new TextDecoder().decode(payload.subarray(2));
+      throw new Error(
+        `The server closed client ${this.index}: ${code} "${reason}"`,
+      );
     }
   }
 
@@ -295,9 +295,7 @@ class Connection {
   onEnd(): void {
     this.session.reactor.remove(this);
     if (this.#state !== "leaving") {
-      throw new Error(
-        `The server closed client ${this.index}: ${this.#closeFrame}`,
-      );
+      throw new Error(`The server closed client ${this.index}: no close frame`);
     }
     this.session.onLeft();
   }

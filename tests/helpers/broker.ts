@@ -24,6 +24,10 @@ export interface Permissions {
 export interface BrokerOptions {
   /** Listens with TLS too, with a certificate of a private authority; see {@linkcode Broker.tls}. */
   readonly tls?: boolean;
+  /** Plugins to enable, beside none. */
+  readonly plugins?: readonly string[];
+  /** Lines to add to `rabbitmq.conf`. */
+  readonly config?: string;
 }
 
 /** Where a broker with TLS is, and whom to trust. */
@@ -235,7 +239,10 @@ export class Broker implements AsyncDisposable {
     await Deno.writeTextFile(`${folder}/.erlang.cookie`, cookie, {
       mode: 0o400,
     });
-    await Deno.writeTextFile(`${folder}/plugins`, "[].");
+    await Deno.writeTextFile(
+      `${folder}/plugins`,
+      `[${options.plugins?.join(",") ?? ""}].`,
+    );
     let config = `
 listeners.tcp.1 = 127.0.0.1:${this.port}
 listeners.tcp.2 = ::1:${this.port}
@@ -247,6 +254,7 @@ disk_free_limit.absolute = 1MB
 log.console = true
 log.console.level = warning
 log.file = false
+${options.config ?? ""}
 `;
     if (options.tls) {
       const port = freePort();

@@ -27,8 +27,13 @@ export const testPackages = [
   "zsh",
 ] as const;
 
-/** The name of a package that some test needs. */
-export type TestPackage = typeof testPackages[number];
+/** What the benchmark needs beside them: other servers of the same kind. */
+export const benchPackages = ["libnginx-mod-nchan", "mosquitto"] as const;
+
+/** The name of a package that some test or the benchmark needs. */
+export type TestPackage =
+  | typeof testPackages[number]
+  | typeof benchPackages[number];
 
 const policyFile = "/usr/sbin/policy-rc.d";
 const policyMark =
