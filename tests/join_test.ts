@@ -13,8 +13,10 @@ import {
 } from "../src/commands/join.ts";
 import { StartupError, UsageError } from "../src/errors.ts";
 import { Server } from "../src/server.ts";
-import { eventually, within } from "./helpers/eventually.ts";
-import { startServer, type TestServer } from "./helpers/server.ts";
+import { eventually, pause, within } from "./helpers/eventually.ts";
+import { TempFolder } from "./helpers/folder.ts";
+import { startServer, testLimits, type TestServer } from "./helpers/server.ts";
+import { Clients } from "./helpers/ws_client.ts";
 
 const path = "/11111111-2222-4333-8444-555555555555";
 
@@ -204,6 +206,44 @@ Deno.test("join() tells by its status that a message was refused", async () => {
       "staps: closed by the server: 1009 message too big\n",
     );
   }
+});
+
+Deno.test("join() gives a distant server time to refuse its last message", async () => {
+  // A close that overtakes the refusal would make it look published.
+  await using distant = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    async (request) => {
+      await pause(300);
+      const { socket, response } = Deno.upgradeWebSocket(request);
+      socket.onmessage = () =>
+        setTimeout(() => socket.close(1008, "too many"), 20);
+      return response;
+    },
+  );
+  const run = new Run(undefined, {
+    url: `ws://127.0.0.1:${distant.addr.port}/`,
+  });
+  await run.type("x\n");
+  await run.endInput();
+  assert.equal(await run.end(), joinStatus.refused);
+});
+
+Deno.test("join() tries again until there is a server, if it is told to", async () => {
+  await using folder = await TempFolder.make();
+  const socket = `${folder.path}/s`;
+  const run = new Run(undefined, { socket, reconnect: true, count: 1 });
+  await eventually(() => run.stderr.includes("Cannot connect"), "a failure");
+  await using server = await Server.start({
+    socket,
+    mode: 0o600,
+    bridge: new NoBridge(),
+    limits: testLimits,
+  });
+  await eventually(() => server.channels.memberCount(path) === 1, "a member");
+  await using clients = new Clients(socket);
+  (await clients.join(path)).send("here you are");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "here you are\n");
 });
 
 Deno.test("join() tells by its status that the server stops", async () => {
