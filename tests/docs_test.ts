@@ -166,6 +166,26 @@ Deno.test("docs/README.md leads to every page of the documentation", () => {
   assert.deepEqual(missing, []);
 });
 
+/** Words that say nothing, or that we have another one for. */
+const avoided = [
+  /\bsimply\b/,
+  /\beasily\b/,
+  /\bseamless/,
+  /\bblazing/,
+  /\bpowerful\b/,
+  /\bsubscribers?\b/,
+  /\bchat rooms?\b/,
+  /\bload balancers?\b/,
+];
+
+Deno.test("pages use our words, and none that only sound good", () => {
+  const problems = pages.flatMap(({ path, text }) =>
+    avoided.flatMap((word) => text.toLowerCase().match(word) ?? [])
+      .map((word) => `${path}: ${word}`)
+  );
+  assert.deepEqual(problems, []);
+});
+
 Deno.test("parsePage() finds blocks with their marks, links and headings", () => {
   const { blocks, links, anchors } = parsePage(
     "x.md",
