@@ -11,4 +11,5 @@ else
   cache=/nonexistent
 fi
 export DENO_DIR="$cache/deno" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
+export @ENVIRONMENT@
 exec /usr/lib/staps/deno @FLAGS@ /usr/lib/staps/staps.js "$@"

@@ -14,6 +14,7 @@ import { renderExample } from "../src/reference.ts";
 import { version } from "../src/version.ts";
 import { bundle, compile, fill, print, runFlags, top } from "./compile.ts";
 import { renderConfigManual, renderManual } from "./man.ts";
+import { shellEnvironment } from "./runtime_environment.ts";
 
 /** Whom to ask about the package: of whoever builds it, as Debian's tools read it. */
 const maintainer = `${Deno.env.get("DEBFULLNAME") ?? "The staps packagers"} <${
@@ -161,7 +162,10 @@ async function addProgram(
   const launcher = await Deno.readTextFile(`${top}/packaging/launcher.sh`);
   await files.add(
     "usr/bin/staps",
-    fill(launcher, { FLAGS: runFlags.join(" ") }),
+    fill(launcher, {
+      FLAGS: runFlags.join(" "),
+      ENVIRONMENT: shellEnvironment,
+    }),
     0o755,
   );
   await files.add("usr/lib/staps/staps.js", await bundle(label));

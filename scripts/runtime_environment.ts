@@ -1,7 +1,8 @@
 /**
  * Environment variables that make the runtime a better relay. They are read
  * before any JavaScript runs, so whatever starts staps has to set them: the
- * task `start`, and the launchers of the executable and the Debian package.
+ * task `start`, the launchers of the executable and the Debian package, and the
+ * systemd units (for an executable of `deno compile`, which has no launcher).
  *
  * docs/benchmarks.md explains and measures them. They suit Deno 2.8.2 with
  * glibc; elsewhere they do nothing.

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { shellEnvironment } from "../scripts/runtime_environment.ts";
+import {
+  runtimeEnvironment,
+  shellEnvironment,
+} from "../scripts/runtime_environment.ts";
 
 const top = new URL("../", import.meta.url);
 
@@ -13,9 +16,20 @@ Deno.test("the task start sets runtimeEnvironment", async () => {
   );
 });
 
-Deno.test("the launcher of the executable sets runtimeEnvironment", async () => {
-  const launcher = await Deno.readTextFile(
-    new URL("scripts/launcher.sh", top),
-  );
-  assert.match(launcher, /^export .*@ENVIRONMENT@$/m);
+Deno.test("the launchers of the executable and the Debian package set runtimeEnvironment", async () => {
+  for (const file of ["scripts/launcher.sh", "packaging/launcher.sh"]) {
+    const launcher = await Deno.readTextFile(new URL(file, top));
+    assert.match(launcher, /^export @ENVIRONMENT@$/m, file);
+  }
+});
+
+Deno.test("the systemd units set runtimeEnvironment", async () => {
+  for (const file of ["staps.service", "staps@.service"]) {
+    const unit = await Deno.readTextFile(new URL(file, top));
+    const set = Array.from(
+      unit.matchAll(/^Environment=(.*)$/gm),
+      ([, line]) => line!.split(" ").map((word) => word.split("=", 2)),
+    ).flat();
+    assert.deepEqual(Object.fromEntries(set), runtimeEnvironment, file);
+  }
 });
