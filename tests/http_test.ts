@@ -499,6 +499,22 @@ Deno.test("a refusal ends its connection, whatever else the client has sent on i
   await converse(witness, other);
 });
 
+Deno.test("a request in HTTP/2, which the runtime speaks, is answered like any other", async () => {
+  using http = Deno.createHttpClient({
+    http1: false,
+    http2: true,
+    proxy: { transport: "unix", path: shared.staps.socket },
+  });
+  for (const [method, status] of [["GET", 426], ["POST", 405]] as const) {
+    const response = await fetch(`http://localhost${newPath()}`, {
+      method,
+      client: http,
+    });
+    assert.equal(response.status, status);
+    assert.doesNotMatch(await response.text(), /Error|\.ts/);
+  }
+});
+
 Deno.test("clients that connect and say nothing, or half of something, are in nobody's way", async () => {
   const silent = await Promise.all(Array.from({ length: 50 }, rawConnect));
   for (const [i, client] of silent.entries()) {

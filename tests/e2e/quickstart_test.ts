@@ -1,7 +1,7 @@
 /** The README's two commands, as a stranger meets them: a fresh clone, and nothing in any cache. */
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
-import { within } from "../helpers/eventually.ts";
+import { eventually, within } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { ensurePackages } from "../helpers/packages.ts";
 import { Process, repository, runProgram } from "../helpers/process.ts";
@@ -75,6 +75,18 @@ testUnless(
           await clients.join("/both"),
           await onSocket.join("/both"),
         );
+
+        // A change of the source starts it anew, with a fresh URL.
+        const source = `${clone}/src/version.ts`;
+        const old = await Deno.readTextFile(source);
+        await Deno.writeTextFile(source, `${old}\n// A change\n`);
+        await eventually(
+          () =>
+            dev.stdout.match(/ws:\/\/127\.0\.0\.1:\d+\/[0-9a-f-]{36}\n/g)
+              ?.length === 2,
+          () => `a second URL:\n${dev.output}`,
+        );
+        await Deno.writeTextFile(source, old);
       }
 
       // The whole run would begin with this test. What CI runs is the README's
