@@ -214,11 +214,13 @@ async function addDocumentation(
   for (const example of ["nginx.conf.example", "staps.conf.example"]) {
     await files.copy(example, `${doc}/examples/${example}`);
   }
-  for await (const { name } of Deno.readDir(`${top}/monitoring`)) {
-    await files.copy(
-      `monitoring/${name}`,
-      `${doc}/examples/monitoring/${name}`,
-    );
+  for (const folder of ["frontends", "monitoring"]) {
+    for await (const { name } of Deno.readDir(`${top}/${folder}`)) {
+      await files.copy(
+        `${folder}/${name}`,
+        `${doc}/examples/${folder}/${name}`,
+      );
+    }
   }
   for (const shell of shells) {
     await files.add(completionFiles[shell], completion(shell));

@@ -154,10 +154,8 @@ const kinds: Readonly<Record<FrontendName, Kind>> = {
     package: "haproxy",
     example: "frontends/haproxy.cfg.example",
     replacements: (place) => [
-      [
-        "    user haproxy\n    group staps\n",
-        `    user nobody\n    group ${frontendGroup}\n`,
-      ],
+      ["    user haproxy\n", "    user nobody\n"],
+      ["    group staps\n", `    group ${frontendGroup}\n`],
       // So many descriptors may not be had here.
       ["    maxconn 20000\n", "    maxconn 1000\n"],
       ["    log /dev/log local0\n", `    log stdout format raw local0\n`],
