@@ -1,9 +1,10 @@
 /** The one executable: how it unpacks, what it distrusts, and that it is staps. */
 import assert from "node:assert/strict";
-import { compile } from "../scripts/compile.ts";
+import { compile, print, runFlags } from "../scripts/compile.ts";
 import { permissions } from "../scripts/permissions.ts";
 import { version } from "../src/version.ts";
 import { TempFolder } from "./helpers/folder.ts";
+import { NotifyListener } from "./helpers/notify_listener.ts";
 import {
   type Outcome,
   Process,
@@ -280,6 +281,67 @@ Deno.test("deno task start has the permissions that are compiled in, or more", a
     assert.ok(
       flags.some((flag: string) => flag.startsWith(name)),
       `${name} in ${tasks.start.command}`,
+    );
+  }
+});
+
+Deno.test("the time from exec to READY=1 is printed, beside that of a bare Deno.serve", async () => {
+  await using folder = await TempFolder.make();
+  const bare = `${folder.path}/bare.js`;
+  await Deno.writeTextFile(
+    bare,
+    `Deno.serve({ path: Deno.args[0], onListen() {} }, () => new Response());
+     const own = Deno.args[0] + ".own";
+     const socket = Deno.listenDatagram({ transport: "unixpacket", path: own });
+     const path = Deno.env.get("NOTIFY_SOCKET");
+     await socket.send(new TextEncoder().encode("READY=1"), { transport: "unixpacket", path });`,
+  );
+  const config = `${folder.path}/staps.conf`;
+  await Deno.writeTextFile(config, "");
+  const cache = `${folder.path}/cache`;
+  const start = async (command: readonly string[]): Promise<number> => {
+    await using own = await TempFolder.make();
+    await using listener = new NotifyListener();
+    const [program, ...args] = command.map((arg) =>
+      arg.replace("SOCKET", `${own.path}/s`)
+    );
+    const beginMs = performance.now();
+    await using _child = new Process(program!, args, {
+      env: {
+        NOTIFY_SOCKET: listener.path,
+        STAPS_CACHE: cache,
+        DENO_DIR: `${folder.path}/deno`,
+      },
+    });
+    while (!(await listener.next()).startsWith("READY=1"));
+    return performance.now() - beginMs;
+  };
+  const serve = ["serve", "--config", config, "--socket", "SOCKET"];
+  const commands = {
+    "a bare Deno.serve": [Deno.execPath(), ...runFlags, bare, "SOCKET"],
+    "staps, self-extracting": [staps, ...serve],
+    ...buildKind === "deno compile"
+      ? { "staps, deno compile": [compiled, ...serve] }
+      : {},
+  };
+  // In turns, so that what else the machine does hits all alike. The first
+  // round unpacks and fills caches.
+  const timesMs: Record<string, number[]> = {};
+  for (let round = 0; round < 8; round++) {
+    for (const [name, command] of Object.entries(commands)) {
+      const ms = await start(command);
+      if (round > 0) (timesMs[name] ??= []).push(ms);
+    }
+  }
+  const medians = Object.entries(timesMs).map(([name, values]) =>
+    [name, values.toSorted((a, b) => a - b)[3]!] as const
+  );
+  const base = medians[0]![1];
+  for (const [name, ms] of medians) {
+    print(
+      `exec to READY=1, median of 7: ${ms.toFixed(0)} ms, ${
+        (ms / base).toFixed(2)
+      } x: ${name}`,
     );
   }
 });
