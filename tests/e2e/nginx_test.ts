@@ -164,7 +164,7 @@ Deno.test("a reload of nginx cuts no connection", async () => {
 });
 
 Deno.test("an idle client outlives nginx's time limits, which are twice idle_timeout_s", async () => {
-  const limitsS = 4;
+  const limitsS = 8;
   await using quick = await startStaps({
     through: inFrontendGroup,
     config: `[limits]\nidle_timeout_s = ${limitsS / 2}\n`,
