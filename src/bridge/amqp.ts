@@ -27,6 +27,7 @@ import {
   type LinkListener,
   replyCodes,
 } from "./connection.ts";
+import { readBatch, writeBatch } from "./batch.ts";
 import { type Envelope, readEnvelope, writeEnvelope } from "./envelope.ts";
 import { type Membership, Memberships } from "./memberships.ts";
 import { everyNode, type Letter, Outbox } from "./outbox.ts";
@@ -55,8 +56,11 @@ export interface AmqpBridgeOptions {
   readonly joinTimeoutS: number;
 }
 
-/** No more messages than this are on their way to the broker, or being written to its disk. */
-const maxUnconfirmed = 2_000;
+/**
+ * No more letters than this are on their way to the broker, or being written to
+ * its disk. Far more than a steady flow needs; beyond it messages share letters.
+ */
+const maxUnconfirmed = 500;
 
 /** How many channel joins and leaves are under way at once. */
 const binders = 8;
@@ -180,7 +184,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
         : this.#lastTrouble,
       blocked: this.#link?.blocked,
       outboxBytes: this.#outbox.bytes,
-      outboxMessages: this.#outbox.length,
+      outboxMessages: this.#outbox.messages,
       unconfirmed: this.#sent.size,
       channels: this.#memberships.size,
       joinsWaiting: this.#memberships.waiting,
@@ -258,13 +262,13 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       // Nobody else can tell of what was rejected.
       this.#outbox.tellRejected();
       this.#pump();
-      if (this.#outbox.length === 0) break;
+      if (this.#outbox.isEmpty) break;
       await new Promise((resolve) => setTimeout(resolve, closing.lookMs));
     }
     this.#closed = true;
-    if (this.#outbox.length > 0) {
+    if (this.#outbox.messages > 0) {
       log.warn("the bridge ends with messages that the broker didn't get", {
-        messages: this.#outbox.length,
+        messages: this.#outbox.messages,
       });
     }
     const link = this.#link;
@@ -531,7 +535,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     }
     if (this.#probes.size === 0) this.#sendProbe();
     // All that waited is sent: the outage is over.
-    if (this.#outbox.length === this.#outbox.unconfirmed) this.#told.clear();
+    if (this.#outbox.unsent === 0) this.#told.clear();
   }
 
   #linkListener(): LinkListener {
@@ -543,9 +547,10 @@ export class AmqpBridge implements Bridge, BridgeHealth {
         }),
       rejected: (tag, upTo) =>
         this.#answered(tag, upTo, ({ letter, probe = 0 }) => {
-          if (letter?.message !== undefined) this.#counts.rejected++;
-          if (letter) this.#outbox.reject(letter);
-          else {
+          if (letter) {
+            this.#counts.rejected += letter.messages.length;
+            this.#outbox.reject(letter);
+          } else {
             this.#probes.get(probe)?.returned.reject(
               new Error("This node's queue is full"),
             );
@@ -572,12 +577,10 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       while (link.isReady && this.#sent.size < maxUnconfirmed) {
         const letter = this.#outbox.take();
         if (!letter) return;
-        const { key, kind, sequence, since, bytes } = letter;
-        // A notice's body is the size of the largest message concerned.
-        const { message = String(bytes) } = letter;
+        const { key, kind, sequence, since } = letter;
         const envelope = { kind, node: this.#node, sequence, since };
         const tag = link.publish(
-          { key, body: message },
+          { key, body: bodyOf(letter) },
           writeEnvelope(envelope),
         );
         this.#sent.set(tag, { letter, ms: performance.now() });
@@ -646,10 +649,11 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   /** Takes a message from the broker. Never throws. */
   #receive({ key, properties, body }: Delivery): void {
     this.#watch.receive(body.byteLength);
+    // Our own come back, too: the exchange has no way to leave one queue out.
+    if (properties.appId === this.#node && key !== this.#probeKey) return;
     const envelope = readEnvelope(properties);
     if (!envelope) return;
     if (envelope.kind === "probe") return this.#probeReturned(envelope);
-    if (envelope.node === this.#node) return;
     if (key === everyNode) return this.#noticeForAll(envelope, body);
     const membership = this.#memberships.byKey(key);
     if (!membership) return;
@@ -667,9 +671,33 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       return;
     }
     if (verdict === "gap") this.#gap(membership, "messages are missing");
+    const { path } = membership;
+    switch (envelope.kind) {
+      case "text":
+        return this.#deliver(path, toText(body), body.byteLength);
+      case "binary":
+        return this.#deliver(path, body, body.byteLength);
+      case "batch":
+        return this.#deliverBatch(membership, body);
+    }
+  }
+
+  #deliver(path: string, message: Message, bytes: number): void {
     this.#counts.received++;
-    const message = envelope.kind === "text" ? toText(body) : body;
-    this.#listener!.deliver(membership.path, message, body.byteLength);
+    this.#listener!.deliver(path, message, bytes);
+  }
+
+  #deliverBatch(membership: Membership, body: Uint8Array<ArrayBuffer>): void {
+    let messages;
+    try {
+      messages = readBatch(body);
+    } catch {
+      // Not written by staps.
+      return this.#gap(membership, "a batch can't be read");
+    }
+    for (const { message, bytes } of messages) {
+      this.#deliver(membership.path, message, bytes);
+    }
   }
 
   #probeReturned({ node, sequence }: Envelope): void {
@@ -741,6 +769,12 @@ function isTooBig({ detail }: BrokerError): boolean {
 
 /** So many channels whose clients were told are remembered. */
 const maxTold = 100_000;
+
+/** A letter's body. A notice's is the size of the largest letter concerned. */
+function bodyOf({ kind, messages, bytes }: Letter): Message {
+  if (kind === "batch") return writeBatch(messages, bytes);
+  return messages[0] ?? String(bytes);
+}
 
 /** Unlike TextDecoder's, this keeps a byte order mark. */
 function toText(body: Uint8Array<ArrayBuffer>): string {

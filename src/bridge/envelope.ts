@@ -1,6 +1,6 @@
 /**
  * What surrounds a message between nodes: three AMQP properties, so that the
- * body is the client's message and nothing else.
+ * body is the client's message as it is.
  *
  *     type        "text", "binary", or what else it is
  *     app_id      the node that sent it
@@ -11,13 +11,20 @@
  * What travels between nodes:
  *
  * - `text`, `binary`: a client's message.
+ * - `batch`: several messages of clients, see `batch.ts`.
  * - `lost`: the node gave up messages of this channel before the broker had
  *   them; all others missed them.
  * - `rejected`: the broker didn't take messages of this channel for at least
  *   one node, which missed them.
  * - `probe`: a node's message to itself.
  */
-export type Kind = "text" | "binary" | "lost" | "rejected" | "probe";
+export type Kind =
+  | "text"
+  | "binary"
+  | "batch"
+  | "lost"
+  | "rejected"
+  | "probe";
 
 /** A message's kind, sender, and place in the order of what that sender sent. */
 export interface Envelope {
@@ -43,6 +50,7 @@ export interface EnvelopeProperties {
 const kinds: ReadonlySet<string> = new Set<Kind>([
   "text",
   "binary",
+  "batch",
   "lost",
   "rejected",
   "probe",

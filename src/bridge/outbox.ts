@@ -2,23 +2,25 @@
  * What a node has for the others and the broker hasn't confirmed: in order,
  * bounded in bytes. It knows nothing of AMQP.
  *
- * Messages are numbered over the whole node, and each names the number of the
+ * Letters are numbered over the whole node, and each names the number of the
  * one before it in its channel, so that a receiver sees duplicates and gaps.
+ * While letters wait, a channel's further messages join the one that waits.
  * Where a message has to be given up, a notice takes its place: see `Kind` in
  * `envelope.ts`.
  */
 import type { Message } from "../message.ts";
+import { headerBytes } from "./batch.ts";
 import type { Kind } from "./envelope.ts";
 
 /** A channel as its sender sees it. */
 export interface Outlet {
   /** The routing key. */
   readonly key: string;
-  /** The number of the last message in this channel, 0 before the first. */
+  /** The number of the last letter in this channel, 0 before the first. */
   lastSequence: number;
 }
 
-/** Messages of one channel, by number. */
+/** Letters of one channel, by number. */
 interface Range {
   low: number;
   high: number;
@@ -29,15 +31,15 @@ interface Range {
 /** Something to send; what the fields mean stands in `Envelope`. */
 export interface Letter {
   readonly key: string;
-  readonly kind: Kind;
+  kind: Kind;
   sequence: number;
   since: number;
-  /** What a client sent; a notice has none. */
-  readonly message: Message | undefined;
-  /** The size of the message; of a notice that of the largest one concerned. */
+  /** What clients sent; a notice has none. */
+  readonly messages: Message[];
+  /** The size of the messages together; of a notice that of the largest letter concerned. */
   bytes: number;
   /** What it counts towards the limit. */
-  readonly cost: number;
+  cost: number;
   done: boolean;
 }
 
@@ -46,6 +48,12 @@ export const everyNode = "all";
 
 /** What a letter costs beside its payload: an estimate of the memory it takes. */
 const letterBytes = 256;
+
+/** The same for a message in a letter with others. */
+const messageBytes = 64;
+
+/** A letter with several messages grows up to here. */
+const maxBatch = { messages: 256, bytes: 64 * 1024 } as const;
 
 /** More notices than this are replaced by one that concerns every channel. */
 const maxNotices = 10_000;
@@ -58,10 +66,13 @@ export class Outbox {
   #head = 0;
   #next = 0;
   #bytes = 0;
+  #messages = 0;
   #notices = 0;
   #sequence = 0;
-  /** Notices that weren't sent yet and may be extended, by routing key. */
+  /** What wasn't sent yet and may be extended, by routing key. */
   readonly #open = {
+    /** Letters that weren't sent yet and may get more messages. */
+    batch: new Map<string, Letter>(),
     lost: new Map<string, Letter>(),
     rejected: new Map<string, Letter>(),
   };
@@ -78,14 +89,19 @@ export class Outbox {
     return this.#bytes;
   }
 
-  /** How many letters wait here, confirmed ones left out as far as they are known. */
-  get length(): number {
-    return this.#letters.length - this.#head;
+  /** How many messages of clients wait here. */
+  get messages(): number {
+    return this.#messages;
   }
 
-  /** How many letters are sent and not known to be confirmed. */
-  get unconfirmed(): number {
-    return this.#next - this.#head;
+  /** How many letters weren't sent yet, or have to be sent again. */
+  get unsent(): number {
+    return this.#letters.length - this.#next;
+  }
+
+  /** Whether nothing waits here. */
+  get isEmpty(): boolean {
+    return this.#head === this.#letters.length;
   }
 
   /**
@@ -98,10 +114,12 @@ export class Outbox {
     { bytes }: { bytes: number },
   ): boolean {
     const { key, lastSequence: since } = outlet;
+    if (this.#join(key, message, bytes)) return true;
     const cost = bytes + letterBytes;
     const sequence = ++this.#sequence;
     outlet.lastSequence = sequence;
     if (this.#bytes + cost > this.#maxBytes) {
+      this.#open.batch.delete(key);
       this.#note("lost", key, { low: sequence, high: sequence, bytes });
       return false;
     }
@@ -110,16 +128,19 @@ export class Outbox {
     this.#open.lost.delete(key);
     if (this.#open.lost.size > 0) this.#open.lost.delete(everyNode);
     const kind = typeof message === "string" ? "text" : "binary";
-    this.#push({
+    const letter: Letter = {
       key,
       kind,
       sequence,
       since,
-      message,
+      messages: [message],
       bytes,
       cost,
       done: false,
-    });
+    };
+    this.#open.batch.set(key, letter);
+    this.#messages++;
+    this.#push(letter);
     return true;
   }
 
@@ -128,10 +149,9 @@ export class Outbox {
     while (this.#next < this.#letters.length) {
       const letter = this.#letters[this.#next++]!;
       if (letter.done) continue;
-      if (isNotice(letter.kind)) {
-        const open = this.#open[letter.kind];
-        if (open.get(letter.key) === letter) open.delete(letter.key);
-      }
+      // Once it may have been received it stays as it is.
+      const open = this.#open[isNotice(letter.kind) ? letter.kind : "batch"];
+      if (open.get(letter.key) === letter) open.delete(letter.key);
       return letter;
     }
     return undefined;
@@ -142,6 +162,7 @@ export class Outbox {
     if (letter.done) return;
     letter.done = true;
     this.#bytes -= letter.cost;
+    this.#messages -= letter.messages.length;
     if (isNotice(letter.kind)) this.#notices--;
     while (
       this.#head < this.#next && this.#letters[this.#head]!.done
@@ -202,6 +223,24 @@ export class Outbox {
     this.#next = this.#head;
   }
 
+  /** Adds a message to the letter of its channel that waits, if there is one with room. */
+  #join(key: string, message: Message, bytes: number): boolean {
+    const letter = this.#open.batch.get(key);
+    const cost = bytes + messageBytes;
+    if (
+      !letter || letter.messages.length >= maxBatch.messages ||
+      letter.bytes + bytes + headerBytes > maxBatch.bytes ||
+      this.#bytes + cost > this.#maxBytes
+    ) return false;
+    letter.messages.push(message);
+    letter.kind = "batch";
+    letter.bytes += bytes;
+    letter.cost += cost;
+    this.#bytes += cost;
+    this.#messages++;
+    return true;
+  }
+
   #note(
     kind: "lost" | "rejected",
     key: string,
@@ -226,7 +265,7 @@ export class Outbox {
       kind,
       sequence: range.high,
       since: range.low,
-      message: undefined,
+      messages: [],
       bytes: range.bytes,
       // Their number is bounded; there must be room to tell that there is none.
       cost: 0,

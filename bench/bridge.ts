@@ -1,0 +1,223 @@
+/**
+ * What the bridge costs: two of them against a bare amqplib loop, in the same
+ * process, through the same RabbitMQ, in turns.
+ *
+ *     deno run --allow-all bench/bridge.ts
+ *
+ * Prints throughput, latency at 2,000 messages/s, and how fast channels are
+ * joined, joined again after the broker was away, and left.
+ */
+import { AmqpBridge } from "../src/bridge/amqp.ts";
+import type { BridgeListener } from "../src/bridge.ts";
+import { type Broker, startBroker } from "../tests/helpers/broker.ts";
+import { eventually } from "../tests/helpers/eventually.ts";
+import { type Loop, type Safety, startLoop } from "./peers/amqplib_loop.ts";
+
+const channels = 50;
+const messageBytes = 64;
+const throughputMessages = 40_000;
+const ratePerS = 2_000;
+const latencyMs = 5_000;
+const rounds = 3;
+const joins = 10_000;
+
+/** Two bridges, as a loop: what one publishes the other one gets. */
+async function startBridges(url: string): Promise<Loop> {
+  const loop: Loop = {
+    onMessage: () => {},
+    publish: (key, body) =>
+      a.publish(
+        `/${key}`,
+        body as Uint8Array<ArrayBuffer>,
+        body.byteLength,
+      ),
+    async [Symbol.asyncDispose]() {
+      await a.close();
+      await b.close();
+    },
+  };
+  const a = await startBridge(url, { deliver() {}, gap });
+  const b = await startBridge(url, {
+    deliver: (_, message) => loop.onMessage(message as Uint8Array),
+    gap,
+  });
+  for (let key = 0; key < channels; key++) {
+    await a.join(`/${key}`);
+    await b.join(`/${key}`);
+  }
+  return loop;
+}
+
+function gap(): void {
+  throw new Error("The bridge lost messages");
+}
+
+async function startBridge(
+  amqp: string,
+  listener: BridgeListener,
+): Promise<AmqpBridge> {
+  const bridge = new AmqpBridge({
+    amqp,
+    exchange: "staps",
+    hosts: [],
+    onOutage: "local",
+    onGap: "close",
+    outboxBytes: 64 * 1024 * 1024,
+    queueBytes: 64 * 1024 * 1024,
+    queueExpiresS: 60,
+    heartbeatS: 5,
+    joinTimeoutS: 60,
+  });
+  await bridge.start(listener);
+  return bridge;
+}
+
+/** Gets messages per second, from the first one out to the last one in. */
+async function throughput(loop: Loop): Promise<number> {
+  const all = Promise.withResolvers<void>();
+  let received = 0;
+  loop.onMessage = () => {
+    if (++received === throughputMessages) all.resolve();
+  };
+  const startMs = performance.now();
+  for (let i = 0; i < throughputMessages; i++) {
+    loop.publish(i % channels, new Uint8Array(messageBytes));
+  }
+  await all.promise;
+  return throughputMessages / (performance.now() - startMs) * 1000;
+}
+
+/** Gets how long messages take at a steady rate, in milliseconds, sorted. */
+async function latencies(loop: Loop): Promise<Float64Array> {
+  const count = ratePerS * latencyMs / 1000;
+  const all = Promise.withResolvers<void>();
+  const took: number[] = [];
+  loop.onMessage = (body) => {
+    const { buffer, byteOffset } = body;
+    took.push(
+      performance.now() - new DataView(buffer, byteOffset).getFloat64(0),
+    );
+    if (took.length === count) all.resolve();
+  };
+  const startMs = performance.now();
+  let sent = 0;
+  const timer = setInterval(() => {
+    const due = Math.min(
+      count,
+      (performance.now() - startMs) / 1000 * ratePerS,
+    );
+    for (; sent < due; sent++) {
+      const body = new Uint8Array(messageBytes);
+      new DataView(body.buffer).setFloat64(0, performance.now());
+      loop.publish(sent % channels, body);
+    }
+    if (sent === count) clearInterval(timer);
+  }, 1);
+  await all.promise;
+  return new Float64Array(took).sort();
+}
+
+interface Result {
+  readonly perS: number[];
+  readonly p50Ms: number[];
+  readonly p99Ms: number[];
+}
+
+async function compare(broker: Broker): Promise<void> {
+  const url = broker.url();
+  const kinds: [string, () => Promise<Loop>][] = [
+    ["two bridges", () => startBridges(url)],
+    ...(["none", "full"] as Safety[]).map((
+      safety,
+    ): [string, () => Promise<Loop>] => [
+      `amqplib, safety ${safety}`,
+      () => startLoop(url, { keys: channels, safety }),
+    ]),
+  ];
+  const results = kinds.map((): Result => ({ perS: [], p50Ms: [], p99Ms: [] }));
+  // One round more: the first one warms up.
+  for (let round = 0; round <= rounds; round++) {
+    for (const [i, [, start]] of kinds.entries()) {
+      await using loop = await start();
+      const perS = await throughput(loop);
+      const sorted = await latencies(loop);
+      if (round === 0) continue;
+      results[i]!.perS.push(perS);
+      results[i]!.p50Ms.push(sorted[sorted.length >> 1]!);
+      results[i]!.p99Ms.push(sorted[Math.floor(sorted.length * 0.99)]!);
+    }
+  }
+  print(
+    "|                       | messages/s | p50, ms | p99, ms |\n" +
+      "| --------------------- | ---------: | ------: | ------: |",
+  );
+  for (const [i, [name]] of kinds.entries()) {
+    const { perS, p50Ms, p99Ms } = results[i]!;
+    print(
+      `| ${name.padEnd(21)} | ${median(perS).toFixed(0).padStart(10)} | ` +
+        `${median(p50Ms).toFixed(1).padStart(7)} | ${
+          median(p99Ms).toFixed(1).padStart(7)
+        } |`,
+    );
+  }
+  const [bridges, ...loops] = results;
+  for (const [i, loop] of loops.entries()) {
+    const ratio = median(bridges!.perS) / median(loop.perS);
+    const p99 = median(bridges!.p99Ms) / median(loop.p99Ms);
+    print(
+      `two bridges against ${kinds[i + 1]![0]}: ` +
+        `${ratio.toFixed(2)} of the throughput, ${
+          p99.toFixed(1)
+        } times the p99`,
+    );
+  }
+}
+
+async function measureJoins(broker: Broker): Promise<void> {
+  const bridge = await startBridge(broker.url(), { deliver() {}, gap });
+  const paths = Array.from({ length: joins }, (_, i) => `/join/${i}`);
+  const rate = (ms: number): string =>
+    `${(ms / 1000).toFixed(1)} s, ${(joins / ms * 1000).toFixed(0)}/s`;
+
+  let startMs = performance.now();
+  await Promise.all(paths.map((path) => bridge.join(path)));
+  print(`${joins} joins: ${rate(performance.now() - startMs)}`);
+
+  await broker.kill();
+  await eventually(() => !bridge.state().connected, "the loss of connection");
+  await broker.start();
+  startMs = performance.now();
+  await eventually(
+    () => bridge.state().connected && bridge.state().joinsWaiting === 0,
+    "the connection",
+  );
+  await bridge.probe(60_000);
+  print(
+    `joined again after the broker's return: ${
+      ((performance.now() - startMs) / 1000).toFixed(1)
+    } s`,
+  );
+
+  startMs = performance.now();
+  for (const path of paths) bridge.leave(path);
+  await eventually(() => bridge.state().channels === 0, "the leaves", {
+    timeoutMs: 120_000,
+  });
+  print(`${joins} leaves: ${rate(performance.now() - startMs)}`);
+  await bridge.close();
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
+}
+
+function print(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
+}
+
+if (import.meta.main) {
+  await using broker = await startBroker();
+  print(`${channels} channels, ${messageBytes} bytes, ${rounds} rounds`);
+  await compare(broker);
+  await measureJoins(broker);
+}
