@@ -31,12 +31,12 @@ async function startBridges(url: string): Promise<Loop> {
         body as Uint8Array<ArrayBuffer>,
         body.byteLength,
       ),
-    async [Symbol.asyncDispose]() {
+    async [Symbol.asyncDispose](): Promise<void> {
       await a.close();
       await b.close();
     },
   };
-  const a = await startBridge(url, { deliver() {}, gap });
+  const a = await startBridge(url, { deliver: ignore, gap });
   const b = await startBridge(url, {
     deliver: (_, message) => loop.onMessage(message as Uint8Array),
     gap,
@@ -47,6 +47,8 @@ async function startBridges(url: string): Promise<Loop> {
   }
   return loop;
 }
+
+function ignore(): void {}
 
 function gap(): void {
   throw new Error("The bridge lost messages");
@@ -174,7 +176,7 @@ async function compare(broker: Broker): Promise<void> {
 }
 
 async function measureJoins(broker: Broker): Promise<void> {
-  const bridge = await startBridge(broker.url(), { deliver() {}, gap });
+  const bridge = await startBridge(broker.url(), { deliver: ignore, gap });
   const paths = Array.from({ length: joins }, (_, i) => `/join/${i}`);
   const rate = (ms: number): string =>
     `${(ms / 1000).toFixed(1)} s, ${(joins / ms * 1000).toFixed(0)}/s`;

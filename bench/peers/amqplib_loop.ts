@@ -54,11 +54,11 @@ export async function startLoop(
   }
   const loop: Loop = {
     onMessage: () => {},
-    publish(key, body) {
+    publish(key, body): void {
       waiting.push([key, body]);
       pump();
     },
-    async [Symbol.asyncDispose]() {
+    async [Symbol.asyncDispose](): Promise<void> {
       for (const model of models) await model.close();
     },
   };
