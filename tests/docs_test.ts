@@ -6,7 +6,9 @@
  * test that covers it, see `helpers/docs.ts`.
  */
 import assert from "node:assert/strict";
+import { figures } from "../src/admin/figures.ts";
 import { parseConfig } from "../src/config.ts";
+import { allSettings, findSetting } from "../src/settings.ts";
 import {
   type Block,
   type Page,
@@ -164,6 +166,27 @@ Deno.test("docs/README.md leads to every page of the documentation", () => {
   }
   const missing = [...byPath.keys()].filter((path) => !reached.has(path));
   assert.deepEqual(missing, []);
+});
+
+Deno.test("pages name settings and metrics that there are", () => {
+  const known = new Set([
+    ...allSettings.map(({ key }) => key),
+    ...figures.map(({ name }) => name),
+  ]);
+  const problems = [];
+  for (const { path, text } of pages) {
+    for (const [, section, key] of text.matchAll(/`\[(\w+)\] (\w+)/g)) {
+      if (findSetting(section!, key!) === undefined) {
+        problems.push(`${path}: [${section}] ${key}`);
+      }
+    }
+    for (
+      const [, key] of text.matchAll(/`([a-z]+_[a-z_]*(?:_s|_ms|bytes))`/g)
+    ) {
+      if (!known.has(key!)) problems.push(`${path}: ${key}`);
+    }
+  }
+  assert.deepEqual(problems, []);
 });
 
 /** Words that say nothing, or that we have another one for. */
