@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { writeDocs } from "./docs.ts";
+import { measureOwnCode } from "./own_code.ts";
 import { compareTools } from "./second_tool.ts";
 import { Generator } from "./generator.ts";
 import {
@@ -13,12 +14,13 @@ import {
   measurePauses,
   measureTraffic,
 } from "./measure.ts";
-import { type PeerName, peers } from "./peers.ts";
+import { type PeerName, peers, stopShared } from "./peers.ts";
 import {
   aimTable,
   comparisonTable,
   connectTable,
   failures,
+  ownCodeText,
   pauseTable,
   type Results,
   trafficTable,
@@ -38,8 +40,8 @@ Usage: deno task bench [options]
 
   --only NAMES    workloads, by the start of their names, separated by commas
   --peers NAMES   peers, separated by commas
-  --rounds N      rounds of each workload (default 7; with --quick 3)
-  --seconds S     one peer's share of a round (default 0.25)
+  --rounds N      rounds of each workload (default 5; with --quick 3)
+  --seconds S     one peer's share of a round (default 0.2)
   --quick         fewer workloads and rounds, about 3 minutes
   --write-docs    put the results into docs/benchmarks.md and docs/benchmarks/
   --json FILE     write the results to FILE too
@@ -51,9 +53,9 @@ function effortOf(
   values: { rounds?: string; seconds?: string; quick?: boolean },
 ): Effort {
   return {
-    rounds: Number(values.rounds ?? (values.quick ? 3 : 7)),
-    sliceSeconds: Number(values.seconds ?? 0.25),
-    warmUpSeconds: Number(values.seconds ?? 0.25) * 2,
+    rounds: Number(values.rounds ?? (values.quick ? 3 : 5)),
+    sliceSeconds: Number(values.seconds ?? 0.2),
+    warmUpSeconds: Number(values.seconds ?? 0.2) * 2,
   };
 }
 
@@ -116,7 +118,9 @@ async function main(): Promise<number> {
     pauses: [],
     comparisons: [],
   };
-  await using generator = new Generator();
+  await using stack = new AsyncDisposableStack();
+  stack.defer(stopShared);
+  const generator = stack.use(new Generator());
   for (const workload of traffic.filter(wants)) {
     const chosen = choose(workload.peers);
     if (chosen.length === 0) continue;
@@ -172,6 +176,10 @@ async function main(): Promise<number> {
       );
     }
     print(comparisonTable(results.comparisons) + "\n");
+  }
+  if (wants({ name: "own-code", isQuick: true }) && !onlyPeers) {
+    results.ownCode = await measureOwnCode(500);
+    print(`${ownCodeText(results.ownCode)}\n\n`);
   }
   if (results.pauses.length > 0) print(pauseTable(results.pauses) + "\n");
 
@@ -232,6 +240,7 @@ function workloadNames(): string[] {
     storm,
     start,
     secondTool,
+    { name: "own-code" },
     ...pauses.traffic.map((name) => ({ name: `pause-${name}` })),
   ]
     .map(({ name }) => name);

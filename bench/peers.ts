@@ -393,25 +393,40 @@ async function startMosquitto(
   });
 }
 
-/** Starts RabbitMQ with its Web-STOMP plugin. */
+/** A RabbitMQ for all workloads of a run: it takes many seconds to start. */
+let sharedBroker: Promise<{ broker: Broker; stompPort: number }> | undefined;
+
+/** Gets {@linkcode sharedBroker}, with its Web-STOMP plugin. */
+function ensureBroker(): Promise<{ broker: Broker; stompPort: number }> {
+  return sharedBroker ??= (async () => {
+    const stompPort = freePort();
+    const broker = await startBroker({
+      plugins: ["rabbitmq_web_stomp"],
+      config: `web_stomp.tcp.ip = 127.0.0.1\nweb_stomp.tcp.port = ${stompPort}`,
+    });
+    return { broker, stompPort };
+  })();
+}
+
+/** Stops what several workloads shared. For the end of a run. */
+export async function stopShared(): Promise<void> {
+  const shared = await sharedBroker?.catch(() => undefined);
+  sharedBroker = undefined;
+  await shared?.broker[Symbol.asyncDispose]();
+}
+
+/** Gets RabbitMQ with its Web-STOMP plugin. */
 async function startWebStomp({ generator }: PeerContext): Promise<RunningPeer> {
-  const port = freePort();
-  const broker = await startBroker({
-    plugins: ["rabbitmq_web_stomp"],
-    config: `web_stomp.tcp.ip = 127.0.0.1\nweb_stomp.tcp.port = ${port}`,
-  });
-  return withBroker(broker, [], {
-    addresses: [{ port }],
-    protocol: "stomp",
-    generator,
-  });
+  const { broker, stompPort } = await ensureBroker();
+  const addresses = [{ port: stompPort }];
+  return withBroker(broker, [], { addresses, protocol: "stomp", generator });
 }
 
 /** Starts two nodes over a RabbitMQ; the members of each channel take turns in joining one and the other. */
 async function startTwoNodes(
   { generator, folder }: PeerContext,
 ): Promise<RunningPeer> {
-  const broker = await startBroker();
+  const { broker } = await ensureBroker();
   const servers: Server[] = [];
   const addresses: Address[] = [];
   for (const name of ["a", "b"]) {
@@ -431,7 +446,7 @@ async function startTwoNodes(
   });
 }
 
-/** Gets a running peer that has a broker, stopping that if it doesn't come to run. */
+/** Gets a running peer whose processes include the broker, which goes on afterwards. */
 async function withBroker(
   broker: Broker,
   servers: Server[],
@@ -441,26 +456,25 @@ async function withBroker(
     generator: Generator;
   },
 ): Promise<RunningPeer> {
+  const { addresses, protocol, generator } = options;
+  const stop = async (): Promise<void> => {
+    for (const server of servers) await server[Symbol.asyncDispose]();
+  };
   try {
-    const { addresses, protocol, generator } = options;
     for (const address of addresses) {
       await generator.tell("await", { address, protocol });
     }
-    return {
-      addresses,
-      startUpMs: NaN,
-      pids: () =>
-        [broker.pid, ...servers.map(({ pid }) => pid)].flatMap(processTree),
-      async [Symbol.asyncDispose](): Promise<void> {
-        for (const server of servers) await server[Symbol.asyncDispose]();
-        await broker[Symbol.asyncDispose]();
-      },
-    };
   } catch (error) {
-    for (const server of servers) await server[Symbol.asyncDispose]();
-    await broker[Symbol.asyncDispose]();
+    await stop();
     throw error;
   }
+  return {
+    addresses,
+    startUpMs: NaN,
+    pids: () =>
+      [broker.pid, ...servers.map(({ pid }) => pid)].flatMap(processTree),
+    [Symbol.asyncDispose]: stop,
+  };
 }
 
 /** Starts staps with a TCP listener, for those who have no other. */

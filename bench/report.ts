@@ -1,5 +1,6 @@
 /** What a run found: as tables, as charts, and against the aims. */
 import type { ConnectRow, PauseRow, Row, Slice } from "./measure.ts";
+import type { OwnCode } from "./own_code.ts";
 import { type PeerName, peers } from "./peers.ts";
 import type { Comparison } from "./second_tool.ts";
 import { ratio, type Spread, spread } from "./statistics.ts";
@@ -18,6 +19,7 @@ export interface Results {
   starts: ConnectRow[];
   pauses: PauseRow[];
   comparisons: Comparison[];
+  ownCode?: OwnCode;
 }
 
 /** Gets one figure of all slices. */
@@ -169,6 +171,16 @@ export function comparisonTable(rows: readonly Comparison[]): string {
     );
   }
   return lines.join("\n") + "\n";
+}
+
+/** Gets what staps's own code takes, as a sentence. */
+export function ownCodeText({ clients, stapsNs, loopNs }: OwnCode): string {
+  return `In a channel of ${clients} staps's own code takes ${
+    short(stapsNs)
+  } ns for each delivery, ` +
+    `a bare loop over the receivers ${
+      short(loopNs)
+    } ns; all else is the runtime and the kernel.`;
 }
 
 /** An aim and what was found. */
@@ -497,6 +509,10 @@ export function markdown(
     section(
       "Pauses of the event loop",
       pauses.length ? pauseTable(pauses) : "",
+    ),
+    section(
+      "staps's own code",
+      results.ownCode ? ownCodeText(results.ownCode) : "",
     ),
     section(
       "The load generator against another tool",
