@@ -183,6 +183,16 @@ Deno.test("docs/architecture.md has the same table of parts", async () => {
   );
 });
 
+Deno.test("docs/architecture.md has every file of the bridge", async () => {
+  const text = await Deno.readTextFile(`${repository}/docs/architecture.md`);
+  const rows = text.matchAll(/^\| `(\w+\.ts)` +\|/gm);
+  assert.deepEqual(
+    Array.from(rows, ([, file]) => `src/bridge/${file}`).sort(),
+    program.map(({ path }) => path)
+      .filter((path) => path.startsWith("src/bridge/")).sort(),
+  );
+});
+
 Deno.test("no file imports itself, not through others either", () => {
   const importsOf = new Map(
     sources.map(({ path, imports }) => [path, imports]),

@@ -29,7 +29,7 @@ const { code, stderr } = await runProgram("unshare", [
 ]);
 const reason = code === 0
   ? undefined
-  : `mounting isn't allowed here: ${stderr.trim()}`;
+  : `mounting isn't allowed here: ${stderr.trim().split("\n")[0]}`;
 
 const examples = [
   {
