@@ -5,7 +5,9 @@
  * The steps build on each other: one machine serves them all.
  */
 import assert from "node:assert/strict";
+import { compile } from "../../scripts/compile.ts";
 import { makePackage } from "../../scripts/deb.ts";
+import { block } from "../helpers/docs.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { bootIfPossible, type Machine } from "../helpers/machine.ts";
@@ -18,7 +20,10 @@ const obstacle = typeof booted === "string" ? booted : undefined;
 
 const url = `ws://127.0.0.1/${crypto.randomUUID()}`;
 const config = "/etc/staps/staps.conf";
-const site = "/etc/nginx/sites-available/default";
+const site = "/etc/nginx/sites-available/staps";
+const deploy = "docs/deploy.md";
+const manyCores = "docs/many-cores.md";
+const upgrade = "docs/upgrade.md";
 
 testUnless(obstacle, {
   name: "the package works in a Debian with systemd",
@@ -43,13 +48,21 @@ testUnless(obstacle, {
     };
 
     await step("dpkg installs it, and it runs", async () => {
+      assert.match(await block(deploy, "build"), / task deb\n$/);
       const path = await makePackage({
         output: folder.path,
         fast: true,
         selfExtracting: true,
       });
-      await machine.put("/root/staps.deb", await Deno.readFile(path));
-      await machine.ok("dpkg", "--install", "/root/staps.deb");
+      await machine.put(
+        `/root/${path.slice(path.lastIndexOf("/") + 1)}`,
+        await Deno.readFile(path),
+      );
+      await paste(machine, await block(deploy, "install"));
+      assert.match(
+        await paste(machine, await block(deploy, "look")),
+        /active \(running\)/,
+      );
       await machine.ok("systemctl", "is-active", "staps");
       await machine.ok("systemctl", "is-enabled", "staps");
       assert.match(
@@ -106,14 +119,13 @@ testUnless(obstacle, {
     await using clients = new RemoteClients(through);
 
     await step("clients talk through nginx", async () => {
-      await machine.ok("usermod", "-aG", "staps", "www-data");
-      await machine.put(
-        site,
-        await Deno.readTextFile(`${repository}/nginx.conf.example`),
+      await machine.ok("rm", "/etc/nginx/sites-enabled/default");
+      await machine.ok("systemctl", "enable", "--now", "nginx");
+      await paste(machine, await block(deploy, "frontend"));
+      assert.match(
+        await paste(machine, await block(deploy, "try")),
+        /^hello$/m,
       );
-      await machine.ok("nginx", "-t");
-      await machine.ok("systemctl", "enable", "nginx");
-      await machine.ok("systemctl", "restart", "nginx");
       await clients.open("a", url);
       await clients.open("b", url);
       await clients.talk("a", "b");
@@ -124,7 +136,7 @@ testUnless(obstacle, {
       "reload keeps connections and takes new limits over",
       async () => {
         await replace(machine, /#message_bytes = .*/, "message_bytes = 100");
-        await machine.ok("systemctl", "reload", "staps");
+        await paste(machine, await block(deploy, "reload"));
         await journalHas(
           machine,
           /reloaded changed="?\[limits\] message_bytes/,
@@ -259,8 +271,7 @@ testUnless(obstacle, {
     await step(
       "two instances share the channels behind one nginx",
       async () => {
-        await machine.ok("systemctl", "disable", "--now", "staps");
-        await machine.ok("systemctl", "enable", "--now", "staps@1", "staps@2");
+        await paste(machine, await block(manyCores, "instances"));
         const text = await machine.ok("cat", site);
         const many = text.match(/^#(upstream staps \{\n(?:#.*\n)*?#\})/m)![1]!
           .replaceAll(/^#/gm, "");
@@ -268,8 +279,7 @@ testUnless(obstacle, {
           site,
           text.replace(/^upstream staps \{[^}]*\}/m, many),
         );
-        await machine.ok("nginx", "-t");
-        await machine.ok("systemctl", "restart", "nginx");
+        await paste(machine, await block(manyCores, "nginx"));
         for (let i = 0; i < 16; i++) {
           const channel = `ws://127.0.0.1/${crypto.randomUUID()}`;
           await clients.open(`x${i}`, channel);
@@ -290,9 +300,43 @@ testUnless(obstacle, {
           count += channels;
         }
         assert.equal(count, 16);
+        const status = await paste(
+          machine,
+          await block(manyCores, "instance-status"),
+        );
+        assert.match(status, /staps@1\.service/);
+        assert.match(status, /staps@2\.service/);
         // One going leaves the other's clients and socket alone.
         await machine.ok("systemctl", "restart", "staps@1");
         await machine.ok("test", "-S", "/run/staps-2/staps.sock");
+        await paste(machine, await block(upgrade, "rolling"));
+        await paste(machine, await block(manyCores, "restart-all"));
+        await machine.ok("systemctl", "is-active", "staps@1", "staps@2");
+      },
+    );
+
+    await step(
+      "an upgrade restarts what runs, and keeps the configuration",
+      async () => {
+        const before = await machine.ok("cat", config);
+        const pids = (): Promise<string> =>
+          machine.ok(
+            ...["systemctl", "show", "--value", "--property=MainPID"],
+            ...["staps@1", "staps@2"],
+          );
+        const pidsBefore = await pids();
+        await paste(machine, await block(upgrade, "upgrade"), [
+          ["apt install", "apt install --yes"],
+        ]);
+        await machine.ok("systemctl", "is-active", "staps@1", "staps@2");
+        assert.notEqual(await pids(), pidsBefore);
+        assert.equal(await machine.ok("cat", config), before);
+        // Disabled before, it stays so.
+        assert.notEqual(
+          (await machine.run("systemctl", "is-enabled", "staps")).code,
+          0,
+        );
+        await paste(machine, await block(upgrade, "check"));
       },
     );
 
@@ -306,7 +350,14 @@ testUnless(obstacle, {
     });
 
     await step("purge leaves nothing", async () => {
-      await machine.ok("dpkg", "--purge", "staps");
+      await paste(machine, await block(upgrade, "purge"), [
+        ["apt purge", "apt purge --yes"],
+      ]);
+      await machine.ok(
+        "sh",
+        "-c",
+        "rm -f /root/staps_*.deb /etc/nginx/sites-*/staps",
+      );
       const left = await machine.ok(
         "find",
         "/etc",
@@ -319,7 +370,7 @@ testUnless(obstacle, {
         "*staps*",
         "!",
         "-path",
-        "/var/log/nginx/*",
+        "/var/log/*",
       );
       assert.equal(left, "");
       const units = await machine.ok(
@@ -334,8 +385,46 @@ testUnless(obstacle, {
       assert.notEqual((await machine.run("getent", "passwd", "staps")).code, 0);
       assert.notEqual((await machine.run("getent", "group", "staps")).code, 0);
     });
+
+    await step("the single file does in the same unit", async () => {
+      assert.match(await block(deploy, "compile"), / task compile\n$/);
+      const staps = `${folder.path}/staps`;
+      await compile({ output: staps, selfExtracting: true });
+      await machine.ok("mkdir", "-p", "/root/dist", "/root/packaging");
+      await machine.put("/root/dist/staps", await Deno.readFile(staps));
+      for (
+        const name of [
+          "staps.service",
+          "staps.conf.example",
+          "packaging/sysusers.conf",
+        ]
+      ) {
+        const content = await Deno.readTextFile(`${repository}/${name}`);
+        await machine.put(`/root/${name}`, content);
+      }
+      await paste(machine, await block(deploy, "one-file"));
+      await machine.ok("systemctl", "is-active", "staps");
+      await machine.ok("test", "-S", "/run/staps/staps.sock");
+      await machine.ok("systemctl", "restart", "staps");
+      await machine.ok("systemctl", "stop", "staps");
+      assert.equal(await property(machine, "Result"), "success");
+    });
   },
 });
+
+/** Runs a page's block in the machine as if typed by root, and gets what it printed. */
+function paste(
+  machine: Machine,
+  code: string,
+  replace: readonly (readonly [from: string, to: string])[] = [],
+): Promise<string> {
+  let script = code;
+  for (const [from, to] of replace) {
+    assert.ok(script.includes(from), `${from} in ${script}`);
+    script = script.replace(from, to);
+  }
+  return machine.ok("sh", "-ec", `cd /root\n${script}`);
+}
 
 function isClose({ type }: { type: string }): boolean {
   return type === "close";

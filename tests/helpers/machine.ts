@@ -19,6 +19,10 @@ const packages = [
 ];
 /** Changes with what is done to the base system, so that an old one isn't used. */
 const baseVersion = 2;
+/** How long a command in a machine may take, such as installing a package, in milliseconds. */
+const commandTimeoutMs = 2 * 60_000;
+/** How long copying or removing a system may take, in milliseconds: it has 300 MB. */
+const fileTimeoutMs = 4 * 60_000;
 /** How long debootstrap may take, in milliseconds: it downloads 80 MB. */
 const baseTimeoutMs = 8 * 60_000;
 
@@ -72,19 +76,26 @@ export class Machine implements AsyncDisposable {
   }
 
   /** Runs a command in the machine to its end. */
-  run(...command: string[]): Promise<Outcome> {
-    return runProgram("nsenter", [
+  async run(...command: string[]): Promise<Outcome> {
+    await using program = new Process("nsenter", [
       `--target=${this.#leader}`,
       "--all",
       "--",
       "env",
       "-i",
-      "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      "HOME=/root",
       "LC_ALL=C.UTF-8",
       "SYSTEMD_PAGER=",
       "TERM=dumb",
       ...command,
     ]);
+    const { code } = await within(
+      program.status,
+      `the end of ${command.join(" ")}`,
+      { timeoutMs: commandTimeoutMs },
+    );
+    return { code, stdout: program.stdout, stderr: program.stderr };
   }
 
   /**
@@ -277,7 +288,7 @@ async function exists(path: string): Promise<boolean> {
 async function must(
   command: string,
   args: string[],
-  timeoutMs = eventTimeoutMs,
+  timeoutMs = fileTimeoutMs,
 ): Promise<void> {
   const { success, stdout, stderr } = await new Deno.Command(command, {
     args,
