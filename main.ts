@@ -182,9 +182,10 @@ async function makeBridge({ staps, bridge }: Config): Promise<Bridge> {
 
 /**
  * Ctrl-C reaches a staps that `deno task` runs twice, from the terminal and from
- * `deno task`: in so many milliseconds it is the same one.
+ * `deno task`: in so many milliseconds it is the same one. `INIT_CWD` is what
+ * `deno task` sets; without it, two signals are two.
  */
-const sameInterruptMs = 500;
+const sameInterruptMs = Deno.env.has("INIT_CWD") ? 500 : 0;
 
 /** Gets the first signal to stop, when it comes; the second one ends the process. */
 function nextStopSignal(): Promise<Deno.Signal> {
