@@ -11,6 +11,7 @@ import { freshUrl } from "./src/commands/url.ts";
 import { type Config, configFiles, loadConfig } from "./src/config.ts";
 import { Daemon } from "./src/daemon.ts";
 import { AdminError } from "./src/errors.ts";
+import { clientsFor, fdLimit } from "./src/fd_limit.ts";
 import { configureLog, log } from "./src/log.ts";
 import { keepOnly, type Kept } from "./src/permissions.ts";
 import { reload } from "./src/reload.ts";
@@ -77,12 +78,20 @@ async function runNode(
     hasServiceManager: manager.isPresent,
   });
   const bridge = await makeBridge(config);
+  const maxClients = clientsFor(fdLimit() ?? Infinity);
+  if (maxClients < config.limits.clients) {
+    log.warn("the limit of open files leaves room for fewer clients", {
+      clients: maxClients,
+      configured: config.limits.clients,
+    });
+  }
   const starting = Server.start({
     socket,
     mode,
     owner: daemon.owner,
     listen: command.listen,
     limits: config.limits,
+    maxClients,
     bridge,
   });
   // Brokers that don't answer may keep it for long.
@@ -136,10 +145,14 @@ async function runNode(
   manager.watch(status);
   listening(server);
 
-  log.info("stopping", { signal: await stopSignal });
+  const end = await Promise.race([stopSignal, server.failure]);
+  const failure = typeof end === "string" ? undefined : end;
+  if (failure === undefined) log.info("stopping", { signal: end as string });
+  else log.error("stopping", { reason: failure.message });
   await manager.stopping((config.limits.shutdownTimeoutS + 5) * 1000);
   await server.stop();
   log.info("stopped");
+  if (failure !== undefined) throw failure;
 }
 
 /**

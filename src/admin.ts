@@ -79,6 +79,10 @@ export class Admin implements AsyncDisposable {
             (request) => admin.#limited(request),
           ),
       });
+      // The runtime gives up accepting at the first error; clients go on.
+      admin.#listener.finished.catch((error: Error) =>
+        log.error("the admin socket answers no more", { reason: error.message })
+      );
       // The user that the process becomes may not be able to load it.
       if (owner !== undefined) await admin.#prometheus;
     } catch (error) {

@@ -30,7 +30,7 @@ export class ConfigError extends AdminError {
   readonly exitCode = 78;
 }
 
-/** A start-up that failed for a reason outside the configuration. Exit status 1. */
+/** A start-up that failed for a reason outside the configuration, or a server that can't go on. Exit status 1. */
 export class StartupError extends AdminError {
   readonly exitCode = 1;
 }

@@ -1,5 +1,22 @@
 /** How many files a process may have open: each client takes one. */
 
+/**
+ * What is kept for handshakes that come at once, the broker and files; of a low
+ * limit a quarter. At the limit the runtime gives up accepting for good, so
+ * clients must never reach it.
+ */
+const reserve = 1024;
+
+/** Gets how many clients there may be at once where `files` may be open. */
+export function clientsFor(files: number): number {
+  return files - Math.min(reserve, Math.ceil(files / 4));
+}
+
+/** Gets how many files must be allowed for `clients` clients. */
+export function filesFor(clients: number): number {
+  return clients + Math.min(reserve, Math.ceil(clients / 3));
+}
+
 /** RLIMIT_NOFILE on Linux, /usr/include/asm-generic/resource.h. */
 const openFiles = 7;
 

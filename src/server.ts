@@ -36,6 +36,8 @@ export interface ServerOptions {
   /** A TCP address beside it, for development. */
   readonly listen?: { hostname: string; port: number } | undefined;
   readonly limits: Limits;
+  /** For how many clients the process may open files, whatever `limits.clients` says. */
+  readonly maxClients?: number | undefined;
   /** Started and closed by the server. */
   readonly bridge: Bridge;
   readonly metrics?: Metrics;
@@ -54,6 +56,8 @@ export class Server implements ClientContext, AsyncDisposable {
   readonly #bridge: Bridge;
   readonly #clients = new Set<Client>();
   readonly #listeners: Deno.HttpServer[] = [];
+  readonly #maxClients: number;
+  readonly #failure = Promise.withResolvers<StartupError>();
   #stallTimer: ReturnType<typeof setTimeout> | undefined;
   #limitWarningDueMs = -Infinity;
   #stopping: Promise<void> | undefined;
@@ -63,6 +67,7 @@ export class Server implements ClientContext, AsyncDisposable {
     this.limits = options.limits;
     this.metrics = options.metrics ?? new Metrics();
     this.#bridge = options.bridge;
+    this.#maxClients = options.maxClients ?? Infinity;
     this.channels = new Channels({
       bridge: options.bridge,
       metrics: this.metrics,
@@ -86,6 +91,11 @@ export class Server implements ClientContext, AsyncDisposable {
       throw error;
     }
     return server;
+  }
+
+  /** Resolves with the reason when the server can't accept clients any more. */
+  get failure(): Promise<StartupError> {
+    return this.#failure.promise;
   }
 
   /** The number of connections, handshakes and closing ones included. */
@@ -132,7 +142,7 @@ export class Server implements ClientContext, AsyncDisposable {
     const handler = (request: Request): Promise<Response> =>
       this.#handle(request);
     const shared = { onListen: () => {}, onError };
-    this.#listeners.push(
+    this.#addListener(
       await bindUnixSocket(socket, {
         mode,
         owner,
@@ -141,7 +151,7 @@ export class Server implements ClientContext, AsyncDisposable {
     );
     if (listen !== undefined) {
       try {
-        this.#listeners.push(Deno.serve({ ...listen, ...shared }, handler));
+        this.#addListener(Deno.serve({ ...listen, ...shared }, handler));
       } catch (error) {
         throw new StartupError(
           `Cannot listen on ${listen.hostname}:${listen.port}: ${
@@ -151,6 +161,19 @@ export class Server implements ClientContext, AsyncDisposable {
         );
       }
     }
+  }
+
+  /** Keeps a listener, whose failure is the server's: the runtime gives up accepting at the first error. */
+  #addListener(listener: Deno.HttpServer): void {
+    this.#listeners.push(listener);
+    listener.finished.catch((error: Error) => {
+      this.#failure.resolve(
+        new StartupError(`Cannot accept clients any more: ${error.message}`, {
+          cause: error,
+          hint: "see how many files staps may open: staps check",
+        }),
+      );
+    });
   }
 
   /** Looks for clients that stopped reading, each `idleTimeoutS`. */
@@ -211,8 +234,9 @@ export class Server implements ClientContext, AsyncDisposable {
     const { limits, channels } = this;
     const members = channels.memberCount(path);
     let full: LimitName | undefined;
-    if (this.#clients.size >= limits.clients) full = "clients";
-    else if (members >= limits.channelClients) full = "channel_clients";
+    if (this.#clients.size >= Math.min(limits.clients, this.#maxClients)) {
+      full = "clients";
+    } else if (members >= limits.channelClients) full = "channel_clients";
     else if (members === 0 && channels.size >= limits.channels) {
       full = "channels";
     }
@@ -267,7 +291,7 @@ export class Server implements ClientContext, AsyncDisposable {
     await atMost(shutdownTimeoutS * 1000, released);
     // The runtime removes the socket file a moment after it stops listening. It
     // also waits for requests that are only half here, and we don't.
-    await atMost(socketRemovalMs, Promise.all(closed));
+    await atMost(socketRemovalMs, Promise.allSettled(closed));
     await this.#bridge.close();
   }
 }

@@ -101,9 +101,9 @@ Deno.test("docs/commands.md shows what staps check prints", async () => {
       ...finding,
       level: "fail" as const,
       message:
-        "a process started from here may open 1024 files, expected at least 10064 for 10000 clients",
+        "a process started from here may open 1024 files, expected at least 11024 for 10000 clients",
       hint:
-        "LimitNOFILE=10064 in the systemd unit, or ulimit -n 10064; or lower clients in [limits]",
+        "LimitNOFILE=11024 in the systemd unit, or ulimit -n 11024; or lower clients in [limits]",
     })),
     {
       check: "broker",

@@ -155,7 +155,7 @@ const setUps: readonly (Expected & {
     through: ["prlimit", "--nofile=4096:4096"],
     check: "descriptors",
     level: "fail",
-    message: /may open 4096 files, expected at least 10064 for 10000 clients$/,
+    message: /may open 4096 files, expected at least 11024 for 10000 clients$/,
     status: 1,
   },
   {

@@ -1,16 +1,18 @@
 /** The ends that are hard to tell or to reach: busy clients, silent brokers. */
 import assert from "node:assert/strict";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually, within } from "../helpers/eventually.ts";
 import { inFrontendGroup, startNginx } from "../helpers/nginx.ts";
 import { spawnStaps, startStaps } from "../helpers/process.ts";
 import {
   frameBytes,
+  handshakeBytes,
   opcodes,
   RawClient,
   readClose,
   type Target,
 } from "../helpers/raw_client.ts";
 import { newPath } from "../helpers/shared_staps.ts";
+import { type Client, Clients, converse } from "../helpers/ws_client.ts";
 
 /** Tells whether there is something at `path`. */
 function exists(path: string): boolean {
@@ -91,4 +93,52 @@ Deno.test("SIGTERM ends it while it waits for a broker at its start", async () =
   assert.doesNotMatch(staps.stderr, /listening/);
   assert.match(staps.stderr, /stopped/);
   assert.equal(exists(staps.socket), false);
+});
+
+// The runtime gives up accepting when it can't open another file: the process
+// died of it and took every client along, without a word.
+Deno.test("a limit of open files below clients lets fewer in, and those stay", async () => {
+  await using staps = await startStaps({
+    through: ["prlimit", "--nofile=200"],
+  });
+  await using clients = new Clients(staps.socket);
+  const first = await clients.joinMany("/first", 2);
+  const answers = await Promise.all(
+    Array.from({ length: 15 }, async () => {
+      const path = newPath();
+      const answers = [];
+      for (let i = 0; i < 20; i++) {
+        const client = await RawClient.connect({ socket: staps.socket });
+        await client.write(handshakeBytes({ path }));
+        const { status } = await client.readResponse({ toHead: true });
+        answers.push({ client, status });
+      }
+      return answers;
+    }),
+  );
+  const statuses = answers.flat().map(({ status }) => status);
+  assert.equal(statuses.filter((status) => status === 101).length, 148);
+  assert.equal(statuses.filter((status) => status === 503).length, 152);
+  await converse(...first as [Client, Client]);
+  for (const { client } of answers.flat()) client.close();
+});
+
+Deno.test("where no file can be opened any more, clients are told, and it ends with 1", async () => {
+  await using staps = await startStaps({
+    through: ["prlimit", "--nofile=100"],
+  });
+  await using clients = new Clients(staps.socket);
+  const client = await clients.join(newPath());
+  // They only connect, which counts for nobody but the kernel.
+  const silent = await Promise.allSettled(
+    Array.from(
+      { length: 150 },
+      () => RawClient.connect({ socket: staps.socket }),
+    ),
+  );
+  assert.equal((await client.closed).code, 1012);
+  const { code } = await within(staps.status, "the end");
+  assert.equal(code, 1);
+  assert.match(staps.stderr, /error: Cannot accept clients any more: /);
+  for (const one of silent) if (one.status === "fulfilled") one.value.close();
 });

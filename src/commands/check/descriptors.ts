@@ -1,9 +1,6 @@
 /** Whether as many clients can connect as the configuration allows. */
-import { fdLimit } from "../../fd_limit.ts";
+import { fdLimit, filesFor } from "../../fd_limit.ts";
 import { type Finding, Findings } from "./finding.ts";
-
-/** What a node needs beside its clients: listeners, the broker, files. */
-export const ownDescriptors = 64;
 
 /**
  * Compares the limit of open files (RLIMIT_NOFILE) with `[limits] clients`.
@@ -18,7 +15,7 @@ export function checkDescriptors(
 ): Finding[] {
   const findings = new Findings("descriptors");
   const limit = fdLimit(pid);
-  const needed = clients + ownDescriptors;
+  const needed = filesFor(clients);
   const who = pid === undefined
     ? "a process started from here"
     : `staps, process ${pid},`;
