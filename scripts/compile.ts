@@ -89,16 +89,25 @@ async function tryCompile(output: string): Promise<string | undefined> {
     const { message } = error as Error;
     return `${base} can't be reached: ${message.replace(/^.*?\): /, "")}`;
   }
-  const { success, stderr } = await run([
-    "compile",
-    "--quiet",
-    "--unstable-net",
-    engineFlags,
-    ...permissions,
-    `--output=${output}`,
-    `${top}/main.ts`,
-  ], compileMs);
-  return success ? undefined : stderr.trim().split("\n")[0];
+  const folder = await Deno.makeTempDir({ prefix: "staps-compile-" });
+  try {
+    // The same script as in the other executable, which loads less at first.
+    const program = `${folder}/staps.js`;
+    await Deno.writeTextFile(program, await bundle("deno compile"));
+    const { success, stderr } = await run([
+      "compile",
+      "--quiet",
+      "--no-check",
+      "--unstable-net",
+      engineFlags,
+      ...permissions,
+      `--output=${output}`,
+      program,
+    ], compileMs);
+    return success ? undefined : stderr.trim().split("\n")[0];
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 }
 
 async function makeSelfExtracting(output: string): Promise<void> {

@@ -61,10 +61,7 @@ export async function makePackage(
     await addProgram(files, options);
     await addUnits(files);
     await addDocumentation(files, epoch);
-    await files.add(
-      "etc/staps/staps.conf",
-      renderExample({ set: shippedSettings }),
-    );
+    await files.add("etc/staps/staps.conf", shippedConfig());
     await addControl(files, architecture);
     await run([
       "find",
@@ -91,6 +88,11 @@ export async function makePackage(
   } finally {
     await Deno.remove(tree, { recursive: true });
   }
+}
+
+/** Gets the configuration file in the package. */
+export function shippedConfig(): string {
+  return renderExample({ set: shippedSettings });
 }
 
 /** The package's content as it grows. */
