@@ -214,8 +214,8 @@ export const settings = {
       on_outage: required(oneOf("local", "refuse"), {
         default: "local",
         doc:
-          "What becomes of new clients while the broker can't be reached: `local` lets them in, and they reach the " +
-          "clients of this node; `refuse` answers 503.",
+          "What becomes of new clients while the broker can't be reached: `local` lets them in, and of the other nodes' messages " +
+          "they get those that are published after it is back; `refuse` answers 503 to those whose channel is new to this node.",
       }),
       on_gap: required(oneOf("close", "continue"), {
         default: "close",

@@ -118,7 +118,8 @@ export class Outbox {
     const cost = bytes + letterBytes;
     const sequence = ++this.#sequence;
     outlet.lastSequence = sequence;
-    if (this.#bytes + cost > this.#maxBytes) {
+    // One message always fits, so that none is too large for ever.
+    if (this.#bytes > 0 && this.#bytes + cost > this.#maxBytes) {
       this.#open.batch.delete(key);
       this.#note("lost", key, { low: sequence, high: sequence, bytes });
       return false;
