@@ -69,6 +69,7 @@ Deno.test("the shipped configuration is one that staps reads", () => {
 });
 
 Deno.test("renderManual() and renderConfigManual() name every command, option and setting", async () => {
+  await ensurePackages(["man-db"]);
   await using folder = await TempFolder.make();
   const text = async (name: string, page: string): Promise<string> => {
     const path = `${folder.path}/${name}`;
@@ -84,12 +85,8 @@ Deno.test("renderManual() and renderConfigManual() name every command, option an
     for (const { long } of options) assert.ok(manual.includes(long), long);
   }
   for (const { section, key } of allSettings) {
-    assert.ok(
-      configManual.includes(`[${section}]`.toUpperCase()) ||
-        configManual.includes(`[${section}]`),
-      section,
-    );
-    assert.match(configManual, new RegExp(`^ +${key}$`, "m"));
+    assert.ok(configManual.includes(`[${section}]`), section);
+    assert.match(configManual, new RegExp(`^ +${key}( |$)`, "m"));
   }
 });
 

@@ -17,6 +17,7 @@ export const testPackages = [
   "golang-go",
   "haproxy",
   "lintian",
+  "man-db",
   "nginx",
   "openssl",
   "prometheus",
