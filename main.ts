@@ -65,6 +65,7 @@ async function runNode(
     adminSocket: command.adminSocket && resolve(command.adminSocket),
     environment,
   };
+  const onHangUp = hangUps();
   const { config, sources } = loadConfig(options);
   configureLog(config.log);
   const stopSignal = nextStopSignal();
@@ -129,6 +130,11 @@ async function runNode(
       `${server.channels.size} channels, ${server.clientCount} clients`;
     return notice === undefined ? counts : `${counts}. ${notice}`;
   };
+  for (const address of server.addresses) {
+    log.info(`listening on ${addressText(address)}`);
+  }
+  await manager.ready(status());
+  manager.watch(status);
   onHangUp(async () => {
     await manager.reloading();
     notice = reload({
@@ -138,11 +144,6 @@ async function runNode(
     });
     await manager.ready(status());
   });
-  for (const address of server.addresses) {
-    log.info(`listening on ${addressText(address)}`);
-  }
-  await manager.ready(status());
-  manager.watch(status);
   listening(server);
 
   const end = await Promise.race([stopSignal, server.failure]);
@@ -177,13 +178,20 @@ async function giveUpPermissions(kept: Kept): Promise<void> {
 }
 
 /**
- * Calls `action` for each SIGHUP, one at a time. A terminal sends it when it
- * goes away: then it keeps its meaning, and ends the process.
+ * Listens for SIGHUP from now on, and gets what sets the action for it; one that
+ * came before that counts too. Actions don't overlap. A terminal sends the
+ * signal when it goes away: then it keeps its meaning, and ends the process.
  */
-function onHangUp(action: () => Promise<void>): void {
-  if (Deno.stdin.isTerminal()) return;
-  let last = Promise.resolve();
-  Deno.addSignalListener("SIGHUP", () => last = last.then(action));
+function hangUps(): (action: () => Promise<void>) => void {
+  if (Deno.stdin.isTerminal()) return () => {};
+  const { promise: ready, resolve: set } = Promise.withResolvers<
+    () => Promise<void>
+  >();
+  let last = ready.then(() => {});
+  Deno.addSignalListener("SIGHUP", () => {
+    last = last.then(async () => await (await ready)());
+  });
+  return set;
 }
 
 /** Gets the bridge to other nodes, if there are to be any. Only those pay for loading it. */

@@ -89,6 +89,20 @@ Deno.test("SIGHUP makes limits and log level effective, and names what takes a r
   );
 });
 
+Deno.test("SIGHUP before staps is ready is obeyed when it is", async () => {
+  await using listener = new NotifyListener();
+  await using folder = await TempFolder.make();
+  await using staps = await startWithPermissions(folder, {
+    env: { NOTIFY_SOCKET: listener.path },
+  });
+  await staps.printed(/starting/);
+  staps.signal("SIGHUP");
+  assert.match(await listener.next(), /^READY=1/);
+  assert.equal(await listener.next(), "RELOADING=1");
+  assert.match(await listener.next(), /^READY=1/);
+  assert.equal((await staps.stop()).code, 0);
+});
+
 Deno.test("SIGHUP with a wrong file changes nothing, and says what is wrong", async () => {
   await using staps = await startStaps({ config: "[limits]\nclients = 7\n" });
   const file = `${staps.folder}/staps.conf`;
