@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { Admin, type AdminOptions } from "./src/admin.ts";
 import { processFiles } from "./src/admin/process_figures.ts";
-import { type Bridge, NoBridge } from "./src/bridge.ts";
+import { type Bridge, hasHealth, NoBridge } from "./src/bridge.ts";
 import { type Command, parseCommandLine } from "./src/cli.ts";
 import { completion } from "./src/commands/completion.ts";
 import { join } from "./src/commands/join.ts";
@@ -125,11 +125,7 @@ async function runNode(
   });
 
   let notice: string | undefined;
-  const status = (): string => {
-    const counts =
-      `${server.channels.size} channels, ${server.clientCount} clients`;
-    return notice === undefined ? counts : `${counts}. ${notice}`;
-  };
+  const status = (): string => statusText({ server, bridge, notice });
   for (const address of server.addresses) {
     log.info(`listening on ${addressText(address)}`);
   }
@@ -167,6 +163,29 @@ async function startAdmin(
   const admin = await Admin.start({ socket, ...options });
   log.info(`admin socket on ${socket}`);
   return admin;
+}
+
+/** Gets what `systemctl status` says of the node: one line. */
+function statusText(
+  { server, bridge, notice }: {
+    server: Server;
+    bridge: Bridge;
+    notice: string | undefined;
+  },
+): string {
+  const parts = [
+    `${server.channels.size} channels, ${server.clientCount} clients`,
+  ];
+  if (hasHealth(bridge)) {
+    const { connected, problem, blocked } = bridge.state();
+    if (!connected) {
+      parts.push(`The broker is out of reach: ${problem ?? "trying"}`);
+    } else if (blocked !== undefined) {
+      parts.push(`The broker takes no messages: ${blocked}`);
+    }
+  }
+  if (notice !== undefined) parts.push(notice);
+  return parts.join(". ");
 }
 
 async function giveUpPermissions(kept: Kept): Promise<void> {

@@ -1,7 +1,7 @@
 /** The real process as a service: notifications, reload, [daemon], rights. */
 import assert from "node:assert/strict";
 import { permissions } from "../../scripts/permissions.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { freePort, TempFolder } from "../helpers/folder.ts";
 import { NotifyListener } from "../helpers/notify_listener.ts";
 import { Process, repository, startStaps } from "../helpers/process.ts";
 import type { Rights } from "../helpers/rights_probe.ts";
@@ -71,6 +71,22 @@ Deno.test("staps tells systemd why it can't start", async () => {
     /^STATUS=Cannot read "clients" in .*staps\.conf line 2: got "none", expected/,
   );
   assert.equal((await staps.status).code, 78);
+});
+
+Deno.test("staps tells systemd that its broker is out of reach", async () => {
+  await using listener = new NotifyListener();
+  await using folder = await TempFolder.make();
+  await using staps = await startWithPermissions(folder, {
+    config: `[staps]\namqp = amqp://u:hunter2@127.0.0.1:${freePort()}/\n`,
+    env: { NOTIFY_SOCKET: listener.path },
+  });
+  const text = await listener.next();
+  assert.match(
+    text,
+    /^READY=1\nSTATUS=0 channels, 0 clients\. The broker is out of reach: /,
+  );
+  assert.doesNotMatch(text, /hunter2/);
+  assert.equal((await staps.stop()).code, 0);
 });
 
 Deno.test("SIGHUP makes limits and log level effective, and names what takes a restart", async () => {
