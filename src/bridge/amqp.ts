@@ -60,7 +60,7 @@ export interface AmqpBridgeOptions {
  * No more letters than this are on their way to the broker, or being written to
  * its disk. Far more than a steady flow needs; beyond it messages share letters.
  */
-const maxUnconfirmed = 500;
+const maxUnconfirmed = 200;
 
 /** How many channel joins and leaves are under way at once. */
 const binders = 8;
