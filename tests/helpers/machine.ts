@@ -228,7 +228,7 @@ async function base(): Promise<string> {
     suite,
     unfinished,
     mirror,
-  ], baseTimeoutMs);
+  ], { timeoutMs: baseTimeoutMs, env: await aptProxy() });
   await must("rm", ["-rf", `${unfinished}/var/cache/apt`]);
   // Not ours to test, and slow to start.
   await must("chroot", [
@@ -267,6 +267,17 @@ async function hostDebian(): Promise<{ suite: string; mirror: string }> {
   return { suite, mirror: "http://deb.debian.org/debian" };
 }
 
+/** Gets the proxy that apt uses, as debootstrap's environment. */
+async function aptProxy(): Promise<Record<string, string>> {
+  const { stdout } = await runProgram("apt-config", [
+    "shell",
+    "proxy",
+    "Acquire::http::Proxy",
+  ]);
+  const proxy = stdout.match(/^proxy='(.+)'$/m)?.[1];
+  return proxy === undefined ? {} : { http_proxy: proxy };
+}
+
 /** Removes what runs of the tests left that were killed. */
 async function removeLeftovers(folder: string): Promise<void> {
   for await (const { name } of Deno.readDir(folder)) {
@@ -288,10 +299,14 @@ async function exists(path: string): Promise<boolean> {
 async function must(
   command: string,
   args: string[],
-  timeoutMs = fileTimeoutMs,
+  { timeoutMs = fileTimeoutMs, env = {} }: {
+    timeoutMs?: number;
+    env?: Record<string, string>;
+  } = {},
 ): Promise<void> {
   const { success, stdout, stderr } = await new Deno.Command(command, {
     args,
+    env,
     stdin: "null",
     signal: AbortSignal.timeout(timeoutMs),
   }).output();
