@@ -1,7 +1,7 @@
 /** Measures peers under one workload, in turn: A B C, C B A, and so on. */
 import { join } from "node:path";
 import { eventually, pause } from "../tests/helpers/eventually.ts";
-import type { Generator } from "./generator.ts";
+import { Generator } from "./generator.ts";
 import type { Percentiles } from "./load/samples.ts";
 import { type PeerName, peers, type RunningPeer } from "./peers.ts";
 import { memoryBytes } from "./processes.ts";
@@ -36,60 +36,67 @@ export interface Row {
   failure?: string;
 }
 
+/** More clients than one load generator should have: many systems allow 20,000 descriptors. */
+const manyClients = 10_000;
+
 /** Runs a workload on peers; a peer that loses, doubles or changes a message has a failure. */
 export async function measureTraffic(
   workload: TrafficWorkload,
-  options: { peers: readonly PeerName[]; effort: Effort; generator: Generator },
+  options: {
+    peers: readonly PeerName[];
+    effort: Effort;
+    generator: Generator;
+  },
 ): Promise<Row[]> {
-  const { effort, generator } = options;
+  const { effort } = options;
+  const { channels, clientsPerChannel, bytes, binary } = workload;
   await using stack = new AsyncDisposableStack();
   const rows: Row[] = [];
+  const generators = new Map<Row, Generator>();
   for (const name of options.peers) {
     const row: Row = { peer: name, slices: [] };
     rows.push(row);
     await failing(row, async () => {
+      const generator = channels * clientsPerChannel > manyClients
+        ? stack.use(new Generator())
+        : options.generator;
+      generators.set(row, generator);
       const running = stack.use(await startPeer(name, generator));
       const { protocol, echo } = peers[name];
-      const { channels, clientsPerChannel, bytes, binary } = workload;
-      const session = {
+      await generator.tell("open", {
+        id: name,
         channels,
         clientsPerChannel,
         bytes,
         binary,
         protocol,
         echo: echo ?? false,
-      };
-      await generator.tell("open", {
-        id: name,
-        ...session,
         addresses: running.addresses,
         pids: running.pids(),
       });
-      await runSlice(row, {
-        workload,
-        seconds: effort.warmUpSeconds,
-        isWarmUp: true,
-        generator,
-      });
+      const seconds = effort.warmUpSeconds;
+      await runSlice(row, { workload, seconds, isWarmUp: true, generator });
     });
   }
   for (let round = 0; round < effort.rounds; round++) {
     for (const row of round % 2 === 0 ? rows : rows.toReversed()) {
       await failing(row, async () => {
-        const options = {
+        const slice = await runSlice(row, {
           workload,
           seconds: effort.sliceSeconds,
           isWarmUp: false,
-          generator,
-        };
-        row.slices.push(await runSlice(row, options));
+          generator: generators.get(row)!,
+        });
+        row.slices.push(slice);
       });
     }
   }
   for (const row of rows) {
     await failing(row, async () => {
-      row.latencyMs =
-        (await generator.tell("close", { id: row.peer })).latencyMs;
+      const { latencyMs } = await generators.get(row)!.tell("close", {
+        id: row.peer,
+      });
+      row.latencyMs = latencyMs;
     });
   }
   return rows;

@@ -129,7 +129,7 @@ const churn: TrafficWorkload = {
 };
 
 /** Few enough that their clients stay below the 20,000 descriptors that many systems allow. */
-const manyChannels = 9900;
+const manyChannels = 9500;
 
 const growth: TrafficWorkload[] = [
   ...[1, 10, 100, 1000, manyChannels].map((channels): TrafficWorkload => ({

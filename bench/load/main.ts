@@ -72,7 +72,13 @@ const handlers: {
   open({ id, protocol, pids, ...options }): Commands["open"][1] {
     const session = new Session(reactor, protocols[protocol], options);
     const start = performance.now();
-    const [, cost] = measure(pids, () => session.connect());
+    let cost;
+    try {
+      [, cost] = measure(pids, () => session.connect());
+    } catch (error) {
+      session.close();
+      throw error;
+    }
     sessions.set(id, { session, pids });
     return { ...cost, seconds: (performance.now() - start) / 1000 };
   },
