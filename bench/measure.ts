@@ -122,12 +122,14 @@ async function runSlice(
   },
 ): Promise<Slice> {
   const { workload, generator, ...rest } = options;
-  const { burst, window, turnsPerSecond, churnPerSecond } = workload;
+  const { burst, window, busyChannels, turnsPerSecond, churnPerSecond } =
+    workload;
   const result = await generator.tell("run", {
     ...rest,
     id: peer,
     burst,
     window,
+    ...busyChannels === undefined ? {} : { busyChannels },
     ...turnsPerSecond === undefined ? {} : { turnsPerSecond },
     ...churnPerSecond === undefined ? {} : { churnPerSecond },
   });

@@ -15,6 +15,8 @@ export interface TrafficWorkload {
   burst: number;
   /** Channels in which somebody publishes at the same time. */
   window: number;
+  /** Only so many channels are used; all, unless given. */
+  busyChannels?: number;
   /** Publishes as often instead of as fast as possible. */
   turnsPerSecond?: number;
   /** Beside it, as many clients a second come and go. */
@@ -158,6 +160,20 @@ const growth: TrafficWorkload[] = [
   })),
 ];
 
+/** Whether it is the number of clients that costs, or how many of them speak. */
+const mostlyIdle: TrafficWorkload = {
+  name: "growth-idle",
+  title: `10 busy channels of ${manyChannels} × 2, 64 B text`,
+  peers: denoOnly,
+  channels: manyChannels,
+  clientsPerChannel: 2,
+  bytes: 64,
+  binary: false,
+  burst: 1,
+  window: 10,
+  busyChannels: 10,
+};
+
 /** All traffic. */
 export const traffic: readonly TrafficWorkload[] = [
   ...fanOut,
@@ -166,6 +182,7 @@ export const traffic: readonly TrafficWorkload[] = [
   ...twoNodes,
   churn,
   ...growth,
+  mostlyIdle,
 ];
 
 /** Whose clients connect and then do nothing; each in a fresh process. */

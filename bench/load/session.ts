@@ -321,6 +321,8 @@ export interface RunOptions {
   burst: number;
   /** Channels with a turn under way at any time. */
   window: number;
+  /** Only so many channels have turns; all, unless given. */
+  busyChannels?: number;
   /** Begins as many turns a second instead, however long they take. */
   turnsPerSecond?: number;
   /** Beside it, as many clients a second join and leave other channels. */
@@ -350,6 +352,7 @@ export class Session {
   #messages = 0;
   #turns = 0;
   #nextChannel = 0;
+  #busyChannels = 0;
   #burst = 1;
   /** Whether a turn's end begins another. */
   #isClosedLoop = false;
@@ -406,7 +409,8 @@ export class Session {
     const end = start + options.seconds * 1000;
     this.#burst = options.burst;
     this.#isClosedLoop = options.turnsPerSecond === undefined;
-    const window = Math.min(options.window, this.#channels.length);
+    this.#busyChannels = options.busyChannels ?? this.#channels.length;
+    const window = Math.min(options.window, this.#busyChannels);
     if (this.#isClosedLoop) {
       for (let i = 0; i < window; i++) this.#beginTurn(this.#takeChannel());
     }
@@ -444,7 +448,7 @@ export class Session {
 
   #takeChannel(): Channel {
     const channel = this.#channels[this.#nextChannel]!;
-    this.#nextChannel = (this.#nextChannel + 1) % this.#channels.length;
+    this.#nextChannel = (this.#nextChannel + 1) % this.#busyChannels;
     return channel;
   }
 
