@@ -39,8 +39,7 @@ export function explainRefusal(
         `Cannot use the virtual host "${vhost}" on ${broker}: it doesn't exist, or "${user}" has no rights in it`,
         {
           hint:
-            `rabbitmqctl add_vhost ${vhost}, then rabbitmqctl set_permissions -p ${vhost} ${user} ` +
-            `'^staps' '^staps' '^staps'`,
+            `docs/bridge.md has the commands that make one and set the rights`,
         },
       );
     }
