@@ -633,6 +633,47 @@ Deno.test("AmqpBridge finds 10,000 channels again after the broker was away", as
   assert.equal(new Set(a!.listener.gaps).size, 10_000);
 });
 
+Deno.test("AmqpBridge goes on with the next broker of a cluster", async () => {
+  await using first = await startBroker();
+  await using second = await startBroker({ peer: first });
+  const host = ({ port }: Broker): { hostname: string; port: number } => ({
+    hostname: "127.0.0.1",
+    port,
+  });
+  const options = { queueExpiresS: 5, heartbeatS: 2 };
+  const amqp = "amqp://staps:secret@unused/";
+  // Each queue is on the broker that its node came to first.
+  await using a = await startNode(amqp, {
+    ...options,
+    hosts: [host(first), host(second)],
+  });
+  await using b = await startNode(amqp, {
+    ...options,
+    hosts: [host(second), host(first)],
+  });
+  for (const { bridge } of [a, b]) {
+    for (const path of ["/x", "/y"]) await bridge.join(path);
+  }
+  publish(a, "/x", "before");
+  await b.listener.got("/x", 1);
+
+  await first.kill();
+  await connected(b);
+  publish(b, "/x", "to a queue that is away");
+  // Its queue went with its broker: it takes another one, and tells.
+  await eventually(
+    () => a.listener.gaps.length === 2,
+    () => `the gaps: ${JSON.stringify(a.bridge.state())}`,
+    { timeoutMs: 60_000 },
+  );
+  assert.deepEqual([...a.listener.gaps].sort(), ["/x", "/y"]);
+  assert.deepEqual(b.listener.gaps, []);
+  publish(a, "/x", "after");
+  publish(b, "/y", "after");
+  assert.deepEqual(await b.listener.got("/x", 2), ["before", "after"]);
+  assert.deepEqual(await a.listener.got("/y", 1), ["after"]);
+});
+
 Deno.test("AmqpBridge.start() tells what is wrong", async (t) => {
   await using broker = await startBroker({ tls: true });
   const vhost = "rights";

@@ -28,6 +28,8 @@ export interface BrokerOptions {
   readonly plugins?: readonly string[];
   /** Lines to add to `rabbitmq.conf`. */
   readonly config?: string;
+  /** Becomes part of this one's cluster. That one has to outlive it. */
+  readonly peer?: Broker;
 }
 
 /** Where a broker with TLS is, and whom to trust. */
@@ -42,16 +44,19 @@ export class Broker implements AsyncDisposable {
   /** Its port on 127.0.0.1, for AMQP without TLS. */
   readonly port = freePort();
   readonly #folder: TempFolder;
-  readonly #epmdPort = freePort();
+  readonly #epmdPort: number;
   readonly #distPort = freePort();
   readonly #name = `staps-test-${crypto.randomUUID().slice(0, 8)}@localhost`;
-  readonly #epmd: Process;
+  /** Knows the brokers of a cluster; the first one's serves all. */
+  readonly #epmd: Process | undefined;
   #server: Process | undefined;
   #tls: TlsAccess | undefined;
   #vhosts = 0;
 
-  constructor(folder: TempFolder) {
+  constructor(folder: TempFolder, peer?: Broker) {
     this.#folder = folder;
+    this.#epmdPort = peer ? peer.#epmdPort : freePort();
+    if (peer) return;
     this.#epmd = new Process("epmd", [
       "-port",
       `${this.#epmdPort}`,
@@ -143,6 +148,13 @@ export class Broker implements AsyncDisposable {
     }
   }
 
+  /** Becomes part of the cluster of `peer`, and forgets what it had. */
+  async joinCluster(peer: Broker): Promise<void> {
+    await this.rabbitmqctl("stop_app");
+    await this.rabbitmqctl("join_cluster", peer.#name);
+    await this.rabbitmqctl("start_app");
+  }
+
   /** Stops the server in good order. */
   async stop(): Promise<void> {
     // SIGTERM makes the Erlang machine stop its applications first.
@@ -228,7 +240,7 @@ export class Broker implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    await this.#epmd[Symbol.asyncDispose]();
+    await this.#epmd?.[Symbol.asyncDispose]();
     await this.#folder[Symbol.asyncDispose]();
   }
 
@@ -318,11 +330,12 @@ export async function startBroker(
   options: BrokerOptions = {},
 ): Promise<Broker> {
   await ensurePackages(["rabbitmq-server", "openssl"]);
-  const broker = new Broker(await TempFolder.make());
+  const broker = new Broker(await TempFolder.make(), options.peer);
   try {
     await broker.prepare(options);
     await broker.start();
-    await broker.setUp();
+    if (options.peer) await broker.joinCluster(options.peer);
+    else await broker.setUp();
     return broker;
   } catch (error) {
     await broker[Symbol.asyncDispose]();
