@@ -20,9 +20,21 @@ export abstract class AdminError extends Error {
   }
 }
 
-/** A command line that can't be understood. Exit status 2. */
+/**
+ * A command line that can't be understood. Exit status 2. What it quotes of it
+ * is without the paths and passwords of URLs, which are secrets.
+ */
 export class UsageError extends AdminError {
   readonly exitCode = 2;
+
+  constructor(message: string, options?: ErrorOptions & { hint?: string }) {
+    super(withoutSecrets(message), options);
+  }
+}
+
+function withoutSecrets(text: string): string {
+  return text.replace(/:\/\/[^\s"/@]*@/g, "://...@")
+    .replace(/(:\/\/[^\s"/]*\/)[^\s"]+/g, "$1...");
 }
 
 /** A configuration that can't work, however often it is tried. Exit status 78 (EX_CONFIG, sysexits.h). */

@@ -137,6 +137,30 @@ Deno.test("parseCommandLine() refuses what is left out or left over", () => {
   refusal("");
 });
 
+Deno.test("parseCommandLine() shows no path and no password of a URL in the wrong place", () => {
+  const url = "ws://somebody:password@example.org/secret?a";
+  for (
+    const args of [
+      [url],
+      ["join", "-n", url],
+      ["join", `--count=${url}`],
+      ["join", url, url],
+      ["join", `--bogus=${url}`],
+      ["serve", url],
+      ["serve", "--listen", url],
+      ["check", url],
+    ]
+  ) {
+    assert.throws(
+      () => parseCommandLine(args),
+      (error) =>
+        error instanceof UsageError &&
+        /example/.test(error.message) &&
+        !/secret|password/.test(error.message + error.hint),
+    );
+  }
+});
+
 Deno.test("parseCommandLine() throws nothing but UsageError", () => {
   const word = fc.oneof(
     fc.string(),

@@ -111,7 +111,9 @@ export function channelUrl(
   if (parsed?.protocol !== "ws:" && parsed?.protocol !== "wss:") {
     const scheme = parsed?.protocol.replace(/^http/, "ws");
     throw new UsageError(
-      "Cannot join: expected a URL that begins with ws:// or wss://",
+      parsed === null && /^wss?:/i.test(text)
+        ? "Cannot join: expected a URL with a host, and a port below 65536 if any"
+        : "Cannot join: expected a URL that begins with ws:// or wss://",
       parsed?.protocol.startsWith("http")
         ? { hint: `${scheme}// instead of ${parsed.protocol}//` }
         : text.startsWith("/")
