@@ -392,9 +392,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   /** Makes sure of exchange, queue and bindings, and that messages come through. */
   async #setUp(link: Link): Promise<void> {
     await link.declareExchange();
-    let lost = false;
     if (this.#queue !== undefined && !await this.#queueIsThere(link)) {
-      lost = true;
+      this.#loseQueue();
       this.#queue = undefined;
     }
     if (this.#queue === undefined) {
@@ -404,19 +403,24 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       await this.#bindOwnKeys(link, queue);
       this.#queue = queue;
     } else if (!await this.#ownKeyIsBound(link)) {
-      lost = true;
+      this.#loseQueue();
       await this.#bindOwnKeys(link, this.#queue);
-    }
-    if (lost) {
-      log.error("the broker lost this node's queue or its bindings", {
-        queue: this.#queue,
-      });
-      this.#watch = new QueueWatch(this.#options.queueBytes);
-      this.#memberships.loseBindings();
     }
     await link.consume(this.#queue);
     // Shows at the start that this node may publish.
     if (this.#counts.connects === 0) await this.#ownKeyIsBound(link);
+  }
+
+  /**
+   * Takes note that messages were lost with the queue or its bindings. At once,
+   * not when all is set up again: if that fails, the next try can't see it.
+   */
+  #loseQueue(): void {
+    log.error("the broker lost this node's queue or its bindings", {
+      queue: this.#queue,
+    });
+    this.#watch = new QueueWatch(this.#options.queueBytes);
+    this.#memberships.loseBindings();
   }
 
   /**

@@ -52,8 +52,8 @@ const letterBytes = 256;
 /** The same for a message in a letter with others. */
 const messageBytes = 64;
 
-/** A letter with several messages grows up to here. */
-const maxBatch = { messages: 256, bytes: 64 * 1024 } as const;
+/** A letter with several messages grows up to here; the smallest `queue_bytes` is twice that. */
+const maxBatch = { messages: 256, bytes: 32 * 1024 } as const;
 
 /** More notices than this are replaced by one that concerns every channel. */
 const maxNotices = 10_000;
@@ -235,7 +235,7 @@ export class Outbox {
     ) return false;
     letter.messages.push(message);
     letter.kind = "batch";
-    letter.bytes += bytes;
+    letter.bytes += bytes + headerBytes;
     letter.cost += cost;
     this.#bytes += cost;
     this.#messages++;

@@ -510,6 +510,26 @@ Deno.test("AmqpBridge", async (t) => {
     });
 
     await step(
+      "when its queue was deleted, and it takes several tries to make another",
+      async ({ stack, amqp, vhost }) => {
+        const [a] = await startNodes(stack, amqp, { count: 1, path: "/gone" });
+        const [name] = await queues(broker, vhost);
+        const all = { configure: ".*", write: ".*", read: ".*" };
+        await broker.permit("staps", { ...all, configure: "^staps$" }, vhost);
+        await broker.rabbitmqctl("delete_queue", "-p", vhost, name!);
+        await eventually(
+          () => /lacks the right "configure"/.test(a!.bridge.state().problem!),
+          "the refusal",
+        );
+        assert.deepEqual(a!.listener.gaps, []);
+        await broker.permit("staps", all, vhost);
+        await connected(a!);
+        await eventually(() => a!.listener.gaps.length > 0, "the gap");
+        assert.deepEqual(a!.listener.gaps, ["/gone"]);
+      },
+    );
+
+    await step(
       "when the exchange was deleted",
       async ({ stack, amqp, vhost }) => {
         const [a, b] = await startNodes(stack, amqp, { path: "/gone" });
