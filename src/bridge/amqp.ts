@@ -31,8 +31,10 @@ import { readBatch, writeBatch } from "./batch.ts";
 import { type Envelope, readEnvelope, writeEnvelope } from "./envelope.ts";
 import { type Membership, Memberships } from "./memberships.ts";
 import { everyNode, type Letter, Outbox } from "./outbox.ts";
+import { NodeQueue } from "./node_queue.ts";
+import { Probes } from "./probes.ts";
 import { explainRefusal, formatPlace } from "./refusal.ts";
-import { messageCost, QueueWatch } from "./tracker.ts";
+import { QueueWatch } from "./tracker.ts";
 
 /** Settings of {@linkcode AmqpBridge}: `amqp` in `[staps]`, and `[bridge]`. */
 export interface AmqpBridgeOptions {
@@ -73,9 +75,6 @@ const retryMs = { first: 200, last: 2_000, jitter: 0.2 } as const;
 /** How often the bridge sends itself a message, and looks whether something is stuck. */
 const tickMs = 1_000;
 
-/** A message to ourselves that takes longer is taken for lost. */
-const lateProbeMs = 5_000;
-
 /** Messages that stay unconfirmed for so long mean that something is stuck. */
 const confirmTimeoutMs = 30_000;
 
@@ -94,13 +93,6 @@ interface Sent {
   readonly ms: number;
 }
 
-/** A message to ourselves, on its way. */
-interface Probe {
-  readonly ms: number;
-  readonly received: number;
-  readonly returned: PromiseWithResolvers<number>;
-}
-
 /** Joins this node with all others that use the same exchange. */
 export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #options: AmqpBridgeOptions;
@@ -108,15 +100,10 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #hosts: readonly { hostname: string; port: number }[];
   /** Names the node among the others; random, so that a restarted one is another. */
   readonly #node = randomHex(8);
-  readonly #probeKey = `node.${this.#node}`;
+  readonly #queue: NodeQueue;
   readonly #outbox: Outbox;
   readonly #memberships: Memberships;
   #watch: QueueWatch;
-  #queueName = `staps.node.${this.#node}`;
-  /** The queue, once it is declared. */
-  #queue: string | undefined;
-  /** Since when the queue is on a broker that is down. */
-  #awaySinceMs: number | undefined;
   #ca: string | undefined;
   #host = 0;
   #listener: BridgeListener | undefined;
@@ -128,9 +115,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   #running: Promise<void> = Promise.resolve();
   /** By tag, the oldest first. */
   #sent = new Map<number, Sent>();
-  #probes = new Map<number, Probe>();
+  readonly #probes = new Probes();
   #probeNumber = 0;
-  #roundTripMs: number | undefined;
   /** Channels whose clients here know that messages were dropped in the present outage. */
   #told = new Set<string>();
   #lastTrouble = "";
@@ -165,6 +151,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       port: port ?? (tls ? 5671 : 5672),
     }));
     this.#outbox = new Outbox(options.outboxBytes);
+    this.#queue = new NodeQueue(this.#node, options);
     this.#watch = new QueueWatch(options.queueBytes);
     this.#memberships = new Memberships({
       onOutage: options.onOutage,
@@ -188,7 +175,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       unconfirmed: this.#sent.size,
       channels: this.#memberships.size,
       joinsWaiting: this.#memberships.waiting,
-      roundTripMs: this.#lateProbe() ? undefined : this.#roundTripMs,
+      roundTripMs: this.#probes.roundTripMs,
       ...this.#counts,
     };
   }
@@ -288,13 +275,6 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     return this.#hosts[this.#host % this.#hosts.length]!;
   }
 
-  /** Whether a message to ourselves should have been back. */
-  #lateProbe(): boolean {
-    const [oldest] = this.#probes.values();
-    return oldest !== undefined &&
-      performance.now() - oldest.ms > lateProbeMs;
-  }
-
   #whyNot(): string {
     if (this.#link?.blocked !== undefined) {
       return `The broker takes no messages: ${this.#link.blocked}`;
@@ -392,78 +372,19 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   /** Makes sure of exchange, queue and bindings, and that messages come through. */
   async #setUp(link: Link): Promise<void> {
     await link.declareExchange();
-    if (this.#queue !== undefined && !await this.#queueIsThere(link)) {
-      this.#loseQueue();
-      this.#queue = undefined;
-    }
-    if (this.#queue === undefined) {
-      // Not before a queue has been there can messages be lost with it.
-      const queue = this.#queueName;
-      await link.declareQueue(queue, this.#queueArguments());
-      await this.#bindOwnKeys(link, queue);
-      this.#queue = queue;
-    } else if (!await this.#ownKeyIsBound(link)) {
-      this.#loseQueue();
-      await this.#bindOwnKeys(link, this.#queue);
-    }
-    await link.consume(this.#queue);
+    await this.#queue.prepare(link, {
+      isBound: () => this.#ownKeyIsBound(link),
+      onLost: () => {
+        log.error("the broker lost this node's queue or its bindings", {
+          queue: this.#queue.name,
+        });
+        this.#watch = new QueueWatch(this.#options.queueBytes);
+        this.#memberships.loseBindings();
+      },
+    });
+    await link.consume(this.#queue.name);
     // Shows at the start that this node may publish.
     if (this.#counts.connects === 0) await this.#ownKeyIsBound(link);
-  }
-
-  /**
-   * Takes note that messages were lost with the queue or its bindings. At once,
-   * not when all is set up again: if that fails, the next try can't see it.
-   */
-  #loseQueue(): void {
-    log.error("the broker lost this node's queue or its bindings", {
-      queue: this.#queue,
-    });
-    this.#watch = new QueueWatch(this.#options.queueBytes);
-    this.#memberships.loseBindings();
-  }
-
-  /**
-   * Tells whether the queue still exists. In a cluster it may be on a broker
-   * that is down; after the time for which it would be kept it is taken for
-   * lost, and another one gets another name.
-   */
-  async #queueIsThere(link: Link): Promise<boolean> {
-    try {
-      const isThere = await link.hasQueue(this.#queueName);
-      this.#awaySinceMs = undefined;
-      return isThere;
-    } catch (error) {
-      const isAway = error instanceof BrokerError &&
-        error.detail.code === replyCodes.notFound;
-      const nowMs = performance.now();
-      if (isAway) this.#awaySinceMs ??= nowMs;
-      const { queueExpiresS } = this.#options;
-      if (!isAway || nowMs - this.#awaySinceMs! < queueExpiresS * 1000) {
-        throw error;
-      }
-      this.#awaySinceMs = undefined;
-      this.#queueName = `staps.node.${this.#node}.${randomHex(4)}`;
-      return false;
-    }
-  }
-
-  #queueArguments(): Record<string, unknown> {
-    const { queueExpiresS, queueBytes } = this.#options;
-    return {
-      "x-expires": queueExpiresS * 1000,
-      "x-single-active-consumer": true,
-      "x-max-length-bytes": queueBytes,
-      // Empty messages take room too.
-      "x-max-length": Math.floor(queueBytes / messageCost),
-      // The sender learns what wasn't taken, and tells; see outbox.ts.
-      "x-overflow": "reject-publish",
-    };
-  }
-
-  async #bindOwnKeys(link: Link, queue: string): Promise<void> {
-    await link.bind(0, { queue, key: this.#probeKey });
-    await link.bind(0, { queue, key: everyNode });
   }
 
   /** Tells whether messages to ourselves have somewhere to go. */
@@ -489,7 +410,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   async #serve(link: Link): Promise<void> {
     this.#connected = true;
     this.#counts.connects++;
-    const queue = this.#queue!;
+    const queue = this.#queue.name;
     this.#memberships.attach(
       Array.from({ length: binders }, (_, slot) => ({
         bind: (key) => link.bind(slot, { queue, key }),
@@ -516,11 +437,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   #disconnected(): void {
     this.#connected = false;
     this.#link = undefined;
-    this.#roundTripMs = undefined;
     this.#sent.clear();
-    for (const { returned } of this.#probes.values()) {
-      returned.reject(new Error("The connection to the broker was lost"));
-    }
     this.#probes.clear();
     this.#memberships.detach();
   }
@@ -555,10 +472,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
             this.#counts.rejected += letter.messages.length;
             this.#outbox.reject(letter);
           } else {
-            this.#probes.get(probe)?.returned.reject(
-              new Error("This node's queue is full"),
-            );
-            this.#probes.delete(probe);
+            this.#probes.failed(probe, "This node's queue is full");
             this.#ownKey?.resolve(true);
           }
         }),
@@ -620,9 +534,6 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     link = this.#connected ? this.#link : undefined,
   ): Promise<number> | undefined {
     if (!link?.isReady) return undefined;
-    const returned = Promise.withResolvers<number>();
-    // Nobody may be waiting.
-    returned.promise.catch(() => {});
     const sequence = ++this.#probeNumber;
     const ms = performance.now();
     const envelope = {
@@ -632,7 +543,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       since: 0,
     } as const;
     try {
-      const tag = link.publish({ key: this.#probeKey, body: "" }, {
+      const tag = link.publish({ key: this.#queue.ownKey, body: "" }, {
         ...writeEnvelope(envelope),
         transient: true,
         mandatory: true,
@@ -642,19 +553,14 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       link.destroy(new BrokerError(String(error), { cause: error }));
       return undefined;
     }
-    this.#probes.set(sequence, {
-      ms,
-      received: this.#watch.received,
-      returned,
-    });
-    return returned.promise;
+    return this.#probes.sent(sequence, { ms, received: this.#watch.received });
   }
 
   /** Takes a message from the broker. Never throws. */
   #receive({ key, properties, body }: Delivery): void {
     this.#watch.receive(body.byteLength);
     // Our own come back, too: the exchange has no way to leave one queue out.
-    if (properties.appId === this.#node && key !== this.#probeKey) return;
+    if (properties.appId === this.#node && key !== this.#queue.ownKey) return;
     const envelope = readEnvelope(properties);
     if (!envelope) return;
     if (envelope.kind === "probe") return this.#probeReturned(envelope);
@@ -705,12 +611,9 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   }
 
   #probeReturned({ node, sequence }: Envelope): void {
-    const probe = node === this.#node ? this.#probes.get(sequence) : undefined;
-    if (!probe) return;
-    this.#probes.delete(sequence);
-    this.#watch.probed(probe);
-    this.#roundTripMs = performance.now() - probe.ms;
-    probe.returned.resolve(this.#roundTripMs);
+    if (node !== this.#node) return;
+    const probe = this.#probes.returned(sequence);
+    if (probe) this.#watch.probed(probe);
   }
 
   #noticeForAll({ kind }: Envelope, body: Uint8Array<ArrayBuffer>): void {
@@ -754,13 +657,16 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   }
 
   async #deleteQueue(link: Link): Promise<void> {
-    if (this.#queue === undefined) return;
+    if (!this.#queue.exists) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) =>
       timer = setTimeout(resolve, closing.deleteMs)
     );
     // If it fails the queue expires by itself.
-    await Promise.race([link.deleteQueue(this.#queue).catch(() => {}), late]);
+    await Promise.race([
+      link.deleteQueue(this.#queue.name).catch(() => {}),
+      late,
+    ]);
     clearTimeout(timer);
   }
 }
