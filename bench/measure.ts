@@ -161,6 +161,7 @@ export async function startPeer(
     };
   } catch (error) {
     const log = await Deno.readTextFile(join(folder, "log")).catch(() => "");
+    await Deno.remove(folder, { recursive: true });
     throw new Error(
       `Cannot start ${name}: ${
         (error as Error).message.split("\n")[0]

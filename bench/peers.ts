@@ -238,7 +238,9 @@ function nginxConfig(
   return `${options.modules ?? ""}
 daemon off;
 ${Deno.uid() === 0 ? "user root;" : ""}
-worker_processes auto;
+# With more of them, how the kernel spreads connections over them changes the
+# cost from run to run.
+worker_processes 1;
 worker_rlimit_nofile 65536;
 pid ${options.folder}/nginx.pid;
 error_log ${options.folder}/error.log;
@@ -528,6 +530,15 @@ const table = {
     protocol: "raw",
     transport: "unix",
     start: onSocket("raw", stapsCommand),
+  },
+  "staps-quiet": {
+    title: "staps with `level = warn`",
+    protocol: "raw",
+    transport: "unix",
+    start: onSocket("raw", (socket, folder) =>
+      stapsCommand(socket, folder, {
+        config: `${stapsConfig}[log]\nlevel = warn\n`,
+      })),
   },
   relay: {
     title: "20 lines of `Deno.serve`",

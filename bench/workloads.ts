@@ -119,7 +119,7 @@ const churn: TrafficWorkload = {
   name: "churn",
   title:
     "100 × 2, 64 B text, 5,000 messages/s while 1,000 clients/s join and leave",
-  peers: ["staps", "relay", "ws", "bun"],
+  peers: ["staps", "staps-quiet", "relay", "ws", "bun"],
   channels: 100,
   clientsPerChannel: 2,
   bytes: 64,
@@ -130,8 +130,8 @@ const churn: TrafficWorkload = {
   churnPerSecond: 1000,
 };
 
-/** Few enough that their clients stay below the 20,000 descriptors that many systems allow. */
-const manyChannels = 9500;
+/** Few enough that their clients stay well below the 20,000 descriptors that many systems allow. */
+const manyChannels = 9000;
 
 const growth: TrafficWorkload[] = [
   ...[1, 10, 100, 1000, manyChannels].map((channels): TrafficWorkload => ({
@@ -208,6 +208,7 @@ export const storm = {
   clients: 5000,
   peers: [
     "staps",
+    "staps-quiet",
     "relay",
     "ws",
     "bun",
