@@ -6,7 +6,7 @@
  *
  * By `deno compile` where its base runtime can be had, which comes from
  * dl.deno.land; otherwise, or if told to, a self-extracting file of what npm
- * has: `launcher.sh`, this very runtime, and the program as one script.
+ * has: `launcher.sh`, this very runtime, and the program as a few scripts.
  */
 import { createHash } from "node:crypto";
 import { version } from "../src/version.ts";
@@ -91,9 +91,11 @@ async function tryCompile(output: string): Promise<string | undefined> {
   }
   const folder = await Deno.makeTempDir({ prefix: "staps-compile-" });
   try {
-    // The same script as in the other executable, which loads less at first.
-    const program = `${folder}/staps.js`;
-    await Deno.writeTextFile(program, await bundle("deno compile"));
+    // The same scripts as in the other executable, which load less at first.
+    const scripts = Object.entries(await bundle("deno compile"));
+    for (const [name, script] of scripts) {
+      await Deno.writeTextFile(`${folder}/${name}`, script);
+    }
     const { success, stderr } = await run([
       "compile",
       "--quiet",
@@ -102,7 +104,7 @@ async function tryCompile(output: string): Promise<string | undefined> {
       engineFlags,
       ...permissions,
       `--output=${output}`,
-      program,
+      `${folder}/staps.js`,
     ], compileMs);
     return success ? undefined : stderr.trim().split("\n")[0];
   } finally {
@@ -111,36 +113,44 @@ async function tryCompile(output: string): Promise<string | undefined> {
 }
 
 async function makeSelfExtracting(output: string): Promise<void> {
-  const runtime = await Deno.readFile(Deno.execPath());
-  const program = new TextEncoder().encode(
-    await bundle(`self-extracting, deno ${Deno.version.deno}`),
-  );
-  const parts = { deno: await gzip(runtime), program: await gzip(program) };
+  const label = `self-extracting, deno ${Deno.version.deno}`;
+  const files = [
+    { name: "deno", content: await Deno.readFile(Deno.execPath()) },
+    ...Object.entries(await bundle(label)).map(([name, text]) => ({
+      name,
+      content: new TextEncoder().encode(text),
+    })),
+  ];
+  const parts = await Promise.all(files.map(async ({ name, content }) => ({
+    name,
+    hash: sha256(content),
+    packed: await gzip(content),
+  })));
+  const all = parts.map(({ name, hash }) => `${hash} ${name}`).join("\n");
   const template = await Deno.readTextFile(`${top}/scripts/launcher.sh`);
-  const hashes = { deno: sha256(runtime), program: sha256(program) };
-  const launcher = (start: number): string =>
-    fill(template, {
+  const launcher = (start: number): Uint8Array<ArrayBuffer> => {
+    let at = start + 1;
+    const lines = parts.map(({ name, hash, packed }) => {
+      // Numbers have a fixed width, so that the length doesn't depend on them.
+      const line = `${name} ${decimal(at)} ${decimal(packed.length)} ${hash}`;
+      at += packed.length;
+      return line;
+    });
+    return new TextEncoder().encode(fill(template, {
       VERSION: version,
       TARGET: Deno.build.target,
       ARCH: Deno.build.arch,
       DENO: Deno.version.deno,
-      DENO_AT: decimal(start + 1),
-      DENO_BYTES: String(parts.deno.length),
-      DENO_HASH: hashes.deno,
-      PROGRAM_AT: decimal(start + parts.deno.length + 1),
-      PROGRAM_BYTES: String(parts.program.length),
-      PROGRAM_HASH: hashes.program,
+      FILES: lines.join("\n"),
+      NAMES: parts.map(({ name }) => name).join(" "),
       CONTENT: `${version}-${
-        sha256(new TextEncoder().encode(hashes.deno + hashes.program))
-          .slice(0, 16)
+        sha256(new TextEncoder().encode(all)).slice(0, 16)
       }`,
-      FLAGS: runFlags.join(" "),
       ENVIRONMENT: shellEnvironment,
-    });
-  // Numbers have a fixed width, so the length doesn't depend on them.
-  const header = new TextEncoder().encode(
-    launcher(new TextEncoder().encode(launcher(0)).length),
-  );
+      FLAGS: runFlags.join(" "),
+    }));
+  };
+  const header = launcher(launcher(0).length);
   // Never half a file under the name, and never one that is being run.
   const unfinished = `${output}.new`;
   const file = await Deno.open(unfinished, {
@@ -148,39 +158,43 @@ async function makeSelfExtracting(output: string): Promise<void> {
     create: true,
     truncate: true,
   });
-  for (const part of [header, parts.deno, parts.program]) {
-    await new Blob([part]).stream().pipeTo(file.writable, {
-      preventClose: true,
-    });
-  }
-  file.close();
+  await new Blob([header, ...parts.map(({ packed }) => packed)]).stream()
+    .pipeTo(file.writable);
   await Deno.chmod(unfinished, 0o755);
   await Deno.rename(unfinished, output);
 }
 
 /**
- * Gets the program as one script with everything it imports; `build` is what
- * `--version` says of how it was built.
+ * Gets the program as scripts by file name, with everything they import:
+ * `staps.js` is what to run, and the others are what it loads when needed.
+ * `build` is what `--version` says of how it was built.
+ *
+ * In one script, what few starts need (AMQP, metrics) would cost all of them.
  */
-export async function bundle(build: string): Promise<string> {
-  const output = await Deno.makeTempFile({
-    prefix: "staps-bundle-",
-    suffix: ".js",
-  });
+export async function bundle(build: string): Promise<Record<string, string>> {
+  const folder = await Deno.makeTempDir({ prefix: "staps-bundle-" });
   try {
     const { success, stderr } = await run([
       "bundle",
       "--quiet",
-      `--output=${output}`,
+      "--code-splitting",
+      `--outdir=${folder}`,
       `${top}/main.ts`,
     ], compileMs);
     if (!success) throw new Error(`deno bundle failed:\n${stderr}`);
-    const script = await Deno.readTextFile(output);
-    return `globalThis.stapsBuild = ${JSON.stringify(build)};\n${
-      loadLater(script)
-    }`;
+    const scripts: Record<string, string> = {};
+    const entries = await Array.fromAsync(Deno.readDir(folder));
+    for (const name of entries.map(({ name }) => name).sort()) {
+      const script = loadLater(await Deno.readTextFile(`${folder}/${name}`));
+      if (name === "main.js") {
+        scripts["staps.js"] = `globalThis.stapsBuild = ${
+          JSON.stringify(build)
+        };\n${script}`;
+      } else scripts[name] = script;
+    }
+    return scripts;
   } finally {
-    await Deno.remove(output);
+    await Deno.remove(folder, { recursive: true });
   }
 }
 

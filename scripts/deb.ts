@@ -170,7 +170,9 @@ async function addProgram(
     }),
     0o755,
   );
-  await files.add("usr/lib/staps/staps.js", await bundle(label));
+  for (const [name, script] of Object.entries(await bundle(label))) {
+    await files.add(`usr/lib/staps/${name}`, script);
+  }
   await files.add(
     "usr/lib/staps/deno",
     await Deno.readFile(Deno.execPath()),

@@ -1,6 +1,6 @@
 #!/bin/sh
 # staps @VERSION@ for @TARGET@ in one file: this script, a runtime (Deno @DENO@)
-# and the program. When it runs for the first time it unpacks the two into a
+# and the program. When it runs for the first time it unpacks them into a
 # cache folder; it needs nothing but a POSIX shell, coreutils and gzip for that.
 #
 # The folder is the first usable one of: $STAPS_CACHE alone if that is set;
@@ -10,11 +10,11 @@
 # time when staps doesn't run.
 
 set -u
-# The bytes of this file in which the two are, each compressed with gzip, and
-# their SHA-256.
-deno_at=@DENO_AT@ deno_bytes=@DENO_BYTES@ deno_hash=@DENO_HASH@
-program_at=@PROGRAM_AT@ program_bytes=@PROGRAM_BYTES@ program_hash=@PROGRAM_HASH@
-# Names both.
+# The files in here: name, first byte, number of bytes, and the SHA-256 of what
+# gzip makes of them.
+files='@FILES@'
+names='@NAMES@'
+# Names them all.
 content=@CONTENT@
 self=$0
 reasons=
@@ -42,45 +42,55 @@ is_ours_alone() {
   esac
 }
 
-has_right_hashes() {
-  printf '%s  %s\n' "$deno_hash" "$1/deno" "$program_hash" "$1/staps.js" |
-    sha256sum -c --status 2>/dev/null
-}
+# Whether the folder $1 has the files' content.
+has_right_hashes() (
+  cd -- "$1" &&
+    printf '%s\n' "$files" | while read -r name _ _ hash; do
+      printf '%s  %s\n' "$hash" "$name"
+    done | sha256sum -c --status 2>/dev/null
+)
 
-# Prints what changes when somebody touches one of the files: permissions,
-# inode, size, and the time of the last change, which nobody can set. Comparing
-# it costs a millisecond, hashing 100 MB half a second.
-state_of() {
-  stat -c '%A %i %s %.9Z' -- "$@" 2>/dev/null
-}
+# Prints what changes when somebody touches one of the files in the folder $1:
+# permissions, inode, size, and the time of the last change, which nobody can
+# set. Comparing it costs a millisecond, hashing 100 MB half a second. Further
+# arguments are further files.
+state_of() (
+  cd -- "$1" && shift && stat -c '%A %i %s %.9Z' -- "$@" $names
+) 2>/dev/null
 
 # Whether the folder $1 and $1/$content are ours alone, and what is in there is
 # what was unpacked.
 is_intact() {
   folder=$1/$content
-  for file in "$1" "$folder" "$folder/deno" "$folder/staps.js" "$folder/seal"; do
+  for file in "$1" "$folder"; do
     [ -O "$file" ] && [ ! -L "$file" ] || return 1
   done
+  for name in $names seal; do
+    [ -O "$folder/$name" ] && [ ! -L "$folder/$name" ] || return 1
+  done
   [ -x "$folder/deno" ] || return 1
-  state=$(state_of "$1" "$folder" "$folder/deno" "$folder/staps.js") || return 1
+  state=$(state_of "$folder" .. .) || return 1
   case $state in
     d????-??-?\ *"
 "d????-??-?\ *"
 "-*) ;;
     *) return 1 ;;
   esac
-  files=${state#*"
+  now=${state#*"
 "*"
 "}
-  seal=$(cat -- "$folder/seal")
-  [ "$files" != "$seal" ] || return 0
+  [ "$now" != "$(cat -- "$folder/seal")" ] || return 0
   # Touched, perhaps by a backup that was restored: what counts is the content.
   has_right_hashes "$folder" || return 1
-  printf '%s\n' "$files" 2>/dev/null >"$folder/seal" || :
+  printf '%s\n' "$now" 2>/dev/null >"$folder/seal" || :
 }
 
+# Puts the files into the folder $1.
 extract() {
-  tail -c "+$1" -- "$self" | head -c "$2" | gzip -dc
+  printf '%s\n' "$files" | while read -r name at bytes _; do
+    tail -c "+$at" -- "$self" | head -c "$bytes" | gzip -dc >"$1/$name" || exit 1
+    chmod 400 -- "$1/$name" || exit 1
+  done
 }
 
 # Unpacks into $1/$content, in one step for everybody who looks.
@@ -91,13 +101,12 @@ unpack() {
   unpacked=no
   trap 'rm -rf -- "$new"' EXIT
   trap 'exit 1' HUP INT TERM
-  if ! { extract "$deno_at" "$deno_bytes" >"$new/deno" &&
-    extract "$program_at" "$program_bytes" >"$new/staps.js"; } 2>/dev/null; then
+  if ! extract "$new" 2>/dev/null; then
     unusable "$1" "no room for 120 MB, or $self is damaged"
   elif ! has_right_hashes "$new"; then
     fail "$self is damaged: what is in it has another checksum" \
       "get the file again"
-  elif ! { chmod 500 "$new/deno" && chmod 400 "$new/staps.js"; }; then
+  elif ! chmod 500 -- "$new/deno"; then
     unusable "$1" "permissions can't be set"
   elif [ ! -x "$new/deno" ]; then
     unusable "$1" "programs can't be run there (noexec)"
@@ -106,8 +115,8 @@ unpack() {
   else
     unpacked=yes
     # After a power cut a name without its content would be worse than nothing.
-    sync -- "$new/deno" "$new/staps.js" 2>/dev/null
-    state_of "$new/deno" "$new/staps.js" >"$new/seal"
+    (cd -- "$new" && sync -- $names) 2>/dev/null
+    state_of "$new" >"$new/seal"
     # Another start may have been faster, or what is there is damaged.
     if ! mv -T -- "$new" "$1/$content" 2>/dev/null && ! is_intact "$1"; then
       old=$(mktemp -d "$1/unpack.XXXXXX") &&

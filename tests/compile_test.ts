@@ -306,7 +306,7 @@ Deno.test("the time from exec to READY=1 is printed, beside that of a bare Deno.
       arg.replace("SOCKET", `${own.path}/s`)
     );
     const beginMs = performance.now();
-    await using _child = new Process(program!, args, {
+    await using child = new Process(program!, args, {
       env: {
         NOTIFY_SOCKET: listener.path,
         STAPS_CACHE: cache,
@@ -314,7 +314,10 @@ Deno.test("the time from exec to READY=1 is printed, beside that of a bare Deno.
       },
     });
     while (!(await listener.next()).startsWith("READY=1"));
-    return performance.now() - beginMs;
+    const ms = performance.now() - beginMs;
+    // In good order, so that the runtime keeps what it has compiled.
+    await child.stop();
+    return ms;
   };
   const serve = ["serve", "--config", config, "--socket", "SOCKET"];
   const commands = {
