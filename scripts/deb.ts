@@ -212,7 +212,7 @@ async function addDocumentation(
   await files.addCompressed(
     `${doc}/changelog`,
     `staps (${version}) unstable; urgency=medium\n\n` +
-      "  * See https://packages.example.org/ or CHANGELOG.md in the source.\n\n" +
+      "  * What changes for users stands in NEWS.md beside this file.\n\n" +
       ` -- ${maintainer}  ${day.toUTCString().replace("GMT", "+0000")}\n`,
   );
   for (const example of ["nginx.conf.example", "staps.conf.example"]) {
