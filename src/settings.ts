@@ -162,7 +162,8 @@ export const settings = {
         default: 0,
         reload: true,
         doc:
-          "What one client may send; one that sends more is closed with 1008. `0`: no limit.",
+          "What one client may send; one that sends more is closed with 1008. `0`: no limit, and who floods a channel " +
+          "makes its readers look slow, see `client_buffer_bytes`.",
       }),
       idle_timeout_s: required(wholeNumber(1, 3600), {
         default: 30,
