@@ -18,6 +18,7 @@ names='@NAMES@'
 content=@CONTENT@
 self=$0
 reasons=
+old_umask=
 
 fail() {
   printf 'staps: error: %s\n' "$1" >&2
@@ -79,7 +80,13 @@ is_intact() {
   now=${state#*"
 "*"
 "}
-  [ "$now" != "$(cat -- "$folder/seal")" ] || return 0
+  # Not by cat(1): each program that is started here is a millisecond.
+  seal=
+  while read -r line; do
+    seal="$seal${seal:+
+}$line"
+  done <"$folder/seal"
+  [ "$now" != "$seal" ] || return 0
   # Touched, perhaps by a backup that was restored: what counts is the content.
   has_right_hashes "$folder" || return 1
   printf '%s\n' "$now" 2>/dev/null >"$folder/seal" || :
@@ -137,6 +144,8 @@ use() {
     *) unusable "$1" "expected a path that begins with /"; return 1 ;;
   esac
   if is_intact "$1"; then return 0; fi
+  [ -n "$old_umask" ] || old_umask=$(umask)
+  umask 077
   if [ ! -d "$1" ]; then
     mkdir -p -- "${1%/*}" 2>/dev/null
     mkdir -m 700 -- "$1" 2>/dev/null ||
@@ -158,19 +167,17 @@ use_any() {
     return
   fi
   if [ -n "${CACHE_DIRECTORY-}" ] && use "${CACHE_DIRECTORY%%:*}/staps"; then return; fi
-  uid=$(id -u)
-  if [ "$uid" = 0 ] && use /var/cache/staps; then return; fi
+  # The owner of / is root.
+  if [ -O / ] && use /var/cache/staps; then return; fi
   if [ -n "${XDG_CACHE_HOME-}" ]; then
     if use "$XDG_CACHE_HOME/staps"; then return; fi
   elif [ -n "${HOME-}" ]; then
     if use "${HOME%/}/.cache/staps"; then return; fi
   fi
-  use "${TMPDIR:-/tmp}/staps-$uid"
+  use "${TMPDIR:-/tmp}/staps-$(id -u)"
 }
 
 [ -r "$self" ] || fail "Cannot find myself at \"$self\"" "run me by my whole path"
-old_umask=$(umask)
-umask 077
 if ! use_any; then
   set -f
   IFS='
@@ -179,7 +186,7 @@ if ! use_any; then
   fail "Cannot unpack: no folder can be used" $reasons \
     "set STAPS_CACHE to a folder of yours, which may be missing yet"
 fi
-umask "$old_umask"
+[ -z "$old_umask" ] || umask "$old_umask"
 
 export DENO_DIR="$folder/run" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 export @ENVIRONMENT@
