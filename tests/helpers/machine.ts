@@ -264,7 +264,9 @@ async function hostDebian(): Promise<{ suite: string; mirror: string }> {
       return { suite, mirror: site! };
     }
   }
-  return { suite, mirror: "http://deb.debian.org/debian" };
+  throw new Error(
+    `apt has no list of packages of ${suite}: run apt-get update`,
+  );
 }
 
 /** Gets the proxy that apt uses, as debootstrap's environment. */
