@@ -567,6 +567,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     if (key === everyNode) return this.#noticeForAll(envelope, body);
     const membership = this.#memberships.byKey(key);
     if (!membership) return;
+    // It may be here before the broker's answer to the bind.
+    if (membership.missed) this.#memberships.tellMissed(membership);
     if (envelope.kind === "lost" || envelope.kind === "rejected") {
       const missing = membership.tracker.notice(
         envelope,

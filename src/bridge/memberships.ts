@@ -161,6 +161,12 @@ export class Memberships {
     }
   }
 
+  /** Tells that a channel had lost messages, before new ones are delivered. */
+  tellMissed(membership: Membership): void {
+    membership.missed = false;
+    this.#options.onMissed(membership);
+  }
+
   #obtain(path: string): Membership {
     const known = this.#byPath.get(path);
     if (known) return known;
@@ -257,8 +263,6 @@ export class Memberships {
 
   #joined(membership: Membership): void {
     for (const { resolve } of membership.waiting.splice(0)) resolve();
-    if (!membership.missed) return;
-    membership.missed = false;
-    this.#options.onMissed(membership);
+    if (membership.missed) this.tellMissed(membership);
   }
 }
