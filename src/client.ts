@@ -35,6 +35,12 @@ const limitOfClose: Partial<Record<CloseName, LimitName>> = {
   too_big: "message_bytes",
 };
 
+/** How many times `clientBufferBytes` may wait with the overhead of small messages, for a moment. */
+const maxFloodFactor = 4;
+/** How often, and how far apart in milliseconds, it is looked whether the client takes some of it. */
+const maxFloodTurns = 20;
+const floodTurnMs = 100;
+
 let lastId = 0;
 
 /**
@@ -55,6 +61,8 @@ export class Client implements Member {
   /** How staps ended it, if staps did. */
   #ended: Close | undefined;
   #released = false;
+  /** Whether {@linkcode Client.#judgeLater} is about to look. */
+  #judged = false;
   /** What was written to it at the last {@linkcode endIfStalled}, in bytes, if something waited then. */
   #stalledAtBytes: number | undefined;
   /** How many messages it may send at `#tokensAtMs`. */
@@ -211,19 +219,65 @@ export class Client implements Member {
     return true;
   }
 
-  /** Ends the client as slow if too much waits for it. Gets whether it may have another message. */
+  /**
+   * Ends the client as slow if too much waits for it. Gets whether it may have
+   * another message.
+   *
+   * More payload than `clientBufferBytes` is too much at once. The overhead of
+   * small messages may make it more for a moment: while they come without a
+   * pause, the runtime reads them all before it writes any.
+   */
   #checkBacklog(bytes: number): boolean {
-    const { limits, metrics } = this.#context;
-    const waitingBytes = this.#backlog.check(bytes, {
+    const waitingBytes = this.#waitingBytes(bytes);
+    const { clientBufferBytes } = this.#context.limits;
+    if (waitingBytes <= clientBufferBytes) return true;
+    if (
+      waitingBytes <= clientBufferBytes * maxFloodFactor &&
+      this.bufferedBytes <= clientBufferBytes
+    ) {
+      if (!this.#judged) this.#judgeLater();
+      return true;
+    }
+    this.#endAsSlow();
+    return false;
+  }
+
+  /**
+   * Looks again in a moment, and ends the client as slow if too much waits and
+   * it took nothing meanwhile, or if that goes on for too long.
+   *
+   * @param turns How often to look.
+   * @param lastBytes What was written to it at the last look; none at first,
+   * for that may come right after the flood, with nothing written yet.
+   */
+  #judgeLater(turns = maxFloodTurns, lastBytes?: number): void {
+    this.#judged = true;
+    setTimeout(() => {
+      this.#judged = false;
+      if (this.#ended !== undefined || this.#released) return;
+      const { clientBufferBytes } = this.#context.limits;
+      if (this.#waitingBytes(0) <= clientBufferBytes) return;
+      const writtenBytes = this.#backlog.writtenBytes(this.bufferedBytes);
+      if (turns > 1 && writtenBytes !== lastBytes) {
+        this.#judgeLater(turns - 1, writtenBytes);
+      } else this.#endAsSlow();
+    }, floodTurnMs);
+  }
+
+  #endAsSlow(): void {
+    this.#context.metrics.limitHits.client_buffer_bytes++;
+    this.end("slow");
+  }
+
+  /** What waits for it, without a message of `bytes` that was just added; see {@linkcode Backlog.check}. */
+  #waitingBytes(bytes: number): number {
+    const { limits } = this.#context;
+    return this.#backlog.check(bytes, {
       bufferedBytes: this.bufferedBytes,
       limitBytes: limits.clientBufferBytes,
       timeMs: performance.now(),
       emptyRunMs: limits.idleTimeoutS * 2000,
     });
-    if (waitingBytes <= limits.clientBufferBytes) return true;
-    metrics.limitHits.client_buffer_bytes++;
-    this.end("slow");
-    return false;
   }
 
   #leave(): void {

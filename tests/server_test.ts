@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { BridgeUnavailableError } from "../src/bridge.ts";
 import { closes } from "../src/close.ts";
-import { eventually } from "./helpers/eventually.ts";
+import { eventually, within } from "./helpers/eventually.ts";
+import {
+  concat,
+  frameBytes,
+  opcodes,
+  RawClient,
+} from "./helpers/raw_client.ts";
 import { RecordingBridge } from "./helpers/recording_bridge.ts";
 import { startServer, type TestServer } from "./helpers/server.ts";
 
@@ -220,6 +226,39 @@ Deno.test("Server closes a reader for which more than client_buffer_bytes wait, 
   assert.equal(metrics.closes.slow, 1);
   assert.equal(metrics.limitHits.client_buffer_bytes, 1);
   assert.equal(channels.memberCount("/x"), 2);
+});
+
+// While small messages come without a pause, the runtime reads them all before
+// it writes any: the overhead of those that wait made every reader look slow.
+Deno.test("Server gives readers time when a flood of small messages comes at once", async () => {
+  // With their overhead the messages count 15 MiB.
+  await using server = await startServer({
+    limits: { messageBytes: 65536, clientBufferBytes: 4 << 20 },
+  });
+  const { metrics } = server.server;
+  using reader = await connectStalled(server, "/x");
+  await eventually(() => metrics.connects === 1, "the reader");
+  const messages = 60_000;
+  let received = 0;
+  const reading = (async () => {
+    const chunk = new Uint8Array(65536);
+    // The 101 is longer than a few frames, and counts as nothing.
+    while (received < messages * 3) {
+      const bytes = await reader.read(chunk);
+      if (bytes === null) break;
+      received += bytes;
+    }
+  })();
+  using sender = await RawClient.join({ socket: server.socket }, "/x");
+  await sender.write(
+    concat(Array.from(
+      { length: messages },
+      () => frameBytes(opcodes.binary, new Uint8Array(1)),
+    )),
+  );
+  await within(reading, "the flood at the reader");
+  assert.equal(metrics.closes.slow, 0);
+  assert.ok(received >= messages * 3);
 });
 
 Deno.test("Server.stop() tells every client to come back, at different times", async () => {
