@@ -141,7 +141,10 @@ export class Machine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // nspawn takes its container with it.
+    // With its process 1 the whole container ends; nspawn's own end alone may
+    // leave it running.
+    const leader = await leaderOf(this.#nspawn.pid);
+    if (leader !== undefined) Deno.kill(leader, "SIGKILL");
     await this.#nspawn.stop("SIGKILL");
     await eventually(
       async () => {
