@@ -1,5 +1,20 @@
 /** How values are spread: plain numbers, so that observing one costs next to nothing. */
 
+/** Bounds for short durations, in seconds: 1, 2.5 and 5 of each power of ten. */
+export const durationBounds: readonly number[] = [
+  0.001,
+  0.0025,
+  0.005,
+  0.01,
+  0.025,
+  0.05,
+  0.1,
+  0.25,
+  0.5,
+  1,
+  2.5,
+];
+
 /** Counts of values by size, as Prometheus wants them. */
 export class Histogram {
   /** The upper bounds of the buckets, ascending; values above the last one are in none. */

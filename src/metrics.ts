@@ -3,7 +3,7 @@
  * text form is made only when somebody asks for it.
  */
 import { type CloseName, closes } from "./close.ts";
-import { Histogram, PowersHistogram } from "./histogram.ts";
+import { durationBounds, Histogram, PowersHistogram } from "./histogram.ts";
 
 /** The limits that refuse or close, as in the section `[limits]`. */
 export type LimitName =
@@ -62,20 +62,7 @@ export class Metrics {
   /** How many clients of this node a message went to: one count for each message published or bridged. */
   readonly fanOut = new PowersHistogram();
   /** How long handshakes took until the 101 could be sent, the bridge included; in seconds. */
-  readonly joinSeconds = new Histogram([
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-  ]);
+  readonly joinSeconds = new Histogram([...durationBounds, 5]);
 
   /** Messages handed to clients of this node, each receiver counted. */
   get deliveries(): number {

@@ -1,5 +1,5 @@
 /** How late the event loop is: what every client feels at once. */
-import { Histogram } from "../histogram.ts";
+import { durationBounds, Histogram } from "../histogram.ts";
 
 /** How often it is measured, in milliseconds. */
 const intervalMs = 500;
@@ -9,19 +9,7 @@ const recentCount = 20;
 /** Measures how much later than due a timer fires, until it is disposed of. */
 export class EventLoopLag implements Disposable {
   /** All measurements, in seconds. */
-  readonly seconds = new Histogram([
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-  ]);
+  readonly seconds = new Histogram(durationBounds);
   readonly #recentMs: number[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
