@@ -31,15 +31,16 @@ class Socket extends EventTarget {
 /** Measures this with one channel of `clients`. */
 export async function measureOwnCode(clients: number): Promise<OwnCode> {
   const metrics = new Metrics();
+  const limits = {
+    messageBytes: 1 << 20,
+    clientBufferBytes: 8 << 20,
+    messagesPerSecond: 0,
+    idleTimeoutS: 30,
+  };
   const context: ClientContext = {
-    channels: new Channels({ bridge: new NoBridge(), metrics }),
+    channels: new Channels({ bridge: new NoBridge(), metrics, limits }),
     metrics,
-    limits: {
-      messageBytes: 1 << 20,
-      clientBufferBytes: 8 << 20,
-      messagesPerSecond: 0,
-      idleTimeoutS: 30,
-    },
+    limits,
     released: () => {},
   };
   const sockets: Socket[] = [];

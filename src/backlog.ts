@@ -5,7 +5,11 @@
  * (`bufferedAmount`), and that isn't what they take: a queued message needs
  * memory of its own, and an empty one shows up in no byte count at all. So this
  * counts what is handed over, and now and then asks how much of it is written:
- * an upper bound, for an addition per message.
+ * an upper bound.
+ *
+ * What a channel sends goes to all of its members, so it is counted once for
+ * all of them, and each keeps only what of it was not for it. A delivery costs
+ * nothing here: with many members, looking at an object of each would.
  */
 
 /**
@@ -15,8 +19,32 @@
  */
 export const messageOverheadBytes = 256;
 
-/** The runtime is asked each time that this share of the limit was handed over. */
+/** The runtime is asked each time that this share of the limit was sent. */
 const checksPerLimit = 16;
+
+/** What was sent in one channel since it began. */
+export class Sent {
+  /** Payload bytes. */
+  bytes = 0;
+  /** The same with the overhead of each message. */
+  counted = 0;
+  /** When `counted` makes checks due. */
+  #checkAt = 0;
+
+  /**
+   * Counts a message of `bytes` payload. Gets whether it makes a
+   * {@linkcode Backlog.check} of every member due, before anybody gets it.
+   *
+   * @param limitBytes What may wait for a client.
+   */
+  add(bytes: number, limitBytes: number): boolean {
+    this.bytes += bytes;
+    this.counted += bytes + messageOverheadBytes;
+    if (this.counted < this.#checkAt) return false;
+    this.#checkAt = this.counted + limitBytes / checksPerLimit;
+    return true;
+  }
+}
 
 /** A message in the stream of those handed over. */
 interface Mark {
@@ -28,24 +56,38 @@ interface Mark {
 
 /** An upper bound of what waits for one client. */
 export class Backlog {
-  /** Payload bytes handed over. */
-  #bytes = 0;
-  /** The same with the overhead of each message. */
-  #counted = 0;
-  /** What of `#counted` is known to be written. */
+  readonly #sent: Sent;
+  /** What of `#sent` was not for this client: it came before, or from it. */
+  #foreignBytes: number;
+  #foreignCounted: number;
+  /** What of {@linkcode #counted} is known to be written. */
   #written = 0;
-  /** When `#counted` makes a check due. */
-  #checkAt = 0;
-  /** Messages not known to be written yet, oldest first; at most one per check. */
+  /** Messages not known to be written yet, oldest first, a part of a check's share apart. */
   #marks: Mark[] = [];
   /** When `#written` last grew, in milliseconds; 0 for not yet. */
   #progressAtMs = 0;
 
-  /** Counts a message of `bytes` payload. Gets whether a {@linkcode check} is due before it is handed over. */
-  add(bytes: number): boolean {
-    this.#bytes += bytes;
-    this.#counted += bytes + messageOverheadBytes;
-    return this.#counted >= this.#checkAt;
+  /** Counts what is sent from now on. */
+  constructor(sent: Sent) {
+    this.#sent = sent;
+    this.#foreignBytes = sent.bytes;
+    this.#foreignCounted = sent.counted;
+  }
+
+  /** Leaves out a message of `bytes` payload that the client published itself. */
+  skip(bytes: number): void {
+    this.#foreignBytes += bytes;
+    this.#foreignCounted += bytes + messageOverheadBytes;
+  }
+
+  /** Payload bytes handed over. */
+  get #bytes(): number {
+    return this.#sent.bytes - this.#foreignBytes;
+  }
+
+  /** The same with the overhead of each message. */
+  get #counted(): number {
+    return this.#sent.counted - this.#foreignCounted;
   }
 
   /** Gets how much payload is written while the runtime still holds `bufferedBytes` of it. */
@@ -55,9 +97,9 @@ export class Backlog {
 
   /**
    * Gets an upper bound of what waits, in counted bytes, without the message
-   * just added: one message may always be handed over.
+   * just sent: one message may always be handed over.
    *
-   * @param bytes The payload of the message just added.
+   * @param added The payload of the message just sent, if this client is to get it.
    * @param now What the runtime says.
    * @param now.bufferedBytes The payload that it holds, without that message.
    * @param now.limitBytes What may wait.
@@ -67,7 +109,7 @@ export class Backlog {
    * read answers no ping, and is closed before.
    */
   check(
-    bytes: number,
+    added: number | undefined,
     now: {
       bufferedBytes: number;
       limitBytes: number;
@@ -75,9 +117,12 @@ export class Backlog {
       emptyRunMs: number;
     },
   ): number {
+    const addedBytes = added ?? 0;
+    const addedCounted = added === undefined ? 0 : added + messageOverheadBytes;
+    const counted = this.#counted;
     // Messages are written in order, so a mark is passed when as many bytes
     // as lead up to it are written.
-    const writtenBytes = this.writtenBytes(bytes + now.bufferedBytes);
+    const writtenBytes = this.writtenBytes(addedBytes + now.bufferedBytes);
     let passed = 0;
     for (const mark of this.#marks) {
       if (mark.bytes > writtenBytes) break;
@@ -91,15 +136,17 @@ export class Backlog {
       now.bufferedBytes === 0 &&
       now.timeMs - this.#progressAtMs > now.emptyRunMs
     ) {
-      this.#written = this.#counted - bytes - messageOverheadBytes;
+      this.#written = counted - addedCounted;
       this.#marks = [];
       this.#progressAtMs = now.timeMs;
     }
-    // An empty message proves nothing: the next one with a payload will.
-    if (bytes > 0) {
-      this.#marks.push({ bytes: this.#bytes, counted: this.#counted });
-      this.#checkAt = this.#counted + now.limitBytes / checksPerLimit;
+    const share = now.limitBytes / checksPerLimit;
+    const markedTo = this.#marks.at(-1)?.counted ?? -Infinity;
+    if (counted >= markedTo + share / 2) {
+      // An empty message proves nothing: the next one with a payload will.
+      const bytes = this.#bytes + (addedBytes > 0 ? 0 : 1);
+      this.#marks.push({ bytes, counted });
     }
-    return this.#counted - this.#written - bytes - messageOverheadBytes;
+    return counted - this.#written - addedCounted;
   }
 }

@@ -1,13 +1,26 @@
 /** Who is in which channel, and the fan-out of a message to them. */
+import { Sent } from "./backlog.ts";
 import type { Bridge, BridgeListener } from "./bridge.ts";
 import type { CloseName } from "./close.ts";
 import type { Message } from "./message.ts";
 import type { Metrics } from "./metrics.ts";
 
+/** Where a member's messages go: its connection, or what stands in for one that isn't open yet. */
+export interface Sink {
+  /** Takes a message. Must neither wait nor throw. */
+  send(message: Message): void;
+}
+
 /** Somebody who gets what is published in a channel. */
 export interface Member {
-  /** Takes a message of `bytes` payload. Must neither wait nor throw; may leave the channel. */
-  deliver(message: Message, bytes: number): void;
+  readonly sink: Sink;
+
+  /**
+   * Leaves the channel if too much waits for it. Called now and then, before a message is sent.
+   *
+   * @param added The payload of that message in bytes, if this member is to get it.
+   */
+  checkBacklog(added: number | undefined): void;
 
   /** Ends the membership for a reason of staps's. */
   end(why: CloseName): void;
@@ -17,8 +30,13 @@ export interface Member {
 export class Channel {
   /** The URL's path. A secret: it goes to the bridge, and nowhere else. */
   readonly path: string;
-  /** Those who get messages, some of whose handshakes may not be answered yet. */
-  readonly members = new Set<Member>();
+  /**
+   * Those who get messages, some of whose handshakes may not be answered yet.
+   * By their sinks: a message goes to those, and needs nothing else of a member.
+   */
+  readonly members = new Map<Sink, Member>();
+  /** What was sent to them. */
+  readonly sent = new Sent();
   /** Resolves when the bridge carries the channel; rejects with what {@linkcode Bridge.join} does. */
   readonly bridged: Promise<void>;
 
@@ -32,11 +50,20 @@ export class Channel {
 export class Channels implements BridgeListener {
   readonly #bridge: Bridge;
   readonly #metrics: Metrics;
+  readonly #limits: { readonly clientBufferBytes: number };
   readonly #channels = new Map<string, Channel>();
 
-  constructor(options: { bridge: Bridge; metrics: Metrics }) {
+  constructor(
+    options: {
+      bridge: Bridge;
+      metrics: Metrics;
+      /** A reload changes the object in place. */
+      limits: { readonly clientBufferBytes: number };
+    },
+  ) {
     this.#bridge = options.bridge;
     this.#metrics = options.metrics;
+    this.#limits = options.limits;
   }
 
   /** The number of channels with a member on this node. */
@@ -63,13 +90,20 @@ export class Channels implements BridgeListener {
       channel = new Channel(path, this.#bridge.join(path));
       this.#channels.set(path, channel);
     }
-    channel.members.add(member);
+    channel.members.set(member.sink, member);
     return channel;
+  }
+
+  /** Sends what comes from now on to the new sink of `member`, instead of to `old`. */
+  replaceSink(channel: Channel, member: Member, old: Sink): void {
+    if (channel.members.delete(old)) channel.members.set(member.sink, member);
   }
 
   /** Ends a membership; the channel ends with its last one. Does nothing the second time. */
   leave(channel: Channel, member: Member): void {
-    if (!channel.members.delete(member) || channel.members.size > 0) return;
+    if (!channel.members.delete(member.sink) || channel.members.size > 0) {
+      return;
+    }
     this.#channels.delete(channel.path);
     this.#bridge.leave(channel.path);
   }
@@ -96,9 +130,8 @@ export class Channels implements BridgeListener {
   /** Ends the memberships of everyone who may have missed a message. */
   gap(paths: Iterable<string> | "all"): void {
     for (const path of paths === "all" ? [...this.#channels.keys()] : paths) {
-      for (const member of this.#channels.get(path)?.members ?? []) {
-        member.end("gap");
-      }
+      const members = this.#channels.get(path)?.members.values() ?? [];
+      for (const member of members) member.end("gap");
     }
   }
 
@@ -108,12 +141,20 @@ export class Channels implements BridgeListener {
     bytes: number,
     sender: Member | undefined,
   ): void {
-    const { members } = channel;
-    const receivers = members.size - (sender === undefined ? 0 : 1);
+    const { members, sent } = channel;
+    if (sent.add(bytes, this.#limits.clientBufferBytes)) {
+      for (const member of members.values()) {
+        member.checkBacklog(member === sender ? undefined : bytes);
+      }
+    }
+    const own = sender?.sink;
+    let receivers = 0;
+    for (const sink of members.keys()) {
+      if (sink === own) continue;
+      sink.send(message);
+      receivers++;
+    }
     this.#metrics.fanOut.observe(receivers);
     this.#metrics.bytesDelivered += receivers * bytes;
-    for (const member of members) {
-      if (member !== sender) member.deliver(message, bytes);
-    }
   }
 }

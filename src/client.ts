@@ -1,7 +1,7 @@
 /** One connection: what it may send, what it is sent, and how it ends. */
 import { Backlog } from "./backlog.ts";
 import { channelHash } from "./channel_hash.ts";
-import type { Channel, Channels, Member } from "./channels.ts";
+import type { Channel, Channels, Member, Sink } from "./channels.ts";
 import { type Close, type CloseName, closes } from "./close.ts";
 import { closeSocket } from "./closing.ts";
 import { log } from "./log.ts";
@@ -43,6 +43,23 @@ const floodTurnMs = 100;
 
 let lastId = 0;
 
+/** Stands in for a socket that isn't open yet. */
+class EarlyMessages implements Sink {
+  readonly messages: Message[] = [];
+
+  /** Their payload, in bytes. */
+  get bytes(): number {
+    return this.messages.reduce(
+      (sum, message) => sum + messageBytes(message),
+      0,
+    );
+  }
+
+  send(message: Message): void {
+    this.messages.push(message);
+  }
+}
+
 /**
  * A client, from its handshake to the end of its connection.
  *
@@ -53,11 +70,12 @@ export class Client implements Member {
   /** Names the client in logs; unique in this process. */
   readonly id: number = ++lastId;
   readonly #context: ClientContext;
-  readonly #backlog = new Backlog();
   #channel: Channel | undefined;
+  /** Of `#channel`. */
+  #backlog: Backlog | undefined;
   #socket: WebSocket | undefined;
   /** What was published before the socket opened; undefined afterwards. */
-  #early: Message[] | undefined = [];
+  #early: EarlyMessages | undefined = new EarlyMessages();
   /** How staps ended it, if staps did. */
   #ended: Close | undefined;
   #released = false;
@@ -81,6 +99,7 @@ export class Client implements Member {
    */
   async join(path: string): Promise<void> {
     this.#channel = this.#context.channels.join(path, this);
+    this.#backlog = new Backlog(this.#channel.sent);
     try {
       await this.#channel.bridged;
     } catch (error) {
@@ -89,11 +108,15 @@ export class Client implements Member {
     }
   }
 
+  get sink(): Sink {
+    return this.#early ?? this.#socket!;
+  }
+
   /** The payload that waits for it to read, in bytes; 0 once it is closing, for the runtime tells no more then. */
   get bufferedBytes(): number {
     return this.#early === undefined
       ? this.#socket?.bufferedAmount ?? 0
-      : this.#early.reduce((sum, message) => sum + messageBytes(message), 0);
+      : this.#early.bytes;
   }
 
   /** Gives it the socket of its upgraded connection, which hasn't opened yet. */
@@ -126,10 +149,23 @@ export class Client implements Member {
     }
   }
 
-  deliver(message: Message, bytes: number): void {
-    if (this.#backlog.add(bytes) && !this.#checkBacklog(bytes)) return;
-    if (this.#early === undefined) this.#socket!.send(message);
-    else this.#early.push(message);
+  /**
+   * Ends the client as slow if too much waits for it.
+   *
+   * More payload than `clientBufferBytes` is too much at once. The overhead of
+   * small messages may make it more for a moment: while they come without a
+   * pause, the runtime reads them all before it writes any.
+   */
+  checkBacklog(added: number | undefined): void {
+    const waitingBytes = this.#waitingBytes(added);
+    const { clientBufferBytes } = this.#context.limits;
+    if (waitingBytes <= clientBufferBytes) return;
+    if (
+      waitingBytes <= clientBufferBytes * maxFloodFactor &&
+      this.bufferedBytes <= clientBufferBytes
+    ) {
+      if (!this.#judged) this.#judgeLater();
+    } else this.#endAsSlow();
   }
 
   end(why: CloseName, close: Close = closes[why]): void {
@@ -158,7 +194,7 @@ export class Client implements Member {
       this.#stalledAtBytes = undefined;
       return;
     }
-    const writtenBytes = this.#backlog.writtenBytes(bufferedBytes);
+    const writtenBytes = this.#backlog!.writtenBytes(bufferedBytes);
     // What waits now may have come a moment ago, to a client that was idle.
     if (writtenBytes === this.#stalledAtBytes) this.end("slow");
     this.#stalledAtBytes = writtenBytes;
@@ -187,7 +223,8 @@ export class Client implements Member {
         channel: channelHash(this.#channel!.path),
       });
     }
-    for (const message of early) this.#socket!.send(message);
+    this.#context.channels.replaceSink(this.#channel!, this, early);
+    for (const message of early.messages) this.#socket!.send(message);
     if (this.#ended !== undefined) closeSocket(this.#socket!, this.#ended);
   }
 
@@ -204,6 +241,7 @@ export class Client implements Member {
     if (log.isEnabled("debug")) {
       log.debug("message", { client: this.id, bytes });
     }
+    this.#backlog!.skip(bytes);
     channels.publish(this.#channel!, { message, bytes, sender: this });
   }
 
@@ -220,29 +258,6 @@ export class Client implements Member {
   }
 
   /**
-   * Ends the client as slow if too much waits for it. Gets whether it may have
-   * another message.
-   *
-   * More payload than `clientBufferBytes` is too much at once. The overhead of
-   * small messages may make it more for a moment: while they come without a
-   * pause, the runtime reads them all before it writes any.
-   */
-  #checkBacklog(bytes: number): boolean {
-    const waitingBytes = this.#waitingBytes(bytes);
-    const { clientBufferBytes } = this.#context.limits;
-    if (waitingBytes <= clientBufferBytes) return true;
-    if (
-      waitingBytes <= clientBufferBytes * maxFloodFactor &&
-      this.bufferedBytes <= clientBufferBytes
-    ) {
-      if (!this.#judged) this.#judgeLater();
-      return true;
-    }
-    this.#endAsSlow();
-    return false;
-  }
-
-  /**
    * Looks again in a moment, and ends the client as slow if too much waits and
    * it took nothing meanwhile, or if that goes on for too long.
    *
@@ -256,8 +271,8 @@ export class Client implements Member {
       this.#judged = false;
       if (this.#ended !== undefined || this.#released) return;
       const { clientBufferBytes } = this.#context.limits;
-      if (this.#waitingBytes(0) <= clientBufferBytes) return;
-      const writtenBytes = this.#backlog.writtenBytes(this.bufferedBytes);
+      if (this.#waitingBytes() <= clientBufferBytes) return;
+      const writtenBytes = this.#backlog!.writtenBytes(this.bufferedBytes);
       if (turns > 1 && writtenBytes !== lastBytes) {
         this.#judgeLater(turns - 1, writtenBytes);
       } else this.#endAsSlow();
@@ -269,10 +284,10 @@ export class Client implements Member {
     this.end("slow");
   }
 
-  /** What waits for it, without a message of `bytes` that was just added; see {@linkcode Backlog.check}. */
-  #waitingBytes(bytes: number): number {
+  /** What waits for it, without the message of `added` bytes that it is about to get; see {@linkcode Backlog.check}. */
+  #waitingBytes(added?: number): number {
     const { limits } = this.#context;
-    return this.#backlog.check(bytes, {
+    return this.#backlog!.check(added, {
       bufferedBytes: this.bufferedBytes,
       limitBytes: limits.clientBufferBytes,
       timeMs: performance.now(),

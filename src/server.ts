@@ -71,6 +71,7 @@ export class Server implements ClientContext, AsyncDisposable {
     this.channels = new Channels({
       bridge: options.bridge,
       metrics: this.metrics,
+      limits: this.limits,
     });
   }
 

@@ -1,30 +1,44 @@
 import assert from "node:assert/strict";
-import { Backlog, messageOverheadBytes } from "../src/backlog.ts";
+import { Backlog, messageOverheadBytes, Sent } from "../src/backlog.ts";
 
 const limitBytes = 1 << 20;
 const emptyRunMs = 60_000;
 
 /** A runtime that writes what it is told to, and whose `bufferedAmount` the backlog sees. */
 class Reader {
-  readonly backlog = new Backlog();
+  readonly sent: Sent;
+  readonly backlog: Backlog;
   readonly queue: number[] = [];
   timeMs = 1;
   checks = 0;
 
+  constructor(sent = new Sent()) {
+    this.sent = sent;
+    this.backlog = new Backlog(sent);
+  }
+
   /** Hands over a message. Gets what the backlog says waits, if it looked. */
   send(bytes: number): number | undefined {
-    let waiting;
-    if (this.backlog.add(bytes)) {
-      this.checks++;
-      waiting = this.backlog.check(bytes, {
-        bufferedBytes: this.queue.reduce((sum, size) => sum + size, 0),
-        limitBytes,
-        timeMs: this.timeMs,
-        emptyRunMs,
-      });
-    }
+    const isDue = this.sent.add(bytes, limitBytes);
+    const waiting = isDue ? this.check(bytes) : undefined;
     this.queue.push(bytes);
     return waiting;
+  }
+
+  /** Publishes a message itself. Gets what the backlog says waits, if it looked. */
+  publish(bytes: number): number | undefined {
+    this.backlog.skip(bytes);
+    return this.sent.add(bytes, limitBytes) ? this.check() : undefined;
+  }
+
+  check(added?: number): number {
+    this.checks++;
+    return this.backlog.check(added, {
+      bufferedBytes: this.queue.reduce((sum, size) => sum + size, 0),
+      limitBytes,
+      timeMs: this.timeMs,
+      emptyRunMs,
+    });
   }
 
   /** Hands over messages until too much waits or `count` are sent. Gets how many were. */
@@ -112,3 +126,35 @@ Deno.test("Backlog lets a long run of empty messages pass when it is slow enough
     reader.timeMs += 50;
   }
 });
+
+Deno.test("Backlog counts from when the client joined, and not what it publishes", () => {
+  const sent = new Sent();
+  for (let i = 0; i < 100; i++) sent.add(limitBytes, limitBytes);
+  const reader = new Reader(sent);
+  for (let i = 0; i < 100; i++) {
+    assert.ok((reader.publish(limitBytes) ?? 0) <= 0);
+  }
+  assert.equal(reader.backlog.writtenBytes(0), 0);
+  reader.send(64);
+  assert.equal(reader.backlog.writtenBytes(64), 0);
+  assert.equal(reader.check(), 64 + messageOverheadBytes);
+});
+
+// Only what it publishes makes checks due, and those have to see the rest.
+for (const reads of [true, false]) {
+  Deno.test(
+    `Backlog ${reads ? "never fills" : "fills"} for a client that ${
+      reads ? "reads" : "doesn't read"
+    } small messages between large ones of its own`,
+    () => {
+      const reader = new Reader();
+      let waiting = 0;
+      for (let i = 0; i < 20_000 && waiting <= limitBytes; i++) {
+        waiting = Math.max(waiting, reader.publish(limitBytes) ?? 0);
+        assert.equal(reader.send(1), undefined);
+        if (reads) reader.read();
+      }
+      assert.equal(waiting > limitBytes, !reads);
+    },
+  );
+}

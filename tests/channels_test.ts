@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type Bridge, NoBridge } from "../src/bridge.ts";
-import { Channels, type Member } from "../src/channels.ts";
+import { Channels, type Member, type Sink } from "../src/channels.ts";
 import type { CloseName } from "../src/close.ts";
 import type { Message } from "../src/message.ts";
 import { Metrics } from "../src/metrics.ts";
@@ -9,9 +9,12 @@ import { RecordingBridge } from "./helpers/recording_bridge.ts";
 class RecordingMember implements Member {
   readonly got: Message[] = [];
   readonly ends: CloseName[] = [];
+  readonly checks: (number | undefined)[] = [];
 
-  deliver(message: Message): void {
-    this.got.push(message);
+  sink: Sink = { send: (message) => this.got.push(message) };
+
+  checkBacklog(added: number | undefined): void {
+    this.checks.push(added);
   }
 
   end(why: CloseName): void {
@@ -19,11 +22,14 @@ class RecordingMember implements Member {
   }
 }
 
+/** The backlog of each member is checked at each 100 bytes. */
+const limits = { clientBufferBytes: 1600 };
+
 function newChannels(
   bridge: Bridge = new NoBridge(),
 ): { channels: Channels; metrics: Metrics } {
   const metrics = new Metrics();
-  return { channels: new Channels({ bridge, metrics }), metrics };
+  return { channels: new Channels({ bridge, metrics, limits }), metrics };
 }
 
 Deno.test("Channels.publish() skips the sender and reaches every other member", () => {
@@ -105,24 +111,22 @@ Deno.test("Channels.join() makes a member of a newcomer before the bridge is rea
   await channel.bridged;
 });
 
-Deno.test("Channels.publish() copes with members who leave while they get the message", () => {
+Deno.test("Channels.replaceSink() sends what comes from now on to the new sink, unless the member has left", () => {
   const { channels } = newChannels();
-  const members = Array.from({ length: 4 }, () => new RecordingMember());
-  const channel = channels.join("/a", members[0]!);
-  for (const member of members) {
-    channels.join("/a", member);
-    member.deliver = (message): void => {
-      member.got.push(message);
-      channels.leave(channel, member);
-    };
-  }
-  channels.publish(channel, {
-    message: "x",
-    bytes: 1,
-    sender: members[0]!,
-  });
-  assert.deepEqual(members.map((member) => member.got.length), [0, 1, 1, 1]);
-  assert.equal(channel.members.size, 1);
+  const [a, b] = [new RecordingMember(), new RecordingMember()];
+  const channel = channels.join("/a", a);
+  channels.join("/a", b);
+  const old = b.sink;
+  const later: Message[] = [];
+  b.sink = { send: (message) => later.push(message) };
+  channels.replaceSink(channel, b, old);
+  channels.publish(channel, { message: "x", bytes: 1, sender: a });
+  assert.deepEqual([b.got, later], [[], ["x"]]);
+
+  channels.leave(channel, b);
+  channels.replaceSink(channel, b, old);
+  channels.publish(channel, { message: "y", bytes: 1, sender: a });
+  assert.deepEqual([b.got, later], [[], ["x"]]);
 });
 
 Deno.test("Channels.gap() ends the members of the channels concerned, and no others", () => {
@@ -134,4 +138,21 @@ Deno.test("Channels.gap() ends the members of the channels concerned, and no oth
   assert.deepEqual([a.ends, b.ends], [["gap"], []]);
   channels.gap("all");
   assert.deepEqual([a.ends, b.ends], [["gap", "gap"], ["gap"]]);
+});
+
+Deno.test("Channels.publish() checks the backlog of everyone, the sender too, before a message that makes it due", () => {
+  const { channels } = newChannels();
+  const [a, b] = [new RecordingMember(), new RecordingMember()];
+  const channel = channels.join("/a", a);
+  channels.join("/a", b);
+  b.checkBacklog = (added): void => {
+    b.checks.push(added);
+    if (b.checks.length === 2) channels.leave(channel, b);
+  };
+  for (const sender of [a, b]) {
+    channels.publish(channel, { message: "x", bytes: 1, sender });
+  }
+  assert.deepEqual([a.checks, b.checks], [[undefined, 1], [1, undefined]]);
+  channels.publish(channel, { message: "y", bytes: 1, sender: a });
+  assert.deepEqual([a.got, b.got], [["x"], ["x"]]);
 });

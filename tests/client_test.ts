@@ -22,12 +22,19 @@ class StubSocket extends EventTarget {
 
 /** Gets a client in the channel "/x" whose socket is open. */
 async function openClient(): Promise<
-  { client: Client; socket: StubSocket; metrics: Metrics }
+  {
+    client: Client;
+    socket: StubSocket;
+    metrics: Metrics;
+    deliver(text: string): void;
+  }
 > {
   const metrics = new Metrics();
+  const limits = testLimits;
+  const channels = new Channels({ bridge: new NoBridge(), metrics, limits });
   const client = new Client({
-    channels: new Channels({ bridge: new NoBridge(), metrics }),
-    limits: testLimits,
+    channels,
+    limits,
     metrics,
     released: () => {},
   });
@@ -35,17 +42,19 @@ async function openClient(): Promise<
   const socket = new StubSocket();
   client.attach(socket as unknown as WebSocket);
   socket.dispatchEvent(new Event("open"));
-  return { client, socket, metrics };
+  const deliver = (text: string): void =>
+    channels.deliver("/x", text, text.length);
+  return { client, socket, metrics, deliver };
 }
 
 // What was written so far had not changed for long, as there was nothing to
 // write: a message on its way made the client look stalled.
 Deno.test("Client.endIfStalled() spares one that was idle until a moment ago", async () => {
-  const { client, socket, metrics } = await openClient();
+  const { client, socket, metrics, deliver } = await openClient();
   for (let look = 0; look < 3; look++) {
     client.endIfStalled();
     client.endIfStalled();
-    client.deliver("message", 7);
+    deliver("message");
     client.endIfStalled();
     socket.bufferedAmount = 0;
   }
@@ -54,20 +63,20 @@ Deno.test("Client.endIfStalled() spares one that was idle until a moment ago", a
 });
 
 Deno.test("Client.endIfStalled() ends one that took nothing since the last call", async () => {
-  const { client, socket } = await openClient();
-  client.deliver("1", 1);
+  const { client, socket, deliver } = await openClient();
+  deliver("1");
   client.endIfStalled();
-  client.deliver("2", 1);
+  deliver("2");
   client.endIfStalled();
   client.release();
   assert.equal(socket.closed, closes.slow.code);
 });
 
 Deno.test("Client.endIfStalled() spares one that took something", async () => {
-  const { client, socket, metrics } = await openClient();
+  const { client, socket, metrics, deliver } = await openClient();
   for (let look = 0; look < 5; look++) {
-    client.deliver("1", 1);
-    client.deliver("2", 1);
+    deliver("1");
+    deliver("2");
     client.endIfStalled();
     socket.bufferedAmount -= 1;
   }
