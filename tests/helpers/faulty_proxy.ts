@@ -14,7 +14,7 @@ export class FaultyProxy implements AsyncDisposable {
   readonly #targetPort: number;
   readonly #pairs = new Set<Pair>();
   #silent = false;
-  #delayMs = 0;
+  #delayMs: () => number = () => 0;
 
   private constructor(server: Server, targetPort: number) {
     this.#server = server;
@@ -80,9 +80,12 @@ export class FaultyProxy implements AsyncDisposable {
     }
   }
 
-  /** Delays everything that is passed on by `ms` milliseconds. */
-  delay(ms: number): void {
-    this.#delayMs = ms;
+  /**
+   * Delays everything that is passed on from now on by `ms` milliseconds, or by
+   * what a function says each time. The order of bytes stays, as TCP keeps it.
+   */
+  delay(ms: number | (() => number)): void {
+    this.#delayMs = typeof ms === "number" ? () => ms : ms;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -120,16 +123,26 @@ export class FaultyProxy implements AsyncDisposable {
   }
 
   #pass(from: Socket, to: Socket): void {
-    from.on("data", (bytes) => {
-      const pass = (): void => {
-        if (to.destroyed) return;
-        if (to.write(bytes)) return;
-        from.pause();
-        to.once("drain", () => this.#silent || from.resume());
-      };
-      if (this.#delayMs === 0) pass();
-      else setTimeout(pass, this.#delayMs);
+    /** When the last bytes in {@linkcode line} are due. */
+    let lastDueMs = 0;
+    const line: Uint8Array[] = [];
+    const pass = (bytes: Uint8Array): void => {
+      if (to.destroyed || to.write(bytes)) return;
+      from.pause();
+      to.once("drain", () => this.#silent || from.resume());
+    };
+    from.on("data", (bytes: Uint8Array) => {
+      const delayMs = this.#delayMs();
+      if (delayMs === 0 && line.length === 0) return pass(bytes);
+      const nowMs = performance.now();
+      lastDueMs = Math.max(lastDueMs, nowMs + delayMs);
+      // Whichever timer fires first: the oldest bytes go first.
+      line.push(bytes);
+      setTimeout(() => pass(line.shift()!), lastDueMs - nowMs);
     });
-    from.on("end", () => to.end());
+    from.on("end", () => {
+      if (line.length === 0) to.end();
+      else setTimeout(() => to.end(), lastDueMs - performance.now() + 1);
+    });
   }
 }

@@ -83,20 +83,7 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
   const folder = await TempFolder.make();
   try {
     const port = freePort();
-    const example = await Deno.readTextFile(`${repository}/nginx.conf.example`);
-    const site = replaceOnce(example, [
-      ["listen 80;", `listen 127.0.0.1:${port};`],
-      ["    listen [::]:80;\n", ""],
-      ["/var/log/nginx/staps.access.log", `${folder.path}/staps.access.log`],
-      ["/var/log/nginx/staps.error.log", `${folder.path}/staps.error.log`],
-      ["unix:/run/staps/staps.sock", `unix:${options.socket}`],
-      ...options.replace ?? [],
-    ]);
-    await Deno.writeTextFile(`${folder.path}/site.conf`, site);
-    await Deno.writeTextFile(
-      `${folder.path}/nginx.conf`,
-      mainConfig(folder.path, options.group ?? frontendGroup),
-    );
+    await writeNginxConfig(folder.path, port, options);
     const nginx = new Nginx(folder, port);
     try {
       await eventually(async () => {
@@ -114,6 +101,25 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
     await folder[Symbol.asyncDispose]().catch(() => {});
     throw error;
   }
+}
+
+/** Writes nginx.conf.example into `folder`, for this machine, and an nginx.conf that includes it. */
+export async function writeNginxConfig(
+  folder: string,
+  port: number,
+  { socket, replace = [], group = frontendGroup }: NginxOptions,
+): Promise<void> {
+  const example = await Deno.readTextFile(`${repository}/nginx.conf.example`);
+  const site = replaceOnce(example, [
+    ["listen 80;", `listen 127.0.0.1:${port};`],
+    ["    listen [::]:80;\n", ""],
+    ["/var/log/nginx/staps.access.log", `${folder}/staps.access.log`],
+    ["/var/log/nginx/staps.error.log", `${folder}/staps.error.log`],
+    ["unix:/run/staps/staps.sock", `unix:${socket}`],
+    ...replace,
+  ]);
+  await Deno.writeTextFile(`${folder}/site.conf`, site);
+  await Deno.writeTextFile(`${folder}/nginx.conf`, mainConfig(folder, group));
 }
 
 /** What an administrator's nginx.conf has around the sites. */
