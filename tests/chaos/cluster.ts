@@ -1,0 +1,587 @@
+/**
+ * What the chaos happens to: three nodes of staps, each with a network of its
+ * own to one RabbitMQ, and nginx in front of them. Everything is real; only
+ * ports, folders and a few time-outs are the run's own.
+ */
+import type { Status } from "../../src/admin/status.ts";
+import { ask } from "../helpers/admin.ts";
+import { type Broker, startBroker } from "../helpers/broker.ts";
+import { eventually, within } from "../helpers/eventually.ts";
+import { FaultyProxy } from "../helpers/faulty_proxy.ts";
+import { freePort } from "../helpers/folder.ts";
+import { writeNginxConfig } from "../helpers/nginx.ts";
+import { ensurePackages } from "../helpers/packages.ts";
+import {
+  denoDir,
+  Process,
+  repository,
+  runProgram,
+  stapsCommand,
+} from "../helpers/process.ts";
+import { SmallDisk } from "./small_disk.ts";
+
+/** How many nodes there are. */
+export const nodeCount = 3;
+
+/** Seconds between signs of life on a node's connections to the broker. */
+export const heartbeatS = 2;
+
+/** Seconds for which the broker keeps what waits for a node that is away. */
+export const queueExpiresS = 20;
+
+/** How many files a node may have open: few, so that the limit can be reached. */
+export const openFiles = 512;
+
+const startTimeoutMs = 60_000;
+
+/** What may be left of memory after everybody has left, beside what there was after the warm-up. */
+const extraBytes = 256 * 1024 * 1024;
+
+/** Descriptors that come and go by themselves: a connection that is being renewed, a file being read. */
+const extraDescriptors = 4;
+
+/** Settings of {@linkcode Cluster.start}. */
+export interface ClusterOptions {
+  /** An empty folder for everything that is to be kept. Short: sockets are in it. */
+  readonly folder: string;
+  /** What runs in the place of staps, as arguments of Deno. */
+  readonly command?: readonly string[];
+}
+
+/** What a process holds. */
+export interface Holdings {
+  readonly residentBytes: number;
+  readonly descriptors: number;
+  readonly sockets: number;
+}
+
+/** One node: it keeps its folder, sockets and configuration over restarts. */
+export class Node {
+  readonly name: string;
+  readonly folder: string;
+  readonly socket: string;
+  readonly adminSocket: string;
+  readonly logFile: string;
+  /** Its way to the broker. */
+  readonly proxy: FaultyProxy;
+  /** The broker's user that this node alone logs in as, so that its queue can be told from others. */
+  readonly user: string;
+  /** Where its folder is; or why that isn't a file system of its own. */
+  readonly disk: SmallDisk | string;
+  readonly #command: readonly string[];
+  #process: Process | undefined;
+  /** What the present process held when it was ready and nobody had come yet, or at its first warm look. */
+  #warm: Holdings | undefined;
+
+  constructor(
+    { name, folder, proxy, disk, command }: {
+      name: string;
+      folder: string;
+      proxy: FaultyProxy;
+      disk: SmallDisk | string;
+      command: readonly string[];
+    },
+  ) {
+    this.name = name;
+    this.user = name;
+    this.folder = folder;
+    this.socket = `${folder}/staps.sock`;
+    this.adminSocket = `${folder}/admin.sock`;
+    this.logFile = `${folder}/staps.log`;
+    this.proxy = proxy;
+    this.disk = disk;
+    this.#command = command;
+  }
+
+  /** The process id, of the present process or of the last one. */
+  get pid(): number {
+    if (!this.#process) throw new Error(`${this.name} was never started`);
+    return this.#process.pid;
+  }
+
+  /** Whether its process has ended. */
+  get ended(): boolean {
+    return this.#process?.ended ?? true;
+  }
+
+  /** Writes its configuration; `limits` are lines for that section. */
+  async configure(limits = ""): Promise<void> {
+    await Deno.writeTextFile(
+      `${this.folder}/staps.conf`,
+      `[staps]
+socket = ${this.socket}
+# nginx's workers have another user.
+mode = 0666
+amqp = amqp://${this.user}:secret@127.0.0.1:${this.proxy.port}/
+[daemon]
+dir = ${this.folder}
+pid_file = ${this.folder}/staps.pid
+[limits]
+shutdown_timeout_s = 5
+shutdown_spread_ms = 1000
+retry_after_s = 1
+${limits}
+[bridge]
+# So the promise to newcomers holds in an outage, too.
+on_outage = refuse
+heartbeat_s = ${heartbeatS}
+queue_expires_s = ${queueExpiresS}
+[admin]
+socket = ${this.adminSocket}
+mode = 0600
+[log]
+level = debug
+format = text
+`,
+    );
+  }
+
+  /** Starts it, and resolves when it is ready. */
+  async start(): Promise<void> {
+    const started = new Process("sh", [
+      // The shell becomes prlimit, which becomes staps: one process id for all.
+      "-c",
+      `exec prlimit --nofile=${openFiles}:${openFiles} "$@" 2>>"$0"`,
+      this.logFile,
+      Deno.execPath(),
+      ...this.#command,
+      `--config=${this.folder}/staps.conf`,
+    ], { env: { HOME: this.folder, DENO_DIR: denoDir() } });
+    this.#process = started;
+    this.#warm = undefined;
+    await this.ready();
+  }
+
+  /** Resolves when it says that it does its work. */
+  async ready(): Promise<void> {
+    let last = "";
+    await eventually(
+      async () => {
+        if (this.ended) {
+          throw new Error(
+            `${this.name} has ended:\n${await this.#lastLines()}`,
+          );
+        }
+        try {
+          const answer = await within(ask(this.adminSocket, "/readyz"), "", {
+            timeoutMs: 5_000,
+          });
+          last = answer.text;
+          return answer.status === 200;
+        } catch (error) {
+          last = (error as Error).message;
+          return false;
+        }
+      },
+      () => `${this.name} to be ready: ${last.trim()}`,
+      { timeoutMs: startTimeoutMs },
+    );
+  }
+
+  /** Gets what it says of itself. */
+  async status(): Promise<Status> {
+    const { text } = await within(
+      ask(this.adminSocket, "/status"),
+      `the status of ${this.name}`,
+    );
+    return JSON.parse(text);
+  }
+
+  /** Sends `signal` to it. */
+  signal(signal: Deno.Signal): void {
+    this.#process?.signal(signal);
+  }
+
+  /** Sends `signal`, waits for its end, and gets the exit status. */
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<number> {
+    return (await this.#process!.stop(signal)).code;
+  }
+
+  /** How long its log is by now, for {@linkcode logged}. */
+  async logBytes(): Promise<number> {
+    return (await Deno.stat(this.logFile)).size;
+  }
+
+  /** Resolves when its log has something that `pattern` matches after the byte `from`. */
+  async logged(pattern: RegExp, from: number): Promise<void> {
+    await eventually(
+      async () => pattern.test(await this.#logFrom(from)),
+      `${pattern} in the log of ${this.name}`,
+    );
+  }
+
+  /** Gets what its process holds now (proc(5)). */
+  async holdings(): Promise<Holdings> {
+    const status = await Deno.readTextFile(`/proc/${this.pid}/status`);
+    let descriptors = 0;
+    let sockets = 0;
+    for await (const { name } of Deno.readDir(`/proc/${this.pid}/fd`)) {
+      try {
+        const target = await Deno.readLink(`/proc/${this.pid}/fd/${name}`);
+        descriptors++;
+        if (target.startsWith("socket:")) sockets++;
+      } catch (error) {
+        // Closed since.
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      }
+    }
+    return {
+      residentBytes: Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024,
+      descriptors,
+      sockets,
+    };
+  }
+
+  /** Remembers the memory of the present process, unless that is done, as what it takes when warm. */
+  async rememberWarm(): Promise<void> {
+    if (!this.ended) this.#warm ??= await this.holdings();
+  }
+
+  /** What {@linkcode rememberWarm} saw. */
+  get warm(): Holdings | undefined {
+    return this.#warm;
+  }
+
+  /** Ends it whatever state it is in. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    // A stopped process is killed all the same.
+    await this.#process?.[Symbol.asyncDispose]();
+  }
+
+  async #logFrom(from: number): Promise<string> {
+    using file = await Deno.open(this.logFile);
+    await file.seek(from, Deno.SeekMode.Start);
+    return await new Response(file.readable).text();
+  }
+
+  async #lastLines(): Promise<string> {
+    const { stdout } = await runProgram("tail", ["-n", "5", this.logFile]);
+    return stdout;
+  }
+}
+
+/** nginx with the configuration that we ship, over all nodes in turn. */
+export class Frontend implements AsyncDisposable {
+  readonly port = freePort();
+  readonly #folder: string;
+  #process: Process | undefined;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** The base URL for WebSocket clients. */
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}`;
+  }
+
+  /** Writes its configuration for the nodes' sockets. */
+  async configure(sockets: readonly string[]): Promise<void> {
+    const [first, ...others] = sockets;
+    const servers = others.map((socket) =>
+      `\n    server unix:${socket} max_fails=0;`
+    );
+    await writeNginxConfig(this.#folder, this.port, {
+      socket: `${first}`,
+      replace: [
+        [
+          `    server unix:${first} max_fails=0;\n}`,
+          `    server unix:${first} max_fails=0;${servers.join("")}\n}`,
+        ],
+        // All clients have one address here.
+        [
+          "limit_conn staps_connections 1000;",
+          "limit_conn staps_connections 65535;",
+        ],
+        ["rate=50r/s", "rate=5000r/s"],
+      ],
+    });
+  }
+
+  /** Starts it, and resolves when it accepts connections. */
+  async start(): Promise<void> {
+    const started = new Process("nginx", [
+      "-p",
+      this.#folder,
+      "-c",
+      `${this.#folder}/nginx.conf`,
+    ]);
+    this.#process = started;
+    await eventually(async () => {
+      if (started.ended) throw new Error(`nginx has ended: ${started.output}`);
+      return await this.accepts();
+    }, "nginx to accept connections");
+  }
+
+  /** Whether it accepts connections now. */
+  async accepts(): Promise<boolean> {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port: this.port })).close();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Reads its configuration again, and resolves when it has new workers. */
+  async reload(): Promise<void> {
+    const before = new Set(await this.workers());
+    this.#process!.signal("SIGHUP");
+    await eventually(
+      async () => (await this.workers()).some((pid) => !before.has(pid)),
+      "new workers of nginx",
+    );
+  }
+
+  /** Stops it at once, which cuts every connection. */
+  async stop(): Promise<void> {
+    await this.#process?.stop("SIGTERM");
+  }
+
+  /** The process ids of its workers, those that wait for their last client among them. */
+  async workers(): Promise<number[]> {
+    const { pid } = this.#process!;
+    const text = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`);
+    return text.trim().split(" ").filter((each) => each !== "").map(Number);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Killed, the master would leave its workers behind.
+    await this.stop();
+  }
+}
+
+/** The whole of it, running. */
+export class Cluster implements AsyncDisposable {
+  readonly broker: Broker;
+  readonly nodes: readonly Node[];
+  readonly frontend: Frontend;
+  readonly #idle: ReadonlyMap<Node, Holdings>;
+  readonly #resources: AsyncDisposableStack;
+
+  private constructor(
+    { broker, nodes, frontend, idle, resources }: {
+      broker: Broker;
+      nodes: readonly Node[];
+      frontend: Frontend;
+      idle: ReadonlyMap<Node, Holdings>;
+      resources: AsyncDisposableStack;
+    },
+  ) {
+    this.broker = broker;
+    this.nodes = nodes;
+    this.frontend = frontend;
+    this.#idle = idle;
+    this.#resources = resources;
+  }
+
+  /** Starts everything, and resolves when every node is ready. */
+  static async start(
+    { folder, command = stapsCommand }: ClusterOptions,
+  ): Promise<Cluster> {
+    await ensurePackages(["nginx", "rabbitmq-server"]);
+    // nginx's workers have another user.
+    await Deno.chmod(folder, 0o755);
+    await using stack = new AsyncDisposableStack();
+    const broker = stack.use(await startBroker());
+    const nodes: Node[] = [];
+    for (let i = 1; i <= nodeCount; i++) {
+      const name = `node${i}`;
+      await broker.addUser(name, {
+        password: "secret",
+        permissions: { configure: ".*", write: ".*", read: ".*" },
+      });
+      const proxy = stack.use(await FaultyProxy.start(broker.port));
+      const home = `${folder}/${name}`;
+      await Deno.mkdir(home);
+      await Deno.chmod(home, 0o755);
+      const disk = await SmallDisk.mount(home);
+      if (typeof disk !== "string") {
+        stack.defer(async () => {
+          // What is in memory is kept.
+          await using _disk = disk;
+          await Deno.mkdir(`${folder}/logs`, { recursive: true });
+          await Deno.copyFile(
+            `${home}/staps.log`,
+            `${folder}/logs/${name}.log`,
+          ).catch(() => {});
+        });
+      }
+      const node = stack.use(
+        new Node({ name, folder: home, proxy, disk, command }),
+      );
+      await node.configure();
+      nodes.push(node);
+    }
+    await Promise.all(nodes.map((node) => node.start()));
+    const idle = new Map<Node, Holdings>();
+    for (const node of nodes) idle.set(node, await node.holdings());
+    const nginx = `${folder}/nginx`;
+    await Deno.mkdir(nginx);
+    await Deno.chmod(nginx, 0o755);
+    const frontend = stack.use(new Frontend(nginx));
+    await frontend.configure(nodes.map(({ socket }) => socket));
+    await frontend.start();
+    return new Cluster({
+      broker,
+      nodes,
+      frontend,
+      idle,
+      resources: stack.move(),
+    });
+  }
+
+  /** Resolves when every node does its work. */
+  async ready(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.ready()));
+  }
+
+  /**
+   * Ends the nodes, and gets what was left behind by clients that have all
+   * gone, and by the nodes.
+   */
+  async leftovers(): Promise<string[]> {
+    const problems: string[] = [];
+    const expect = async (
+      look: () => Promise<boolean>,
+      what: () => string | Promise<string>,
+      timeoutMs = 30_000,
+    ): Promise<void> => {
+      try {
+        await eventually(look, what, { timeoutMs });
+      } catch (error) {
+        problems.push((error as Error).message);
+      }
+    };
+    for (const node of this.nodes) await this.#checkNode(node, expect);
+    await this.#checkBroker(expect);
+    for (const node of this.nodes) {
+      const code = await node.stop();
+      if (code !== 0) problems.push(`${node.name} ended with ${code}`);
+      const left = Array.from(Deno.readDirSync(node.folder), ({ name }) => name)
+        .filter((name) => name !== "staps.conf" && name !== "staps.log");
+      // Deno's own cache isn't ours.
+      const files = left.filter((name) => !name.startsWith("."));
+      if (files.length > 0) {
+        problems.push(`${node.name} left ${files.join(", ")}`);
+      }
+      const { stdout } = await runProgram("grep", [
+        ...["-E", "-i", "-m", "3"],
+        "uncaught|unhandled|a bug|^ +at ",
+        node.logFile,
+      ]);
+      if (stdout !== "") problems.push(`${node.name} logged ${stdout.trim()}`);
+    }
+    let queues: string[] = [];
+    await expect(
+      async () => (queues = await this.queues()).length === 0,
+      () => `the end of the queues ${queues.join(", ")}`,
+      queueExpiresS * 1000 + 30_000,
+    );
+    return problems;
+  }
+
+  /** Gets the names of all queues on the broker. */
+  async queues(): Promise<string[]> {
+    const text = await this.broker.eval(
+      `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
+        `Q <- rabbit_amqqueue:list(<<"/">>)]`,
+    );
+    return [...text.matchAll(/staps\.node\.[0-9a-f.]+/g)].map(([name]) => name);
+  }
+
+  /** Deletes the queue of `node` as an administrator might by mistake, and gets whether there was one. */
+  async deleteQueue({ user }: Node): Promise<boolean> {
+    const text = await this.broker.eval(
+      `length([rabbit_amqqueue:delete(Q, false, false, <<"by hand">>) || ` +
+        `Q <- rabbit_amqqueue:list(<<"/">>), ` +
+        `maps:get(user, amqqueue:get_options(Q), none) =:= <<"${user}">>, ` +
+        `rabbit_amqqueue:info(Q, [consumers]) =/= [{consumers, 0}]])`,
+    );
+    return Number(text) > 0;
+  }
+
+  /** Copies what isn't in the run's folder yet; ends everything. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+
+  async #checkNode(node: Node, expect: Expect): Promise<void> {
+    const idle = this.#idle.get(node)!;
+    let status = await node.status();
+    await expect(
+      async () => {
+        status = await node.status();
+        return status.clients === 0 && status.channels === 0 &&
+          status.buffered_bytes === 0;
+      },
+      () =>
+        `nothing of clients on ${node.name}: ${status.clients} clients, ` +
+        `${status.channels} channels, ${status.buffered_bytes} buffered bytes`,
+    );
+    let now = await node.holdings();
+    await expect(
+      async () => {
+        now = await node.holdings();
+        return now.descriptors <= idle.descriptors + extraDescriptors &&
+          now.sockets <= idle.sockets + extraDescriptors;
+      },
+      () =>
+        `${node.name} to close what it opened: ${now.descriptors} descriptors ` +
+        `(${now.sockets} sockets), expected ${idle.descriptors} (${idle.sockets})`,
+    );
+    const warm = node.warm ?? idle;
+    await expect(
+      async () => {
+        now = await node.holdings();
+        return now.residentBytes <= warm.residentBytes + extraBytes;
+      },
+      () =>
+        `${node.name} to give memory back: ${mib(now.residentBytes)}, ` +
+        `after its warm-up ${mib(warm.residentBytes)}`,
+    );
+  }
+
+  /** Nodes that were killed leave queues, which expire; clients that left leave no bindings. */
+  async #checkBroker(expect: Expect): Promise<void> {
+    let bindings = "";
+    await expect(
+      async () => {
+        // A binding's key is its third field; queues have one to themselves each from the start.
+        bindings = await this.broker.eval(
+          `lists:usort([binary_to_list(element(3, B)) || ` +
+            `B <- rabbit_binding:list(<<"/">>), ` +
+            `element(4, element(2, B)) =/= <<>>])`,
+        );
+        const keys = [...bindings.matchAll(/"([^"]*)"/g)].map(([, key]) =>
+          key!
+        );
+        return keys.every((key) => key === "all" || key.startsWith("node."));
+      },
+      () => `the end of the channels' bindings: ${bindings.slice(0, 500)}`,
+      queueExpiresS * 1000 + 30_000,
+    );
+    let queues: string[] = [];
+    await expect(
+      async () => (queues = await this.queues()).length === nodeCount,
+      () => `one queue for each node, got ${queues.join(", ")}`,
+      queueExpiresS * 1000 + 30_000,
+    );
+  }
+}
+
+type Expect = (
+  look: () => Promise<boolean>,
+  what: () => string | Promise<string>,
+  timeoutMs?: number,
+) => Promise<void>;
+
+function mib(bytes: number): string {
+  return `${Math.round(bytes / 1024 / 1024)} MiB`;
+}
+
+/** Gets the run's command for a page or a message, from the repository's top folder. */
+export const taskCommand = "deno task chaos";
+
+/** The repository's broken server, in the place of the nodes. */
+export const brokenServer = `${repository}/tests/chaos/broken_server.ts`;
