@@ -202,6 +202,15 @@ export class Broker implements AsyncDisposable {
     );
   }
 
+  /** Raises or clears the alarm of a full disk, which blocks publishing connections too. */
+  async diskAlarm(on: boolean): Promise<void> {
+    // More than any disk has; with a unit it would be read as something else.
+    const limitBytes = on ? 10 ** 15 : 10 ** 6;
+    await this.eval(
+      `rabbit_disk_monitor:set_disk_free_limit(${limitBytes}), ok`,
+    );
+  }
+
   /** Runs rabbitmqctl as an administrator would. It takes a second or two. */
   async rabbitmqctl(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await runProgram(
