@@ -1,0 +1,598 @@
+/**
+ * Every fault that the chaos knows, in one table: what it is, what it hits, and
+ * how it is done. Each proves that it took effect, and checks what only it can
+ * see; whether the promises held decides the checker, from the history.
+ */
+import assert from "node:assert/strict";
+import { closes } from "../../src/close.ts";
+import { eventually, pause } from "../helpers/eventually.ts";
+import type { Random } from "../helpers/random.ts";
+import {
+  concat,
+  frameBytes,
+  handshakeBytes,
+  opcodes,
+  RawClient,
+  readClose,
+  type Target,
+} from "../helpers/raw_client.ts";
+import type { Cluster, Node } from "./cluster.ts";
+import type { FaultKind } from "./history.ts";
+import { pay, visitors } from "./visits.ts";
+
+/** One fault, with what the seed decided about it. */
+export interface Blow {
+  /** The node that it hits, for faults that hit one. */
+  readonly node: Node;
+  /** How long it lasts, for faults that last. */
+  readonly seconds: number;
+  /** Everything else that is left to chance. */
+  readonly random: Random;
+}
+
+/** A kind of fault. */
+export interface Fault {
+  readonly kind: FaultKind;
+  /** What happens, for people. */
+  readonly what: string;
+  /**
+   * What it hits. Of faults that happen at once, one may hit the broker or the
+   * bridge of some nodes, and a node is hit by one only.
+   */
+  readonly hits: "broker" | "bridge" | "node" | "frontend" | "clients";
+  /** Whether it is about one node. */
+  readonly isAboutNode: boolean;
+  /** Whether it ends connections of clients who did nothing wrong. */
+  readonly endsClients: boolean;
+  /** How long it lasts, at least and at most; others last as long as they take. */
+  readonly seconds?: readonly [number, number];
+  /** Gets why it can't be done on this machine, if so. */
+  readonly obstacle?: (cluster: Cluster) => string | undefined;
+  /** Does it, and resolves when it is over. Gets how it went, in a few words. */
+  readonly strike: (cluster: Cluster, blow: Blow) => Promise<string>;
+}
+
+/** Two heartbeats may be missed, and a third one begins. */
+const noticedS = 7;
+
+/** Every fault. */
+export const faults: readonly Fault[] = [
+  {
+    kind: "broker-kill",
+    what: "RabbitMQ is killed (SIGKILL) and started again",
+    hits: "broker",
+    isAboutNode: false,
+    endsClients: false,
+    seconds: [0, 1],
+    strike: ({ broker, nodes }, { seconds }) =>
+      cutting(nodes, async () => {
+        await broker.kill();
+        await pause(seconds * 1000);
+        await broker.start();
+      }),
+  },
+  {
+    kind: "broker-restart",
+    what: "RabbitMQ is stopped in good order and started again",
+    hits: "broker",
+    isAboutNode: false,
+    endsClients: false,
+    strike: ({ broker, nodes }) => cutting(nodes, () => broker.restart()),
+  },
+  {
+    kind: "broker-memory",
+    what: "RabbitMQ raises its memory alarm: it takes no messages",
+    hits: "broker",
+    isAboutNode: false,
+    endsClients: false,
+    seconds: [2, 5],
+    strike: async ({ broker }, { seconds }) => {
+      await broker.memoryAlarm(true);
+      await pause(seconds * 1000);
+      assert.match(await broker.eval("rabbit_alarm:get_alarms()"), /memory/);
+      await broker.memoryAlarm(false);
+      return duration(seconds);
+    },
+  },
+  {
+    kind: "broker-disk",
+    what: "RabbitMQ raises its disk alarm: it takes no messages",
+    hits: "broker",
+    isAboutNode: false,
+    endsClients: false,
+    seconds: [2, 5],
+    strike: async ({ broker }, { seconds }) => {
+      await broker.diskAlarm(true);
+      await pause(seconds * 1000);
+      assert.match(await broker.eval("rabbit_alarm:get_alarms()"), /disk/);
+      await broker.diskAlarm(false);
+      return duration(seconds);
+    },
+  },
+  {
+    kind: "queue-deleted",
+    what: "a node's queue is deleted by hand",
+    hits: "broker",
+    isAboutNode: true,
+    endsClients: true,
+    strike: async (cluster, { node }) => {
+      const from = await node.logBytes();
+      assert.ok(await cluster.deleteQueue(node), "Expected a queue to delete");
+      await node.logged(/the broker lost this node's queue/, from);
+      return "";
+    },
+  },
+  {
+    kind: "node-kill",
+    what: "a node is killed (SIGKILL) and started again",
+    hits: "node",
+    isAboutNode: true,
+    endsClients: true,
+    seconds: [0, 1.5],
+    strike: async (_, { node, seconds }) => {
+      await node.stop("SIGKILL");
+      await pause(seconds * 1000);
+      await node.start();
+      return duration(seconds);
+    },
+  },
+  {
+    kind: "node-pause",
+    what: "a node is stopped (SIGSTOP) and goes on (SIGCONT)",
+    hits: "node",
+    isAboutNode: true,
+    endsClients: false,
+    seconds: [2, 8],
+    strike: async (_, { node, seconds }) => {
+      node.signal("SIGSTOP");
+      try {
+        await pause(seconds * 1000);
+      } finally {
+        node.signal("SIGCONT");
+      }
+      return duration(seconds);
+    },
+  },
+  {
+    kind: "node-stop",
+    what: "a node is ended in good order (SIGTERM) and started again",
+    hits: "node",
+    isAboutNode: true,
+    endsClients: true,
+    seconds: [0, 1.5],
+    strike: async (_, { node, seconds }) => {
+      assert.equal(await node.stop("SIGTERM"), 0, "the exit status");
+      await pause(seconds * 1000);
+      await node.start();
+      return duration(seconds);
+    },
+  },
+  {
+    kind: "node-reload",
+    what: "a node reads changed settings (SIGHUP), once with a mistake in them",
+    hits: "node",
+    isAboutNode: true,
+    endsClients: false,
+    strike: reload,
+  },
+  {
+    kind: "bridge-reset",
+    what: "a node's connections to RabbitMQ are reset (RST), up to three times",
+    hits: "bridge",
+    isAboutNode: true,
+    endsClients: false,
+    strike: (_, { node, random }) =>
+      cutting([node], async () => {
+        const times = random.integer(1, 3);
+        for (let i = 0; i < times; i++) {
+          node.proxy.reset();
+          await pause(random.between(100, 1200));
+        }
+      }),
+  },
+  {
+    kind: "bridge-black-hole",
+    what:
+      "nothing passes between a node and RabbitMQ, for longer than three heartbeats",
+    hits: "bridge",
+    isAboutNode: true,
+    endsClients: false,
+    seconds: [noticedS + 0.5, noticedS + 2],
+    strike: (_, { node, seconds }) =>
+      cutting([node], async () => {
+        node.proxy.blackHole();
+        await pause(seconds * 1000);
+        node.proxy.heal();
+        return duration(seconds);
+      }),
+  },
+  {
+    kind: "bridge-half-open",
+    what: "a node's connections to RabbitMQ end without RabbitMQ hearing of it",
+    hits: "bridge",
+    isAboutNode: true,
+    endsClients: false,
+    strike: (_, { node }) =>
+      cutting([node], () => {
+        node.proxy.halfOpen();
+        return Promise.resolve();
+      }),
+  },
+  {
+    kind: "bridge-delay",
+    what: "what passes between a node and RabbitMQ is late, up to 0.5 s",
+    hits: "bridge",
+    isAboutNode: true,
+    endsClients: false,
+    seconds: [2, 6],
+    strike: async (_, { node, seconds, random }) => {
+      const least = random.between(5, 150);
+      const jitter = random.between(0, 350);
+      node.proxy.delay(() => least + random.next() * jitter);
+      await pause(seconds * 1000);
+      node.proxy.delay(0);
+      return `${duration(seconds)} of ${Math.round(least)} to ${
+        Math.round(least + jitter)
+      } ms`;
+    },
+  },
+  {
+    kind: "frontend-reload",
+    what: "nginx reads its configuration again, and gets new workers",
+    hits: "frontend",
+    isAboutNode: false,
+    endsClients: false,
+    strike: async ({ frontend }) => {
+      await frontend.reload();
+      return "";
+    },
+  },
+  {
+    kind: "frontend-restart",
+    what: "nginx is stopped, which cuts off every client, and started again",
+    hits: "frontend",
+    isAboutNode: false,
+    endsClients: true,
+    seconds: [0, 1],
+    strike: async ({ frontend }, { seconds }) => {
+      await frontend.stop();
+      await pause(seconds * 1000);
+      await frontend.start();
+      return duration(seconds);
+    },
+  },
+  {
+    kind: "disk-full",
+    what: "the disk with a node's PID file and log is full; it goes on serving",
+    hits: "node",
+    isAboutNode: true,
+    endsClients: false,
+    seconds: [1, 4],
+    // The same on every node.
+    obstacle: ({ nodes: [node] }) =>
+      typeof node!.disk === "string" ? `no mount: ${node!.disk}` : undefined,
+    strike: fillDisk,
+  },
+  {
+    kind: "descriptors",
+    what:
+      "a node is given more connections than it may open files; it refuses those, and accepts again afterwards",
+    hits: "clients",
+    isAboutNode: true,
+    endsClients: false,
+    strike: exhaustDescriptors,
+  },
+  {
+    kind: "slow-readers",
+    what: "clients never read what is sent to them; they are closed with 4000",
+    hits: "clients",
+    isAboutNode: true,
+    endsClients: false,
+    strike: readSlowly,
+  },
+  {
+    kind: "connection-flood",
+    what: "300 clients connect in one instant, some of whom hang up at once",
+    hits: "clients",
+    isAboutNode: false,
+    endsClients: false,
+    strike: floodConnections,
+  },
+  {
+    kind: "message-flood",
+    what: "a client sends tens of thousands of messages in one go",
+    hits: "clients",
+    isAboutNode: true,
+    endsClients: false,
+    strike: floodMessages,
+  },
+  {
+    kind: "bad-frames",
+    what: "200 visitors break off, stall, and break the protocol in every way",
+    hits: "clients",
+    isAboutNode: true,
+    endsClients: false,
+    strike: misbehave,
+  },
+];
+
+/** Does what cuts off `nodes` from the broker, and waits until they have come back. */
+async function cutting(
+  nodes: readonly Node[],
+  act: () => Promise<string | void>,
+): Promise<string> {
+  const connects = async (node: Node): Promise<number> =>
+    (await node.status()).bridge?.connects ?? 0;
+  const before = await Promise.all(nodes.map(connects));
+  const detail = await act();
+  for (const [i, node] of nodes.entries()) {
+    // Else it would show nothing that all goes well.
+    await eventually(
+      async () => await connects(node) > before[i]!,
+      `${node.name} to be cut off from the broker and to come back`,
+      { timeoutMs: 60_000 },
+    );
+  }
+  return detail ?? "";
+}
+
+async function reload(
+  _: Cluster,
+  { node, random }: Blow,
+): Promise<string> {
+  let from = await node.logBytes();
+  await node.configure("clients = many");
+  node.signal("SIGHUP");
+  await node.logged(/reload failed, the old settings stay/, from);
+  from = await node.logBytes();
+  // None of these may end anybody.
+  await node.configure(`
+idle_timeout_s = ${random.integer(25, 40)}
+client_buffer_bytes = ${random.integer(6, 12)}M
+messages_per_second = ${random.integer(100_000, 200_000)}
+channels = ${random.integer(5_000, 9_000)}
+`);
+  node.signal("SIGHUP");
+  await node.logged(/reloaded changed=/, from);
+  return "";
+}
+
+async function fillDisk(
+  _: Cluster,
+  { node, seconds, random }: Blow,
+): Promise<string> {
+  const { disk } = node;
+  assert.ok(typeof disk !== "string");
+  await disk.fill();
+  try {
+    await pause(seconds * 1000);
+    // Newcomers are served too.
+    await converse({ socket: node.socket }, `/${random.uuid()}`);
+  } finally {
+    await disk.free();
+  }
+  const from = await node.logBytes();
+  await converse({ socket: node.socket }, `/${random.uuid()}`);
+  await eventually(
+    async () => await node.logBytes() > from,
+    `${node.name} to log again`,
+  );
+  return duration(seconds);
+}
+
+async function exhaustDescriptors(
+  _: Cluster,
+  { node, random }: Blow,
+): Promise<string> {
+  const target = { socket: node.socket };
+  const held: RawClient[] = [];
+  const limitHits = async (): Promise<number> =>
+    (await node.status()).limit_hits.clients ?? 0;
+  const before = await limitHits();
+  try {
+    let refused = 0;
+    // In an outage other refusals come, so it is not the first one that counts.
+    for (let round = 0; refused < 40 && round < 100; round++) {
+      const path = `/${random.uuid()}`;
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, async () => {
+          const client = await RawClient.connect(target);
+          held.push(client);
+          await client.write(handshakeBytes({ path }));
+          const { status } = await client.readResponse();
+          if (status !== 101) client.close();
+          return status;
+        }),
+      );
+      assert.deepEqual(
+        answers.filter((each) => ![101, 503].includes(each)),
+        [],
+      );
+      if (await limitHits() > before) {
+        refused += answers.filter((status) => status === 503).length;
+      } else if (answers.includes(503)) await pause(500);
+    }
+    assert.ok(await limitHits() > before, "Expected the limit to be reached");
+  } finally {
+    for (const client of held) client.close();
+  }
+  await eventually(
+    () => converse(target, `/${random.uuid()}`).then(() => true, () => false),
+    `${node.name} to accept clients again`,
+  );
+  return `${held.length} connections`;
+}
+
+/** How long the messages are that fill buffers, in bytes. */
+const fillerBytes = 64 * 1024;
+
+async function readSlowly(
+  { frontend }: Cluster,
+  { node, random }: Blow,
+): Promise<string> {
+  const straight = random.chance(0.5);
+  const target: Target = straight
+    ? { socket: node.socket }
+    : { port: frontend.port };
+  // What the kernel holds of a TCP connection comes on top of the node's 12 MiB at most.
+  const count = (straight ? 16 : 32) * 1024 * 1024 / fillerBytes;
+  const path = `/${random.uuid()}`;
+  using stack = new DisposableStack();
+  const join = async (): Promise<RawClient> =>
+    stack.use(await joined(target, path));
+  const slow = await Promise.all([join(), join(), join()]);
+  const [publisher, reader] = await Promise.all([join(), join()]);
+  const ahead = 16;
+  const filler = new Uint8Array(fillerBytes);
+  const view = new DataView(filler.buffer);
+  for (let sent = 0, got = 0; got < count;) {
+    if (sent < count && sent < got + ahead) {
+      view.setUint32(0, sent++);
+      await publisher!.send(opcodes.binary, filler);
+      continue;
+    }
+    const frame = await nextMessage(reader!);
+    assert.equal(
+      frame.opcode,
+      opcodes.binary,
+      `a message, got ${frame.opcode}`,
+    );
+    assert.equal(new DataView(frame.payload.buffer).getUint32(0), got++);
+  }
+  for (const client of slow) {
+    for (let expected = 0;; expected++) {
+      const frame = await nextMessage(client);
+      if (frame.opcode === opcodes.close) {
+        assert.deepEqual(readClose(frame.payload), closes.slow);
+        break;
+      }
+      const number = new DataView(frame.payload.buffer).getUint32(0);
+      assert.equal(number, expected);
+    }
+  }
+  return straight ? "at the node's socket" : "through nginx";
+}
+
+async function floodConnections(
+  { frontend }: Cluster,
+  { random }: Blow,
+): Promise<string> {
+  const paths = Array.from({ length: 100 }, () => `/${random.uuid()}`);
+  const visits = Array.from({ length: 300 }, () => ({
+    path: random.pick(paths),
+    hangsUp: random.chance(0.2),
+    staysMs: random.between(0, 1500),
+  }));
+  const answers: Record<number, number> = {};
+  await Promise.all(visits.map(async ({ path, hangsUp, staysMs }) => {
+    using client = await RawClient.connect({ port: frontend.port });
+    await client.write(handshakeBytes({ path }));
+    if (hangsUp) return;
+    const { status } = await client.readResponse();
+    answers[status] = (answers[status] ?? 0) + 1;
+    await pause(staysMs);
+  }));
+  // 502 and 503 are the answers of what is full, or away.
+  assert.deepEqual(
+    Object.keys(answers).filter((each) =>
+      !["101", "502", "503"].includes(each)
+    ),
+    [],
+  );
+  return `${answers[101] ?? 0} let in`;
+}
+
+async function floodMessages(
+  { frontend }: Cluster,
+  { node, random }: Blow,
+): Promise<string> {
+  const path = `/${random.uuid()}`;
+  const count = random.integer(20_000, 50_000);
+  using stack = new DisposableStack();
+  const targets: Target[] = [
+    { socket: node.socket },
+    { port: frontend.port },
+    { port: frontend.port },
+  ];
+  const readers = await Promise.all(
+    targets.map(async (target) => stack.use(await joined(target, path))),
+  );
+  const flooder = stack.use(await joined({ port: frontend.port }, path));
+  const frames = concat(
+    Array.from({ length: count }, (_, i) => frameBytes(opcodes.text, `${i}`)),
+  );
+  let closed = 0;
+  await Promise.all([
+    // Who floods may be a slow writer only because others have to be served.
+    flooder.write(frames),
+    ...readers.map(async (reader) => {
+      for (let expected = 0; expected < count; expected++) {
+        const { opcode, payload } = await nextMessage(reader);
+        if (opcode === opcodes.close) {
+          // Told, and so allowed: docs/protocol.md, "A brake for senders".
+          assert.deepEqual(readClose(payload), closes.slow);
+          closed++;
+          return;
+        }
+        assert.equal(new TextDecoder().decode(payload), `${expected}`);
+      }
+    }),
+  ]);
+  return `${count} messages, ${closed} of 3 readers closed with 4000`;
+}
+
+async function misbehave(
+  { frontend }: Cluster,
+  { node, random }: Blow,
+): Promise<string> {
+  const names = Object.keys(visitors);
+  const targets: Target[] = [{ socket: node.socket }, { port: frontend.port }];
+  const path = `/${random.uuid()}`;
+  // Some come one after the other, and some meet.
+  await Promise.all(Array.from({ length: 20 }, async () => {
+    const own = random.fork();
+    for (let i = 0; i < 10; i++) {
+      await pay(own.pick(names), {
+        target: own.pick(targets),
+        path: own.chance(0.5) ? path : `/${own.uuid()}`,
+        random: own,
+      });
+    }
+  }));
+  return "200 visits";
+}
+
+/** Gets a client that has joined, after as many tries as it takes while the broker is away. */
+function joined(target: Target, path: string): Promise<RawClient> {
+  return eventually(
+    () => RawClient.join(target, path).catch(() => undefined),
+    "a client to be let in",
+    { timeoutMs: 60_000 },
+  );
+}
+
+/** Lets two newcomers say something to each other. */
+async function converse(target: Target, path: string): Promise<void> {
+  using first = await joined(target, path);
+  using second = await joined(target, path);
+  await first.send(opcodes.text, "hello");
+  const { payload } = await nextMessage(second);
+  assert.equal(new TextDecoder().decode(payload), "hello");
+}
+
+/** Reads the next message or close frame. Pings are answered. */
+async function nextMessage(
+  client: RawClient,
+): Promise<{ opcode: number; payload: Uint8Array<ArrayBuffer> }> {
+  while (true) {
+    const frame = await client.readFrame();
+    if (frame === undefined) throw new Error("Expected a message, got the end");
+    if (frame.opcode === opcodes.ping) {
+      await client.send(opcodes.pong, frame.payload);
+    } else if (frame.opcode !== opcodes.pong) return frame;
+  }
+}
+
+function duration(seconds: number): string {
+  return `${seconds.toFixed(1)} s`;
+}
