@@ -14,7 +14,6 @@ import { ensurePackages } from "../helpers/packages.ts";
 import {
   denoDir,
   Process,
-  repository,
   runProgram,
   stapsCommand,
 } from "../helpers/process.ts";
@@ -33,6 +32,9 @@ export const queueExpiresS = 20;
 export const openFiles = 512;
 
 const startTimeoutMs = 60_000;
+
+/** The header in which the frontend says where a client got to. */
+const nodeHeader = "x-node";
 
 /** What may be left of memory after everybody has left, beside what there was after the warm-up. */
 const extraBytes = 256 * 1024 * 1024;
@@ -294,6 +296,11 @@ export class Frontend implements AsyncDisposable {
           "limit_conn staps_connections 65535;",
         ],
         ["rate=50r/s", "rate=5000r/s"],
+        [
+          "add_header Retry-After $staps_retry_after always;",
+          "add_header Retry-After $staps_retry_after always;" +
+          `add_header ${nodeHeader} $upstream_addr always;`,
+        ],
       ],
     });
   }
@@ -429,6 +436,15 @@ export class Cluster implements AsyncDisposable {
       idle,
       resources: stack.move(),
     });
+  }
+
+  /** Gets the index of the node that answered, from the headers of a 101 through the frontend. */
+  nodeOf(headers: Headers): number | undefined {
+    const address = headers.get(nodeHeader);
+    const index = this.nodes.findIndex(({ socket }) =>
+      address === `unix:${socket}`
+    );
+    return index < 0 ? undefined : index;
   }
 
   /** Resolves when every node does its work. */
@@ -579,9 +595,3 @@ type Expect = (
 function mib(bytes: number): string {
   return `${Math.round(bytes / 1024 / 1024)} MiB`;
 }
-
-/** Gets the run's command for a page or a message, from the repository's top folder. */
-export const taskCommand = "deno task chaos";
-
-/** The repository's broken server, in the place of the nodes. */
-export const brokenServer = `${repository}/tests/chaos/broken_server.ts`;

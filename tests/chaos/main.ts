@@ -1,0 +1,219 @@
+/**
+ * `deno task chaos`: three nodes, a broker and a frontend, a crowd of clients,
+ * and everything that can go wrong, as a seed says.
+ *
+ * The exit status is 0 if every promise was kept, 1 if not, 2 for a mistake on
+ * the command line.
+ */
+import { parseArgs } from "node:util";
+import { ensurePackages } from "../helpers/packages.ts";
+import { randomSeed } from "../helpers/random.ts";
+import { nodeCount } from "./cluster.ts";
+import { faults } from "./faults.ts";
+import { describe, planSteps } from "./plan.ts";
+import { passed, summary, writeDocs } from "./report.ts";
+import { type Progress, runChaos } from "./run.ts";
+
+const usage =
+  `Lets faults happen to three nodes, and checks what staps promises.
+
+Usage: deno task chaos [options]
+
+  --seed N        everything random follows from it (default: a new one)
+  --minutes M     how long faults happen (default 2)
+  --at-once N     how many faults happen at once, 1 to ${nodeCount} (default 2)
+  --only FAULTS   the faults to take, separated by commas (default all)
+  --list          print the faults
+  --plan          print what the seed's first rounds are, and do nothing
+  --keep          keep the folder with the history and logs in any case
+  --write-docs    put the result into docs/reliability.md
+  --help          print this
+`;
+
+/** What the command line says. */
+interface Options {
+  readonly seed: number;
+  readonly minutes: number;
+  readonly atOnce: number;
+  readonly only: readonly string[] | undefined;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  let values;
+  let options: Options;
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: {
+        seed: { type: "string" },
+        minutes: { type: "string" },
+        "at-once": { type: "string" },
+        only: { type: "string" },
+        list: { type: "boolean" },
+        plan: { type: "boolean" },
+        keep: { type: "boolean" },
+        "write-docs": { type: "boolean" },
+        help: { type: "boolean" },
+        // For the tests: what runs in the place of staps.
+        command: { type: "string" },
+      },
+    }));
+    options = {
+      seed: readNumber("seed", values.seed, randomSeed()),
+      minutes: readNumber("minutes", values.minutes, 2),
+      atOnce: readNumber("at-once", values["at-once"], 2),
+      only: values.only?.split(","),
+    };
+    checkNames(options.only ?? []);
+  } catch (error) {
+    print(`chaos: ${(error as Error).message}\n`);
+    return 2;
+  }
+  if (values.help) {
+    print(usage);
+    return 0;
+  }
+  if (values.list) {
+    const width = Math.max(...faults.map(({ kind }) => kind.length));
+    for (const { kind, what } of faults) {
+      print(`${kind.padEnd(width)}  ${what}\n`);
+    }
+    return 0;
+  }
+  if (values.plan) {
+    printPlan(options);
+    return 0;
+  }
+
+  await ensurePackages(["nginx", "rabbitmq-server"]);
+  const folder = await Deno.makeTempDir({ prefix: "staps-chaos-" });
+  const command = replayCommand(options);
+  print(`seed ${options.seed}, in ${folder}\n`);
+  const interrupted = new AbortController();
+  const onInterrupt = (): void => interrupted.abort();
+  Deno.addSignalListener("SIGINT", onInterrupt);
+  Deno.addSignalListener("SIGTERM", onInterrupt);
+  const progress = new ProgressLines();
+  let isGood = false;
+  try {
+    const result = await runChaos({
+      seed: options.seed,
+      minutes: options.minutes,
+      atOnce: options.atOnce,
+      ...options.only && { only: options.only },
+      folder,
+      signal: interrupted.signal,
+      onProgress: (each) => progress.show(each, options.minutes),
+      ...values.command && {
+        command: JSON.parse(values.command) as string[],
+      },
+    });
+    progress.clear();
+    isGood = passed(result);
+    print(`\n${summary(result)}\n`);
+    if (values["write-docs"] && isGood) await writeDocs(result, { command });
+  } catch (error) {
+    progress.clear();
+    print(`chaos: ${(error as Error).stack}\n`);
+  } finally {
+    Deno.removeSignalListener("SIGINT", onInterrupt);
+    Deno.removeSignalListener("SIGTERM", onInterrupt);
+  }
+  if (isGood) print("Every promise was kept.\n");
+  else print(`Not every promise was kept. Again: ${command}\n`);
+  if (isGood && !values.keep) await Deno.remove(folder, { recursive: true });
+  else print(`History and logs: ${folder}\n`);
+  return isGood ? 0 : 1;
+}
+
+/** Gets the command that does the same run again. */
+function replayCommand({ seed, minutes, atOnce, only }: Options): string {
+  return `deno task chaos --seed ${seed} --minutes ${minutes}` +
+    (atOnce === 2 ? "" : ` --at-once ${atOnce}`) +
+    (only === undefined ? "" : ` --only ${only.join(",")}`);
+}
+
+/** Prints what comes first: two rounds of every fault. */
+function printPlan({ seed, atOnce, only }: Options): void {
+  const twice = 2 * (only?.length ?? faults.length);
+  let count = 0;
+  for (const step of planSteps(seed, { atOnce, ...only && { only } })) {
+    print(`${step.number}. ${describe(step)}\n`);
+    count += step.faults.length;
+    if (count >= twice) return;
+  }
+}
+
+/** One line that changes on a terminal; elsewhere a line for each step. */
+class ProgressLines {
+  readonly #isLive = Deno.stdout.isTerminal();
+  #step = "";
+
+  show(progress: Progress, minutes: number): void {
+    const { phase, elapsedMs, step, flowMs, counts } = progress;
+    if (step !== undefined) {
+      this.#step = `${step.number}. ${describe(step)}`;
+    }
+    const at = clock(elapsedMs);
+    if (phase === "stepped") {
+      this.clear();
+      print(`${at} ${this.#step}: flows after ${seconds(flowMs!)}\n`);
+    }
+    if (!this.#isLive || counts === undefined) return;
+    const closes = Object.entries(counts.closes)
+      .map(([code, count]) => `${code}: ${count}`).join(", ");
+    const line = `${at} of ${clock(minutes * 60_000)} ${this.#step} | ` +
+      `${counts.open} clients, ${counts.messages} messages, ` +
+      `${counts.deliveries} deliveries, closes ${closes || "none"}`;
+    const { columns } = Deno.consoleSize();
+    print(`\r\x1b[K${line.slice(0, columns - 1)}`);
+  }
+
+  /** Removes the line that changes. */
+  clear(): void {
+    if (this.#isLive) print("\r\x1b[K");
+  }
+}
+
+function checkNames(names: readonly string[]): void {
+  const known = faults.map(({ kind }) => kind as string);
+  for (const name of names) {
+    if (!known.includes(name)) {
+      throw new RangeError(
+        `Cannot find the fault "${name}": expected ${known.join(", ")}`,
+      );
+    }
+  }
+}
+
+function readNumber(
+  name: string,
+  text: string | undefined,
+  fallback: number,
+): number {
+  const value = text === undefined ? fallback : Number(text);
+  if (text?.trim() === "" || !(value >= 0)) {
+    throw new RangeError(
+      `Cannot read "--${name}": got "${text}", expected a number`,
+    );
+  }
+  return value;
+}
+
+function clock(ms: number): string {
+  const total = Math.floor(ms / 1000);
+  return `${Math.floor(total / 60)}:${String(total % 60).padStart(2, "0")}`;
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+function print(text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let sent = 0; sent < bytes.length;) {
+    sent += Deno.stdout.writeSync(bytes.subarray(sent));
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
