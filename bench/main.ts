@@ -7,6 +7,7 @@ import { writeDocs } from "./docs.ts";
 import { measureOwnCode } from "./own_code.ts";
 import { compareTools } from "./second_tool.ts";
 import { Generator } from "./generator.ts";
+import { machine } from "./machine.ts";
 import {
   type ConnectRow,
   type Effort,
@@ -244,17 +245,6 @@ function workloadNames(): string[] {
     ...pauses.traffic.map((name) => ({ name: `pause-${name}` })),
   ]
     .map(({ name }) => name);
-}
-
-/** Gets what the results depend on. */
-async function machine(): Promise<string> {
-  const text = await Deno.readTextFile("/proc/cpuinfo");
-  const model = /^model name\s*: (.*)$/m.exec(text)?.[1] ?? "unknown";
-  const node = new TextDecoder().decode(
-    (await new Deno.Command("node", { args: ["--version"] }).output()).stdout,
-  );
-  const kernel = `Linux ${Deno.osRelease()}`;
-  return `${navigator.hardwareConcurrency} cores of ${model}, ${kernel}, Deno ${Deno.version.deno}, Node ${node.trim()}`;
 }
 
 function print(text: string): void {

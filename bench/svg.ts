@@ -61,11 +61,13 @@ export function barChart({ title, unit, groups, series }: BarChart): string {
   return svg(parts, { width, height: y + 5 });
 }
 
-/** A line chart with a logarithmic x axis. */
+/** A line chart. */
 export interface LineChart {
   title: string;
   x: string;
   y: string;
+  /** `time`: from 0 on, each step as wide. Default `logarithmic`: with a tick at every point. */
+  scale?: "logarithmic" | "time";
   series: readonly {
     title: string;
     points: readonly { x: number; y: number }[];
@@ -73,16 +75,23 @@ export interface LineChart {
 }
 
 /** Gets a line chart; its y axis begins at 0. */
-export function lineChart({ title, x, y, series }: LineChart): string {
+export function lineChart(
+  { title, x, y, series, scale = "logarithmic" }: LineChart,
+): string {
   const [width, height] = [760, 360];
   const [left, right, top, bottom] = [60, 150, 40, 45];
   const points = series.flatMap(({ points }) => points);
+  const isTime = scale === "time";
   const xs = [...new Set(points.map(({ x }) => x))].toSorted((a, b) => a - b);
-  const [minX, maxX] = [Math.log(xs[0] ?? 1), Math.log(xs.at(-1) ?? 10)];
+  const place = isTime ? (value: number): number => value : Math.log;
+  const [minX, maxX] = [
+    isTime ? 0 : Math.log(xs[0] ?? 1),
+    place(xs.at(-1) ?? 10),
+  ];
   const maxY = Math.max(...points.map(({ y }) => y), 1e-9) * 1.1;
   const atX = (value: number): number =>
     left +
-    (Math.log(value) - minX) / (maxX - minX || 1) * (width - left - right);
+    (place(value) - minX) / (maxX - minX || 1) * (width - left - right);
   const atY = (value: number): number =>
     height - bottom - value / maxY * (height - top - bottom);
   const parts = [text(title, { x: 10, y: 20, bold: true })];
@@ -96,7 +105,7 @@ export function lineChart({ title, x, y, series }: LineChart): string {
       text(short(value), { x: left - 6, y: atY(value) + 4, anchor: "end" }),
     );
   }
-  for (const value of xs) {
+  for (const value of isTime ? ticks(maxX) : xs) {
     parts.push(
       text(String(value), {
         x: atX(value),
@@ -117,7 +126,8 @@ export function lineChart({ title, x, y, series }: LineChart): string {
     parts.push(
       `<polyline points="${line}" fill="none" stroke="${colour}" stroke-width="2"/>`,
     );
-    for (const { x, y } of points) {
+    // A curve of hundreds of points shows them by itself.
+    for (const { x, y } of isTime ? [] : points) {
       parts.push(
         `<circle cx="${atX(x).toFixed(1)}" cy="${
           atY(y).toFixed(1)
@@ -136,6 +146,17 @@ export function lineChart({ title, x, y, series }: LineChart): string {
     }
   }
   return svg(parts, { width, height });
+}
+
+/** Gets round numbers from 0 to `max`, about six of them. */
+function ticks(max: number): number[] {
+  const power = 10 ** Math.floor(Math.log10(max / 6));
+  const step = power *
+    ([1, 2, 5, 10].find((factor) => max / (power * factor) <= 6) ?? 10);
+  return Array.from(
+    { length: Math.floor(max / step + 1e-9) + 1 },
+    (_, i) => Number((i * step).toPrecision(3)),
+  );
 }
 
 /** Gets a number with three digits that count. */

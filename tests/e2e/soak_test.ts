@@ -1,0 +1,44 @@
+/** The soak in a tiny form, so that it can't rot. Says nothing about memory. */
+import assert from "node:assert/strict";
+import { block } from "../helpers/docs.ts";
+import { repository, runProgram } from "../helpers/process.ts";
+import { charts, isFlat } from "../soak/report.ts";
+import { soak } from "../soak/run.ts";
+
+Deno.test("deno task soak runs, finds everything well, and says so", async () => {
+  const task = (await block("docs/reliability.md", "soak")).trim();
+  assert.equal(task, "npx --yes deno@2.8.2 task soak");
+  const { tasks } = JSON.parse(
+    await Deno.readTextFile(`${repository}/deno.json`),
+  );
+  const [, ...args] = tasks.soak.command.split(" ");
+  const { code, stdout, stderr } = await runProgram(
+    Deno.execPath(),
+    [...args, ..."--minutes 0.15 --joins 40 --seed 1".split(" ")],
+    { cwd: repository },
+  );
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(
+    stdout,
+    /\| all clients \| messages lost.* \| 0 and 0 \| 0 and 0 \| flat \|/,
+  );
+  assert.doesNotMatch(stdout, /not flat/);
+});
+
+Deno.test("soak() ends early when it is told to, with what it found", async () => {
+  const interrupted = new AbortController();
+  const result = await soak({
+    minutes: 20,
+    seed: 2,
+    joinsPerSecond: 20,
+    signal: interrupted.signal,
+    onQuiet: () => setTimeout(() => interrupted.abort(), 1_000),
+  });
+  assert.ok(isFlat(result), JSON.stringify(result.findings));
+  assert.ok(result.seconds < 60);
+  assert.ok(result.tally.received > 0);
+  for (const [name, { svg }] of charts(result)) {
+    assert.match(svg, /<polyline points="[\d., ]+"/, name);
+    assert.doesNotMatch(svg, /NaN|Infinity/, name);
+  }
+});

@@ -1,0 +1,179 @@
+/** Whether what was sampled is flat. Knows numbers only, so that it can be tried with made-up ones. */
+import type { Sample } from "./subject.ts";
+
+const MiB = 2 ** 20;
+
+/** What is allowed. */
+export const limits = {
+  /** How much the low points of memory may rise, in MiB an hour. */
+  memoryMibPerHour: 16,
+  /** How much those of JavaScript's heap may rise, in MiB an hour. */
+  heapMibPerHour: 8,
+  /** How many more descriptors than at first there may be at a quiet moment: the runtime opens some for itself. */
+  extraFds: 4,
+  /** How many times as long as at first the event loop's lag may be. */
+  lagFactor: 2,
+  /** A lag that is never too long, in seconds: others use the machine as well. */
+  lagS: 0.05,
+} as const;
+
+/**
+ * In how many parts the time after the warm-up is cut; the lowest point of each
+ * counts. A part has to be longer than the collector's cycle: memory goes up
+ * and down by some 60 MiB with each 35,000 connections, staps or not.
+ */
+const parts = 6;
+/** Neither memory nor lag is judged if what comes after the warm-up is shorter, in seconds: it says nothing then. */
+const leastS = 30 * 60;
+
+/** The warm-up's share of a run, and its longest. */
+const warmUpShare = 1 / 3;
+const maxWarmUpS = 20 * 60;
+
+/** One thing that was looked at. */
+export interface Finding {
+  readonly what: string;
+  /** What was found, and what is allowed. */
+  readonly found: string;
+  readonly allowed: string;
+  /** Undefined where nothing is asked for: the run was too short to tell, or it isn't ours. */
+  readonly isFlat: boolean | undefined;
+}
+
+/** Gets the time up to which a run of `lengthS` seconds warms up. */
+export function warmUpS(lengthS: number): number {
+  return Math.min(maxWarmUpS, lengthS * warmUpShare);
+}
+
+/** Gets what the samples of one process say. */
+export function judge(samples: readonly Sample[]): Finding[] {
+  const lengthS = samples.at(-1)?.atS ?? 0;
+  const warm = samples.filter(({ atS }) => atS >= warmUpS(lengthS));
+  const quiet = samples.filter(({ isQuiet }) => isQuiet);
+  const findings = [
+    judgeMemory(warm, {
+      what: "low points of memory after the warm-up",
+      bytes: ({ residentBytes }) => residentBytes,
+      mibPerHour: limits.memoryMibPerHour,
+    }),
+  ];
+  if (samples.some(({ staps }) => staps !== undefined)) {
+    findings.push(
+      judgeMemory(warm, {
+        what: "low points of JavaScript's heap after the warm-up",
+        bytes: ({ staps }) => staps!.heapBytes,
+        mibPerHour: limits.heapMibPerHour,
+      }),
+      judgeLag(warm.filter(({ isQuiet }) => isQuiet)),
+    );
+  }
+  findings.push(judgeFds(quiet));
+  return findings;
+}
+
+/** Gets the lowest point of each part of the samples' time, as hours and MiB. */
+export function lowPoints(
+  samples: readonly Sample[],
+  bytes: (sample: Sample) => number,
+): { x: number; y: number }[] {
+  const [first, last] = [samples[0]?.atS ?? 0, samples.at(-1)?.atS ?? 0];
+  const partS = (last - first) / parts;
+  const points: { x: number; y: number }[] = [];
+  for (let part = 0; part < parts; part++) {
+    const from = first + part * partS;
+    const to = part === parts - 1 ? Infinity : from + partS;
+    const inPart = samples.filter(({ atS }) => atS >= from && atS < to)
+      .map((sample) => ({ x: sample.atS / 3600, y: bytes(sample) / MiB }));
+    if (inPart.length === 0) continue;
+    points.push(inPart.reduce((low, point) => point.y < low.y ? point : low));
+  }
+  return points;
+}
+
+function judgeMemory(
+  samples: readonly Sample[],
+  { what, bytes, mibPerHour }: {
+    what: string;
+    bytes: (sample: Sample) => number;
+    mibPerHour: number;
+  },
+): Finding {
+  const seconds = (samples.at(-1)?.atS ?? 0) - (samples[0]?.atS ?? 0);
+  const slope = theilSen(lowPoints(samples, bytes));
+  return {
+    what,
+    found: `${signed(slope)} MiB/h`,
+    allowed: `≤ ${mibPerHour} MiB/h`,
+    isFlat: seconds < leastS ? undefined : slope <= mibPerHour,
+  };
+}
+
+function judgeFds(quiet: readonly Sample[]): Finding {
+  const [first, last] = [quiet[0]?.fds ?? NaN, quiet.at(-1)?.fds ?? NaN];
+  const most = first + limits.extraFds;
+  return {
+    what: "descriptors at the last quiet moment",
+    found: `${last}`,
+    allowed: `≤ ${most}`,
+    isFlat: last <= most,
+  };
+}
+
+/** The lag's 99th percentile between quiet moments, in the last third of them beside the first. */
+function judgeLag(quiet: readonly Sample[]): Finding {
+  const lags = quiet.slice(1).map((sample, i) => lagBetween(quiet[i]!, sample));
+  const seconds = (quiet.at(-1)?.atS ?? 0) - (quiet[0]?.atS ?? 0);
+  const third = Math.ceil(lags.length / 3);
+  const before = median(lags.slice(0, third));
+  const after = median(lags.slice(-third));
+  const most = Math.max(limits.lagS, before * limits.lagFactor);
+  return {
+    what:
+      "event-loop lag, 99th percentile, in the last third after the warm-up",
+    found: `≤ ${ms(after)}`,
+    allowed: `≤ ${ms(most)}`,
+    isFlat: seconds < leastS ? undefined : after <= most,
+  };
+}
+
+/** Gets an upper bound of the 99th percentile of the lags between two samples, in seconds. */
+export function lagBetween(from: Sample, to: Sample): number {
+  const [before, after] = [from.staps!.lag, to.staps!.lag];
+  const count = (i: number): number => after[i]![1] - before[i]![1];
+  const all = count(after.length - 1);
+  for (const [i, [seconds]] of after.entries()) {
+    if (count(i) >= all * 0.99) return seconds;
+  }
+  return Infinity;
+}
+
+/**
+ * Gets the slope of the points: the median of the slopes of all pairs, which a
+ * few wild points don't change (Theil 1950, Sen 1968). 0 for fewer than two.
+ */
+export function theilSen(
+  points: readonly { readonly x: number; readonly y: number }[],
+): number {
+  const slopes = points.flatMap((a, i) =>
+    points.slice(i + 1).filter((b) => b.x !== a.x)
+      .map((b) => (b.y - a.y) / (b.x - a.x))
+  );
+  return slopes.length === 0 ? 0 : median(slopes);
+}
+
+/** Gets the median; NaN of nothing. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? sorted[middle]!
+    : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+}
+
+function ms(seconds: number): string {
+  return `${Math.round(seconds * 10_000) / 10} ms`;
+}

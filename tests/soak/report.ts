@@ -1,0 +1,118 @@
+/** What a run found, as people read it. */
+import { lineChart } from "../../bench/svg.ts";
+import { machine } from "../../bench/machine.ts";
+import type { Finding } from "./analysis.ts";
+import type { QuietMoment, SoakResult } from "./run.ts";
+import type { Sample } from "./subject.ts";
+
+const MiB = 2 ** 20;
+
+/** Gets whether nothing was found that isn't flat. */
+export function isFlat(result: SoakResult): boolean {
+  return result.findings.every(([, { isFlat }]) => isFlat !== false);
+}
+
+/** Gets a line about a quiet moment. */
+export function quietLine(
+  { atS, joins, deliveries, samples }: QuietMoment,
+): string {
+  const processes = samples.map(([name, { residentBytes, fds, staps }]) => {
+    const heap = staps === undefined
+      ? ""
+      : `, heap ${Math.round(staps.heapBytes / MiB)}`;
+    return `${name}: ${Math.round(residentBytes / MiB)} MiB${heap}, ${fds} fds`;
+  });
+  return `${minutes(atS)} min, ${count(joins)} joins, ${
+    count(deliveries)
+  } deliveries; ${processes.join("; ")}`;
+}
+
+/** Gets the verdict as Markdown: a paragraph on the run, and a table. */
+export async function markdown(result: SoakResult): Promise<string> {
+  const { tally, seconds, seed, slowReaders, brokerCuts, findings } = result;
+  const slow = Object.values(slowReaders).reduce((sum, n) => sum + n, 0);
+  const refused = Object.values(tally.refused).reduce((sum, n) => sum + n, 0);
+  return [
+    `${new Date().toISOString().slice(0, 16)}Z, ${await machine()}. ` +
+    `${minutes(seconds)} minutes with seed ${seed}: ${
+      count(tally.joins)
+    } clients joined, ${count(tally.hangUps)} hung up before their handshake ` +
+    `was answered, ${count(refused)} were refused while the broker was away; ` +
+    `${count(tally.sent)} messages became ${
+      count(tally.received)
+    } deliveries, each of them checked. ${slow} clients didn't read, and the ` +
+    `broker cut all connections ${brokerCuts} times.`,
+    "",
+    "| process | what | found | allowed | verdict |",
+    "| --- | --- | --- | --- | --- |",
+    ...findings.map(([about, finding]) => row(about, finding)),
+    "",
+  ].join("\n");
+}
+
+/** Gets the charts, by file name. */
+export function charts(
+  { samples }: Pick<SoakResult, "samples">,
+): Map<string, { title: string; svg: string }> {
+  const chart = (
+    title: string,
+    options: { y: string; value: (sample: Sample) => number | undefined },
+  ): { title: string; svg: string } => {
+    const svg = lineChart({
+      title,
+      x: "minutes",
+      y: options.y,
+      scale: "time",
+      series: [...samples].map(([title, all]) => ({
+        title,
+        points: all.flatMap((sample) => {
+          const y = options.value(sample);
+          return y === undefined ? [] : [{ x: sample.atS / 60, y }];
+        }),
+      })).filter(({ points }) => points.length > 0),
+    });
+    return { title, svg };
+  };
+  return new Map([
+    [
+      "memory.svg",
+      chart("Memory under churn", {
+        y: "MiB",
+        value: ({ residentBytes }) => residentBytes / MiB,
+      }),
+    ],
+    [
+      "heap.svg",
+      chart("JavaScript's heap under churn", {
+        y: "MiB",
+        value: ({ staps }) => staps && staps.heapBytes / MiB,
+      }),
+    ],
+    [
+      "descriptors.svg",
+      chart("Open descriptors at quiet moments", {
+        y: "",
+        value: ({ isQuiet, fds }) => isQuiet ? fds : undefined,
+      }),
+    ],
+  ]);
+}
+
+function row(about: string, { what, found, allowed, isFlat }: Finding): string {
+  const verdict = isFlat === undefined
+    ? "not judged"
+    : isFlat
+    ? "flat"
+    : "**not flat**";
+  const cells = [about, what, found, allowed, verdict]
+    .map((cell) => cell.replaceAll(/\s+/g, " ").replaceAll("|", "\\|"));
+  return `| ${cells.join(" | ")} |`;
+}
+
+function minutes(seconds: number): string {
+  return (seconds / 60).toFixed(1);
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en");
+}
