@@ -1,0 +1,109 @@
+/**
+ * What excuses the end of a connection, or a handshake without a 101: the
+ * documented closes, and what each fault may do to clients.
+ */
+import type { FaultKind } from "./history.ts";
+
+/** What a fault may do to those whom it hits, from its begin until a while after its end. */
+export interface Effects {
+  /** The codes that connections may end with; 1006 stands for no close frame. */
+  readonly closes?: readonly number[];
+  /** The statuses that handshakes may be answered with; 0 stands for no answer. */
+  readonly refusals?: readonly number[];
+  /** Messages between this node and others may have to wait. */
+  readonly parts?: boolean;
+  /**
+   * Who joins may get the messages of other nodes only from the end of it on
+   * (docs/bridge.md, "In an outage", `on_outage = local`).
+   */
+  readonly lateJoins?: boolean;
+  /**
+   * What clients of the node have published may reach its own clients only
+   * (docs/protocol.md, "What isn't promised"): `always`, or while the node is
+   * `parted`.
+   */
+  readonly forgets?: "always" | "parted";
+  /** For how long after the end it has effects, in milliseconds. Default {@linkcode defaultGraceMs}. */
+  readonly graceMs?: number;
+}
+
+/** For how long after its end a fault has effects, in milliseconds, if its entry doesn't say. */
+export const defaultGraceMs = 5000;
+
+/** A node finds its way back: connections dropped after 2 to 3 heartbeats of 5 s, and bindings asserted again. */
+const reconnectMs = 30_000;
+
+const outage: Effects = { parts: true, lateJoins: true, graceMs: reconnectMs };
+const shortage: Effects = { parts: true, graceMs: reconnectMs };
+
+/** What each fault may do. Whatever isn't here is a violation. */
+export const effects: Readonly<Record<FaultKind, Effects>> = {
+  "broker-kill": outage,
+  "broker-restart": outage,
+  "broker-memory": shortage,
+  "broker-disk": shortage,
+  "queue-deleted": { ...outage, closes: [4001] },
+  "node-kill": { closes: [1006], refusals: [0, 502, 503], forgets: "always" },
+  "node-pause": { ...outage, refusals: [0, 502, 504] },
+  "node-stop": { closes: [1012], refusals: [0, 502, 503], forgets: "parted" },
+  "node-reload": {},
+  "bridge-reset": outage,
+  "bridge-black-hole": outage,
+  "bridge-half-open": outage,
+  "bridge-delay": shortage,
+  "frontend-reload": {},
+  "frontend-restart": { closes: [1006], refusals: [0] },
+  "clients-reset": { closes: [1006], refusals: [0] },
+  "clients-black-hole": { closes: [1001, 1006, 4000], refusals: [0] },
+  "clients-delay": {},
+  "disk-full": {},
+  "descriptors": { refusals: [0, 502, 503] },
+  "slow-readers": {},
+  "connection-flood": { refusals: [429, 503] },
+  "message-flood": {},
+  "bad-frames": {},
+};
+
+/** What a client may get that stopped reading for too long. */
+export const stallCloses: readonly number[] = [1001, 1006, 4000];
+
+/** How connections may end at all, as docs/protocol.md says. */
+export interface Documented {
+  /** A pattern of the reason, by code. */
+  readonly closes: ReadonlyMap<number, RegExp>;
+  readonly statuses: ReadonlySet<number>;
+}
+
+/**
+ * Reads the tables of docs/protocol.md.
+ *
+ * @throws {Error} If they aren't there.
+ */
+export function readDocumented(protocol: string): Documented {
+  const closes = new Map<number, RegExp>();
+  const rows = protocol.matchAll(
+    /^\| (\d{4}) +\| `([^`]+)` +\| `\w+` +\|([^|]*)\|/gm,
+  );
+  for (const [, code, reason, when] of rows) {
+    const retry = when!.includes("retry=") ? ", retry=\\d+" : "";
+    closes.set(Number(code), new RegExp(`^${RegExp.escape(reason!)}${retry}$`));
+  }
+  const ping = /\((\d{4}),\s+`([^`]+)`,/.exec(protocol);
+  const statuses = new Set(
+    Array.from(
+      protocol.matchAll(/^\| (\d{3}) +\|/gm),
+      ([, status]) => Number(status),
+    ),
+  );
+  const frontend = /own (\d{3}) or (\d{3})/.exec(protocol);
+  if (closes.size === 0 || !ping || statuses.size === 0 || !frontend) {
+    throw new Error(
+      "Expected the tables of closes and statuses in docs/protocol.md",
+    );
+  }
+  closes.set(Number(ping[1]), new RegExp(`^${RegExp.escape(ping[2]!)}$`));
+  // No close frame came, and so no reason.
+  closes.set(1006, /^$/);
+  for (const status of frontend.slice(1)) statuses.add(Number(status));
+  return { closes, statuses };
+}
