@@ -10,7 +10,10 @@ import { ensurePackages } from "../tests/helpers/packages.ts";
 import type { Address } from "./load/libc.ts";
 import type { ProtocolName } from "./load/protocols.ts";
 import { permissions } from "../scripts/permissions.ts";
-import { runtimeEnvironment } from "../scripts/runtime_environment.ts";
+import {
+  runtimeEnvironment,
+  runtimeFlags,
+} from "../scripts/runtime_environment.ts";
 import { processTree } from "./processes.ts";
 
 /** A server that runs. */
@@ -187,6 +190,7 @@ function stapsCommand(
     ...stapsRuntime(),
     Deno.execPath(),
     "run",
+    ...runtimeFlags,
     ...permissions,
     main,
     ...arguments_,
@@ -507,6 +511,7 @@ function watched(name: "staps" | "relay"): Peer["start"] {
       ...name === "staps" ? stapsRuntime() : [],
       Deno.execPath(),
       "run",
+      ...name === "staps" ? runtimeFlags : [],
       "--allow-all",
       ownScript("watch_loop.ts"),
       name,
@@ -547,12 +552,15 @@ const table = {
     start: onSocket("raw", relayCommand),
   },
   "relay-tuned": {
-    title: "the same with staps's environment",
+    title: "the same, started like staps",
     protocol: "raw",
     transport: "unix",
     start: onSocket(
       "raw",
-      (socket) => [...stapsRuntime(), ...relayCommand(socket)],
+      (socket) => {
+        const [deno, run, ...args] = relayCommand(socket);
+        return [...stapsRuntime(), deno!, run!, ...runtimeFlags, ...args];
+      },
     ),
   },
   ws: {

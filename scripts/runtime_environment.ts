@@ -23,6 +23,15 @@ export const runtimeEnvironment: Readonly<Record<string, string>> = {
   MALLOC_MMAP_THRESHOLD_: "4194304",
 };
 
-/** The same as a shell reads it, in front of a command or after `export`. */
+/** What to start the runtime with for speed, beside {@linkcode runtimeEnvironment}. */
+export const runtimeFlags: readonly string[] = [
+  // Otherwise the runtime aborts the signal of each request when it ends, well
+  // or not, for which it makes an exception with a stack trace: a fifth of the
+  // cost of a connect. Nobody listens to these signals. As an entry in
+  // deno.json it has no effect in Deno 2.8.2.
+  "--unstable-no-legacy-abort",
+];
+
+/** {@linkcode runtimeEnvironment} as a shell reads it, in front of a command or after `export`. */
 export const shellEnvironment: string = Object.entries(runtimeEnvironment)
   .map(([name, value]) => `${name}=${value}`).join(" ");
