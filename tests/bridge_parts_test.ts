@@ -144,6 +144,7 @@ Deno.test("Memberships: the last call counts, whatever connections do meanwhile"
           joinTimeoutMs: 5_000,
           onMissed: () => assert.fail("nothing was lost"),
           nowMs: () => 0,
+          latestProbe: () => 0,
         });
         const broker = new FakeBroker();
         const joined = new Set<string>();
@@ -185,6 +186,7 @@ Deno.test("Memberships tell of lost bindings as soon as they are back, and not t
     joinTimeoutMs: 5_000,
     onMissed: ({ path }) => missed.push(path),
     nowMs: () => 0,
+    latestProbe: () => 0,
   });
   const broker = new FakeBroker();
   memberships.attach([broker]);
@@ -200,4 +202,30 @@ Deno.test("Memberships tell of lost bindings as soon as they are back, and not t
   await eventually(() => missed.length === 2, "both");
   assert.deepEqual(missed.sort(), ["/a", "/c"]);
   assert.equal(memberships.size, 3);
+});
+
+Deno.test("Memberships.mayHaveLeftovers() says so from the unbind to the next probe", async () => {
+  let latest = 4;
+  const memberships = new Memberships({
+    onOutage: "refuse",
+    joinTimeoutMs: 5_000,
+    onMissed: () => assert.fail("nothing was lost"),
+    nowMs: () => 0,
+    latestProbe: () => latest,
+  });
+  const broker = new FakeBroker();
+  memberships.attach([broker]);
+  await memberships.join("/a");
+  const { key } = memberships.byPath("/a")!;
+  memberships.probed(4);
+  assert.ok(!memberships.mayHaveLeftovers(key));
+  memberships.leave("/a");
+  latest = 5;
+  await memberships.join("/a");
+  await eventually(() => memberships.mayHaveLeftovers(key), "the unbind");
+  // The queue may have got it before the unbind.
+  memberships.probed(5);
+  assert.ok(memberships.mayHaveLeftovers(key));
+  memberships.probed(6);
+  assert.ok(!memberships.mayHaveLeftovers(key));
 });

@@ -158,6 +158,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       joinTimeoutMs: options.joinTimeoutS * 1000,
       onMissed: (membership) => this.#gap(membership, "the queue was lost"),
       nowMs: () => performance.now(),
+      latestProbe: () => this.#probeNumber,
     });
   }
 
@@ -577,7 +578,10 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       if (missing) this.#gap(membership, `a node reports "${envelope.kind}"`);
       return;
     }
-    const verdict = membership.tracker.message(envelope);
+    const verdict = membership.tracker.message(
+      envelope,
+      this.#memberships.mayHaveLeftovers(key),
+    );
     if (verdict === "duplicate") {
       this.#counts.duplicates++;
       return;
@@ -614,6 +618,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
 
   #probeReturned({ node, sequence }: Envelope): void {
     if (node !== this.#node) return;
+    this.#memberships.probed(sequence);
     const probe = this.#probes.returned(sequence);
     if (probe) this.#watch.probed(probe);
   }

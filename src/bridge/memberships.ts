@@ -47,13 +47,23 @@ export interface MembershipsOptions {
   readonly onMissed: (membership: Membership) => void;
   /** Tells the time in milliseconds. */
   readonly nowMs: () => number;
+  /** Gets the number of the node's latest message to itself. */
+  readonly latestProbe: () => number;
 }
+
+/** So many channels that were left are remembered; of more, the oldest are taken for drained. */
+const maxLeft = 10_000;
 
 /** The channels of one node. */
 export class Memberships {
   readonly #options: MembershipsOptions;
   readonly #byPath = new Map<string, Membership>();
   readonly #byKey = new Map<string, Membership>();
+  /**
+   * The keys that were unbound while messages with them may still be in the
+   * queue: by key the latest probe at that time, the lowest first.
+   */
+  readonly #left = new Map<string, number>();
   #attached = false;
   /** Counts attachments, so that what a former one began is ignored. */
   #generation = 0;
@@ -159,6 +169,23 @@ export class Memberships {
       membership.tracker = new Tracker();
       if (!membership.wanted) this.#forget(membership);
     }
+    this.#left.clear();
+  }
+
+  /**
+   * Tells whether messages with `key` may come that were meant for an earlier
+   * membership, and after which others are missing.
+   */
+  mayHaveLeftovers(key: string): boolean {
+    return this.#left.has(key);
+  }
+
+  /** Takes note that the node's message to itself with this number came out of the queue. */
+  probed(number: number): void {
+    for (const [key, latest] of this.#left) {
+      if (latest >= number) return;
+      this.#left.delete(key);
+    }
   }
 
   /** Tells that a channel had lost messages, before new ones are delivered. */
@@ -251,6 +278,7 @@ export class Memberships {
       if (generation !== this.#generation) return;
       membership.working = false;
       membership.bound = wanted;
+      if (!wanted) this.#rememberLeft(key);
     }
     this.#idle.push(binder);
     if (membership.wanted !== membership.bound) this.#schedule(membership);
@@ -259,6 +287,14 @@ export class Memberships {
       this.#forget(membership);
     }
     this.#dispatch();
+  }
+
+  #rememberLeft(key: string): void {
+    this.#left.delete(key);
+    this.#left.set(key, this.#options.latestProbe());
+    if (this.#left.size <= maxLeft) return;
+    const [oldest] = this.#left.keys();
+    this.#left.delete(oldest!);
   }
 
   #joined(membership: Membership): void {

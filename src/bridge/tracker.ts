@@ -17,8 +17,16 @@ interface Span {
 export class Tracker {
   #spans = new Map<string, Span>();
 
-  /** Takes note of a message, and tells what it is. */
-  message({ node, sequence, since }: Envelope): Verdict {
+  /**
+   * Takes note of a message, and tells what it is.
+   *
+   * @param mayFollowLeftovers Whether what came before may have been meant for
+   * an earlier membership, so that what is missing in between concerns nobody.
+   */
+  message(
+    { node, sequence, since }: Envelope,
+    mayFollowLeftovers = false,
+  ): Verdict {
     const span = this.#spans.get(node);
     // A sender that left the channel in between doesn't know what was before.
     const from = since > 0 ? since : sequence - 1;
@@ -29,10 +37,10 @@ export class Tracker {
       return "next";
     }
     if (sequence <= span.last) return "duplicate";
-    const verdict = since > span.last ? "gap" : "next";
-    if (since === 0) span.from = from;
+    const isMissing = since > span.last;
+    if (since === 0 || isMissing && mayFollowLeftovers) span.from = from;
     span.last = sequence;
-    return verdict;
+    return isMissing && !mayFollowLeftovers ? "gap" : "next";
   }
 
   /**

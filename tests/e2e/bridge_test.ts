@@ -86,6 +86,14 @@ async function disconnected({ bridge }: Node): Promise<void> {
   await eventually(() => !bridge.state().connected, "the loss of connection");
 }
 
+/** Resolves when the broker has everything that was published. */
+async function settled({ bridge }: Node): Promise<void> {
+  await eventually(
+    () => bridge.state().outboxMessages === 0,
+    "everything to be confirmed",
+  );
+}
+
 /** Gets the queues of a vhost by name, with their number of messages. */
 async function queues(broker: Broker, vhost: string): Promise<string[]> {
   const text = await broker.eval(
@@ -598,6 +606,37 @@ Deno.test("AmqpBridge", async (t) => {
             "application:set_env(rabbit, max_message_size, 134217728)",
           );
         }
+      },
+    );
+
+    await step(
+      "not when it was out of the channel, and finds what waited for it before",
+      async ({ stack, amqp, vhost }) => {
+        const proxy = stack.use(await FaultyProxy.start(broker.port));
+        const cut = stack.use(
+          await startNode(broker.url(vhost, { port: proxy.port })),
+        );
+        const [a] = await startNodes(stack, amqp, { count: 1, path: "/again" });
+        await cut.bridge.join("/again");
+        const { connects } = cut.bridge.state();
+        // The broker takes the dead connection for the queue's consumer, so
+        // that messages wait, while binding works.
+        proxy.halfOpen();
+        await eventually(
+          () => cut.bridge.state().connects > connects,
+          "another connection",
+        );
+        publish(a!, "/again", "before");
+        await settled(a!);
+        cut.bridge.leave("/again");
+        await eventually(() => cut.bridge.state().channels === 0, "the unbind");
+        publish(a!, "/again", "meanwhile");
+        await settled(a!);
+        await cut.bridge.join("/again");
+        publish(a!, "/again", "after");
+        const [last] = (await cut.listener.got("/again", 2)).slice(-1);
+        assert.equal(last, "after");
+        assert.deepEqual(cut.listener.gaps, []);
       },
     );
 
