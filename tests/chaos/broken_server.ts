@@ -43,7 +43,7 @@ interface Flaw {
 }
 
 /** Whatever has to go wrong does so once in that many times. */
-const rarely = 25;
+const rarely = 20;
 
 /** What a relay may do wrong, by name; each entry makes one of its own, for some keep state. */
 export const flaws = {
@@ -63,10 +63,11 @@ export const flaws = {
     sometimes(() => ["all", "all"], isEmpty),
   "swaps two messages of one publisher": () => {
     const held = new Map<Member, Publication>();
+    const isTurn = everySoOften();
     return {
       publish: (publication) => {
         const earlier = held.get(publication.from);
-        if (earlier === undefined && Math.random() < 1 / rarely) {
+        if (earlier === undefined && isTurn()) {
           held.set(publication.from, publication);
           return [];
         }
@@ -121,9 +122,10 @@ export const flaws = {
   "joins late": (): Flaw => ({ joinDelayMs: 100 }),
   "delivers no more to one of them": () => {
     const forgotten = new WeakSet<Member>();
+    const isTurn = everySoOften();
     return {
       publish: (publication) => {
-        if (Math.random() < 1 / rarely) forgotten.add(publication.others[0]!);
+        if (isTurn()) forgotten.add(publication.others[0]!);
         return toAll(publication).filter(({ to }) => !forgotten.has(to));
       },
     };
@@ -135,25 +137,25 @@ export const flaws = {
   "closes with a code that nothing excuses": () =>
     closes([1012, "service restart, retry=10"]),
   "leaves a gap, and closes late": () => {
-    const gaps = new Map<Member, number>();
+    const gaps = new WeakMap<Member, number>();
+    const isTurn = everySoOften();
     return {
       publish: (publication) =>
         toAll(publication).flatMap((delivery) => {
           const { to } = delivery;
           const since = gaps.get(to);
           if (since !== undefined) gaps.set(to, since + 1);
-          else if (Math.random() < 1 / rarely) {
+          else if (isTurn()) {
             gaps.set(to, 0);
             return [];
           }
           const close = [4001, "messages may have been lost"] as const;
-          return since === 20 ? [delivery, { to, close }] : [delivery];
+          return since === 5 ? [delivery, { to, close }] : [delivery];
         }),
     };
   },
   "refuses a client": (): Flaw => {
-    let joins = 0;
-    return { refuses: () => ++joins % 10 === 0 };
+    return { refuses: everySoOften() };
   },
 } satisfies Record<string, () => Flaw>;
 
@@ -167,6 +169,8 @@ export class BrokenServer implements AsyncDisposable {
   readonly #folder: TempFolder;
   readonly #flaw: Flaw;
   readonly #members = new Set<Member>();
+  /** What waits for those whose socket isn't open yet. */
+  readonly #early = new WeakMap<Member, Outcome>();
   readonly #server: Deno.HttpServer;
 
   private constructor(folder: TempFolder, flaw: Flaw) {
@@ -191,7 +195,6 @@ export class BrokenServer implements AsyncDisposable {
     const { socket, response } = Deno.upgradeWebSocket(request);
     socket.binaryType = "arraybuffer";
     const member: Member = { socket, channel: channelOf?.(path) ?? path };
-    // A message before "open" would be lost; here they wait for it.
     const early: Outcome = [];
     this.#early.set(member, early);
     const enter = (): unknown => this.#members.add(member);
@@ -206,8 +209,6 @@ export class BrokenServer implements AsyncDisposable {
     socket.onerror = () => this.#members.delete(member);
     return response;
   }
-
-  readonly #early = new WeakMap<Member, Outcome>();
 
   #publish(from: Member, data: Data): void {
     const all = [...this.#members].filter((member) => member !== from);
@@ -241,16 +242,21 @@ export class BrokenServer implements AsyncDisposable {
   }
 }
 
+/** Gets a function that is true once in a while. */
+function everySoOften(): () => boolean {
+  let calls = 0;
+  return () => ++calls % rarely === 0;
+}
+
 /** Gets a flaw that shows once in a while, in messages for which `when` holds; `"all"` stands for what is right. */
 function sometimes(
   wrong: (publication: Publication) => (Outcome[number] | "all")[],
   when: (publication: Publication) => boolean = () => true,
 ): Flaw {
+  const isTurn = everySoOften();
   return {
     publish: (publication) => {
-      if (!when(publication) || Math.random() > 1 / rarely) {
-        return toAll(publication);
-      }
+      if (!when(publication) || !isTurn()) return toAll(publication);
       return wrong(publication).flatMap((one) =>
         one === "all" ? toAll(publication) : [one]
       );

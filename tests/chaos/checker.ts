@@ -589,6 +589,25 @@ export class Checker {
     }
   }
 
+  /** Gives numbers to unnamed messages that no named one followed: the highest that fit. */
+  #placeLastHeld(
+    receiver: Connection,
+    publisher: Connection,
+    pair: Pair,
+  ): void {
+    const { held, floor } = pair;
+    const highest = floor + held.length;
+    for (let number = highest; number >= held.length; number--) {
+      const fits = held.every((got, i) => {
+        const sent = publisher.sent[number - held.length + i];
+        return isUnnamed(sent) && isSame(sent, got);
+      });
+      if (!fits && number > held.length) continue;
+      this.#placeHeld(receiver, { publisher, pair, number: number + 1 });
+      return;
+    }
+  }
+
   /** Notes that a number didn't come, which it may still do: then in a wrong order. */
   #miss(receiver: Connection, pair: Pair, number: number): void {
     if (pair.missing === undefined) {
@@ -677,12 +696,12 @@ export class Checker {
       if (id === receiver.id) continue;
       const publisher = receiver.channel.connections.get(id)!;
       const pair = pairOf(receiver, id);
+      this.#placeLastHeld(receiver, publisher, pair);
       const lateUntilMs = pair.last > 0 ||
           publisher.node === receiver.node && publisher.node >= 0
         ? -Infinity
         : this.#lateUntilMs(receiver);
-      // Unnamed ones that nothing follows have no numbers yet.
-      const last = Math.max(pair.last + pair.held.length, pair.floor);
+      const last = Math.max(pair.last, pair.floor);
       for (let missed = last + 1; missed <= owed; missed++) {
         if (publisher.sent[missed - 1]!.timeMs <= lateUntilMs) continue;
         this.#miss(receiver, pair, missed);
