@@ -7,12 +7,13 @@
  *
  * - **Joined means joined.** The first message that a receiver must get from a
  *   publisher is the first one sent after the receiver's `open`. It may get
- *   earlier ones. (Where its node was cut off from the broker when it opened,
+ *   earlier ones, not even all of a kind: those that waited on the broker when
+ *   its node was in the channel before. (Where its node was cut off from the broker when it opened,
  *   with `on_outage = local`: the first one sent after that was over, or of a
  *   publisher on its own node.)
  * - **In order, nothing missed, nothing twice.** From the first message that a
- *   receiver gets, numbers go up by one to the last that it gets, however its
- *   connection ends. So whoever is closed with a code has no gap before it.
+ *   receiver must get, numbers go up by one to the last that it gets, however its
+ *   connection ends; before that they go up. So whoever is closed with a code has no gap before it.
  * - **To the end.** When a channel is `settled`, whoever is open and then leaves
  *   in good order must have got all messages of every publisher who is open,
  *   too, or has left in good order: its close frame came after its messages,
@@ -478,7 +479,8 @@ export class Checker {
     if (isUnnamed(next) && isSame(next, got)) {
       return this.#takeNumber(receiver, whisperer, pair.last + 1);
     }
-    for (let i = pair.last + 1; i <= pair.last + lookAhead; i++) {
+    const highest = Math.max(pair.last, pair.floor) + lookAhead;
+    for (let i = pair.last + 1; i <= highest; i++) {
       const later = sent[i];
       if (isUnnamed(later) && isSame(later, got)) {
         return this.#takeNumber(receiver, whisperer, i + 1);
@@ -535,7 +537,9 @@ export class Checker {
       }
       pair.last = number;
     } else if (number > pair.last) {
-      for (let missed = pair.last + 1; missed < number; missed++) {
+      // Of those sent before it opened it may get any.
+      const known = Math.max(pair.last, pair.floor);
+      for (let missed = known + 1; missed < number; missed++) {
         this.#miss(receiver, pair, missed);
       }
       pair.last = number;
@@ -572,18 +576,34 @@ export class Checker {
     const { held } = pair;
     if (held.length === 0) return;
     pair.held = [];
-    const first = number - held.length;
+    const numbers: number[] = [];
+    let before = number;
+    for (const got of held.toReversed()) {
+      const fits = (number: number): boolean => {
+        const sent = publisher.sent[number - 1];
+        return isUnnamed(sent) && isSame(sent, got);
+      };
+      before--;
+      // Of those sent before it opened any may be missing.
+      if (!fits(before)) {
+        for (let i = Math.min(before, pair.floor); i > 0; i--) {
+          if (!fits(i)) continue;
+          before = i;
+          break;
+        }
+      }
+      numbers.unshift(before);
+    }
     for (const [i, got] of held.entries()) {
-      const sent = publisher.sent[first + i - 1];
+      const number = numbers[i]!;
+      const sent = publisher.sent[number - 1];
       if (isUnnamed(sent) && isSame(sent, got)) {
-        this.#takeNumber(receiver, publisher, first + i);
+        this.#takeNumber(receiver, publisher, number);
       } else {
         this.#report(
           "bytes",
           receiver,
-          `Expected ${
-            first + i
-          } of ${publisher.id}, got ${got.kind} of ${got.bytes} bytes without a name`,
+          `Expected ${number} of ${publisher.id}, got ${got.kind} of ${got.bytes} bytes without a name`,
         );
       }
     }
