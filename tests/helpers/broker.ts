@@ -77,6 +77,11 @@ export class Broker implements AsyncDisposable {
     return this.#server.pid;
   }
 
+  /** What the server has logged since its last start. */
+  get output(): string {
+    return this.#server?.output ?? "";
+  }
+
   /** Gets the URL of a vhost, by default `/` with the user `staps`. */
   url(
     vhost = "/",

@@ -1,0 +1,83 @@
+/** Looking for what must not be seen, in every form that it could have got into. */
+import assert from "node:assert/strict";
+
+/** A part of a secret this long is a secret, too. */
+const partLength = 12;
+
+/** Things that nobody may find. */
+export class Secrets {
+  /** Each form with its name, as it is and in lower case. */
+  readonly #forms: { name: string; text: string; folded: string }[] = [];
+
+  /** Adds a secret, and gets it. It should be long and random: a part of it counts as well. */
+  add(name: string, secret: string): string {
+    for (const [form, text] of formsOf(secret)) {
+      this.#forms.push({
+        name: `${name} (${form})`,
+        text,
+        folded: text.toLowerCase(),
+      });
+    }
+    return secret;
+  }
+
+  /** Gets the names of the secrets in `where`, each with its form. */
+  find(where: string | Uint8Array): string[] {
+    const text = typeof where === "string" ? where : latin1.decode(where);
+    const folded = text.toLowerCase();
+    return this.#forms.filter((form) =>
+      // Base64 in another letter case is something else.
+      form.name.includes("base64")
+        ? text.includes(form.text)
+        : folded.includes(form.folded)
+    ).map(({ name }) => name);
+  }
+
+  /** Checks that there is none in `where`, which the failure calls `what`. */
+  assertNone(where: string | Uint8Array, what: string): void {
+    const found = this.find(where);
+    assert.deepEqual(found, [], `${what} tells a secret: ${found.join(", ")}`);
+  }
+}
+
+const latin1 = new TextDecoder("latin1");
+
+function* formsOf(secret: string): Iterable<[form: string, text: string]> {
+  const bytes = new TextEncoder().encode(secret);
+  yield ["as it is", secret];
+  // As one byte string is read as another encoding.
+  yield ["in UTF-8", latin1.decode(bytes)];
+  yield ["in UTF-16", [...secret].join("\0")];
+  yield ["reversed", [...secret].reverse().join("")];
+  yield ["percent-encoded", encodeURIComponent(secret)];
+  yield [
+    "percent-encoded throughout",
+    [...bytes].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join(""),
+  ];
+  yield ["as JSON", JSON.stringify(secret).slice(1, -1)];
+  yield ["in hexadecimal", bytes.toHex()];
+  for (let offset = 0; offset < 3; offset++) {
+    const text = base64Within(bytes, offset);
+    yield [`in base64, ${offset} bytes in`, text];
+    yield [
+      `in base64url, ${offset} bytes in`,
+      text.replaceAll("+", "-").replaceAll("/", "_"),
+    ];
+  }
+  if (secret.length > partLength) {
+    yield ["its beginning", secret.slice(0, partLength)];
+    yield ["its end", secret.slice(-partLength)];
+  }
+}
+
+/** Gets what is sure to be in the base64 of a text that has `bytes` so many bytes after a multiple of three. */
+function base64Within(bytes: Uint8Array, offset: number): string {
+  const padded = new Uint8Array(offset + bytes.length);
+  padded.set(bytes, offset);
+  const text = padded.toBase64().replaceAll("=", "");
+  // The first characters depend on what is before, the last one on what is behind.
+  return text.slice(
+    Math.ceil(offset * 4 / 3),
+    padded.length % 3 ? -1 : undefined,
+  );
+}
