@@ -14,6 +14,8 @@ import type { Target } from "../helpers/raw_client.ts";
 import { clientBufferBytes } from "./slow_reader.ts";
 import type { Subject } from "./subject.ts";
 
+const probeScript = new URL("probe.ts", import.meta.url).pathname;
+
 /** What the broker has, of which nothing may pile up. */
 export interface BrokerObjects {
   readonly queues: number;
@@ -75,13 +77,17 @@ export class Cluster implements AsyncDisposable {
         ],
       }),
     );
-    const relay = stack.use(await startRelay(`${folder}/relay.sock`));
+    const relay = stack.use(await startRelay(folder));
     return new Cluster(
       {
         broker,
         nginx,
         nodes: [first, second],
-        relay: { name: "the 20-line relay", process: relay },
+        relay: {
+          name: "the 20-line relay",
+          process: relay,
+          probe: `${folder}/relay.probe`,
+        },
         folder,
       },
       stack.move(),
@@ -143,6 +149,7 @@ async function startNode(
 ): Promise<Node> {
   const admin = `${folder}/${name.replaceAll(/\W+/g, "-")}.sock`;
   const log = logOf(folder, name);
+  const probe = `${log}.probe`;
   const staps = stack.use(
     await spawnStaps({
       // As in production: with everything logged that a default one logs.
@@ -158,12 +165,13 @@ message_bytes = 128K
 # Who is let in during an outage may miss what was published in it.
 on_outage = refuse
 `,
-      env: { ...runtimeEnvironment },
+      env: { ...runtimeEnvironment, SOAK_PROBE: probe },
+      // The command begins with Deno's path and "run".
       through: [
         ...inFrontendGroup,
         "sh",
         "-c",
-        `exec "$@" 2>>'${log}'`,
+        `deno=$1; shift 2; exec "$deno" run --preload='${probeScript}' "$@" 2>>'${log}'`,
         "sh",
       ],
     }),
@@ -179,14 +187,24 @@ on_outage = refuse
     },
     `${name} to be ready`,
   );
-  return { subject: { name, process: staps, admin }, socket: staps.socket };
+  return {
+    subject: { name, process: staps, probe, admin },
+    socket: staps.socket,
+  };
 }
 
-async function startRelay(socket: string): Promise<Process> {
+async function startRelay(folder: string): Promise<Process> {
+  const socket = `${folder}/relay.sock`;
   const relay = new Process(
     Deno.execPath(),
-    ["run", "--allow-all", `${repository}/bench/peers/relay.ts`, socket],
-    { env: { ...runtimeEnvironment } },
+    [
+      "run",
+      "--allow-all",
+      `--preload=${probeScript}`,
+      `${repository}/bench/peers/relay.ts`,
+      socket,
+    ],
+    { env: { ...runtimeEnvironment, SOAK_PROBE: `${folder}/relay.probe` } },
   );
   try {
     await eventually(async () => {

@@ -1,7 +1,7 @@
 /** What a run found, as people read it. */
 import { lineChart } from "../../bench/svg.ts";
 import { machine } from "../../bench/machine.ts";
-import type { Finding } from "./analysis.ts";
+import { type Finding, usedBytes } from "./analysis.ts";
 import type { QuietMoment, SoakResult } from "./run.ts";
 import type { Sample } from "./subject.ts";
 
@@ -16,12 +16,11 @@ export function isFlat(result: SoakResult): boolean {
 export function quietLine(
   { atS, joins, deliveries, samples }: QuietMoment,
 ): string {
-  const processes = samples.map(([name, { residentBytes, fds, staps }]) => {
-    const heap = staps === undefined
-      ? ""
-      : `, heap ${Math.round(staps.heapBytes / MiB)}`;
-    return `${name}: ${Math.round(residentBytes / MiB)} MiB${heap}, ${fds} fds`;
-  });
+  const processes = samples.map(([name, sample]) =>
+    `${name}: ${mib(sample.residentBytes)} MiB, ${
+      mib(usedBytes(sample))
+    } of it in use, ${sample.fds} fds`
+  );
   return `${minutes(atS)} min, ${count(joins)} joins, ${
     count(deliveries)
   } deliveries; ${processes.join("; ")}`;
@@ -76,16 +75,16 @@ export function charts(
   return new Map([
     [
       "memory.svg",
-      chart("Memory under churn", {
+      chart("Resident memory under churn", {
         y: "MiB",
         value: ({ residentBytes }) => residentBytes / MiB,
       }),
     ],
     [
-      "heap.svg",
-      chart("JavaScript's heap under churn", {
+      "memory-in-use.svg",
+      chart("Memory in use under churn", {
         y: "MiB",
-        value: ({ staps }) => staps && staps.heapBytes / MiB,
+        value: (sample) => usedBytes(sample) / MiB,
       }),
     ],
     [
@@ -107,6 +106,10 @@ function row(about: string, { what, found, allowed, isFlat }: Finding): string {
   const cells = [about, what, found, allowed, verdict]
     .map((cell) => cell.replaceAll(/\s+/g, " ").replaceAll("|", "\\|"));
   return `| ${cells.join(" | ")} |`;
+}
+
+function mib(bytes: number): string {
+  return (bytes / MiB).toFixed(0);
 }
 
 function minutes(seconds: number): string {

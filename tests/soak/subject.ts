@@ -1,11 +1,14 @@
 /** The processes that are watched, and what is read of them. */
 import { ask, readSamples } from "../helpers/admin.ts";
 import type { Process } from "../helpers/process.ts";
+import type { Probe } from "./probe.ts";
 
 /** A process that is watched. */
 export interface Subject {
   readonly name: string;
   readonly process: Process;
+  /** The file that its probe writes; see `probe.ts`. */
+  readonly probe: string;
   /** Where its metrics are; the relay has none. */
   readonly admin?: string;
 }
@@ -17,6 +20,7 @@ export interface Sample {
   /** Whether nobody but the residents was connected. */
   readonly isQuiet: boolean;
   readonly residentBytes: number;
+  readonly probe: Probe;
   readonly fds: number;
   readonly cpuS: number;
   /** What only staps tells. */
@@ -25,7 +29,6 @@ export interface Sample {
 
 /** What a node's metrics say. */
 export interface StapsSample {
-  readonly heapBytes: number;
   readonly clients: number;
   readonly channels: number;
   /** Event-loop lags counted so far: how many were at most so many seconds, ascending. */
@@ -34,7 +37,7 @@ export interface StapsSample {
 
 /** Gets what `subject` is like now. */
 export async function takeSample(
-  { process: { pid }, admin }: Subject,
+  { process: { pid }, probe, admin }: Subject,
   { atS, isQuiet }: { atS: number; isQuiet: boolean },
 ): Promise<Sample> {
   const staps = admin === undefined ? undefined : await readMetrics(admin);
@@ -44,6 +47,7 @@ export async function takeSample(
     atS,
     isQuiet,
     residentBytes: residentKib * 1024,
+    probe: JSON.parse(await Deno.readTextFile(probe)),
     fds: [...Deno.readDirSync(`/proc/${pid}/fd`)].length,
     cpuS: await cpuSeconds(pid),
     ...staps && { staps },
@@ -60,7 +64,6 @@ export async function readMetrics(admin: string): Promise<StapsSample> {
     return [[bound === "+Inf" ? Infinity : Number(bound), count] as const];
   });
   return {
-    heapBytes: samples.get("process_heap_bytes")!,
     clients: samples.get("staps_clients")!,
     channels: samples.get("staps_channels")!,
     lag,
