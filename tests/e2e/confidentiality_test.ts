@@ -408,9 +408,8 @@ async function misbehave(visitors: Visitors, target: Target): Promise<void> {
   const slowPath = visitors.oddPath();
   const slow = await visitors.join(target, slowPath);
   const other = await visitors.join(target, slowPath);
-  for (let i = 0; i < 40; i++) {
-    await other.send(opcodes.text, visitors.payload(60_000));
-  }
+  const message = visitors.payload(60_000);
+  for (let i = 0; i < 40; i++) await other.send(opcodes.text, message);
   assert.equal(await visitors.closeOf(slow), closes.slow.code);
 
   for (const garbage of ["", "\xff\xff", visitors.payload(100)]) {

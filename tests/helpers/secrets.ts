@@ -1,8 +1,9 @@
 /** Looking for what must not be seen, in every form that it could have got into. */
 import assert from "node:assert/strict";
 
-/** A part of a secret this long is a secret, too. */
+/** Parts of a secret are secrets, too: so long, and one beginning at each so manieth character. */
 const partLength = 12;
+const partStep = 4;
 
 /** Things that nobody may find. */
 export class Secrets {
@@ -64,9 +65,8 @@ function* formsOf(secret: string): Iterable<[form: string, text: string]> {
       text.replaceAll("+", "-").replaceAll("/", "_"),
     ];
   }
-  if (secret.length > partLength) {
-    yield ["its beginning", secret.slice(0, partLength)];
-    yield ["its end", secret.slice(-partLength)];
+  for (let at = 0; at + partLength <= secret.length; at += partStep) {
+    yield [`from character ${at} on`, secret.slice(at, at + partLength)];
   }
 }
 
