@@ -1,0 +1,419 @@
+/** Messages of a foreign, older or newer node, through a real RabbitMQ, to real nodes. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { readBatch } from "../../src/bridge/batch.ts";
+import { readEnvelope } from "../../src/bridge/envelope.ts";
+import { channelKey } from "../../src/channel_hash.ts";
+import { type Broker, startBroker } from "../helpers/broker.ts";
+import { eventually } from "../helpers/eventually.ts";
+import {
+  BrokerRefusal,
+  encodeProperties,
+  type ForeignMessage,
+  ForeignNode,
+  type ForeignProperties,
+  short,
+  uint,
+} from "../helpers/foreign_node.ts";
+import { concat } from "../helpers/raw_client.ts";
+import type { Random } from "../helpers/random.ts";
+import { type Client, Clients, type Received } from "../helpers/ws_client.ts";
+import { batchLike, propertiesLike } from "./decoders.ts";
+import { mutateBytes, oddText } from "./mutations.ts";
+import { canary, FuzzedNode, paths } from "./node.ts";
+import { type Session, shorterBytes, type Target } from "./target.ts";
+
+/** Where a message goes; what `own` and `sender` mean is known at run time only. */
+interface Input {
+  /** `own`: what a node sends to itself; `private`: the channel that nothing may disturb. */
+  readonly to: "open" | "private" | "all" | "own" | "unknown";
+  /** `node`: it claims to come from one of the nodes. */
+  readonly from: "stranger" | "node";
+  readonly properties: ForeignProperties;
+  readonly body: Uint8Array<ArrayBuffer>;
+}
+
+/** The channel that anything is published in. */
+const openPath = `/${canary}/open`;
+
+/** Gets a table of headers, of every type that there is (RabbitMQ's "AMQP 0-9-1 errata"). */
+function tableOf(random: Random, depth = 0): Uint8Array<ArrayBuffer> {
+  return concat(
+    Array.from({ length: random.integer(0, 4) }, () =>
+      concat([
+        short(random.chance(0.8) ? "x" : oddText(random)),
+        fieldOf(random, depth),
+      ])),
+  );
+}
+
+function fieldOf(random: Random, depth: number): Uint8Array<ArrayBuffer> {
+  const tag = random.pick([..."tbBsuIilfdDTSxVFA"]);
+  const mark = new TextEncoder().encode(tag);
+  const sized = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
+    concat([mark, uint(4, bytes.length), bytes]);
+  switch (tag) {
+    case "S":
+    case "x":
+      return sized(random.bytes(random.integer(0, 20)));
+    case "F":
+      return sized(depth < 4 ? tableOf(random, depth + 1) : new Uint8Array(0));
+    case "A":
+      return sized(depth < 4 ? fieldOf(random, depth + 1) : new Uint8Array(0));
+    case "V":
+      return mark;
+    default: {
+      const width = { t: 1, b: 1, B: 1, s: 2, u: 2, I: 4, i: 4, f: 4, D: 5 }[
+        tag as "t"
+      ] ?? 8;
+      return concat([mark, random.bytes(width)]);
+    }
+  }
+}
+
+/** Gets tables or lists within each other, as deep as a header frame takes them. */
+function deepTable(random: Random): Uint8Array<ArrayBuffer> {
+  const depth = random.pick([100, 1_000, 5_000, 20_000]);
+  const isList = random.chance(0.5);
+  // A list's item begins with its type, a table's with its name.
+  const stepBytes = isList ? 5 : 6;
+  const innermost = isList ? concat([uint(1, 0x56)]) : new Uint8Array(0);
+  const bytes = new Uint8Array(depth * stepBytes + innermost.length);
+  const view = new DataView(bytes.buffer);
+  let at = 0;
+  while (at < depth * stepBytes) {
+    if (!isList) bytes[at++] = 0;
+    bytes[at++] = isList ? 0x41 : 0x46;
+    view.setUint32(at, bytes.length - at - 4);
+    at += 4;
+  }
+  bytes.set(innermost, at);
+  return isList ? concat([uint(1, 0), bytes]) : bytes;
+}
+
+function headersOf(random: Random): Uint8Array<ArrayBuffer> {
+  if (random.chance(0.05)) return deepTable(random);
+  return random.chance(0.95)
+    ? tableOf(random)
+    : mutateBytes(random, tableOf(random), { most: 1 });
+}
+
+function bodyOf(random: Random): Uint8Array<ArrayBuffer> {
+  switch (random.integer(0, 4)) {
+    case 0:
+      return batchLike(random);
+    case 1:
+      return random.bytes(random.integer(0, 300));
+    case 2:
+      return new TextEncoder().encode(
+        random.pick(["0", "-1", "1e400", "Infinity", "NaN", "0x10", ""]),
+      );
+    case 3:
+      return new Uint8Array(random.pick([0, 70_000, 300_000]));
+    default:
+      return new TextEncoder().encode(oddText(random));
+  }
+}
+
+function make(random: Random): Input {
+  const envelope = propertiesLike(random);
+  const properties: ForeignProperties = {
+    ...random.chance(0.95) ? { type: envelope.type } : {},
+    ...random.chance(0.95) ? { appId: envelope.appId } : {},
+    ...random.chance(0.95) ? { messageId: envelope.messageId } : {},
+    ...random.chance(0.3) ? { headers: headersOf(random) } : {},
+    ...random.chance(0.1) ? { contentType: oddText(random) } : {},
+    ...random.chance(0.1) ? { priority: random.integer(0, 255) } : {},
+    ...random.chance(0.1) ? { timestamp: 2n ** 63n } : {},
+    ...random.chance(0.1) ? { replyTo: random.bytes(20) } : {},
+    ...random.chance(0.05) ? { correlationId: random.bytes(255) } : {},
+    ...random.chance(0.05) ? { appId: random.bytes(16) } : {},
+    // The broker refuses others.
+    deliveryMode: random.pick([1, 2]),
+  };
+  const input: Input = {
+    to: random.pick(
+      ["open", "open", "open", "private", "all", "own", "unknown"] as const,
+    ),
+    from: random.pick(["stranger", "node"] as const),
+    properties,
+    body: bodyOf(random),
+  };
+  return isHarmless(input) ? input : { ...input, to: "open" };
+}
+
+/**
+ * Whether a message must do nothing to channels that it isn't for. A notice
+ * for all is for all, and whoever speaks for a node in one of its channels may
+ * say what that node would.
+ */
+function isHarmless({ to, from, properties }: Input): boolean {
+  if (to !== "all" && to !== "private") return true;
+  const envelope = readEnvelope({
+    type: asText(properties.type),
+    appId: from === "node" ? "0".repeat(16) : asText(properties.appId),
+    messageId: asText(properties.messageId),
+  });
+  if (to === "private") return envelope === undefined;
+  return envelope?.kind !== "lost" && envelope?.kind !== "rejected";
+}
+
+function asText(value: string | Uint8Array | undefined): string | undefined {
+  return value === undefined ? undefined : Buffer.from(value).toString();
+}
+
+/** Gets what the clients of the open channel may get of a message. */
+function allowed({ to, properties, body }: Input): Received[] {
+  if (to !== "open") return [];
+  const text = Buffer.from(body).toString();
+  switch (asText(properties.type)) {
+    case "text":
+      return [text];
+    case "binary":
+      return [body];
+    case "batch":
+      try {
+        return readBatch(body).map(({ message }) => message as Received);
+      } catch {
+        return [];
+      }
+    default:
+      return [];
+  }
+}
+
+/** A client of the open channel, which comes back when it is told that it missed something. */
+class Listener {
+  readonly got: Received[] = [];
+  /** How often it was told so. */
+  gaps = 0;
+  readonly #clients: Clients;
+  #ended = false;
+  #client: Client | undefined;
+  #listening: Promise<void> = Promise.resolve();
+  #failure: unknown;
+
+  constructor(socket: string) {
+    this.#clients = new Clients(socket);
+  }
+
+  async start(): Promise<void> {
+    this.#client = await this.#clients.join(openPath);
+    this.#listening = this.#listen().catch((error) => this.#failure = error);
+  }
+
+  check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#clients[Symbol.asyncDispose]();
+    await this.#listening;
+  }
+
+  async #listen(): Promise<void> {
+    while (!this.#ended) {
+      const client = this.#client!;
+      const { code } = await client.closed;
+      this.got.push(...client.untaken);
+      if (this.#ended) return;
+      assert.equal(code, 4001);
+      this.gaps++;
+      this.#client = await this.#clients.join(openPath);
+    }
+  }
+
+  /** Takes what came since the last time. */
+  take(): Received[] {
+    const present = this.#client!.untaken as Received[];
+    return [...this.got.splice(0), ...present.splice(0)];
+  }
+}
+
+class BrokerSession implements Session<Input> {
+  readonly counts = {
+    "refused by the broker": 0,
+    "foreign messages delivered": 0,
+    "messages between others": 0,
+  };
+  readonly #stack: AsyncDisposableStack;
+  readonly #broker: Broker;
+  readonly #nodes: readonly FuzzedNode[];
+  readonly #listener: Listener;
+  readonly #names: readonly string[];
+  #foreign: ForeignNode | undefined;
+
+  private constructor(
+    stack: AsyncDisposableStack,
+    { broker, nodes, listener, names }: {
+      broker: Broker;
+      nodes: readonly FuzzedNode[];
+      listener: Listener;
+      names: readonly string[];
+    },
+  ) {
+    this.#stack = stack;
+    this.#broker = broker;
+    this.#nodes = nodes;
+    this.#listener = listener;
+    this.#names = names;
+  }
+
+  static async start(): Promise<BrokerSession> {
+    await using stack = new AsyncDisposableStack();
+    const broker = stack.use(await startBroker());
+    const config = `[staps]\namqp = ${broker.url()}\n`;
+    const other = stack.use(await FuzzedNode.start({ config, silent: true }));
+    const node = stack.use(await FuzzedNode.start({ config, other }));
+    const listener = new Listener(node.staps.socket);
+    await listener.start();
+    stack.defer(() => listener.end());
+    const queues = await broker.eval(
+      `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
+        `Q <- rabbit_amqqueue:list(<<"/">>)]`,
+    );
+    const names = Array.from(
+      queues.matchAll(/staps\.node\.([0-9a-f]{16})/g),
+      ([, name]) => name!,
+    );
+    assert.equal(names.length, 2);
+    for (const each of [node, other]) await each.settled();
+    return new BrokerSession(stack.move(), {
+      broker,
+      nodes: [node, other],
+      listener,
+      names,
+    });
+  }
+
+  async try(inputs: readonly Input[]): Promise<void> {
+    const lines = this.#nodes.map(({ noteworthyLines }) => noteworthyLines);
+    await this.#publish(inputs);
+    await this.#drained();
+    for (const [i, node] of this.#nodes.entries()) {
+      await node.look();
+      const { bridge } = await node.status();
+      assert.ok(bridge?.connected, "The bridge isn't connected");
+      assert.equal(bridge.connects, 1, "The bridge had to connect again");
+      const fresh = node.noteworthyLines - lines[i]!;
+      assert.ok(
+        fresh <= inputs.length,
+        `${fresh} lines for ${inputs.length} messages`,
+      );
+    }
+    this.#listener.check();
+    const most = new Set(inputs.flatMap(allowed).map(keyOf));
+    for (const message of this.#listener.take()) {
+      assert.ok(
+        most.has(keyOf(message)),
+        `A client got what nobody published: ${keyOf(message).slice(0, 200)}`,
+      );
+      this.counts["foreign messages delivered"]++;
+    }
+    this.counts["messages between others"] = this.#nodes.reduce(
+      (sum, { talked }) => sum + talked,
+      0,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#foreign?.[Symbol.dispose]();
+    await this.#stack.disposeAsync();
+  }
+
+  /** Publishes all at once; if the broker refuses that, one by one, as it doesn't tell which it was. */
+  async #publish(inputs: readonly Input[]): Promise<void> {
+    if (await this.#publishOnce(inputs)) return;
+    for (const input of inputs) {
+      if (!await this.#publishOnce([input])) {
+        this.counts["refused by the broker"]++;
+      }
+    }
+  }
+
+  async #publishOnce(inputs: readonly Input[]): Promise<boolean> {
+    this.#foreign ??= await ForeignNode.connect({
+      port: this.#broker.port,
+      user: "staps",
+      password: "secret",
+      vhost: "/",
+    });
+    try {
+      await this.#foreign.publish(inputs.map((input) => this.#message(input)));
+      return true;
+    } catch (error) {
+      if (!(error instanceof BrokerRefusal)) throw error;
+      this.#foreign[Symbol.dispose]();
+      this.#foreign = undefined;
+      return false;
+    }
+  }
+
+  #message({ to, from, properties, body }: Input): ForeignMessage {
+    const [name = ""] = this.#names;
+    const key = {
+      open: channelKey(openPath),
+      private: channelKey(paths.private),
+      all: "all",
+      own: `node.${name}`,
+      unknown: "unknown",
+    }[to];
+    return {
+      exchange: "staps",
+      key,
+      properties: encodeProperties({
+        ...properties,
+        ...from === "node" ? { appId: name } : {},
+      }),
+      body,
+    };
+  }
+
+  /** Resolves when the nodes have taken all that was published. */
+  async #drained(): Promise<void> {
+    await eventually(
+      async () =>
+        await this.#broker.eval(
+          `lists:sum([case rabbit_amqqueue:stat(Q) of {ok, N, _} -> N; _ -> 1 end || ` +
+            `Q <- rabbit_amqqueue:list(<<"/">>)])`,
+        ) === "0",
+      "the nodes to take all messages",
+    );
+  }
+}
+
+function keyOf(message: Received): string {
+  return typeof message === "string"
+    ? `text ${message}`
+    : `binary ${Buffer.from(message).toString("hex")}`;
+}
+
+/** Messages of others on the broker. */
+export const broker: Target<Input> = {
+  name: "broker",
+  about:
+    "AMQP messages of a foreign, older or newer node: routing keys, properties, headers, bodies, through a real RabbitMQ",
+  batch: 100,
+  quickCount: 300,
+  make,
+  show: (input) =>
+    JSON.stringify(
+      input,
+      (_, value) =>
+        value instanceof Uint8Array
+          ? value.toHex()
+          : typeof value === "bigint"
+          ? `${value}`
+          : value,
+    ),
+  simpler: function* (input) {
+    for (const name of Object.keys(input.properties)) {
+      const { [name as "type"]: _, ...properties } = input.properties;
+      const less = { ...input, properties };
+      if (isHarmless(less)) yield less;
+    }
+    for (const body of shorterBytes(input.body)) yield { ...input, body };
+  },
+  open: () => BrokerSession.start(),
+};

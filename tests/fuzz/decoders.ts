@@ -1,0 +1,284 @@
+/** What a node reads of a broker's messages, one function after the other; `broker.ts` has the whole. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { readBatch, writeBatch } from "../../src/bridge/batch.ts";
+import {
+  BrokerError,
+  type Endpoint,
+  replyCodes,
+} from "../../src/bridge/connection.ts";
+import {
+  type Envelope,
+  type EnvelopeProperties,
+  readEnvelope,
+  writeEnvelope,
+} from "../../src/bridge/envelope.ts";
+import { Probes } from "../../src/bridge/probes.ts";
+import { explainRefusal } from "../../src/bridge/refusal.ts";
+import { QueueWatch, Tracker } from "../../src/bridge/tracker.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { type Message, messageBytes } from "../../src/message.ts";
+import type { Random } from "../helpers/random.ts";
+import { mutateBytes, mutateText, oddText } from "./mutations.ts";
+import {
+  pureTarget,
+  shorterBytes,
+  shorterList,
+  shorterText,
+  type Target,
+} from "./target.ts";
+
+/** The kinds that nodes of today send, and some that they don't. */
+const types = [
+  ..."text binary batch lost rejected probe Text notice staps.v2 0".split(" "),
+  "",
+];
+
+/** Gets the name of a node, or something like it. */
+function nodeName(random: Random): string {
+  const name = random.pick(["0123456789abcdef", "ffffffffffffffff"]);
+  return random.chance(0.8) ? name : mutateText(random, name, { most: 2 });
+}
+
+/** Gets the numbers of a message, or something like them. */
+function numbers(random: Random): string {
+  const one = (): string =>
+    random.pick([
+      random.integer(0, 40).toString(36),
+      random.integer(0, 0xffffffff).toString(36),
+      Number.MAX_SAFE_INTEGER.toString(36),
+      "zzzzzzzzzzz",
+      "0",
+    ]);
+  const text = `${one()}.${one()}`;
+  return random.chance(0.7) ? text : mutateText(random, text, { most: 2 });
+}
+
+/** Gets the properties of a message as another node may write them. */
+export function propertiesLike(random: Random): EnvelopeProperties {
+  return {
+    type: random.chance(0.9) ? random.pick(types) : oddText(random),
+    appId: nodeName(random),
+    messageId: numbers(random),
+  };
+}
+
+/** What AMQP knows beside text: amqplib hands over any of them. */
+const oddValues = [undefined, null, 0, 1.5, true, {}, [], new Uint8Array(3)];
+
+const envelope: Target<Record<keyof EnvelopeProperties, unknown>> = pureTarget({
+  name: "envelope",
+  about: "the properties of an AMQP message",
+  quickCount: 20_000,
+  make: (random) => {
+    const properties = propertiesLike(random);
+    if (random.chance(0.9)) return properties;
+    const name = random.pick(["type", "appId", "messageId"] as const);
+    return { ...properties, [name]: random.pick(oddValues) };
+  },
+  show: (input) => JSON.stringify(input),
+  simpler: function* (input) {
+    for (const name of ["type", "appId", "messageId"] as const) {
+      const value = input[name];
+      if (typeof value !== "string") continue;
+      for (const less of shorterText(value)) yield { ...input, [name]: less };
+    }
+  },
+  check: (properties) => {
+    const read = readEnvelope(properties);
+    if (read === undefined) return;
+    assert.deepEqual(readEnvelope(writeEnvelope(read)), read);
+    assert.ok(Number.isSafeInteger(read.sequence) && read.sequence >= 0);
+    assert.ok(Number.isSafeInteger(read.since) && read.since >= 0);
+  },
+});
+
+/** Gets a batch as a node may write it, or something like it. */
+export function batchLike(random: Random): Uint8Array<ArrayBuffer> {
+  const messages = Array.from(
+    { length: random.integer(0, 6) },
+    (): Message =>
+      random.chance(0.5)
+        ? oddText(random)
+        : random.bytes(random.integer(0, 40)).buffer,
+  );
+  const bytes = messages.reduce((sum, one) => sum + messageBytes(one), 0);
+  const batch = writeBatch(messages, bytes);
+  return random.chance(0.3) ? batch : mutateBytes(random, batch);
+}
+
+const batch: Target<Uint8Array<ArrayBuffer>> = pureTarget({
+  name: "batch",
+  about: "the body of an AMQP message with several messages in it",
+  quickCount: 20_000,
+  make: (random) =>
+    random.chance(0.9)
+      ? batchLike(random)
+      : random.bytes(random.integer(0, 200)),
+  show: (bytes) => bytes.toHex(),
+  simpler: shorterBytes,
+  check: (bytes) => {
+    let messages;
+    try {
+      // Within something larger, as what is read from a connection is.
+      const larger = new Uint8Array(bytes.length + 32).fill(0xff);
+      larger.set(bytes, 16);
+      messages = readBatch(larger.subarray(16, 16 + bytes.length));
+    } catch (error) {
+      assert.ok(error instanceof RangeError, String(error));
+      return;
+    }
+    const sum = messages.reduce((sum, { bytes }) => sum + 4 + bytes, 0);
+    assert.equal(sum, bytes.length);
+    const again = Buffer.concat(messages.map(({ message, bytes: length }) => {
+      const body = typeof message === "string"
+        ? Buffer.from(message)
+        : Buffer.from(message as Uint8Array<ArrayBuffer>);
+      // A character that is none becomes another one, of another length.
+      if (typeof message !== "string") assert.equal(body.length, length);
+      return body;
+    }));
+    if (messages.every(({ message }) => typeof message !== "string")) {
+      assert.equal(again.length, sum - 4 * messages.length);
+    }
+  },
+});
+
+const tracker = pureTarget<readonly Envelope[]>({
+  name: "numbers",
+  about: "the numbers and notices of other nodes, in any order",
+  quickCount: 5_000,
+  make: (random) =>
+    Array.from({ length: random.integer(1, 30) }, () => ({
+      kind: random.pick(["text", "text", "lost", "rejected"] as const),
+      node: random.pick(["a", "b"]),
+      sequence: random.chance(0.9)
+        ? random.integer(0, 20)
+        : Number.MAX_SAFE_INTEGER,
+      since: random.chance(0.9)
+        ? random.integer(0, 20)
+        : Number.MAX_SAFE_INTEGER,
+    })),
+  show: (input) => JSON.stringify(input),
+  simpler: shorterList,
+  check: (envelopes) => {
+    const tracker = new Tracker();
+    const seen = new Map<string, number>();
+    for (const envelope of envelopes) {
+      const { kind, node, sequence } = envelope;
+      const last = seen.get(node) ?? -1;
+      if (kind !== "text") {
+        assert.equal(typeof tracker.notice(envelope, () => false), "boolean");
+        // What it told once it doesn't tell again.
+        if (envelope.since <= sequence) {
+          assert.equal(tracker.notice(envelope, () => false), false);
+        }
+        continue;
+      }
+      const verdict = tracker.message(envelope);
+      // Nothing is delivered twice, nor what is older than what was delivered.
+      if (verdict !== "duplicate" && last >= 0) assert.ok(sequence > last);
+      assert.equal(tracker.message(envelope), "duplicate");
+      if (verdict !== "duplicate") seen.set(node, sequence);
+    }
+  },
+});
+
+const returned = pureTarget<readonly number[]>({
+  name: "probes",
+  about: "a node's messages to itself that come back twice, late or invented",
+  quickCount: 5_000,
+  make: (random) =>
+    Array.from({ length: random.integer(1, 40) }, () => random.integer(-8, 8)),
+  show: (input) => JSON.stringify(input),
+  simpler: shorterList,
+  check: (steps) => {
+    const probes = new Probes();
+    const watch = new QueueWatch(10_000);
+    const waiting = new Set<number>();
+    for (const step of steps) {
+      const number = Math.abs(step);
+      if (step < 0) {
+        const sent = { ms: performance.now(), received: watch.received };
+        if (!waiting.has(number)) void probes.sent(number, sent);
+        waiting.add(number);
+      } else {
+        watch.receive(number * 100);
+        const probe = probes.returned(number);
+        assert.equal(probe !== undefined, waiting.delete(number));
+        if (probe) watch.probed(probe);
+      }
+      assert.equal(probes.size, waiting.size);
+    }
+    probes.clear();
+    assert.equal(probes.size, 0);
+  },
+});
+
+const refusalWords = [
+  "ACCESS_REFUSED - Login was refused",
+  "Expected ConnectionOpenOk; got <ConnectionClose channel:0>",
+  "PRECONDITION_FAILED - inequivalent arg 'type'",
+  "access to exchange 'staps' in vhost '/' refused for user 'x'",
+  "write access to queue '",
+  "certificate",
+  "403",
+  '"',
+  "'",
+];
+
+const secret = "s3cr3tcanary";
+const endpoint: Endpoint = {
+  tls: false,
+  hostname: "::1",
+  port: 5672,
+  user: "staps",
+  password: secret,
+  vhost: "/",
+  ca: undefined,
+};
+
+interface Refusal {
+  readonly message: string;
+  readonly code: number | undefined;
+  readonly opening: boolean;
+}
+
+const refusal: Target<Refusal> = pureTarget({
+  name: "refusals",
+  about: "a broker's words of refusal",
+  quickCount: 5_000,
+  make: (random) => ({
+    message: mutateText(random, random.pick(refusalWords), {
+      words: refusalWords,
+    }),
+    code: random.pick([...Object.values(replyCodes), 0, 541, undefined]),
+    opening: random.chance(0.4),
+  }),
+  show: (input) => JSON.stringify(input),
+  simpler: function* (input) {
+    for (const message of shorterText(input.message)) {
+      yield { ...input, message };
+    }
+  },
+  check: ({ message, code, opening }) => {
+    const error = new BrokerError(message, {
+      code,
+      opening,
+      access: { right: "write", kind: "exchange", name: "staps" },
+    });
+    const explained = explainRefusal(error, endpoint);
+    if (explained === undefined) return;
+    assert.ok(explained instanceof ConfigError);
+    assert.ok(!`${explained.message}${explained.hint}`.includes(secret));
+  },
+});
+
+/** The targets that are functions of a broker's messages. */
+export const decoderTargets = [
+  envelope,
+  batch,
+  tracker,
+  returned,
+  refusal,
+] as const;

@@ -1,0 +1,128 @@
+/**
+ * The fuzzer: damaged and invented input for everything that reads what
+ * strangers write.
+ *
+ *     deno task fuzz [--seed N] [--minutes M] [--only TARGET]... [--case N] [--write-docs]
+ *
+ * Without a seed it takes one that nobody had before. The targets share the
+ * minutes, 5 unless given. `--case` tries one input of a seed again.
+ * `--write-docs` puts the counts into docs/reliability.md. The exit status is 1
+ * if an input did harm.
+ */
+import { parseArgs } from "node:util";
+import { randomSeed } from "../helpers/random.ts";
+import { writeDocs } from "./docs.ts";
+import { findingText, type Report, runTarget } from "./run.ts";
+import type { AnyTarget } from "./target.ts";
+import { targets } from "./targets.ts";
+
+async function main(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      seed: { type: "string" },
+      minutes: { type: "string", default: "5" },
+      only: { type: "string", multiple: true },
+      case: { type: "string" },
+      "write-docs": { type: "boolean", default: false },
+    },
+  });
+  const seed = values.seed === undefined
+    ? randomSeed()
+    : wholeNumber("--seed", values.seed);
+  const minutes = Number(values.minutes);
+  if (!(minutes > 0)) throw new RangeError("--minutes: expected a number");
+  const chosen = choose(values.only);
+  print(`seed ${seed}`);
+
+  const reports: Report[] = [];
+  for (const [i, target] of chosen.entries()) {
+    const report = values.case === undefined
+      ? await runFor(target, {
+        seed,
+        ms: (minutes * 60_000 - spentMs(reports)) / (chosen.length - i),
+      })
+      : await runTarget(target, {
+        seed,
+        first: wholeNumber("--case", values.case),
+        count: 1,
+      });
+    reports.push(report);
+    print(summary(report));
+    if (report.finding) print(findingText(report.finding));
+  }
+  const findings = reports.filter(({ finding }) => finding).length;
+  const inputs = reports.reduce((sum, { inputs }) => sum + inputs, 0);
+  print(`${inputs} inputs tried, ${findings} targets with a finding`);
+  if (values["write-docs"] && findings === 0) {
+    await writeDocs(reports, { seed });
+  }
+  return findings === 0 ? 0 : 1;
+}
+
+function choose(names: readonly string[] | undefined): readonly AnyTarget[] {
+  if (names === undefined) return targets;
+  return names.map((name) => {
+    const target = targets.find((target) => target.name === name);
+    if (target === undefined) {
+      throw new RangeError(
+        `There is no target "${name}", only ${
+          targets.map(({ name }) => name).join(", ")
+        }`,
+      );
+    }
+    return target;
+  });
+}
+
+async function runFor(
+  target: AnyTarget,
+  { seed, ms }: { seed: number; ms: number },
+): Promise<Report> {
+  let shownMs = performance.now();
+  return await runTarget(target, {
+    seed,
+    endMs: performance.now() + ms,
+    progress: (inputs) => {
+      const nowMs = performance.now();
+      if (!Deno.stdout.isTerminal() || nowMs - shownMs < 500) return;
+      shownMs = nowMs;
+      write(`\r${target.name}: ${inputs}`);
+    },
+  });
+}
+
+function spentMs(reports: readonly Report[]): number {
+  return reports.reduce((sum, { seconds }) => sum + seconds * 1000, 0);
+}
+
+function summary({ target, inputs, seconds, counts, finding }: Report): string {
+  const more = Object.entries(counts).map(([name, count]) =>
+    `, ${count} ${name}`
+  ).join("");
+  return `${Deno.stdout.isTerminal() ? "\r" : ""}${
+    target.name.padEnd(10)
+  } ${inputs} inputs in ${seconds.toFixed(1)} s${more}${
+    finding ? ", and one did harm" : ""
+  }`;
+}
+
+function wholeNumber(option: string, text: string): number {
+  if (!/^\d+$/.test(text)) {
+    throw new RangeError(`${option}: expected a whole number, got "${text}"`);
+  }
+  return Number(text);
+}
+
+function print(line: string): void {
+  write(`${line}\n`);
+}
+
+function write(text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let sent = 0; sent < bytes.length;) {
+    sent += Deno.stdout.writeSync(bytes.subarray(sent));
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,157 @@
+/** Small damage to bytes and text, of the kinds that have found bugs elsewhere. */
+import { concat } from "../helpers/raw_client.ts";
+import type { Random } from "../helpers/random.ts";
+
+/** Bytes that parsers mind: limits of signs and lengths, blanks, separators. */
+const notable = [0, 1, 9, 10, 13, 32, 0x7d, 0x7e, 0x7f, 0x80, 0xc0, 0xfe, 0xff];
+
+/** Gets `bytes` with one to `most` changes. */
+export function mutateBytes(
+  random: Random,
+  bytes: Uint8Array,
+  { most = 4 }: { most?: number } = {},
+): Uint8Array<ArrayBuffer> {
+  let changed = new Uint8Array(bytes);
+  for (let left = random.integer(1, most); left > 0; left--) {
+    changed = mutateOnce(random, changed);
+  }
+  return changed;
+}
+
+function mutateOnce(
+  random: Random,
+  bytes: Uint8Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> {
+  const at = random.integer(0, Math.max(0, bytes.length - 1));
+  const to = Math.min(bytes.length, at + random.integer(1, 16));
+  const [before, part, after] = [
+    bytes.slice(0, at),
+    bytes.slice(at, to),
+    bytes.slice(to),
+  ];
+  switch (random.integer(0, 6)) {
+    case 0:
+      if (bytes.length > 0) bytes[at]! ^= 1 << random.integer(0, 7);
+      return bytes;
+    case 1:
+      if (bytes.length > 0) bytes[at] = random.pick(notable);
+      return bytes;
+    case 2:
+      return concat([before, random.bytes(random.integer(1, 8)), part, after]);
+    case 3:
+      return concat([before, after]);
+    case 4:
+      return concat([before, part, part, after]);
+    case 5:
+      return before;
+    default:
+      return concat([before, part.fill(random.pick(notable)), after]);
+  }
+}
+
+/** Text that programs stumble over. */
+const oddTexts = [
+  "\0",
+  "\t",
+  "\r",
+  "\n",
+  "\r\n",
+  " ",
+  "\u00a0",
+  "\u0085",
+  "\u2028",
+  "\ufeff",
+  "\ud800",
+  "\udfff",
+  "😀",
+  "é",
+  "\u202e",
+  "%00",
+  "%2f",
+  "%",
+  "%zz",
+  "\\",
+  "\x1b[31m",
+  "\x7f",
+  "'",
+  '"',
+  "=",
+  "[",
+  "]",
+  "#",
+  ";",
+  ":",
+  "@",
+  "/",
+  "//",
+  "..",
+  "?",
+  "-",
+  "--",
+  "0",
+  "-1",
+  "1e9",
+  "0x10",
+  "99999999999999999999",
+  "NaN",
+  "__proto__",
+  "constructor",
+  "toString",
+  "hasOwnProperty",
+  "undefined",
+  "${7*7}",
+  "$&",
+] as const;
+
+/** Gets a text that programs stumble over, sometimes a long one. */
+export function oddText(random: Random): string {
+  if (random.chance(0.03)) {
+    return random.pick(["a", "9", "%41", "[", " ", "é"]).repeat(
+      random.integer(64, 5_000),
+    );
+  }
+  return random.chance(0.8)
+    ? random.pick(oddTexts)
+    : String.fromCharCode(random.integer(0, 0xffff));
+}
+
+/** Gets `text` with one to `most` changes; `words` are put into it as often as odd ones. */
+export function mutateText(
+  random: Random,
+  text: string,
+  { words = [], most = 4 }: { words?: readonly string[]; most?: number } = {},
+): string {
+  let changed = text;
+  for (let left = random.integer(1, most); left > 0; left--) {
+    const at = random.integer(0, changed.length);
+    const to = Math.min(changed.length, at + random.integer(1, 12));
+    const [before, part, after] = [
+      changed.slice(0, at),
+      changed.slice(at, to),
+      changed.slice(to),
+    ];
+    const word = words.length > 0 && random.chance(0.5)
+      ? random.pick(words)
+      : oddText(random);
+    changed = random.pick([
+      before + word + part + after,
+      before + word + after,
+      before + after,
+      before + part + part + after,
+      before + after + part,
+    ]);
+  }
+  return changed;
+}
+
+/** Gets text of up to `most` pieces, each one of `words` or an odd one. */
+export function textOf(
+  random: Random,
+  words: readonly string[],
+  { most }: { most: number },
+): string {
+  return Array.from(
+    { length: random.integer(0, most) },
+    () => random.chance(0.8) ? random.pick(words) : oddText(random),
+  ).join("");
+}

@@ -1,0 +1,290 @@
+/** A real staps that is fuzzed, and well-behaved clients of it that must not notice. */
+import assert from "node:assert/strict";
+import type { Status } from "../../src/admin/status.ts";
+import { ask } from "../helpers/admin.ts";
+import { eventTimeoutMs, eventually, pause } from "../helpers/eventually.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import { type Staps, startStaps } from "../helpers/process.ts";
+import { type Client, Clients, type Received } from "../helpers/ws_client.ts";
+
+/** What all paths of a run contain, and nothing that staps writes may. */
+export const canary = "c4n4ry-0f-the-p4th";
+
+/** The channel of clients that talk undisturbed, and the one that inputs are published in, too. */
+export const paths = {
+  private: `/${canary}/private`,
+  shared: `/${canary}/shared`,
+} as const;
+
+/** The largest message: small, so that some are larger. */
+export const maxMessageBytes = 64 * 1024;
+
+/** What the memory may grow by after the first inputs; a leak of 1 KiB an input takes more. */
+const growthBytes = 128 * 1024 * 1024;
+
+/** A pause between two messages of the same pair: steady traffic, not a flood. */
+const talkPauseMs = 5;
+
+/** Two clients that take turns: each message has to come, once, and before any other of them. */
+class Pair {
+  /** Messages that arrived and were what they should be. */
+  count = 0;
+  /** What somebody else published, by receiver. */
+  readonly foreign: readonly [Received[], Received[]] = [[], []];
+  readonly #clients: readonly [Client, Client];
+  readonly #name: string;
+  #failure: Error | undefined;
+  #ended = false;
+  readonly #talking: Promise<void>;
+
+  constructor(name: string, clients: readonly [Client, Client]) {
+    this.#name = name;
+    this.#clients = clients;
+    this.#talking = this.#talk().catch((error) => {
+      this.#failure = new Error(`A well-behaved client (${name}) was hurt`, {
+        cause: error,
+      });
+    });
+  }
+
+  /** Why it can't go on, if it can't. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#talking;
+  }
+
+  async #talk(): Promise<void> {
+    while (!this.#ended) {
+      for (const [from, to] of [[0, 1], [1, 0]] as const) {
+        const text = `talk ${this.#name} ${from} ${this.count}`;
+        const sent = this.count % 2 === 0
+          ? text
+          : new TextEncoder().encode(text);
+        this.#clients[from].send(sent);
+        while (true) {
+          const got = await this.#clients[to].next();
+          if (!isTalk(got)) this.foreign[to].push(got);
+          else {
+            assert.deepEqual(got, sent);
+            break;
+          }
+        }
+        this.count++;
+      }
+      await pause(talkPauseMs);
+    }
+  }
+}
+
+function isTalk(message: Received): boolean {
+  const text = typeof message === "string"
+    ? message
+    : new TextDecoder().decode(message);
+  return /^talk (private|shared) [01] \d+$/.test(text);
+}
+
+/** How to start a {@linkcode FuzzedNode}. */
+export interface FuzzedNodeOptions {
+  /** Lines for its configuration file, beside its own. */
+  readonly config?: string;
+  /** Where the second client of each pair is; here, unless given. */
+  readonly other?: FuzzedNode;
+}
+
+/** A staps with everything that listens, and two pairs of clients on it. */
+export class FuzzedNode implements AsyncDisposable {
+  readonly staps: Staps;
+  /** The TCP port of its second listener. */
+  readonly port: number;
+  /** The path of its admin socket. */
+  readonly adminSocket: string;
+  readonly #folder: TempFolder;
+  readonly #clients: readonly Clients[];
+  readonly #pairs: readonly Pair[];
+  #base: Status | undefined;
+  #warmBytes: number | undefined;
+  #looks = 0;
+  #read = 0;
+
+  private constructor(
+    staps: Staps,
+    { port, folder, clients, pairs }: {
+      port: number;
+      folder: TempFolder;
+      clients: readonly Clients[];
+      pairs: readonly Pair[];
+    },
+  ) {
+    this.staps = staps;
+    this.port = port;
+    this.adminSocket = adminSocketIn(folder);
+    this.#folder = folder;
+    this.#clients = clients;
+    this.#pairs = pairs;
+  }
+
+  /** Starts it, and the talk. */
+  static async start(
+    { config = "", other }: FuzzedNodeOptions = {},
+  ): Promise<FuzzedNode> {
+    await using stack = new AsyncDisposableStack();
+    const folder = stack.use(await TempFolder.make());
+    const staps = stack.use(
+      await startStaps({
+        config: `${config}
+[limits]
+message_bytes = ${maxMessageBytes}
+[log]
+level = debug
+[admin]
+socket = ${adminSocketIn(folder)}
+`,
+        args: ["--listen=127.0.0.1:0"],
+      }),
+    );
+    const [, port] = await staps.printed(/listening on ws:\/\/127\.0\.0\.1:(\d+)/);
+    const [here, there] = [staps.socket, other?.staps.socket ?? staps.socket]
+      .map((socket) => stack.use(new Clients(socket))) as [Clients, Clients];
+    const pairs = [];
+    for (const name of ["private", "shared"] as const) {
+      pairs.push(
+        new Pair(name, [
+          await here.join(paths[name]),
+          await there.join(paths[name]),
+        ]),
+      );
+    }
+    const node = new FuzzedNode(staps, {
+      port: Number(port),
+      folder,
+      clients: [here, there],
+      pairs,
+    });
+    node.#base = await node.status();
+    stack.move();
+    return node;
+  }
+
+  /** How many messages of the pairs arrived. */
+  get talked(): number {
+    return this.#pairs.reduce((sum, { count }) => sum + count, 0);
+  }
+
+  /** How many lines it has logged that tell of something else than clients and their messages. */
+  get noteworthyLines(): number {
+    return this.staps.stderr.match(/^\S+ (warn|error) /gm)
+      ?.length ?? 0;
+  }
+
+  /** Asks it how it does. */
+  async status(): Promise<Status> {
+    const { status, text } = await ask(this.adminSocket, "/status");
+    assert.equal(status, 200, text);
+    return JSON.parse(text);
+  }
+
+  /**
+   * Checks that nothing is left of the inputs so far: not a client, channel,
+   * descriptor nor much memory; that nothing was printed that may not be; and
+   * that its own clients have noticed nothing.
+   *
+   * @returns What others published in the shared channel, by receiver.
+   */
+  async look(): Promise<readonly [Received[], Received[]]> {
+    let now = this.#base!;
+    await eventually(
+      async () => {
+        this.#assertAlive();
+        now = await this.status();
+        return isBack(now, this.#base!);
+      },
+      () =>
+        `the inputs to leave nothing behind: ${JSON.stringify(now)}, before: ${
+          JSON.stringify(this.#base)
+        }`,
+    );
+    await this.#talkOnce();
+    this.#checkOutput();
+    this.#checkMemory(now.memory_bytes);
+    const [shared] = this.#pairs.slice(1);
+    return [
+      shared!.foreign[0].splice(0),
+      shared!.foreign[1].splice(0),
+    ];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#pairs.map((pair) => pair.end()));
+    await Promise.all(
+      this.#clients.map((each) => each[Symbol.asyncDispose]()),
+    );
+    await this.staps[Symbol.asyncDispose]();
+    await this.#folder[Symbol.asyncDispose]();
+  }
+
+  #assertAlive(): void {
+    assert.ok(!this.staps.ended, `staps ended:\n${tail(this.staps.stderr)}`);
+    for (const { failure } of this.#pairs) {
+      if (failure) {
+        throw new Error(`${failure.message}: ${failure.cause}`, {
+          cause: failure,
+        });
+      }
+    }
+  }
+
+  /** Waits until each pair has sent something both ways that it hadn't begun before. */
+  async #talkOnce(): Promise<void> {
+    const before = this.#pairs.map(({ count }) => count);
+    await eventually(
+      () => {
+        this.#assertAlive();
+        return this.#pairs.every(({ count }, i) => count >= before[i]! + 4);
+      },
+      "the well-behaved clients to talk",
+      { timeoutMs: 2 * eventTimeoutMs },
+    );
+  }
+
+  #checkOutput(): void {
+    const { stderr, stdout } = this.staps;
+    assert.equal(stdout, "");
+    // A line may have come in part.
+    const fresh = stderr.slice(Math.max(0, this.#read - 1_000));
+    this.#read = stderr.length;
+    assert.doesNotMatch(
+      fresh,
+      /uncaught|unhandled|[a-z]Error:|\n\s+at |panic/i,
+    );
+    assert.ok(!fresh.toLowerCase().includes(canary), "a path is in the log");
+  }
+
+  #checkMemory(bytes: number): void {
+    // Whatever is loaded and grown once is there after some looks.
+    if (++this.#looks === 5) this.#warmBytes = bytes;
+    if (this.#warmBytes === undefined) return;
+    assert.ok(
+      bytes <= this.#warmBytes + growthBytes,
+      `Memory grew from ${this.#warmBytes} to ${bytes} bytes`,
+    );
+  }
+}
+
+function adminSocketIn({ path }: TempFolder): string {
+  return `${path}/admin.sock`;
+}
+
+/** Whether a node has no more than before. */
+function isBack(now: Status, before: Status): boolean {
+  return now.clients <= before.clients && now.channels <= before.channels &&
+    now.buffered_bytes === 0 &&
+    (now.open_fds ?? 0) <= (before.open_fds ?? 0) + 1;
+}
+
+function tail(text: string): string {
+  return text.slice(-2_000);
+}

@@ -1,0 +1,12 @@
+/** Everything that is fuzzed. */
+import { decoderTargets } from "./decoders.ts";
+import { frames } from "./frames.ts";
+import { parserTargets } from "./parsers.ts";
+import type { AnyTarget } from "./target.ts";
+
+/** Every target, in the order in which they run. */
+export const targets: readonly AnyTarget[] = [
+  ...parserTargets,
+  ...decoderTargets,
+  frames,
+];
