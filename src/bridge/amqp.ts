@@ -353,7 +353,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
         ? error
         : new BrokerError(String(error), { cause: error });
       link?.destroy(reason);
-      this.#disconnected();
+      this.#disconnected(reason);
       const refusal = explainRefusal(reason, endpoint);
       if (first && refusal) throw refusal;
       this.#host++;
@@ -424,7 +424,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     const timer = setInterval(() => this.#tick(link), tickMs);
     const reason = await link.down;
     clearInterval(timer);
-    this.#disconnected();
+    this.#disconnected(reason);
     if (isTooBig(reason)) this.#outbox.giveUpLargest();
     if (!this.#closed) {
       this.#lastTrouble = reason.message;
@@ -435,7 +435,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     }
   }
 
-  #disconnected(): void {
+  #disconnected({ detail }: BrokerError): void {
+    if (detail.unreadable) this.#queue.giveUp();
     this.#connected = false;
     this.#link = undefined;
     this.#sent.clear();
@@ -624,6 +625,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   }
 
   #noticeForAll({ kind }: Envelope, body: Uint8Array<ArrayBuffer>): void {
+    // Nodes tell everyone nothing else: somebody else wrote it.
+    if (kind !== "lost" && kind !== "rejected") return;
     for (const membership of [...this.#memberships.wanted()]) {
       if (kind === "lost" || this.#mayHaveBeenFull(membership, body)) {
         this.#gap(membership, `a node reports "${kind}" for many channels`);
@@ -671,7 +674,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     );
     // If it fails the queue expires by itself.
     await Promise.race([
-      link.deleteQueue(this.#queue.name).catch(() => {}),
+      link.deleteQueue(this.#queue.name, { isConsumed: true }).catch(() => {}),
       late,
     ]);
     clearTimeout(timer);

@@ -7,6 +7,7 @@
  * acknowledgements go on.
  */
 import { Buffer } from "node:buffer";
+import type { EventEmitter } from "node:events";
 import {
   type Channel,
   type ChannelModel,
@@ -81,6 +82,8 @@ export class BrokerError extends Error {
       readonly cause?: unknown;
       /** During the login, when the broker's refusals have no code of their own. */
       readonly opening?: boolean;
+      /** Something that came from the queue can't be read, and would come again. */
+      readonly unreadable?: boolean;
     } = {},
   ) {
     super(message, { cause: detail.cause });
@@ -251,10 +254,13 @@ export class Link {
     }
   }
 
-  /** Deletes the queue `name`, with what is in it. */
-  async deleteQueue(name: string): Promise<void> {
+  /** Deletes the queue `name`, with what is in it, whether this link consumes it or not. */
+  async deleteQueue(
+    name: string,
+    { isConsumed }: { isConsumed: boolean },
+  ): Promise<void> {
     // The broker cancels the consumer then.
-    this.#deleting = true;
+    this.#deleting = isConsumed;
     await this.#ask(() => this.#control.deleteQueue(name), {
       right: "configure",
       kind: "queue",
@@ -357,6 +363,15 @@ export class Link {
         (error) => this.destroy(wrap(error ?? "connection closed")),
       );
     }
+    // Before amqplib's own listener, which would only tell of a lost connection.
+    const frames = receiver.connection as unknown as EventEmitter;
+    frames.prependListener("frameError", (error: Error) =>
+      this.destroy(
+        new BrokerError(`a message can't be read: ${error.message}`, {
+          cause: error,
+          unreadable: true,
+        }),
+      ));
     const channels = [this.#publisher, this.#control, ...this.#binders];
     for (const channel of channels) {
       channel.on("error", (error) => {

@@ -29,6 +29,8 @@ export class NodeQueue {
   #name: string;
   /** Whether it was declared, so that messages can be lost with it. */
   #exists = false;
+  /** Whether it has to be deleted. */
+  #givenUp = false;
   /** Since when it is on a broker that is down. */
   #awaySinceMs: number | undefined;
 
@@ -55,11 +57,23 @@ export class NodeQueue {
   }
 
   /**
+   * Takes note that something in it can't be read. The broker would send that
+   * again and again, so the queue is lost.
+   */
+  giveUp(): void {
+    this.#givenUp = this.#exists;
+  }
+
+  /**
    * Makes sure of the queue and its own bindings.
    *
    * @throws {BrokerError} If that can't be.
    */
   async prepare(link: Link, owner: NodeQueueOwner): Promise<void> {
+    if (this.#givenUp) {
+      await link.deleteQueue(this.#name, { isConsumed: false });
+      this.#givenUp = false;
+    }
     if (this.#exists && !await this.#isThere(link)) {
       owner.onLost();
       this.#exists = false;

@@ -14,6 +14,12 @@ import { type Broker, startBroker } from "../helpers/broker.ts";
 import { eventually, pause, within } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
 import { freePort } from "../helpers/folder.ts";
+import {
+  encodeProperties,
+  ForeignNode,
+  type ForeignProperties,
+  nestedHeaders,
+} from "../helpers/foreign_node.ts";
 
 /** A node with a real bridge. Its disposal closes it. */
 interface Node extends TestNode, AsyncDisposable {
@@ -115,6 +121,30 @@ async function bindings(
         `element(3, B) =:= <<"${channelKey(path)}">>])`,
     ),
   );
+}
+
+/** Publishes what no node would. */
+async function publishForeign(
+  broker: Broker,
+  vhost: string,
+  { key, properties, body = "" }: {
+    key: string;
+    properties: ForeignProperties;
+    body?: string;
+  },
+): Promise<void> {
+  using foreign = await ForeignNode.connect({
+    port: broker.port,
+    user: "staps",
+    password: "secret",
+    vhost,
+  });
+  await foreign.publish([{
+    exchange: "staps",
+    key,
+    properties: encodeProperties(properties),
+    body: new TextEncoder().encode(body),
+  }]);
 }
 
 Deno.test("AmqpBridge", async (t) => {
@@ -232,6 +262,24 @@ Deno.test("AmqpBridge", async (t) => {
     assert.deepEqual(b!.listener.delivered, []);
     assert.deepEqual(a!.listener.delivered, []);
   });
+
+  await step(
+    "takes nothing but a notice for a notice to every node",
+    async ({ stack, amqp, vhost }) => {
+      const [a] = await startNodes(stack, amqp, { count: 1, path: "/x" });
+      for (const type of ["text", "binary", "batch", "probe"]) {
+        await publishForeign(broker, vhost, {
+          key: "all",
+          properties: { type, appId: "0123456789abcdef", messageId: "1.0" },
+          body: "no number",
+        });
+      }
+      // It comes after them.
+      await a!.bridge.probe(30_000);
+      assert.deepEqual(a!.listener.gaps, []);
+      assert.deepEqual(a!.listener.delivered, []);
+    },
+  );
 
   await step("the broker sees hashes and no path", async (place) => {
     const secret = crypto.randomUUID();
@@ -534,6 +582,28 @@ Deno.test("AmqpBridge", async (t) => {
         await connected(a!);
         await eventually(() => a!.listener.gaps.length > 0, "the gap");
         assert.deepEqual(a!.listener.gaps, ["/gone"]);
+      },
+    );
+
+    await step(
+      "when its queue has a message that can't be read",
+      async ({ stack, amqp, vhost }) => {
+        const [a, b] = await startNodes(stack, amqp, { path: "/unreadable" });
+        // Deeper than the library's decoder can go.
+        await publishForeign(broker, vhost, {
+          key: channelKey("/unreadable"),
+          properties: { headers: nestedHeaders(20_000) },
+        });
+        for (const node of [a!, b!]) {
+          await eventually(() => node.listener.gaps.length > 0, "the gap");
+          await connected(node);
+          assert.deepEqual(node.listener.gaps, ["/unreadable"]);
+          // It didn't come a second time.
+          assert.equal(node.bridge.state().connects, 2);
+        }
+        publish(a!, "/unreadable", "works again");
+        await b!.listener.got("/unreadable", 1);
+        assert.equal((await queues(broker, vhost)).length, 2);
       },
     );
 

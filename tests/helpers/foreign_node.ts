@@ -274,6 +274,19 @@ export function encodeProperties(
   ]);
 }
 
+/** Gets headers with `depth` tables within each other. */
+export function nestedHeaders(depth: number): Uint8Array<ArrayBuffer> {
+  // An empty name, the type of a table, and the length of what follows.
+  const stepBytes = 1 + 1 + 4;
+  const bytes = new Uint8Array(depth * stepBytes);
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < bytes.length; at += stepBytes) {
+    bytes[at + 1] = "F".charCodeAt(0);
+    view.setUint32(at + 2, bytes.length - at - stepBytes);
+  }
+  return bytes;
+}
+
 function textField(value: Field | undefined): Uint8Array | undefined {
   return value === undefined ? undefined : short(value);
 }
