@@ -66,7 +66,9 @@ export function propertiesLike(random: Random): EnvelopeProperties {
 /** What AMQP knows beside text: amqplib hands over any of them. */
 const oddValues = [undefined, null, 0, 1.5, true, {}, [], new Uint8Array(3)];
 
-const envelope: Target<Record<keyof EnvelopeProperties, unknown>> = pureTarget({
+type Properties = Readonly<Record<keyof EnvelopeProperties, unknown>>;
+
+const envelope = pureTarget<Properties>({
   name: "envelope",
   about: "the properties of an AMQP message",
   quickCount: 20_000,
@@ -77,7 +79,7 @@ const envelope: Target<Record<keyof EnvelopeProperties, unknown>> = pureTarget({
     return { ...properties, [name]: random.pick(oddValues) };
   },
   show: (input) => JSON.stringify(input),
-  simpler: function* (input) {
+  simpler: function* (input): Generator<Properties> {
     for (const name of ["type", "appId", "messageId"] as const) {
       const value = input[name];
       if (typeof value !== "string") continue;
@@ -104,7 +106,9 @@ export function batchLike(random: Random): Uint8Array<ArrayBuffer> {
   );
   const bytes = messages.reduce((sum, one) => sum + messageBytes(one), 0);
   const batch = writeBatch(messages, bytes);
-  return random.chance(0.3) ? batch : mutateBytes(random, batch);
+  return random.chance(0.3)
+    ? new Uint8Array(batch)
+    : mutateBytes(random, batch);
 }
 
 const batch: Target<Uint8Array<ArrayBuffer>> = pureTarget({
@@ -244,7 +248,7 @@ interface Refusal {
   readonly opening: boolean;
 }
 
-const refusal: Target<Refusal> = pureTarget({
+const refusal = pureTarget<Refusal>({
   name: "refusals",
   about: "a broker's words of refusal",
   quickCount: 5_000,
@@ -256,7 +260,7 @@ const refusal: Target<Refusal> = pureTarget({
     opening: random.chance(0.4),
   }),
   show: (input) => JSON.stringify(input),
-  simpler: function* (input) {
+  simpler: function* (input): Generator<Refusal> {
     for (const message of shorterText(input.message)) {
       yield { ...input, message };
     }

@@ -300,7 +300,7 @@ export const frames: Target<Input> = {
   make,
   show: ({ bytes, ...manner }) =>
     JSON.stringify({ ...manner, bytes: bytes.toHex() }),
-  simpler: function* (input) {
+  simpler: function* (input): Generator<Input> {
     if (input.cuts.length > 0) yield { ...input, cuts: [] };
     for (const bytes of shorterBytes(input.bytes)) yield { ...input, bytes };
   },

@@ -83,6 +83,7 @@ async function runFor(
   return await runTarget(target, {
     seed,
     endMs: performance.now() + ms,
+    failed: (error) => print(`${target.name}: looking for the input: ${error}`),
     progress: (inputs) => {
       const nowMs = performance.now();
       if (!Deno.stdout.isTerminal() || nowMs - shownMs < 500) return;

@@ -93,6 +93,8 @@ export interface FuzzedNodeOptions {
   readonly config?: string;
   /** Where the second client of each pair is; here, unless given. */
   readonly other?: FuzzedNode;
+  /** Without pairs of its own: it is the other one. */
+  readonly silent?: boolean;
 }
 
 /** A staps with everything that listens, and two pairs of clients on it. */
@@ -129,7 +131,7 @@ export class FuzzedNode implements AsyncDisposable {
 
   /** Starts it, and the talk. */
   static async start(
-    { config = "", other }: FuzzedNodeOptions = {},
+    { config = "", other, silent = false }: FuzzedNodeOptions = {},
   ): Promise<FuzzedNode> {
     await using stack = new AsyncDisposableStack();
     const folder = stack.use(await TempFolder.make());
@@ -146,11 +148,13 @@ socket = ${adminSocketIn(folder)}
         args: ["--listen=127.0.0.1:0"],
       }),
     );
-    const [, port] = await staps.printed(/listening on ws:\/\/127\.0\.0\.1:(\d+)/);
+    const [, port] = await staps.printed(
+      /listening on ws:\/\/127\.0\.0\.1:(\d+)/,
+    );
     const [here, there] = [staps.socket, other?.staps.socket ?? staps.socket]
       .map((socket) => stack.use(new Clients(socket))) as [Clients, Clients];
     const pairs = [];
-    for (const name of ["private", "shared"] as const) {
+    for (const name of silent ? [] : ["private", "shared"] as const) {
       pairs.push(
         new Pair(name, [
           await here.join(paths[name]),
@@ -164,7 +168,7 @@ socket = ${adminSocketIn(folder)}
       clients: [here, there],
       pairs,
     });
-    node.#base = await node.status();
+    await node.settled();
     stack.move();
     return node;
   }
@@ -178,6 +182,11 @@ socket = ${adminSocketIn(folder)}
   get noteworthyLines(): number {
     return this.staps.stderr.match(/^\S+ (warn|error) /gm)
       ?.length ?? 0;
+  }
+
+  /** Takes the clients and channels of now for its own, which {@linkcode look} doesn't miss. */
+  async settled(): Promise<void> {
+    this.#base = await this.status();
   }
 
   /** Asks it how it does. */
@@ -210,11 +219,8 @@ socket = ${adminSocketIn(folder)}
     await this.#talkOnce();
     this.#checkOutput();
     this.#checkMemory(now.memory_bytes);
-    const [shared] = this.#pairs.slice(1);
-    return [
-      shared!.foreign[0].splice(0),
-      shared!.foreign[1].splice(0),
-    ];
+    const shared = this.#pairs[1]?.foreign ?? [[], []];
+    return [shared[0].splice(0), shared[1].splice(0)];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -156,7 +156,13 @@ const settingWords = [
   "\t",
 ];
 
-const values: Target<{ setting: number; text: string }> = pureTarget({
+/** Text for a setting, by its place in the table. */
+interface ValueInput {
+  readonly setting: number;
+  readonly text: string;
+}
+
+const values = pureTarget<ValueInput>({
   name: "values",
   about: "the value of a setting, of each type",
   quickCount: 8_000,
@@ -172,7 +178,7 @@ const values: Target<{ setting: number; text: string }> = pureTarget({
     return { setting, text: text.trim() };
   },
   show: (input) => JSON.stringify(input),
-  simpler: function* ({ setting, text }) {
+  simpler: function* ({ setting, text }): Generator<ValueInput> {
     for (const less of shorterText(text)) yield { setting, text: less };
   },
   check: ({ setting, text }) => {
@@ -257,7 +263,7 @@ const argv = pureTarget<readonly string[]>({
       return random.chance(0.2) ? mutateText(random, word, { most: 2 }) : word;
     }),
   show: JSON.stringify,
-  simpler: function* (args) {
+  simpler: function* (args): Generator<readonly string[]> {
     yield* shorterList(args);
     for (const [i, arg] of args.entries()) {
       for (const less of shorterText(arg)) yield args.with(i, less);
@@ -326,7 +332,7 @@ const handshake = pureTarget<RequestInput>({
     ).filter(isHeader),
   }),
   show: (input) => JSON.stringify(input),
-  simpler: function* ({ method, url, headers }) {
+  simpler: function* ({ method, url, headers }): Generator<RequestInput> {
     for (const less of shorterList(headers)) {
       yield { method, url, headers: less };
     }

@@ -252,7 +252,7 @@ function requestTarget(
     make: (random) => make(random, { paths, listeners }),
     show: ({ bytes, ...manner }) =>
       JSON.stringify({ ...manner, bytes: bytes.toHex() }),
-    simpler: function* (input) {
+    simpler: function* (input): Generator<Input> {
       if (input.cuts.length > 0) yield { ...input, cuts: [] };
       for (const bytes of shorterBytes(input.bytes)) yield { ...input, bytes };
     },

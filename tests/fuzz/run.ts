@@ -22,10 +22,18 @@ export interface Report {
   readonly finding: Finding | undefined;
 }
 
+/** An input by what makes it. */
+export interface Case {
+  readonly seed: number;
+  readonly number: number;
+}
+
 /** How many inputs to try. */
 export interface RunOptions {
   readonly seed: number;
-  /** The first one. */
+  /** Inputs to try before those of the seed. */
+  readonly known?: readonly Case[];
+  /** The number of the first one. */
   readonly first?: number;
   /** How many at most. */
   readonly count?: number;
@@ -33,6 +41,8 @@ export interface RunOptions {
   readonly endMs?: number;
   /** Called after each batch. */
   readonly progress?: (inputs: number) => void;
+  /** Called with what went wrong, before it is known with which input. */
+  readonly failed?: (error: string) => void;
 }
 
 /** Tries inputs until there are enough, the time is over, or one does harm. */
@@ -40,27 +50,32 @@ export async function runTarget(
   target: AnyTarget,
   options: RunOptions,
 ): Promise<Report> {
-  const { seed, first = 0, count = Infinity, endMs = Infinity } = options;
+  const { seed, known = [], first = 0 } = options;
+  const { count = Infinity, endMs = Infinity } = options;
   const startMs = performance.now();
   let inputs = 0;
   let finding: Finding | undefined;
   const counts: Record<string, number> = {};
   const session: Session<unknown> = await target.open();
+  const attempt = async (cases: readonly Case[]): Promise<boolean> => {
+    try {
+      await session.try(cases.map((one) => makeInput(target, one)));
+      return true;
+    } catch (error) {
+      options.failed?.(errorText(error));
+      finding = await findCulprit(target, { cases, error });
+      return false;
+    }
+  };
   try {
-    while (inputs < count && performance.now() < endMs) {
-      const numbers = Array.from(
+    let isFine = known.length === 0 || await attempt(known);
+    while (isFine && inputs < count && performance.now() < endMs) {
+      const cases = Array.from(
         { length: Math.min(target.batch, count - inputs) },
-        (_, i) => first + inputs + i,
+        (_, i) => ({ seed, number: first + inputs + i }),
       );
-      try {
-        await session.try(
-          numbers.map((number) => makeInput(target, options, number)),
-        );
-      } catch (error) {
-        finding = await findCulprit(target, { seed, numbers, error });
-        break;
-      }
-      inputs += numbers.length;
+      isFine = await attempt(cases);
+      if (isFine) inputs += cases.length;
       options.progress?.(inputs);
     }
     Object.assign(counts, session.counts);
@@ -89,45 +104,55 @@ export function findingText(finding: Finding): string {
   ].join("\n");
 }
 
-function makeInput(
-  target: AnyTarget,
-  { seed }: { seed: number },
-  number: number,
-): unknown {
+function makeInput(target: AnyTarget, { seed, number }: Case): unknown {
   return target.make(randomOf(seed, { target: target.name, number }));
 }
 
 /** Tries the inputs of a batch one by one, and makes the one that fails smaller. */
 async function findCulprit(
   target: AnyTarget,
-  { seed, numbers, error }: {
-    seed: number;
-    numbers: readonly number[];
-    error: unknown;
-  },
+  { cases, error }: { cases: readonly Case[]; error: unknown },
 ): Promise<Finding> {
-  for (const number of numbers) {
-    const input = makeInput(target, { seed }, number);
-    const failure = await tryAlone(target, input);
-    if (failure === undefined) continue;
-    const smaller = await shrink(target, input);
+  const harmful = await firstHarmful(target, cases);
+  if (harmful === undefined) {
+    const [{ seed, number }] = cases as [Case];
     return {
       target: target.name,
       seed,
-      number,
-      error: smaller.error ?? failure,
-      input: target.show(smaller.input),
+      number: undefined,
+      error: `${
+        errorText(error)
+      } (only after several of the ${cases.length} cases from ${number} on)`,
+      input: "",
     };
   }
+  const input = makeInput(target, harmful);
+  const failure = await tryAlone(target, input);
+  const smaller = failure === undefined
+    ? { input, error: undefined }
+    : await shrink(target, input);
   return {
     target: target.name,
-    seed,
-    number: undefined,
-    error: `${errorText(error)} (only after several of the cases ${
-      numbers[0]
-    } to ${numbers.at(-1)})`,
-    input: "",
+    ...harmful,
+    error: smaller.error ?? failure ?? errorText(error),
+    input: target.show(smaller.input),
   };
+}
+
+/** Tries inputs one by one in a session, and gets the first that does harm. */
+async function firstHarmful(
+  target: AnyTarget,
+  cases: readonly Case[],
+): Promise<Case | undefined> {
+  await using session = await target.open();
+  for (const one of cases) {
+    try {
+      await session.try([makeInput(target, one)]);
+    } catch {
+      return one;
+    }
+  }
+  return undefined;
 }
 
 /** How long a finding may be made smaller, and how often that may be tried. */

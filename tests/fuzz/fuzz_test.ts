@@ -1,0 +1,61 @@
+/** A short run of the fuzzer, the same in every run of the tests; `deno task fuzz` has long ones. */
+import assert from "node:assert/strict";
+import { findingText, replayCommand, runTarget } from "./run.ts";
+import { knownSeeds } from "./seeds.ts";
+import { pureTarget, randomOf, shorterText } from "./target.ts";
+import { targets } from "./targets.ts";
+
+const seed = 20_260_101;
+
+for (const target of targets) {
+  Deno.test(`fuzz ${target.name}: no input does harm: ${target.about}`, async () => {
+    const { finding, inputs } = await runTarget(target, {
+      seed,
+      count: target.quickCount,
+      known: knownSeeds.filter((known) => known.target === target.name),
+    });
+    assert.ok(!finding, finding && findingText(finding));
+    assert.equal(inputs, target.quickCount);
+  });
+}
+
+Deno.test("runTarget() finds the input that does harm, makes it small, and tells how to try it again", async () => {
+  const target = pureTarget<string>({
+    name: "test",
+    about: "",
+    quickCount: 0,
+    make: (random) =>
+      Array.from({ length: 50 }, () => random.pick([..."abcdefghijklmnop"]))
+        .join(""),
+    show: JSON.stringify,
+    simpler: shorterText,
+    check: (text) => {
+      if (/a.*p.*a.*p/.test(text)) throw new RangeError("too much");
+    },
+  });
+  const { finding } = await runTarget(target, { seed: 1, count: 10_000 });
+  assert.equal(finding?.input, '"apap"');
+  assert.equal(finding.error, "RangeError: too much");
+  assert.match(
+    replayCommand(finding),
+    /^deno task fuzz --only test --seed 1 --case \d+$/,
+  );
+  const again = await runTarget(target, {
+    seed: 1,
+    first: finding.number!,
+    count: 1,
+  });
+  assert.deepEqual(again.finding, finding);
+});
+
+Deno.test("targets make the same input of the same seed, and others of others", () => {
+  for (const { name, make, show } of targets) {
+    const shown = (number: number): string =>
+      show(make(randomOf(seed, { target: name, number })));
+    const first = Array.from({ length: 50 }, (_, i) => shown(i));
+    assert.deepEqual(Array.from({ length: 50 }, (_, i) => shown(i)), first);
+    assert.ok(new Set(first).size > 25, name);
+    // What is shown is what was made, not a name of its class.
+    assert.ok(!first.join().includes("[object"), name);
+  }
+});
