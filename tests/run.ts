@@ -19,6 +19,7 @@ const alone = [
   "tests/e2e/bridge_faults_test.ts",
   "tests/e2e/chaos_test.ts",
   "tests/e2e/slow_reader_test.ts",
+  "tests/chaos/chaos_test.ts",
 ];
 
 /** One phase may take this long; then it is ended and counts as failed. */

@@ -46,8 +46,8 @@ const extraDescriptors = 4;
 export interface ClusterOptions {
   /** An empty folder for everything that is to be kept. Short: sockets are in it. */
   readonly folder: string;
-  /** What runs in the place of staps, as arguments of Deno. */
-  readonly command?: readonly string[];
+  /** A line for the section `[bridge]` of every node, such as `on_gap = continue`. */
+  readonly bridge?: string;
 }
 
 /** What a process holds. */
@@ -70,18 +70,18 @@ export class Node {
   readonly user: string;
   /** Where its folder is; or why that isn't a file system of its own. */
   readonly disk: SmallDisk | string;
-  readonly #command: readonly string[];
+  readonly #bridge: string;
   #process: Process | undefined;
-  /** What the present process held when it was ready and nobody had come yet, or at its first warm look. */
+  /** What the present process held at its first warm look. */
   #warm: Holdings | undefined;
 
   constructor(
-    { name, folder, proxy, disk, command }: {
+    { name, folder, proxy, disk, bridge }: {
       name: string;
       folder: string;
       proxy: FaultyProxy;
       disk: SmallDisk | string;
-      command: readonly string[];
+      bridge: string;
     },
   ) {
     this.name = name;
@@ -92,7 +92,7 @@ export class Node {
     this.logFile = `${folder}/staps.log`;
     this.proxy = proxy;
     this.disk = disk;
-    this.#command = command;
+    this.#bridge = bridge;
   }
 
   /** The process id, of the present process or of the last one. */
@@ -128,6 +128,7 @@ ${limits}
 on_outage = refuse
 heartbeat_s = ${heartbeatS}
 queue_expires_s = ${queueExpiresS}
+${this.#bridge}
 [admin]
 socket = ${this.adminSocket}
 mode = 0600
@@ -146,7 +147,7 @@ format = text
       `exec prlimit --nofile=${openFiles}:${openFiles} "$@" 2>>"$0"`,
       this.logFile,
       Deno.execPath(),
-      ...this.#command,
+      ...stapsCommand,
       `--config=${this.folder}/staps.conf`,
     ], { env: { HOME: this.folder, DENO_DIR: denoDir() } });
     this.#process = started;
@@ -384,7 +385,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Starts everything, and resolves when every node is ready. */
   static async start(
-    { folder, command = stapsCommand }: ClusterOptions,
+    { folder, bridge = "" }: ClusterOptions,
   ): Promise<Cluster> {
     await ensurePackages(["nginx", "rabbitmq-server"]);
     // nginx's workers have another user.
@@ -415,7 +416,7 @@ export class Cluster implements AsyncDisposable {
         });
       }
       const node = stack.use(
-        new Node({ name, folder: home, proxy, disk, command }),
+        new Node({ name, folder: home, proxy, disk, bridge }),
       );
       await node.configure();
       nodes.push(node);

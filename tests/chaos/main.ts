@@ -12,7 +12,7 @@ import { nodeCount } from "./cluster.ts";
 import { faults } from "./faults.ts";
 import { describe, planSteps } from "./plan.ts";
 import { passed, summary, writeDocs } from "./report.ts";
-import { type Progress, runChaos } from "./run.ts";
+import { type Progress, runChaos, type RunOptions } from "./run.ts";
 
 const usage =
   `Lets faults happen to three nodes, and checks what staps promises.
@@ -21,8 +21,11 @@ Usage: deno task chaos [options]
 
   --seed N        everything random follows from it (default: a new one)
   --minutes M     how long faults happen (default 2)
+  --rounds N      instead: so many rounds of every fault
   --at-once N     how many faults happen at once, 1 to ${nodeCount} (default 2)
   --only FAULTS   the faults to take, separated by commas (default all)
+  --bridge LINE   a setting for the nodes' section [bridge]; one that gives a
+                  promise up, "on_gap = continue", has to fail
   --list          print the faults
   --plan          print what the seed's first rounds are, and do nothing
   --keep          keep the folder with the history and logs in any case
@@ -36,6 +39,8 @@ interface Options {
   readonly minutes: number;
   readonly atOnce: number;
   readonly only: readonly string[] | undefined;
+  readonly rounds: number | undefined;
+  readonly bridge: string | undefined;
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -54,8 +59,8 @@ async function main(args: readonly string[]): Promise<number> {
         keep: { type: "boolean" },
         "write-docs": { type: "boolean" },
         help: { type: "boolean" },
-        // For the tests: what runs in the place of staps.
-        command: { type: "string" },
+        rounds: { type: "string" },
+        bridge: { type: "string" },
       },
     }));
     options = {
@@ -63,6 +68,10 @@ async function main(args: readonly string[]): Promise<number> {
       minutes: readNumber("minutes", values.minutes, 2),
       atOnce: readNumber("at-once", values["at-once"], 2),
       only: values.only?.split(","),
+      rounds: values.rounds === undefined
+        ? undefined
+        : readNumber("rounds", values.rounds, 1),
+      bridge: values.bridge,
     };
     checkNames(options.only ?? []);
   } catch (error) {
@@ -97,16 +106,10 @@ async function main(args: readonly string[]): Promise<number> {
   let isGood = false;
   try {
     const result = await runChaos({
-      seed: options.seed,
-      minutes: options.minutes,
-      atOnce: options.atOnce,
-      ...options.only && { only: options.only },
+      ...present(options),
       folder,
       signal: interrupted.signal,
       onProgress: (each) => progress.show(each, options.minutes),
-      ...values.command && {
-        command: JSON.parse(values.command) as string[],
-      },
     });
     progress.clear();
     isGood = passed(result);
@@ -127,20 +130,33 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 /** Gets the command that does the same run again. */
-function replayCommand({ seed, minutes, atOnce, only }: Options): string {
-  return `deno task chaos --seed ${seed} --minutes ${minutes}` +
+function replayCommand(
+  { seed, minutes, rounds, atOnce, only, bridge }: Options,
+): string {
+  return `deno task chaos --seed ${seed}` +
+    (rounds === undefined ? ` --minutes ${minutes}` : ` --rounds ${rounds}`) +
     (atOnce === 2 ? "" : ` --at-once ${atOnce}`) +
-    (only === undefined ? "" : ` --only ${only.join(",")}`);
+    (only === undefined ? "" : ` --only ${only.join(",")}`) +
+    (bridge === undefined ? "" : ` --bridge "${bridge}"`);
 }
 
-/** Prints what comes first: two rounds of every fault. */
-function printPlan({ seed, atOnce, only }: Options): void {
-  const twice = 2 * (only?.length ?? faults.length);
-  let count = 0;
+/** Gets the options without those that are left out. */
+function present(
+  { seed, minutes, atOnce, ...others }: Options,
+): Pick<RunOptions, "seed" | "minutes" | "atOnce" | "only" | "bridge"> {
+  return {
+    ...{ seed, minutes, atOnce },
+    ...Object.fromEntries(
+      Object.entries(others).filter(([, value]) => value !== undefined),
+    ),
+  };
+}
+
+/** Prints what comes first: two rounds of every fault, or as many as are wanted. */
+function printPlan({ seed, atOnce, only, rounds }: Options): void {
   for (const step of planSteps(seed, { atOnce, ...only && { only } })) {
+    if (step.round > (rounds ?? 2)) return;
     print(`${step.number}. ${describe(step)}\n`);
-    count += step.faults.length;
-    if (count >= twice) return;
   }
 }
 

@@ -20,6 +20,8 @@ export interface PlannedFault {
 export interface Step {
   /** Counted from 1. */
   readonly number: number;
+  /** The round that it belongs to, counted from 1. */
+  readonly round: number;
   readonly faults: readonly PlannedFault[];
   /** How long nothing happens before, in milliseconds. */
   readonly calmMs: number;
@@ -46,18 +48,19 @@ export function* planSteps(
   if (wanted.length === 0) {
     throw new RangeError(`Cannot plan: got no fault of ${only?.join(", ")}`);
   }
-  for (let number = 1;;) {
-    const round = shuffled(wanted, random);
-    while (round.length > 0) {
-      const group = [round.shift()!];
-      for (let i = 0; i < round.length && group.length < atOnce;) {
-        const next = round[i]!;
+  let number = 0;
+  for (let round = 1;; round++) {
+    const rest = shuffled(wanted, random);
+    while (rest.length > 0) {
+      const group = [rest.shift()!];
+      for (let i = 0; i < rest.length && group.length < atOnce;) {
+        const next = rest[i]!;
         if (group.every((fault) => fit(fault, next))) {
           group.push(next);
-          round.splice(i, 1);
+          rest.splice(i, 1);
         } else i++;
       }
-      yield stepOf(group, number++, random);
+      yield { number: ++number, round, ...detailsOf(group, random) };
     }
   }
 }
@@ -95,17 +98,15 @@ function fit(one: Fault, other: Fault): boolean {
   return !(hasClients(one) && hasClients(other));
 }
 
-function stepOf(
+function detailsOf(
   group: readonly Fault[],
-  number: number,
   random: Random,
-): Step {
+): Pick<Step, "faults" | "calmMs"> {
   const nodes = shuffled(
     Array.from({ length: nodeCount }, (_, i) => i),
     random,
   );
   return {
-    number,
     calmMs: random.between(200, 1500),
     faults: group.map((fault) => ({
       fault,

@@ -3,7 +3,7 @@ import { pause } from "../helpers/eventually.ts";
 import { repository } from "../helpers/process.ts";
 import { Random } from "../helpers/random.ts";
 import { checkFile, type Verdict } from "./checker.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, type ClusterOptions } from "./cluster.ts";
 import { Crowd, type CrowdCounts } from "./crowd.ts";
 import { History } from "./history.ts";
 import { describe, type PlannedFault, planSteps, type Step } from "./plan.ts";
@@ -11,7 +11,7 @@ import { describe, type PlannedFault, planSteps, type Step } from "./plan.ts";
 /** Settings of {@linkcode runChaos}. */
 export interface RunOptions {
   readonly seed: number;
-  /** How long faults happen. The start and the end come on top. */
+  /** How long faults happen; the start and the end come on top. */
   readonly minutes: number;
   /** The folder for the history and the nodes; it has to be empty, with a short path. */
   readonly folder: string;
@@ -19,8 +19,10 @@ export interface RunOptions {
   readonly atOnce?: number;
   /** The kinds of faults to take; all if left out. */
   readonly only?: readonly string[];
-  /** What runs in the place of staps, as arguments of Deno. */
-  readonly command?: readonly string[];
+  /** Ends after so many rounds of every fault, whatever `minutes` says. */
+  readonly rounds?: number;
+  /** Breaks or changes the nodes. */
+  readonly bridge?: ClusterOptions["bridge"];
   /** Ends the run early, and makes it fail. */
   readonly signal?: AbortSignal;
   /** Told what goes on. */
@@ -78,7 +80,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     using history = History.begin({ path: historyPath, seed });
     await using cluster = await Cluster.start({
       folder,
-      ...options.command && { command: options.command },
+      ...options.bridge && { bridge: options.bridge },
     });
     await using crowd = await Crowd.start({
       history,
@@ -100,14 +102,19 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
       await crowd.flows();
       for (const node of cluster.nodes) await node.rememberWarm();
       for (const step of planSteps(seed, options)) {
-        if (performance.now() > endMs || signal?.aborted) break;
+        const isOver = options.rounds === undefined
+          ? performance.now() > endMs
+          : step.round > options.rounds;
+        if (isOver || signal?.aborted) break;
         steps = step.number;
         await pause(step.calmMs);
         report({ phase: "faults", step });
         await strikeAll(step, { cluster, history, tallies, problems });
         report({ phase: "flow", step });
+        const overMs = performance.now();
         await cluster.ready();
-        const flowMs = await crowd.flows();
+        await crowd.flows();
+        const flowMs = performance.now() - overMs;
         for (const { fault } of step.faults) {
           tallies.get(fault.kind)?.flowMs.push(flowMs);
         }

@@ -1,0 +1,129 @@
+/**
+ * `deno task chaos`: every fault once with fixed seeds, and that a run that
+ * breaks a promise is found out. Runs alone.
+ */
+import assert from "node:assert/strict";
+import { block } from "../helpers/docs.ts";
+import { Process, repository } from "../helpers/process.ts";
+import { nodeCount } from "./cluster.ts";
+import { faults } from "./faults.ts";
+import { describe, planSteps, type Step } from "./plan.ts";
+
+/** Gets the steps of the first `rounds` rounds. */
+function planOf(seed: number, rounds: number, atOnce: number): Step[] {
+  const steps = [];
+  for (const step of planSteps(seed, { atOnce })) {
+    if (step.round > rounds) break;
+    steps.push(step);
+  }
+  return steps;
+}
+
+/** Runs the program to its end, for which it may take minutes. */
+async function chaos(
+  ...args: string[]
+): Promise<{ code: number; stdout: string }> {
+  await using program = new Process(Deno.execPath(), [
+    ...["run", "--allow-all", "--no-check", `--config=${repository}/deno.json`],
+    `${repository}/tests/chaos/main.ts`,
+    ...args,
+  ], { env: { NO_COLOR: "1" } });
+  const { code } = await program.status;
+  assert.equal(program.stderr, "");
+  return { code, stdout: program.stdout };
+}
+
+Deno.test("planSteps() gets the same plan for the same seed, and another for another", () => {
+  const text = (seed: number): string[] => planOf(seed, 3, 2).map(describe);
+  assert.deepEqual(text(7), text(7));
+  assert.notDeepEqual(text(7), text(8));
+});
+
+Deno.test("planSteps() has every fault once in each round, on one node each", () => {
+  for (let seed = 0; seed < 50; seed++) {
+    for (const atOnce of [1, 2, 3]) {
+      const planned = planOf(seed, 2, atOnce).flatMap((step) => {
+        const nodes = step.faults.map(({ node }) => node)
+          .filter((node) => node >= 0);
+        assert.equal(new Set(nodes).size, nodes.length, describe(step));
+        assert.ok(nodes.every((node) => node < nodeCount));
+        assert.ok(step.faults.length <= atOnce);
+        return step.faults.map(({ fault }) => fault.kind);
+      });
+      const kinds = faults.map(({ kind }) => kind);
+      assert.deepEqual(planned.toSorted(), [...kinds, ...kinds].sort());
+    }
+  }
+});
+
+Deno.test("deno task chaos refuses what it doesn't know", async () => {
+  const unknown = await chaos("--only", "broker-kill,broker-bore");
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.stdout, /^chaos: Cannot find the fault "broker-bore"/);
+  const number = await chaos("--minutes", "two");
+  assert.equal(number.code, 2);
+  assert.match(number.stdout, /^chaos: Cannot read "--minutes": got "two"/);
+});
+
+Deno.test("docs/reliability.md's commands are ones that deno task chaos takes", async () => {
+  const text = await block("docs/reliability.md", "chaos");
+  const commands = text.trim().split("\n").map((line) => {
+    const [, args] = line.match(/ task chaos ?([^#]*?) *(?:#|$)/)!;
+    return args === "" ? [] : args!.split(" ");
+  });
+  assert.ok(commands.length > 1);
+  for (const args of commands) {
+    const { code, stdout } = await chaos(...args, "--plan");
+    assert.equal(code, 0);
+    assert.match(stdout, /broker-kill/);
+  }
+});
+
+/** Runs with fixed seeds: everything once, and what nodes and networks do once more. */
+const runs = [
+  { seed: 1, kinds: faults.map(({ kind }) => kind) },
+  {
+    seed: 2,
+    kinds: faults.filter(({ hits }) => hits === "node" || hits === "bridge")
+      .map(({ kind }) => kind),
+  },
+] as const;
+
+for (const { seed, kinds } of runs) {
+  Deno.test(`every promise is kept while ${kinds.length} faults happen, with the seed ${seed}`, async () => {
+    const { code, stdout } = await chaos(
+      ...["--seed", `${seed}`, "--rounds", "1", "--at-once", "3"],
+      ...["--only", kinds.join(",")],
+    );
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /\nEvery promise was kept\.\n$/);
+    for (const kind of kinds) {
+      const row = stdout.match(new RegExp(`^${kind}  .*$`, "m"))?.[0] ?? "";
+      // One that this machine doesn't allow says why.
+      assert.match(row, /  1  +\d.*, at most \d|  skipped: .*  0$/, kind);
+    }
+  });
+}
+
+Deno.test("a promise that isn't kept is found, and told with the command that does it again", async () => {
+  // Nodes that lose messages, and tell nobody.
+  const args = [
+    ...["--seed", "3", "--rounds", "3", "--only", "queue-deleted"],
+    ...["--bridge", "on_gap = continue"],
+  ];
+  const { code, stdout } = await chaos(...args);
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /^missing at \d+\.\d s, channel \d+, connection \d+: /m);
+  assert.ok(
+    stdout.includes(
+      "Again: deno task chaos --seed 3 --rounds 3 --only queue-deleted " +
+        '--bridge "on_gap = continue"\n',
+    ),
+    stdout,
+  );
+  const [, folder] = stdout.match(/\nHistory and logs: (.*)\n$/)!;
+  for (const file of ["history.jsonl", "logs/node1.log"]) {
+    assert.ok((await Deno.stat(`${folder}/${file}`)).size > 0, file);
+  }
+  await Deno.remove(folder!, { recursive: true });
+});
