@@ -191,8 +191,8 @@ class Model {
       if (isMissing) this.#tell(channel);
       return;
     }
-    const mayFollowLeftovers = channel.leftAt !== undefined;
-    const verdict = channel.tracker.message(envelope, mayFollowLeftovers);
+    const mayBeLeftover = channel.leftAt !== undefined;
+    const verdict = channel.tracker.message(envelope, mayBeLeftover);
     if (verdict === "duplicate") return;
     if (verdict === "gap") this.#tell(channel);
     for (const message of letter.messages) {
@@ -318,25 +318,35 @@ function play(steps: readonly string[]): Model {
 
 // It was told: clients were closed although they had missed nothing, when a
 // node had left and joined again while its messages waited on the broker.
-Deno.test("Tracker.message() takes no gap between two memberships for a loss", () => {
-  const between = ["publish 0", "send 0"];
-  const model = play([
-    ...["join 0", "join 1"],
-    ...["publish 0", "send 0", "leave 1"],
-    ...between,
-    ...["join 1", "publish 0", "send 0"],
-  ]);
-  model.settle();
-  model.check();
+Deno.test("Tracker.message() takes no gap between memberships for a loss", () => {
+  const message = ["publish 0", "send 0"];
+  // Whether or not the queue shows where the first membership ended.
+  for (const before of [[], ["probe 1"]]) {
+    for (const after of [[], ["probe 1"]]) {
+      const again = [
+        ...["leave 1", ...before, ...message, ...after],
+        ...["join 1", ...message],
+      ];
+      for (const times of [1, 2]) {
+        const model = play([
+          ...["join 0", "join 1", ...message],
+          ...Array.from({ length: times }, () => again).flat(),
+        ]);
+        model.settle();
+        model.check();
+      }
+    }
+  }
 });
 
-Deno.test("Tracker.message() finds a loss after what an earlier membership left is through", () => {
+Deno.test("Tracker.message() finds a loss after what an earlier membership left", () => {
   const tracker = new Tracker();
   const letter = { kind: "text", node: "x" } as const;
-  tracker.message({ ...letter, sequence: 1, since: 0 }, true);
-  assert.equal(
+  const verdicts = [
+    tracker.message({ ...letter, sequence: 1, since: 0 }, true),
     tracker.message({ ...letter, sequence: 3, since: 2 }, true),
-    "next",
-  );
-  assert.equal(tracker.message({ ...letter, sequence: 5, since: 4 }), "gap");
+    tracker.message({ ...letter, sequence: 5, since: 4 }),
+    tracker.message({ ...letter, sequence: 7, since: 6 }),
+  ];
+  assert.deepEqual(verdicts, ["next", "next", "next", "gap"]);
 });

@@ -172,10 +172,7 @@ export class Memberships {
     this.#left.clear();
   }
 
-  /**
-   * Tells whether messages with `key` may come that were meant for an earlier
-   * membership, and after which others are missing.
-   */
+  /** Tells whether a message with `key` that comes now may be meant for an earlier membership. */
   mayHaveLeftovers(key: string): boolean {
     return this.#left.has(key);
   }

@@ -11,6 +11,8 @@ export type Verdict = "next" | "duplicate" | "gap";
 interface Span {
   from: number;
   last: number;
+  /** Whether the last one may have been meant for an earlier membership. */
+  mayBeLeftover: boolean;
 }
 
 /** The numbers seen in one channel, by node. */
@@ -20,12 +22,12 @@ export class Tracker {
   /**
    * Takes note of a message, and tells what it is.
    *
-   * @param mayFollowLeftovers Whether what came before may have been meant for
-   * an earlier membership, so that what is missing in between concerns nobody.
+   * @param mayBeLeftover Whether it may have been meant for an earlier
+   * membership. What is missing after such a one concerns nobody.
    */
   message(
     { node, sequence, since }: Envelope,
-    mayFollowLeftovers = false,
+    mayBeLeftover = false,
   ): Verdict {
     const span = this.#spans.get(node);
     // A sender that left the channel in between doesn't know what was before.
@@ -33,14 +35,16 @@ export class Tracker {
     if (!span) {
       // The first that is seen: what came before it in this channel came
       // before this node joined, or a notice will tell.
-      this.#spans.set(node, { from, last: sequence });
+      this.#spans.set(node, { from, last: sequence, mayBeLeftover });
       return "next";
     }
     if (sequence <= span.last) return "duplicate";
     const isMissing = since > span.last;
-    if (since === 0 || isMissing && mayFollowLeftovers) span.from = from;
+    const isGap = isMissing && !span.mayBeLeftover;
+    if (since === 0 || isMissing && !isGap) span.from = from;
     span.last = sequence;
-    return isMissing && !mayFollowLeftovers ? "gap" : "next";
+    span.mayBeLeftover = mayBeLeftover;
+    return isGap ? "gap" : "next";
   }
 
   /**
@@ -61,7 +65,10 @@ export class Tracker {
     if (span) {
       span.from = Math.min(span.from, low - 1);
       span.last = Math.max(span.last, high);
-    } else this.#spans.set(node, { from: low - 1, last: high });
+    } else {
+      const from = low - 1;
+      this.#spans.set(node, { from, last: high, mayBeLeftover: false });
+    }
     return true;
   }
 }
