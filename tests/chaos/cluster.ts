@@ -464,8 +464,17 @@ export class Cluster implements AsyncDisposable {
       what: () => string | Promise<string>,
       timeoutMs = 30_000,
     ): Promise<void> => {
+      let trouble = "";
       try {
-        await eventually(look, what, { timeoutMs });
+        // A question that a busy broker doesn't answer is asked again.
+        const tryToLook = (): Promise<boolean> =>
+          look().catch((error) => {
+            trouble = `, ${(error as Error).message}`;
+            return false;
+          });
+        await eventually(tryToLook, async () => await what() + trouble, {
+          timeoutMs,
+        });
       } catch (error) {
         problems.push((error as Error).message);
       }
