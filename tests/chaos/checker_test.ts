@@ -7,7 +7,7 @@ import { fc } from "../helpers/property.ts";
 import { Random } from "../helpers/random.ts";
 import { BrokenServer, type FlawName } from "./broken_server.ts";
 import { Checker, checkFile, type ViolationKind } from "./checker.ts";
-import { Crowd } from "./crowd.ts";
+import { Crowd, type CrowdOptions } from "./crowd.ts";
 import { readDocumented } from "./excuses.ts";
 import {
   type Event,
@@ -28,10 +28,9 @@ interface Watch extends AsyncDisposable {
   readonly history: History;
 }
 
-/** @param options.settleTimeoutMs For how long it waits for messages that a broken relay has lost. */
 async function watch(
   socket: string,
-  { settleTimeoutMs = 60_000 } = {},
+  options: Partial<CrowdOptions> = {},
 ): Promise<Watch> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await TempFolder.make());
@@ -54,7 +53,8 @@ async function watch(
       channelLifeMs: [500, 1000],
       clientLifeMs: [100, 1500],
       shortStallMs: 100,
-      settleTimeoutMs,
+      settleTimeoutMs: 60_000,
+      ...options,
     }),
   );
   const resources = stack.move();
@@ -100,6 +100,23 @@ Deno.test("Checker finds nothing wrong with staps", async () => {
   await assertFlawless(watched);
 });
 
+Deno.test("Checker finds nothing wrong with staps when it closes clients who don't read", async () => {
+  await using staps = await startStaps({
+    config: "[limits]\nmessage_bytes = 128K\nclient_buffer_bytes = 1M\n",
+  });
+  await using watched = await watch(staps.socket, {
+    channels: 2,
+    messagesPerSecond: 800,
+    channelLifeMs: [20_000, 30_000],
+    clientLifeMs: [3000, 6000],
+    longStallMs: 4000,
+  });
+  const { closes } = watched.crowd.counts;
+  await eventually(() => closes[4000]! > 0, "a client to be closed with 4000");
+  await watched.crowd.flows();
+  await assertFlawless(watched);
+});
+
 /** What the checker has to find, and what else may follow from the same flaw. */
 const findings: Record<
   Exclude<FlawName, "does nothing wrong">,
@@ -132,9 +149,9 @@ const findings: Record<
 for (const [flaw, [must, ...may]] of Object.entries(findings)) {
   Deno.test(`Checker notices a relay that ${flaw}`, async () => {
     await using server = await BrokenServer.start(flaw as FlawName);
-    await using watched = await watch(server.socket, {
-      settleTimeoutMs: 5000,
-    });
+    // It doesn't wait long for what is lost.
+    const options = { settleTimeoutMs: 5000 };
+    await using watched = await watch(server.socket, options);
     const { crowd, checker } = watched;
     await eventually(
       () => checker.violationCount > 0,

@@ -441,23 +441,27 @@ export class Crowd implements AsyncDisposable {
     while (client.isOpen && !signal.aborted) {
       const leftMs = endMs - this.#history.nowMs;
       if (leftMs <= 0) return this.#depart(client);
-      const restMs = Math.min(leftMs, random.between(500, 5000));
+      const restMs = Math.min(leftMs, maxMs * random.between(0.02, 0.2));
       await Promise.race([sleep(restMs, signal), client.closed]);
       if (!client.isOpen || signal.aborted || this.#flowing > 0) continue;
-      if (longStallMs > 0 && random.chance(0.01)) {
-        await this.#stall(client, longStallMs);
-      } else if (random.chance(0.1)) {
-        await this.#stall(client, random.between(10, shortStallMs));
+      if (longStallMs > 0 && random.chance(0.02)) {
+        await this.#stall(client, { ms: longStallMs, signal });
+      } else if (random.chance(0.15)) {
+        const ms = random.between(10, shortStallMs);
+        await this.#stall(client, { ms, signal });
       }
     }
   }
 
-  async #stall(client: Client, ms: number): Promise<void> {
+  /** Lets a client not read for some time, or until the channel is to end. */
+  async #stall(
+    client: Client,
+    { ms, signal }: { ms: number; signal: AbortSignal },
+  ): Promise<void> {
     const { id, connection, closed } = client;
-    ms = Math.round(ms);
-    this.#history.add({ event: "stall", connection: id, ms });
+    this.#history.add({ event: "stall", connection: id, ms: Math.round(ms) });
     connection.stall();
-    await Promise.race([sleep(ms, this.#abort.signal), closed]);
+    await Promise.race([sleep(ms, signal), closed]);
     if (!client.isOpen) return;
     this.#history.add({ event: "resume", connection: id });
     connection.resume();
