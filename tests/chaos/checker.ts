@@ -222,9 +222,9 @@ export class Checker {
     this.#survivableStallMs = options.survivableStallMs ?? 2000;
   }
 
-  /** How many promises were broken so far. */
-  get violationCount(): number {
-    return this.#violationCount;
+  /** The first broken promises so far, 100 at most. */
+  get violations(): readonly Violation[] {
+    return this.#violations;
   }
 
   /** How many channels something is kept of. */
