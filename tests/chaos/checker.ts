@@ -7,21 +7,22 @@
  *
  * - **Joined means joined.** The first message that a receiver must get from a
  *   publisher is the first one sent after the receiver's `open`. It may get
- *   earlier ones, not even all of a kind: those that waited on the broker when
- *   its node was in the channel before. (Where its node was cut off from the broker when it opened,
+ *   some earlier ones, those that waited on the broker when its node was in the
+ *   channel before. (Where its node was cut off from the broker when it opened,
  *   with `on_outage = local`: the first one sent after that was over, or of a
  *   publisher on its own node.)
  * - **In order, nothing missed, nothing twice.** From the first message that a
- *   receiver must get, numbers go up by one to the last that it gets, however its
- *   connection ends; before that they go up. So whoever is closed with a code has no gap before it.
+ *   receiver must get, numbers go up by one to the last that it gets, however
+ *   its connection ends; before that they go up. So whoever is closed with a
+ *   code has no gap before it.
  * - **To the end.** When a channel is `settled`, whoever is open and then leaves
  *   in good order must have got all messages of every publisher who is open,
  *   too, or has left in good order: its close frame came after its messages,
  *   and was answered. Of one who reset its connection, was closed, or was cut
  *   off, a *suffix* may be lost, never a message in the middle. The same goes
  *   for one who had left in good order when its node died, which takes along
- *   what it hadn't handed to the broker, and for receivers on other nodes while
- *   a fault keeps the two nodes apart.
+ *   what it hadn't handed to the broker. (It may also be on its way yet, if a
+ *   fault keeps the two nodes apart: nobody is there to be waited for.)
  * - **One node, one truth.** What any client of a node has got before another
  *   one, open since before it was sent, begins to leave in good order, that
  *   other one must have got, too. So a suffix is lost to all clients of a node,
@@ -658,10 +659,9 @@ export class Checker {
       for (const publisher of channel.connections.values()) {
         if (publisher === receiver || publisher.sent.length === 0) continue;
         const isWhole = publisher.state === "open" ||
-          publisher.leftWell && !this.#mayHaveForgotten(publisher);
-        if (isWhole && !this.#areApart(publisher, receiver)) {
-          receiver.owed.set(publisher.id, publisher.sent.length);
-        }
+          publisher.leftWell && !this.#mayHaveForgotten(publisher) &&
+            !this.#areApart(publisher, receiver);
+        if (isWhole) receiver.owed.set(publisher.id, publisher.sent.length);
       }
     }
     this.#dropIfOver(channel);

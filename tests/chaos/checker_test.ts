@@ -303,6 +303,20 @@ Deno.test("Checker lets a node that dies forget what its clients had published b
   assert.deepEqual(judge(history(1)), ["missing 2"]);
 });
 
+Deno.test("Checker wants everything of who is there in the end, even right after an outage", () => {
+  const history = (end: HistoryEvent[]): HistoryEvent[] => [
+    ...an.arrival(1, 0),
+    ...an.arrival(2, 1),
+    an.fault(1, "bridge-reset", 0),
+    an.send(1, 1),
+    { event: "healed", fault: 1 },
+    ...end,
+  ];
+  const [one, two] = [an.departure(1), an.departure(2)];
+  assert.deepEqual(judge(history([settled, ...two, ...one])), ["missing 2"]);
+  assert.deepEqual(judge(history([...one, settled, ...two])), []);
+});
+
 Deno.test("Checker lets who joined in an outage miss other nodes' messages until its end, and no longer", () => {
   const history = (
     { publisherNode, sendMs }: { publisherNode: number; sendMs: number },
