@@ -4,6 +4,7 @@ import { readBatch, writeBatch } from "../src/bridge/batch.ts";
 import { readEnvelope, writeEnvelope } from "../src/bridge/envelope.ts";
 import { type Binder, Memberships } from "../src/bridge/memberships.ts";
 import { everyNode, Outbox } from "../src/bridge/outbox.ts";
+import { Tracker, type Verdict } from "../src/bridge/tracker.ts";
 import { BridgeUnavailableError } from "../src/bridge.ts";
 import { channelKey } from "../src/channel_hash.ts";
 import { type Message, messageBytes } from "../src/message.ts";
@@ -104,6 +105,19 @@ Deno.test("Outbox tells everyone once more than 10,000 channels lost something",
   }
   assert.equal(notices, 10_001);
   assert.equal(last!.key, everyNode);
+});
+
+Deno.test("Tracker remembers those that sent last, and not every node that ever was", () => {
+  const tracker = new Tracker();
+  const say = (node: string, sequence: number): Verdict =>
+    tracker.message({ kind: "text", node, sequence, since: sequence - 1 });
+  for (let i = 1; i <= 10_000; i++) {
+    assert.equal(say(`passer-by ${i}`, 1), "next");
+    assert.equal(say("always here", i), "next");
+    assert.equal(say("always here", i), "duplicate");
+    assert.ok(tracker.nodes <= 2_000);
+  }
+  assert.equal(say("always here", 10_002), "gap");
 });
 
 /** A broker's bindings, and how many operations are under way for each. */

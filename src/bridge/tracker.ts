@@ -15,9 +15,22 @@ interface Span {
   mayBeLeftover: boolean;
 }
 
+/**
+ * How many nodes are remembered at least, those that sent last. Each start of a
+ * node makes another one, so a channel that lasts sees any number of them.
+ */
+const maxNodes = 1_000;
+
 /** The numbers seen in one channel, by node. */
 export class Tracker {
   #spans = new Map<string, Span>();
+  /** Those that sent nothing since `#spans` was begun. */
+  #former = new Map<string, Span>();
+
+  /** How many nodes are remembered. */
+  get nodes(): number {
+    return this.#spans.size + this.#former.size;
+  }
 
   /**
    * Takes note of a message, and tells what it is.
@@ -29,13 +42,13 @@ export class Tracker {
     { node, sequence, since }: Envelope,
     mayBeLeftover = false,
   ): Verdict {
-    const span = this.#spans.get(node);
+    const span = this.#find(node);
     // A sender that left the channel in between doesn't know what was before.
     const from = since > 0 ? since : sequence - 1;
     if (!span) {
       // The first that is seen: what came before it in this channel came
       // before this node joined, or a notice will tell.
-      this.#spans.set(node, { from, last: sequence, mayBeLeftover });
+      this.#remember(node, { from, last: sequence, mayBeLeftover });
       return "next";
     }
     if (sequence <= span.last) return "duplicate";
@@ -58,7 +71,7 @@ export class Tracker {
     { kind, node, sequence: high, since: low }: Envelope,
     mayHaveBeenFull: () => boolean,
   ): boolean {
-    const span = this.#spans.get(node);
+    const span = this.#find(node);
     if (span && low > span.from && high <= span.last) return false;
     const began = span !== undefined && high > span.last;
     if (kind === "rejected" && !began && !mayHaveBeenFull()) return false;
@@ -67,9 +80,27 @@ export class Tracker {
       span.last = Math.max(span.last, high);
     } else {
       const from = low - 1;
-      this.#spans.set(node, { from, last: high, mayBeLeftover: false });
+      this.#remember(node, { from, last: high, mayBeLeftover: false });
     }
     return true;
+  }
+
+  #find(node: string): Span | undefined {
+    const span = this.#spans.get(node);
+    if (span) return span;
+    const former = this.#former.get(node);
+    if (!former) return undefined;
+    this.#former.delete(node);
+    this.#remember(node, former);
+    return former;
+  }
+
+  #remember(node: string, span: Span): void {
+    if (this.#spans.size >= maxNodes) {
+      this.#former = this.#spans;
+      this.#spans = new Map();
+    }
+    this.#spans.set(node, span);
   }
 }
 
