@@ -376,7 +376,8 @@ export const broker: Target<Input> = {
   name: "broker",
   about:
     "AMQP messages of a foreign, older or newer node: routing keys, properties, headers, bodies, through a real RabbitMQ",
-  batch: 100,
+  share: 3,
+  batch: 300,
   quickCount: 300,
   make,
   show: (input) =>

@@ -1,5 +1,7 @@
 /** A short run of the fuzzer, the same in every run of the tests; `deno task fuzz` has long ones. */
 import assert from "node:assert/strict";
+import { block } from "../helpers/docs.ts";
+import { repository, runProgram } from "../helpers/process.ts";
 import { findingText, replayCommand, runTarget } from "./run.ts";
 import { knownSeeds } from "./seeds.ts";
 import { pureTarget, randomOf, shorterText } from "./target.ts";
@@ -46,6 +48,19 @@ Deno.test("runTarget() finds the input that does harm, makes it small, and tells
     count: 1,
   });
   assert.deepEqual(again.finding, finding);
+});
+
+Deno.test("docs/reliability.md's command runs the fuzzer", async () => {
+  const task = (await block("docs/reliability.md", "fuzz")).trim();
+  assert.match(task, /^npx --yes deno@[\d.]+ task fuzz$/);
+  const args = "task fuzz --only values --only batch --seed 7 --minutes 0.01";
+  const { code, stdout, stderr } = await runProgram(
+    Deno.execPath(),
+    args.split(" "),
+    { cwd: repository },
+  );
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, /^seed 7\nvalues +\d+ inputs in .*\nbatch /);
 });
 
 Deno.test("targets make the same input of the same seed, and others of others", () => {

@@ -4,10 +4,7 @@
  *
  *     deno task fuzz [--seed N] [--minutes M] [--only TARGET]... [--case N] [--write-docs]
  *
- * Without a seed it takes one that nobody had before. The targets share the
- * minutes, 5 unless given. `--case` tries one input of a seed again.
- * `--write-docs` puts the counts into docs/reliability.md. The exit status is 1
- * if an input did harm.
+ * See docs/reliability.md.
  */
 import { parseArgs } from "node:util";
 import { randomSeed } from "../helpers/random.ts";
@@ -16,10 +13,26 @@ import { findingText, type Report, runTarget } from "./run.ts";
 import type { AnyTarget } from "./target.ts";
 import { targets } from "./targets.ts";
 
+const usage = `deno task fuzz [OPTIONS]
+
+Tries damaged and invented input on everything that reads what strangers write.
+Ends with 1 if an input did harm, and tells how to try that one again.
+
+  --seed N        make the inputs of this seed; a new one unless given
+  --minutes M     the time for all targets together, 5 unless given
+  --only TARGET   leave the others out; may be given several times
+  --case N        try one input of the seed
+  --write-docs    put the counts into docs/reliability.md
+  --help          show this
+
+Targets: ${targets.map(({ name }) => name).join(", ")}
+`;
+
 async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
     options: {
+      help: { type: "boolean", default: false },
       seed: { type: "string" },
       minutes: { type: "string", default: "5" },
       only: { type: "string", multiple: true },
@@ -27,6 +40,10 @@ async function main(args: string[]): Promise<number> {
       "write-docs": { type: "boolean", default: false },
     },
   });
+  if (values.help) {
+    write(usage);
+    return 0;
+  }
   const seed = values.seed === undefined
     ? randomSeed()
     : wholeNumber("--seed", values.seed);
@@ -40,7 +57,8 @@ async function main(args: string[]): Promise<number> {
     const report = values.case === undefined
       ? await runFor(target, {
         seed,
-        ms: (minutes * 60_000 - spentMs(reports)) / (chosen.length - i),
+        ms: (minutes * 60_000 - spentMs(reports)) * target.share /
+          chosen.slice(i).reduce((sum, { share }) => sum + share, 0),
       })
       : await runTarget(target, {
         seed,

@@ -248,6 +248,7 @@ function requestTarget(
   const { paths, listeners, statuses, ...target } = options;
   return {
     ...target,
+    share: 3,
     batch: 160,
     make: (random) => make(random, { paths, listeners }),
     show: ({ bytes, ...manner }) =>

@@ -108,7 +108,7 @@ function makeInput(target: AnyTarget, { seed, number }: Case): unknown {
   return target.make(randomOf(seed, { target: target.name, number }));
 }
 
-/** Tries the inputs of a batch one by one, and makes the one that fails smaller. */
+/** Looks for the input of a batch that did it, and makes it smaller. */
 async function findCulprit(
   target: AnyTarget,
   { cases, error }: { cases: readonly Case[]; error: unknown },
@@ -127,7 +127,7 @@ async function findCulprit(
     };
   }
   const input = makeInput(target, harmful);
-  const failure = await tryAlone(target, input);
+  const failure = await tryTogether(target, [input]);
   const smaller = failure === undefined
     ? { input, error: undefined }
     : await shrink(target, input);
@@ -139,20 +139,17 @@ async function findCulprit(
   };
 }
 
-/** Tries inputs one by one in a session, and gets the first that does harm. */
+/** Gets the input that does harm, if a single one does: looks for it in halves. */
 async function firstHarmful(
   target: AnyTarget,
   cases: readonly Case[],
 ): Promise<Case | undefined> {
-  await using session = await target.open();
-  for (const one of cases) {
-    try {
-      await session.try([makeInput(target, one)]);
-    } catch {
-      return one;
-    }
-  }
-  return undefined;
+  const inputs = cases.map((one) => makeInput(target, one));
+  if (await tryTogether(target, inputs) === undefined) return undefined;
+  if (cases.length === 1) return cases[0];
+  const middle = Math.ceil(cases.length / 2);
+  return await firstHarmful(target, cases.slice(0, middle)) ??
+    await firstHarmful(target, cases.slice(middle));
 }
 
 /** How long a finding may be made smaller, and how often that may be tried. */
@@ -170,7 +167,7 @@ async function shrink(
     found = false;
     for (const simpler of target.simpler(best)) {
       if (++tries > shrinking.tries || performance.now() > endMs) break;
-      const failure = await tryAlone(target, simpler);
+      const failure = await tryTogether(target, [simpler]);
       if (failure === undefined) continue;
       [best, error, found] = [simpler, failure, true];
       break;
@@ -179,14 +176,14 @@ async function shrink(
   return { input: best, error };
 }
 
-/** Gets what goes wrong with one input in a session of its own, if anything does. */
-async function tryAlone(
+/** Gets what goes wrong with some inputs in a session of their own, if anything does. */
+async function tryTogether(
   target: AnyTarget,
-  input: unknown,
+  inputs: readonly unknown[],
 ): Promise<string | undefined> {
   await using session = await target.open();
   try {
-    await session.try([input]);
+    await session.try(inputs);
     return undefined;
   } catch (error) {
     return errorText(error);

@@ -7,6 +7,8 @@ export interface Target<Input> {
   readonly name: string;
   /** What is tried, for people. */
   readonly about: string;
+  /** Its part of the time of a run. */
+  readonly share: number;
   /** How many inputs are tried between two looks at the whole. */
   readonly batch: number;
   /** How many inputs the run in the tests tries. */
@@ -35,12 +37,13 @@ export type AnyTarget = Target<any>;
 
 /** Gets what a function that throws at a harmful input makes a target of. */
 export function pureTarget<Input>(
-  target: Omit<Target<Input>, "open" | "batch"> & {
+  target: Omit<Target<Input>, "open" | "batch" | "share"> & {
     check(input: Input): void;
   },
 ): Target<Input> {
   return {
     ...target,
+    share: 1,
     batch: 200,
     open: () =>
       Promise.resolve({
