@@ -2,10 +2,10 @@
  * Names for a channel that don't give its path away: whoever knows the path
  * may read and write, so nothing but the URL itself may carry it.
  */
-import type { createHash } from "node:crypto";
+import type { hash } from "node:crypto";
 import process from "node:process";
 
-let hash: typeof createHash | undefined;
+let digest: typeof hash | undefined;
 
 /**
  * Gets the name of the channel `path` for people: the first 12 hex digits of
@@ -22,6 +22,6 @@ export function channelHash(path: string): string {
  */
 export function channelKey(path: string): string {
   // Loaded when the first client comes: it would take a tenth of the start-up.
-  hash ??= process.getBuiltinModule("node:crypto").createHash;
-  return hash("sha256").update(path).digest("hex");
+  digest ??= process.getBuiltinModule("node:crypto").hash;
+  return digest("sha256", path, "hex");
 }

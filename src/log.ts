@@ -164,8 +164,7 @@ const formats: Record<
   (record: LogRecord) => string
 > = {
   text: (record) => {
-    const time = new Date(record.timestamp).toISOString();
-    return `${time} ${levelName(record)} ${words(record)}\n`;
+    return `${isoTime(record)} ${levelName(record)} ${words(record)}\n`;
   },
   journal: (record) => {
     const level = record.level as keyof typeof priorities;
@@ -173,7 +172,7 @@ const formats: Record<
   },
   json: (record) => {
     const own = {
-      time: new Date(record.timestamp).toISOString(),
+      time: isoTime(record),
       level: levelName(record),
       message: cut(record.message.join("")),
     };
@@ -189,28 +188,47 @@ const formats: Record<
   },
 };
 
+let lastTimestamp = NaN;
+let lastTime = "";
+
+/** Gets the record's time; that of the last one again where it is the same, for many come at once. */
+function isoTime({ timestamp }: LogRecord): string {
+  if (timestamp !== lastTimestamp) {
+    lastTime = new Date(timestamp).toISOString();
+    lastTimestamp = timestamp;
+  }
+  return lastTime;
+}
+
 function levelName({ level }: LogRecord): string {
   return level === "warning" ? "warn" : level;
 }
 
 /** `client joined client=7 reason="too big"` */
 function words(record: LogRecord): string {
-  const fields = plainFields(record).map(([name, value]) => {
-    const text = String(value);
-    return ` ${name}=${
-      /^[\w.:/+-]+$/.test(text) ? text : JSON.stringify(text)
-    }`;
-  });
-  return escapeControls(cut(record.message.join("")) + fields.join(""));
+  let text = cut(record.message.join(""));
+  for (const [name, value] of plainFields(record)) {
+    text += ` ${name}=${typeof value === "number" ? value : word(value)}`;
+  }
+  return escapeControls(text);
+}
+
+/** Gets `value` as one word, in quotes if need be. */
+function word(value: unknown): string {
+  const text = String(value);
+  return /^[\w.:/+-]+$/.test(text) ? text : JSON.stringify(text);
 }
 
 function plainFields({ properties }: LogRecord): [string, unknown][] {
-  return Object.entries(properties)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => [
-      name,
-      typeof value === "string" ? cut(value) : value,
-    ]);
+  const fields = Object.entries(properties);
+  let count = 0;
+  for (const field of fields) {
+    if (field[1] === undefined) continue;
+    if (typeof field[1] === "string") field[1] = cut(field[1]);
+    fields[count++] = field;
+  }
+  fields.length = count;
+  return fields;
 }
 
 function cut(text: string): string {
@@ -221,6 +239,8 @@ function cut(text: string): string {
 
 /** Replaces what would break a line or steer a terminal; as JSON has it, so that JSON stays JSON. */
 function escapeControls(text: string): string {
+  // Nearly all lines have none.
+  if (!/[^\x20-\x7e]/.test(text)) return text;
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu,
     (character) =>
