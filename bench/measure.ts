@@ -18,6 +18,8 @@ export interface Effort {
 /** One peer's share of one round. */
 export interface Slice {
   serverUsPerDelivery: number;
+  /** How much the server does each time when the kernel lets one of its threads run. */
+  deliveriesPerTurn: number;
   generatorUsPerDelivery: number;
   /** CPU time of the server per second, 1 being one core. */
   serverCores: number;
@@ -135,6 +137,7 @@ async function runSlice(
   });
   return {
     serverUsPerDelivery: result.serverNs / 1000 / result.deliveries,
+    deliveriesPerTurn: result.deliveries / result.serverTurns,
     generatorUsPerDelivery: result.generatorNs / 1000 / result.deliveries,
     serverCores: result.serverNs / 1e9 / result.seconds,
     generatorCores: result.generatorNs / 1e9 / result.seconds,

@@ -1,15 +1,23 @@
 /** What processes cost, read from proc(5). */
 
-/** Gets the CPU time in nanoseconds of every thread of `pids`, by thread. */
-export function threadCpuNs(pids: readonly number[]): Map<string, number> {
-  const times = new Map<string, number>();
+/** What a thread, or several, have taken. */
+export interface Times {
+  /** CPU time in nanoseconds. */
+  readonly ns: number;
+  /** How often the kernel put it on a processor: as often as it was woken up, or more where others wanted to run. */
+  readonly turns: number;
+}
+
+/** Gets what every thread of `pids` has taken so far, by thread. */
+export function threadTimes(pids: readonly number[]): Map<string, Times> {
+  const times = new Map<string, Times>();
   for (const pid of pids) {
     for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
       try {
-        const text = Deno.readTextFileSync(
+        const [ns, , turns] = Deno.readTextFileSync(
           `/proc/${pid}/task/${name}/schedstat`,
-        );
-        times.set(`${pid}/${name}`, Number(text.slice(0, text.indexOf(" "))));
+        ).split(" ").map(Number);
+        times.set(`${pid}/${name}`, { ns: ns!, turns: turns! });
       } catch (error) {
         // The thread may have ended since its name was read.
         if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -19,13 +27,17 @@ export function threadCpuNs(pids: readonly number[]): Map<string, number> {
   return times;
 }
 
-/** Gets the nanoseconds that were spent between two results of {@linkcode threadCpuNs}. */
-export function spentNs(
-  before: Map<string, number>,
-  after: Map<string, number>,
-): number {
-  let sum = 0;
-  for (const [thread, ns] of after) sum += ns - (before.get(thread) ?? 0);
+/** Gets what was taken between two results of {@linkcode threadTimes}. */
+export function spent(
+  before: Map<string, Times>,
+  after: Map<string, Times>,
+): Times {
+  const sum = { ns: 0, turns: 0 };
+  for (const [thread, { ns, turns }] of after) {
+    const was = before.get(thread);
+    sum.ns += ns - (was?.ns ?? 0);
+    sum.turns += turns - (was?.turns ?? 0);
+  }
   return sum;
 }
 

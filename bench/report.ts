@@ -67,11 +67,12 @@ export function trafficTable(
       "CPU µs per delivery",
       "staps / it",
       "deliveries/s",
+      "deliveries per turn",
       "p50 ms",
       "p99 ms",
       "p99.9 ms",
     ],
-    ["---", "---", "--:", "--:", "--:", "--:", "--:", "--:"],
+    ["---", "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:"],
   ];
   for (const row of rows) {
     const { title, transport } = peers[row.peer];
@@ -80,11 +81,7 @@ export function trafficTable(
         title,
         transport,
         `failed: ${row.failure}`,
-        "",
-        "",
-        "",
-        "",
-        "",
+        ...Array.from({ length: 6 }, () => ""),
       ]);
       continue;
     }
@@ -99,6 +96,7 @@ export function trafficTable(
       `${short(times.median)} (${short(times.min)}–${short(times.max)})`,
       relation === undefined ? "" : short(relation.median),
       short(spread(figures(row, (slice) => slice.deliveriesPerSecond)).median),
+      short(spread(figures(row, (slice) => slice.deliveriesPerTurn)).median),
       ...[row.latencyMs?.p50, row.latencyMs?.p99, row.latencyMs?.p999].map((
         ms,
       ) => short(ms ?? NaN)),

@@ -4,7 +4,7 @@ import { Generator } from "./generator.ts";
 import { cacheFolder, ensureNpmPackages } from "./install.ts";
 import { startPeer } from "./measure.ts";
 import type { PeerName } from "./peers.ts";
-import { spentNs, threadCpuNs } from "./processes.ts";
+import { spent, threadTimes } from "./processes.ts";
 import { ratio, type Spread } from "./statistics.ts";
 
 /** What both tools found for one peer. */
@@ -101,11 +101,11 @@ async function runOther(
     return first;
   };
   await line();
-  const before = threadCpuNs(pids);
+  const before = threadTimes(pids);
   const input = child.stdin.getWriter();
   await input.write(new TextEncoder().encode("go\n"));
   const { sent, received } = JSON.parse(await line());
-  const serverNs = spentNs(before, threadCpuNs(pids));
+  const serverNs = spent(before, threadTimes(pids)).ns;
   await input.close().catch(() => {});
   await output.cancel();
   await child.status;

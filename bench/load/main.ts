@@ -5,7 +5,7 @@
  * `bench/generator.ts` is its other end.
  */
 import { type Address, close, connect, receive, send } from "./libc.ts";
-import { memoryBytes, spentNs, threadCpuNs } from "../processes.ts";
+import { memoryBytes, spent, threadTimes } from "../processes.ts";
 import {
   handshake,
   handshakeLength,
@@ -28,6 +28,8 @@ const startLimitMs = 30_000;
 export interface Cost {
   /** CPU time of the server's processes. */
   serverNs: number;
+  /** How often its threads were put on a processor. */
+  serverTurns: number;
   /** CPU time of this process. */
   generatorNs: number;
 }
@@ -109,12 +111,14 @@ const handlers: {
 
 /** Gets what `work` returns and what it costs. */
 function measure<T>(pids: number[], work: () => T): [T, Cost] {
-  const server = threadCpuNs(pids);
-  const generator = threadCpuNs([Deno.pid]);
+  const before = threadTimes(pids);
+  const generator = threadTimes([Deno.pid]);
   const result = work();
-  const generatorNs = spentNs(generator, threadCpuNs([Deno.pid]));
+  const { ns: generatorNs } = spent(generator, threadTimes([Deno.pid]));
+  const server = spent(before, threadTimes(pids));
   return [result, {
-    serverNs: spentNs(server, threadCpuNs(pids)),
+    serverNs: server.ns,
+    serverTurns: server.turns,
     generatorNs,
   }];
 }
