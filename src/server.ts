@@ -5,6 +5,7 @@ import { Client, type ClientContext, type ClientLimits } from "./client.ts";
 import { restart } from "./close.ts";
 import { StartupError } from "./errors.ts";
 import { readHandshake, type Refusal } from "./handshake.ts";
+import { IdleTimers } from "./idle_timers.ts";
 import { log } from "./log.ts";
 import { type LimitName, Metrics } from "./metrics.ts";
 import { bindUnixSocket, type Owner } from "./unix_socket.ts";
@@ -57,6 +58,7 @@ export class Server implements ClientContext, AsyncDisposable {
   readonly #clients = new Set<Client>();
   readonly #listeners: Deno.HttpServer[] = [];
   readonly #maxClients: number;
+  readonly #idleTimers = new IdleTimers();
   readonly #failure = Promise.withResolvers<StartupError>();
   #stallTimer: ReturnType<typeof setTimeout> | undefined;
   #limitWarningDueMs = -Infinity;
@@ -203,9 +205,11 @@ export class Server implements ClientContext, AsyncDisposable {
         client.release();
         return this.#refuseForNow("staps is stopping");
       }
+      const idleTimeout = this.limits.idleTimeoutS;
       const { socket, response } = Deno.upgradeWebSocket(request, {
-        idleTimeout: this.limits.idleTimeoutS,
+        idleTimeout,
       });
+      this.#idleTimers.spare(socket, idleTimeout);
       // Not left to the runtime, which finds a protocol only after ", ".
       if (protocol !== undefined) {
         response.headers.set("Sec-WebSocket-Protocol", protocol);
@@ -294,6 +298,7 @@ export class Server implements ClientContext, AsyncDisposable {
     // also waits for requests that are only half here, and we don't.
     await atMost(socketRemovalMs, Promise.allSettled(closed));
     await this.#bridge.close();
+    this.#idleTimers.stop();
   }
 }
 

@@ -35,6 +35,7 @@ const parts: Readonly<Record<string, Part>> = {
       "channels",
       "client",
       "closing",
+      "idle_timers",
       "handshake",
       "server",
       "unix_socket",
