@@ -41,7 +41,7 @@ Usage: deno task bench [options]
 
   --only NAMES    workloads, by the start of their names, separated by commas
   --peers NAMES   peers, separated by commas
-  --rounds N      rounds of each workload (default 5; with --quick 3)
+  --rounds N      rounds of each workload (default 15; with --quick 3)
   --seconds S     one peer's share of a round (default 0.2)
   --quick         fewer workloads and rounds, about 3 minutes
   --write-docs    put the results into docs/benchmarks.md and docs/benchmarks/
@@ -54,7 +54,7 @@ function effortOf(
   values: { rounds?: string; seconds?: string; quick?: boolean },
 ): Effort {
   return {
-    rounds: Number(values.rounds ?? (values.quick ? 3 : 5)),
+    rounds: Number(values.rounds ?? (values.quick ? 3 : 15)),
     sliceSeconds: Number(values.seconds ?? 0.2),
     warmUpSeconds: Number(values.seconds ?? 0.2) * 2,
   };
@@ -107,6 +107,8 @@ async function main(): Promise<number> {
     );
 
   const effort = effortOf(values);
+  // Where a round takes seconds, or a figure doesn't scatter.
+  const fewer = { ...effort, rounds: Math.min(5, effort.rounds) };
   const startedAt = performance.now();
   const results: Results = {
     date: new Date().toISOString().slice(0, 16) + "Z",
@@ -140,14 +142,14 @@ async function main(): Promise<number> {
     await connects(results.idle, { ...workload, clients, settles: true });
   }
   if (wants({ ...storm, isQuick: true })) {
-    for (let round = 0; round < Math.min(3, effort.rounds); round++) {
+    for (let round = 0; round < fewer.rounds; round++) {
       await connects(results.storms, { ...storm, settles: false });
     }
     results.storms = medians(results.storms);
     print(connectTable(results.storms) + "\n");
   }
   if (wants({ ...start, isQuick: true })) {
-    for (let round = 0; round < effort.rounds; round++) {
+    for (let round = 0; round < fewer.rounds; round++) {
       await connects(results.starts, { ...start, clients: 0, settles: false });
     }
     results.starts = medians(results.starts);
@@ -162,7 +164,11 @@ async function main(): Promise<number> {
     const chosen = choose(pauses.peers);
     if (!wants({ ...named, isQuick: false }) || chosen.length === 0) continue;
     results.pauses.push(
-      ...await measurePauses(workload, { peers: chosen, effort, generator }),
+      ...await measurePauses(workload, {
+        peers: chosen,
+        effort: fewer,
+        generator,
+      }),
     );
   }
   if (wants({ name: "second-tool" }) && !onlyPeers) {
@@ -170,7 +176,7 @@ async function main(): Promise<number> {
       results.comparisons.push(
         await compareTools(peer, {
           ...secondTool,
-          ...effort,
+          ...fewer,
           seconds: effort.sliceSeconds * 2,
           generator,
         }),
