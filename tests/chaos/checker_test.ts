@@ -2,7 +2,12 @@
 import assert from "node:assert/strict";
 import { eventually } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
-import { repository, startStaps } from "../helpers/process.ts";
+import {
+  type Outcome,
+  repository,
+  runProgram,
+  startStaps,
+} from "../helpers/process.ts";
 import { fc } from "../helpers/property.ts";
 import { Random } from "../helpers/random.ts";
 import { BrokenServer, type FlawName } from "./broken_server.ts";
@@ -560,6 +565,29 @@ Deno.test("readHistory() gets what History wrote, without a line that was cut of
   const read = await Array.fromAsync(readHistory(path));
   assert.deepEqual(read, events.map((event) => parseEvent(formatEvent(event))));
   assert.equal(read.length, 5003);
+});
+
+Deno.test("check.ts tells the verdict on a file", async () => {
+  await using folder = await TempFolder.make();
+  const path = `${folder.path}/history.jsonl`;
+  const run = (): Promise<Outcome> =>
+    runProgram(Deno.execPath(), [
+      "run",
+      "--allow-read",
+      `${repository}/tests/chaos/check.ts`,
+      path,
+    ]);
+  const lines = [...an.arrival(1), ...an.departure(1)].map((event) =>
+    formatEvent({ ...event, timeMs: 0 }) + "\n"
+  );
+  await Deno.writeTextFile(path, lines.join(""));
+  const good = await run();
+  assert.equal(JSON.parse(good.stdout).connections, 1, good.stderr);
+  assert.equal(good.code, 0);
+  await Deno.writeTextFile(path, lines.slice(0, -1).join(""));
+  const bad = await run();
+  assert.equal(JSON.parse(bad.stdout).violations[0].kind, "unended");
+  assert.equal(bad.code, 1);
 });
 
 Deno.test("Payloads carry their name at any size, and text is text", () => {

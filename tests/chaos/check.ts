@@ -1,0 +1,21 @@
+/**
+ * Checks the history of a run once more, such as one that a failed run kept:
+ *
+ *     deno run --allow-read tests/chaos/check.ts FOLDER/history.jsonl
+ *
+ * Prints the verdict as JSON. The exit status is 0 if every promise was kept,
+ * 1 if not.
+ */
+import { repository } from "../helpers/process.ts";
+import { checkFile } from "./checker.ts";
+
+if (import.meta.main) {
+  const verdict = await checkFile(Deno.args[0] ?? "history.jsonl", {
+    protocol: await Deno.readTextFile(`${repository}/docs/protocol.md`),
+    // As cluster.ts configures its nodes.
+    onOutage: "refuse",
+  });
+  const text = JSON.stringify(verdict, undefined, 2) + "\n";
+  await new Response(text).body!.pipeTo(Deno.stdout.writable);
+  Deno.exit(verdict.violationCount === 0 ? 0 : 1);
+}
