@@ -1,5 +1,5 @@
 /** Puts the results of a run where people read them. */
-import { writeBetween } from "./page.ts";
+import { writeBetween, writeFormatted } from "./page.ts";
 import { charts, markdown, type Results } from "./report.ts";
 
 const page = new URL("../docs/benchmarks.md", import.meta.url);
@@ -18,6 +18,6 @@ export async function writeDocs(results: Results): Promise<void> {
   });
   await Deno.mkdir(folder, { recursive: true });
   for (const [name, chart] of charts(results)) {
-    await Deno.writeTextFile(new URL(name, folder), chart);
+    await writeFormatted(new URL(name, folder), chart);
   }
 }

@@ -1,7 +1,7 @@
 /** The parts of a page that a program writes. */
 
 /**
- * Replaces what stands between two marks in `page`.
+ * Replaces what stands between two marks in `page`, and formats the page.
  *
  * @throws {Error} If the page lacks a mark.
  */
@@ -16,8 +16,15 @@ export async function writeBetween(
       `Cannot write ${page.pathname}: a mark is missing, expected "${begin}" and "${end}"`,
     );
   }
-  await Deno.writeTextFile(
+  await writeFormatted(
     page,
     `${text.slice(0, from)}${begin}\n\n${body}\n${text.slice(to)}`,
   );
+}
+
+/** Writes a file as `deno task fmt` would have it. */
+export async function writeFormatted(file: URL, text: string): Promise<void> {
+  await Deno.writeTextFile(file, text);
+  const args = ["fmt", "--quiet", file.pathname];
+  await new Deno.Command(Deno.execPath(), { args }).spawn().status;
 }

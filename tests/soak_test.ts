@@ -71,10 +71,10 @@ Deno.test("judge() finds memory flat that only goes up and down", () => {
 });
 
 Deno.test("judge() finds leaks of memory and descriptors, and a lag that grows", () => {
-  assert.deepEqual(notFlat(madeUp({ residentMibPerHour: 120 })), [
-    "low points of resident",
+  assert.deepEqual(notFlat(madeUp({ residentMibPerHour: 200 })), [
+    "resident memory's peak in",
   ]);
-  assert.deepEqual(notFlat(madeUp({ usedMibPerHour: 30 })), [
+  assert.deepEqual(notFlat(madeUp({ usedMibPerHour: 60 })), [
     "low points of memory",
   ]);
   assert.deepEqual(notFlat(madeUp({ fdsPerHour: 12 })), [

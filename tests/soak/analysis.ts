@@ -6,12 +6,9 @@ const MiB = 2 ** 20;
 /** What is allowed. */
 export const limits = {
   /** How much the low points of the memory in use may rise, in MiB an hour. */
-  usedMibPerHour: 16,
-  /**
-   * The same for what is resident. The C library keeps what is given back in
-   * the midst of its memory: how much that is settles slowly.
-   */
-  residentMibPerHour: 64,
+  usedMibPerHour: 32,
+  /** How many times as high as in the first third the resident memory may get in the last one. */
+  residentFactor: 1.2,
   /** How many more descriptors than at first there may be at a quiet moment: the runtime opens some for itself. */
   extraFds: 4,
   /** How many times as long as at first the event loop's lag may be. */
@@ -54,16 +51,8 @@ export function judge(samples: readonly Sample[]): Finding[] {
   const warm = samples.filter(({ atS }) => atS >= warmUpS(lengthS));
   const quiet = samples.filter(({ isQuiet }) => isQuiet);
   const findings = [
-    judgeMemory(warm, {
-      what: "low points of memory in use, after the warm-up",
-      bytes: usedBytes,
-      mibPerHour: limits.usedMibPerHour,
-    }),
-    judgeMemory(warm, {
-      what: "low points of resident memory, after the warm-up",
-      bytes: ({ residentBytes }) => residentBytes,
-      mibPerHour: limits.residentMibPerHour,
-    }),
+    judgeUsed(warm),
+    judgeResident(warm),
   ];
   if (samples.some(({ staps }) => staps !== undefined)) {
     findings.push(judgeLag(warm.filter(({ isQuiet }) => isQuiet)));
@@ -77,41 +66,61 @@ export function usedBytes({ probe }: Sample): number {
   return probe.mallocBytes + probe.heapBytes;
 }
 
-/** Gets the lowest point of each part of the samples' time, as hours and MiB. */
-export function lowPoints(
-  samples: readonly Sample[],
-  bytes: (sample: Sample) => number,
-): { x: number; y: number }[] {
-  const [first, last] = [samples[0]?.atS ?? 0, samples.at(-1)?.atS ?? 0];
-  const partS = (last - first) / parts;
+/** Gets the lowest point of the memory in use in each part of the samples' time, as hours and MiB. */
+function lowPoints(samples: readonly Sample[]): { x: number; y: number }[] {
+  const first = samples[0]?.atS ?? 0;
+  const partS = secondsOf(samples) / parts;
   const points: { x: number; y: number }[] = [];
   for (let part = 0; part < parts; part++) {
     const from = first + part * partS;
     const to = part === parts - 1 ? Infinity : from + partS;
     const inPart = samples.filter(({ atS }) => atS >= from && atS < to)
-      .map((sample) => ({ x: sample.atS / 3600, y: bytes(sample) / MiB }));
+      .map((sample) => ({ x: sample.atS / 3600, y: usedBytes(sample) / MiB }));
     if (inPart.length === 0) continue;
     points.push(inPart.reduce((low, point) => point.y < low.y ? point : low));
   }
   return points;
 }
 
-function judgeMemory(
-  samples: readonly Sample[],
-  { what, bytes, mibPerHour }: {
-    what: string;
-    bytes: (sample: Sample) => number;
-    mibPerHour: number;
-  },
-): Finding {
-  const seconds = (samples.at(-1)?.atS ?? 0) - (samples[0]?.atS ?? 0);
-  const slope = theilSen(lowPoints(samples, bytes));
+function judgeUsed(samples: readonly Sample[]): Finding {
+  const slope = theilSen(lowPoints(samples));
   return {
-    what,
+    what: "low points of memory in use, after the warm-up",
     found: `${signed(slope)} MiB/h`,
-    allowed: `≤ ${mibPerHour} MiB/h`,
-    isFlat: seconds < leastS ? undefined : slope <= mibPerHour,
+    allowed: `≤ ${limits.usedMibPerHour} MiB/h`,
+    isFlat: isShort(samples) ? undefined : slope <= limits.usedMibPerHour,
   };
+}
+
+/**
+ * The C library keeps what is given back in the midst of its memory, and now and
+ * then gives much of it to the kernel at once. So the low points of what is
+ * resident are a matter of chance, and the high ones aren't.
+ */
+function judgeResident(samples: readonly Sample[]): Finding {
+  const [from, to] = [samples[0]?.atS ?? 0, samples.at(-1)?.atS ?? 0];
+  const highest = (isIn: (share: number) => boolean): number =>
+    samples.filter(({ atS }) => isIn((atS - from) / (to - from)))
+      .reduce((high, { residentBytes }) => Math.max(high, residentBytes), 0) /
+    MiB;
+  const before = highest((share) => share <= 1 / 3);
+  const after = highest((share) => share >= 2 / 3);
+  const most = before * limits.residentFactor;
+  return {
+    what: "resident memory's peak in the last third after the warm-up",
+    found: `${after.toFixed(0)} MiB`,
+    allowed: `≤ ${most.toFixed(0)} MiB`,
+    isFlat: isShort(samples) ? undefined : after <= most,
+  };
+}
+
+function secondsOf(samples: readonly Sample[]): number {
+  return (samples.at(-1)?.atS ?? 0) - (samples[0]?.atS ?? 0);
+}
+
+/** Tells whether the samples after the warm-up say nothing. */
+function isShort(samples: readonly Sample[]): boolean {
+  return secondsOf(samples) < leastS;
 }
 
 function judgeFds(quiet: readonly Sample[]): Finding {
@@ -128,7 +137,6 @@ function judgeFds(quiet: readonly Sample[]): Finding {
 /** The lag's 99th percentile between quiet moments, in the last third of them beside the first. */
 function judgeLag(quiet: readonly Sample[]): Finding {
   const lags = quiet.slice(1).map((sample, i) => lagBetween(quiet[i]!, sample));
-  const seconds = (quiet.at(-1)?.atS ?? 0) - (quiet[0]?.atS ?? 0);
   const third = Math.ceil(lags.length / 3);
   const before = median(lags.slice(0, third));
   const after = median(lags.slice(-third));
@@ -138,7 +146,7 @@ function judgeLag(quiet: readonly Sample[]): Finding {
       "event-loop lag, 99th percentile, in the last third after the warm-up",
     found: `≤ ${ms(after)}`,
     allowed: `≤ ${ms(most)}`,
-    isFlat: seconds < leastS ? undefined : after <= most,
+    isFlat: isShort(quiet) ? undefined : after <= most,
   };
 }
 

@@ -1,5 +1,5 @@
 /** Puts the results of a run where people read them. */
-import { writeBetween } from "../../bench/page.ts";
+import { writeBetween, writeFormatted } from "../../bench/page.ts";
 import { charts, markdown } from "./report.ts";
 import type { SoakResult } from "./run.ts";
 
@@ -25,6 +25,6 @@ export async function writeDocs(result: SoakResult): Promise<void> {
   });
   await Deno.mkdir(folder, { recursive: true });
   for (const [name, { svg }] of images) {
-    await Deno.writeTextFile(new URL(`soak-${name}`, folder), svg);
+    await writeFormatted(new URL(`soak-${name}`, folder), svg);
   }
 }
