@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { eventually, pause } from "../helpers/eventually.ts";
+import { pay, visitors } from "../chaos/visits.ts";
 import { freePort } from "../helpers/folder.ts";
 import { startStaps } from "../helpers/process.ts";
 import {
@@ -13,6 +14,7 @@ import {
   RawClient,
   type Target,
 } from "../helpers/raw_client.ts";
+import { Random } from "../helpers/random.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { type Client, Clients, type Received } from "../helpers/ws_client.ts";
 
@@ -140,14 +142,10 @@ class Peer {
   }
 }
 
-/** What a client does that doesn't stay. It ends when the function does. */
+/** What somebody does that doesn't stay, and publishes. */
 type Visit = (target: Target, channel: Channel) => Promise<void>;
 
-const visits: Record<string, Visit> = {
-  "hangs up before the 101": async (target, { path }) => {
-    using client = await RawClient.connect(target);
-    await client.write(handshakeBytes({ path }));
-  },
+const publishingVisits: Record<string, Visit> = {
   "breaks off with the 101 unread, having published": async (
     target,
     channel,
@@ -166,55 +164,25 @@ const visits: Record<string, Visit> = {
       await pause(Math.random() * 20);
     }
   },
-  "never reads": async (target, { path }) => {
-    using _client = await RawClient.join(target, path);
-    await pause(Math.random() * 6000);
-  },
-  "reads slowly": async (target, { path }) => {
-    using client = await RawClient.join(target, path);
-    for (let i = 0; i < 50; i++) {
-      await client.readFrame();
-      await pause(20);
-    }
-  },
-  "breaks off inside of a frame": async (target, { path }) => {
-    using client = await RawClient.join(target, path);
-    await client.write(frameBytes(opcodes.text, "half").subarray(0, 8));
-  },
-  "sends garbage": async (target, { path }) => {
-    using client = await RawClient.join(target, path);
-    const garbage = crypto.getRandomValues(new Uint8Array(200));
-    // Neither a whole message nor a close.
-    garbage[0] = 0x73;
-    await client.write(garbage);
-    await client.readToEnd();
-  },
-  "sends garbage for a handshake": async (target) => {
-    using client = await RawClient.connect(target);
-    await client.write(crypto.getRandomValues(new Uint8Array(200)));
-    await client.closeWrite();
-    await client.readToEnd().catch(() => {});
-  },
-  "sends too much": async (target, { path }) => {
-    using client = await RawClient.join(target, path);
-    await client.write(frameBytes(opcodes.binary, new Uint8Array(70_000)));
-    await readToClose(client);
-  },
   "closes in the middle of messages": async (target, channel) => {
     using client = await RawClient.join(target, channel.path);
     await client.write(frame(channel.message(channel.addPublisher())));
     await client.write(frameBytes(opcodes.close));
-    await readToClose(client);
+    await client.readToEnd();
   },
 };
 
-/** Reads until the close frame, or the end. */
-async function readToClose(client: RawClient): Promise<void> {
-  let opcode;
-  do opcode = (await client.readFrame())?.opcode; while (
-    opcode !== undefined && opcode !== opcodes.close
-  );
-}
+/** Those, and those who publish nothing and misbehave. */
+const visits: readonly (readonly [string, Visit])[] = [
+  ...Object.entries(publishingVisits),
+  ...Object.keys(visitors).map((name) =>
+    [
+      name,
+      (target: Target, { path }: Channel) =>
+        pay(name, { target, path, random: new Random() }),
+    ] as const
+  ),
+];
 
 function frame(message: Received): Uint8Array<ArrayBuffer> {
   const opcode = typeof message === "string" ? opcodes.text : opcodes.binary;
@@ -270,11 +238,10 @@ Deno.test(`${durationMs / 1000} s of clients that do what they like cost those w
     }),
     ...Array.from({ length: 40 }, async () => {
       while (Date.now() < endMs) {
-        const [name, visit] = any(Object.entries(visits));
+        const [name, visit] = any(visits);
         const target = any([{ socket: staps.socket }, { port }]);
         // Some have a channel to themselves, which ends with them.
         const channel = Math.random() < 0.8 ? any(channels) : new Channel();
-        if (!channels.includes(channel) && /reads|garbage/.test(name)) continue;
         try {
           await visit(target, channel);
           visited++;
