@@ -364,14 +364,17 @@ export class Cluster implements AsyncDisposable {
   readonly broker: Broker;
   readonly nodes: readonly Node[];
   readonly frontend: Frontend;
+  /** A network that some clients are in, to the frontend. */
+  readonly clientNetwork: FaultyProxy;
   readonly #idle: ReadonlyMap<Node, Holdings>;
   readonly #resources: AsyncDisposableStack;
 
   private constructor(
-    { broker, nodes, frontend, idle, resources }: {
+    { broker, nodes, frontend, clientNetwork, idle, resources }: {
       broker: Broker;
       nodes: readonly Node[];
       frontend: Frontend;
+      clientNetwork: FaultyProxy;
       idle: ReadonlyMap<Node, Holdings>;
       resources: AsyncDisposableStack;
     },
@@ -379,6 +382,7 @@ export class Cluster implements AsyncDisposable {
     this.broker = broker;
     this.nodes = nodes;
     this.frontend = frontend;
+    this.clientNetwork = clientNetwork;
     this.#idle = idle;
     this.#resources = resources;
   }
@@ -434,6 +438,7 @@ export class Cluster implements AsyncDisposable {
       broker,
       nodes,
       frontend,
+      clientNetwork: stack.use(await FaultyProxy.start(frontend.port)),
       idle,
       resources: stack.move(),
     });

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { closes } from "../../src/close.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
+import type { FaultyProxy } from "../helpers/faulty_proxy.ts";
 import type { Random } from "../helpers/random.ts";
 import {
   concat,
@@ -37,9 +38,16 @@ export interface Fault {
   readonly what: string;
   /**
    * What it hits. Of faults that happen at once, one may hit the broker or the
-   * bridge of some nodes, and a node is hit by one only.
+   * bridge of some nodes, and a node is hit by one only. `network` is the one of
+   * some clients.
    */
-  readonly hits: "broker" | "bridge" | "node" | "frontend" | "clients";
+  readonly hits:
+    | "broker"
+    | "bridge"
+    | "node"
+    | "frontend"
+    | "network"
+    | "clients";
   /** Whether it is about one node. */
   readonly isAboutNode: boolean;
   /** Whether it ends connections of clients who did nothing wrong. */
@@ -225,16 +233,7 @@ export const faults: readonly Fault[] = [
     isAboutNode: true,
     endsClients: false,
     seconds: [2, 6],
-    strike: async (_, { node, seconds, random }) => {
-      const least = random.between(5, 150);
-      const jitter = random.between(0, 350);
-      node.proxy.delay(() => least + random.next() * jitter);
-      await pause(seconds * 1000);
-      node.proxy.delay(0);
-      return `${duration(seconds)} of ${Math.round(least)} to ${
-        Math.round(least + jitter)
-      } ms`;
-    },
+    strike: (_, blow) => delay(blow.node.proxy, blow),
   },
   {
     kind: "frontend-reload",
@@ -260,6 +259,43 @@ export const faults: readonly Fault[] = [
       await frontend.start();
       return duration(seconds);
     },
+  },
+  {
+    kind: "clients-reset",
+    what: "the connections of every third client are reset (RST)",
+    hits: "network",
+    isAboutNode: false,
+    endsClients: true,
+    strike: ({ clientNetwork }) => {
+      const { connections } = clientNetwork;
+      assert.ok(connections > 0, "Expected connections to reset");
+      clientNetwork.reset();
+      return Promise.resolve(`${connections} connections`);
+    },
+  },
+  {
+    kind: "clients-black-hole",
+    what: "nothing passes between every third client and nginx for a while",
+    hits: "network",
+    isAboutNode: false,
+    endsClients: false,
+    seconds: [1, 5],
+    strike: async ({ clientNetwork }, { seconds }) => {
+      clientNetwork.blackHole();
+      await pause(seconds * 1000);
+      clientNetwork.heal();
+      return duration(seconds);
+    },
+  },
+  {
+    kind: "clients-delay",
+    what:
+      "what passes between every third client and nginx is late, up to 0.5 s",
+    hits: "network",
+    isAboutNode: false,
+    endsClients: false,
+    seconds: [2, 6],
+    strike: ({ clientNetwork }, blow) => delay(clientNetwork, blow),
   },
   {
     kind: "disk-full",
@@ -334,6 +370,20 @@ async function cutting(
     );
   }
   return detail ?? "";
+}
+
+async function delay(
+  network: FaultyProxy,
+  { seconds, random }: Blow,
+): Promise<string> {
+  const least = random.between(5, 150);
+  const jitter = random.between(0, 350);
+  network.delay(() => least + random.next() * jitter);
+  await pause(seconds * 1000);
+  network.delay(0);
+  return `${duration(seconds)} of ${Math.round(least)} to ${
+    Math.round(least + jitter)
+  } ms`;
 }
 
 async function reload(

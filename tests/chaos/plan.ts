@@ -89,12 +89,17 @@ function fit(one: Fault, other: Fault): boolean {
     hits === "node" && endsClients
   );
   if (hits("broker") > 0 && (hits("bridge") > 0 || endsNode)) return false;
-  if (hits("broker") > 1 || hits("frontend") > 1) return false;
-  // Clients of its own that are cut off can check nothing.
+  if (hits("broker") > 1 || hits("frontend") > 1 || hits("network") > 1) {
+    return false;
+  }
+  // Clients of its own that are cut off can check nothing. They are in no
+  // network of others.
   const hasClients = ({ hits, kind }: Fault): boolean =>
     hits === "clients" && kind !== "bad-frames";
-  if (one.endsClients && hasClients(other)) return false;
-  if (other.endsClients && hasClients(one)) return false;
+  const cutsOff = ({ hits, endsClients }: Fault): boolean =>
+    endsClients && hits !== "network";
+  if (cutsOff(one) && hasClients(other)) return false;
+  if (cutsOff(other) && hasClients(one)) return false;
   return !(hasClients(one) && hasClients(other));
 }
 

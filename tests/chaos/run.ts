@@ -85,11 +85,19 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     await using crowd = await Crowd.start({
       history,
       random: new Random(seed ^ crowdSalt),
-      doors: [{
-        name: "nginx",
-        target: { port: cluster.frontend.port },
-        node: (headers) => cluster.nodeOf(headers),
-      }],
+      doors: [
+        {
+          name: "nginx",
+          target: { port: cluster.frontend.port },
+          node: (headers) => cluster.nodeOf(headers),
+          weight: 2,
+        },
+        {
+          name: "nginx, through a network of its own",
+          target: { port: cluster.clientNetwork.port },
+          node: (headers) => cluster.nodeOf(headers),
+        },
+      ],
     });
     const startMs = performance.now();
     const endMs = startMs + options.minutes * 60_000;

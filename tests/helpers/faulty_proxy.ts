@@ -109,17 +109,27 @@ export class FaultyProxy implements AsyncDisposable {
     this.#pass(target, client);
     client.on("error", () => {});
     target.on("error", () => {});
-    client.on("close", () => target.destroy());
-    target.on("close", () => {
-      client.destroy();
-      this.#pairs.delete(pair);
-    });
+    this.#endWith(client, target);
+    this.#endWith(target, client);
+    const forget = (): void => {
+      if (client.destroyed && target.destroyed) this.#pairs.delete(pair);
+    };
+    client.on("close", forget);
+    target.on("close", forget);
     target.on("connect", () => {
       if (!this.#silent) client.resume();
     });
     // In a black hole nobody gets an answer; here that is the target's greeting.
     if (this.#silent) target.pause();
     target.connect(this.#targetPort, "127.0.0.1");
+  }
+
+  /** Ends `to` as `from` ends: with what is still to be written, or at once. */
+  #endWith(from: Socket, to: Socket): void {
+    from.on("close", (hadError) => {
+      if (hadError) to.resetAndDestroy();
+      else if (!from.readableEnded) to.destroy();
+    });
   }
 
   #pass(from: Socket, to: Socket): void {
