@@ -106,14 +106,14 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
       tell({ ...progress, elapsedMs, counts: crowd.counts });
     };
     const live = setInterval(() => report({ phase: "calm" }), 500);
-    try {
+    const play = async (): Promise<void> => {
       await crowd.flows();
       for (const node of cluster.nodes) await node.rememberWarm();
       for (const step of planSteps(seed, options)) {
         const isOver = options.rounds === undefined
           ? performance.now() > endMs
           : step.round > options.rounds;
-        if (isOver || signal?.aborted) break;
+        if (isOver) break;
         steps = step.number;
         await pause(step.calmMs);
         report({ phase: "faults", step });
@@ -131,10 +131,12 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
         // What it would show from here on follows from that.
         if (problems.length > 0) break;
       }
-      if (signal?.aborted) problems.push("The run was interrupted");
       report({ phase: "end" });
       await crowd.finish();
       problems.push(...await cluster.leftovers());
+    };
+    try {
+      await Promise.race([play(), aborted(signal)]);
     } catch (error) {
       problems.push((error as Error).message);
     } finally {
@@ -147,6 +149,15 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     onOutage: "refuse",
   });
   return { seed, elapsedMs, steps, faults: tallies, verdict, problems };
+}
+
+/** Rejects when `signal` says so. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = (): void => reject(new Error("The run was interrupted"));
+    if (signal?.aborted) abort();
+    else signal?.addEventListener("abort", abort);
+  });
 }
 
 /** What {@linkcode strikeAll} works with. */
