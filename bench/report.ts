@@ -403,6 +403,7 @@ export function charts(results: Results): Map<string, string> {
       groups: shown.map(({ workload }) => workload.title),
       series: all.map((name) => ({
         title: peers[name].title,
+        stands: /^(two )?staps\b/.test(peers[name].title),
         values: shown.map(({ rows }) => {
           const { median } = spread(
             figures(rows.find(({ peer }) => peer === name), cpu),

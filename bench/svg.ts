@@ -18,41 +18,61 @@ const ink = "#777777";
 export interface BarChart {
   title: string;
   unit: string;
+  /** Each has a scale of its own. */
   groups: readonly string[];
   /** A value for each group; undefined where there is none. */
-  series: readonly { title: string; values: readonly (number | undefined)[] }[];
+  series: readonly {
+    title: string;
+    values: readonly (number | undefined)[];
+    /** Whether it is what the chart is about. */
+    stands?: boolean;
+  }[];
 }
+
+/** How many times as long as a group's median a bar may be; what is longer is cut. */
+const longestBar = 3;
 
 /** Gets a bar chart with horizontal bars. */
 export function barChart({ title, unit, groups, series }: BarChart): string {
   const bar = 14;
-  const left = 190;
+  const left = 200;
   const width = 760;
-  const max = Math.max(
-    ...series.flatMap(({ values }) => values.map((value) => value ?? 0)),
-    1e-9,
-  );
-  const scale = (width - left - 70) / max;
+  const room = width - left - 90;
   const parts: string[] = [text(title, { x: 10, y: 20, bold: true })];
   let y = 40;
   for (const [g, group] of groups.entries()) {
     parts.push(text(group, { x: 10, y: y + 11, bold: true }));
     y += 18;
-    for (const [s, { title, values }] of series.entries()) {
+    const values = series.map(({ values }) => values[g])
+      .filter((value) => value !== undefined).toSorted((a, b) => a - b);
+    const cutAt = (values[values.length >> 1] ?? 1) * longestBar;
+    const max = Math.max(...values.filter((value) => value <= cutAt), 1e-9);
+    for (const { title, values, stands } of series) {
       const value = values[g];
       if (value === undefined) continue;
-      const length = Math.max(1, value * scale).toFixed(1);
-      parts.push(text(title, { x: left - 8, y: y + 11, anchor: "end" }));
+      const isCut = value > cutAt;
+      const length = isCut ? room + 20 : Math.max(1, value / max * room);
       parts.push(
-        `<rect x="${left}" y="${y}" width="${length}" height="${
-          bar - 2
-        }" fill="${colours[s % colours.length]}"/>`,
-      );
-      parts.push(
-        text(`${short(value)} ${unit}`, {
-          x: left + value * scale + 6,
+        text(title, {
+          x: left - 8,
           y: y + 11,
+          anchor: "end",
+          bold: stands ?? false,
         }),
+        `<rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="${
+          bar - 2
+        }" fill="${stands ? colours[0] : "#b5b5b5"}"/>`,
+      );
+      if (isCut) {
+        const x = left + room;
+        parts.push(
+          `<path d="M${x} ${y + bar} l6 ${-bar - 2} h5 l-6 ${
+            bar + 2
+          } z" fill="white" stroke="${ink}"/>`,
+        );
+      }
+      parts.push(
+        text(`${short(value)} ${unit}`, { x: left + length + 6, y: y + 11 }),
       );
       y += bar;
     }
@@ -88,21 +108,22 @@ export function lineChart(
     isTime ? 0 : Math.log(xs[0] ?? 1),
     place(xs.at(-1) ?? 10),
   ];
-  const maxY = Math.max(...points.map(({ y }) => y), 1e-9) * 1.1;
+  const rows = ticks(Math.max(...points.map(({ y }) => y), 1e-9) * 1.1);
+  const step = rows[1]!;
+  const maxY = rows.at(-1)! + step;
   const atX = (value: number): number =>
     left +
     (place(value) - minX) / (maxX - minX || 1) * (width - left - right);
   const atY = (value: number): number =>
     height - bottom - value / maxY * (height - top - bottom);
   const parts = [text(title, { x: 10, y: 20, bold: true })];
-  for (let i = 0; i <= 4; i++) {
-    const value = maxY * i / 4;
+  for (const value of [...rows, maxY]) {
     parts.push(
       `<line x1="${left}" x2="${width - right}" y1="${
         atY(value).toFixed(1)
       }" y2="${atY(value).toFixed(1)}" ` +
         `stroke="${ink}" stroke-opacity="0.3"/>`,
-      text(short(value), { x: left - 6, y: atY(value) + 4, anchor: "end" }),
+      text(String(value), { x: left - 6, y: atY(value) + 4, anchor: "end" }),
     );
   }
   for (const value of isTime ? ticks(maxX) : xs) {
