@@ -122,6 +122,18 @@ Deno.test("Checker finds nothing wrong with staps when it closes clients who don
   await assertFlawless(watched);
 });
 
+Deno.test("Crowd.flows() tells between whom no messages flow", async () => {
+  await using server = await BrokenServer.start("splits a channel");
+  await using watched = await watch(server.socket, {
+    channelLifeMs: [60_000, 60_000],
+    clientLifeMs: [60_000, 60_000],
+  });
+  await assert.rejects(
+    watched.crowd.flows({ timeoutMs: 1000 }),
+    /in vain for messages between \d+ pairs of clients: \d+ has 0 of \d+ from/,
+  );
+});
+
 /** What the checker has to find, and what else may follow from the same flaw. */
 const findings: Record<
   Exclude<FlawName, "does nothing wrong">,
