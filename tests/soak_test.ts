@@ -15,6 +15,8 @@ interface Flaw {
   readonly fdsPerHour?: number;
   /** The lag's last bucket in seconds once the run is half over. */
   readonly lateLagS?: number;
+  /** How late the probe is, in milliseconds. */
+  readonly lateMs?: number;
 }
 
 /** Makes the samples of an hour: memory goes up and down as the collector lets it. */
@@ -42,6 +44,7 @@ function madeUp(flaw: Flaw = {}): Sample[] {
         mallocBytes: MiB * (40 + hours * (flaw.usedMibPerHour ?? 0)),
         keptBytes: MiB * 100,
         heapBytes: MiB * (25 + tooth + noise / 3),
+        lateMs: flaw.lateMs ?? 1,
       },
       staps: {
         clients: 40,
@@ -57,13 +60,13 @@ function madeUp(flaw: Flaw = {}): Sample[] {
 }
 
 /** Gets what isn't flat. */
-function notFlat(samples: readonly Sample[]): string[] {
-  return judge(samples).filter(({ isFlat }) => isFlat === false)
+function notFlat(samples: readonly Sample[], control = madeUp()): string[] {
+  return judge(samples, control).filter(({ isFlat }) => isFlat === false)
     .map(({ what }) => what.split(" ", 4).join(" "));
 }
 
 Deno.test("judge() finds memory flat that only goes up and down", () => {
-  const findings = judge(madeUp());
+  const findings = judge(madeUp(), madeUp());
   assert.deepEqual(
     findings.map(({ isFlat }) => isFlat),
     findings.map(() => true),
@@ -83,6 +86,13 @@ Deno.test("judge() finds leaks of memory and descriptors, and a lag that grows",
   assert.deepEqual(notFlat(madeUp({ lateLagS: 0.5 })), [
     "event-loop lag, 99th percentile,",
   ]);
+});
+
+Deno.test("judge() lets the lag grow if that of the other process is as long", () => {
+  assert.deepEqual(
+    notFlat(madeUp({ lateLagS: 0.5 }), madeUp({ lateMs: 400 })),
+    [],
+  );
 });
 
 Deno.test("judge() doesn't judge the memory of a short run", () => {

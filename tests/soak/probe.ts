@@ -14,6 +14,8 @@ export interface Probe {
   readonly keptBytes: number;
   /** JavaScript's objects, also those not needed any more. */
   readonly heapBytes: number;
+  /** How late the last line was written, in milliseconds. */
+  readonly lateMs: number;
 }
 
 const intervalMs = 1_000;
@@ -30,7 +32,10 @@ function start(file: string): void {
   });
   // Open files stay so when staps gives its rights up.
   const output = Deno.openSync(file, { create: true, write: true });
+  let dueMs = performance.now();
   const write = (): void => {
+    const lateMs = Math.max(0, Math.round(performance.now() - dueMs));
+    dueMs = performance.now() + intervalMs;
     const fields = new BigUint64Array(
       Uint8Array.from(libc.symbols.mallinfo2()).buffer,
     );
@@ -38,6 +43,7 @@ function start(file: string): void {
       mallocBytes: Number(fields[7]! + fields[4]!),
       keptBytes: Number(fields[8]!),
       heapBytes: Deno.memoryUsage().heapUsed,
+      lateMs,
     };
     output.seekSync(0, Deno.SeekMode.Start);
     output.writeSync(

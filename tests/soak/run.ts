@@ -227,7 +227,10 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
         ["all clients", finding] as const
       ),
       ...cluster.subjects.flatMap((subject) =>
-        judge(samples.get(subject.name)!).map((finding) =>
+        judge(
+          samples.get(subject.name)!,
+          samples.get(cluster.relay.name)!,
+        ).map((finding) =>
           // Of the relay it is only told: it isn't ours.
           [
             subject.name,
