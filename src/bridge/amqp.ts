@@ -581,7 +581,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     }
     const verdict = membership.tracker.message(
       envelope,
-      this.#memberships.mayHaveLeftovers(key),
+      this.#memberships.mayHaveLeftovers(membership),
     );
     if (verdict === "duplicate") {
       this.#counts.duplicates++;

@@ -33,6 +33,8 @@ export interface Membership extends Outlet {
   /** Messages were lost; it is told as soon as new ones arrive again. */
   missed: boolean;
   working: boolean;
+  /** An unbind was begun, and it isn't known when it took effect. */
+  unbinding: boolean;
   queued: boolean;
   waiting: PromiseWithResolvers<void>[];
 }
@@ -166,15 +168,16 @@ export class Memberships {
         membership.missed = true;
       }
       membership.bound = false;
+      membership.unbinding = false;
       membership.tracker = new Tracker();
       if (!membership.wanted) this.#forget(membership);
     }
     this.#left.clear();
   }
 
-  /** Tells whether a message with `key` that comes now may be meant for an earlier membership. */
-  mayHaveLeftovers(key: string): boolean {
-    return this.#left.has(key);
+  /** Tells whether a message of a channel that comes now may be meant for an earlier membership. */
+  mayHaveLeftovers({ key, unbinding }: Membership): boolean {
+    return unbinding || this.#left.has(key);
   }
 
   /** Takes note that the node's message to itself with this number came out of the queue. */
@@ -204,6 +207,7 @@ export class Memberships {
       tracker: new Tracker(),
       missed: false,
       working: false,
+      unbinding: false,
       queued: false,
       waiting: [],
     };
@@ -266,6 +270,7 @@ export class Memberships {
       membership.working = true;
       // Until it is answered, either may be true.
       membership.bound = undefined;
+      membership.unbinding ||= !wanted;
       try {
         await (wanted ? binder.bind(key) : binder.unbind(key));
       } catch {
@@ -275,7 +280,8 @@ export class Memberships {
       if (generation !== this.#generation) return;
       membership.working = false;
       membership.bound = wanted;
-      if (!wanted) this.#rememberLeft(key);
+      if (membership.unbinding) this.#rememberLeft(key);
+      membership.unbinding = false;
     }
     this.#idle.push(binder);
     if (membership.wanted !== membership.bound) this.#schedule(membership);
