@@ -181,7 +181,7 @@ function make(random: Random): Input {
   if (correct || random.chance(0.5)) {
     frames.push(frameBytes(close, closePayload(1000), maskOf(random)));
   }
-  const head = random.chance(0.97)
+  const head = correct || random.chance(0.97)
     ? handshakeBytes({ path })
     : new Uint8Array(0);
   let bytes = concat([head, ...frames]);
