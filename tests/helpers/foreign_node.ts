@@ -61,7 +61,8 @@ export class ForeignNode implements Disposable {
   readonly #connection: Deno.Conn;
   #unread = new Uint8Array(0);
   #published = 0;
-  #confirmed = 0;
+  /** The tags of those that the broker hasn't confirmed. */
+  readonly #waiting = new Set<number>();
 
   private constructor(connection: Deno.Conn) {
     this.#connection = connection;
@@ -117,7 +118,7 @@ export class ForeignNode implements Disposable {
   async publish(messages: readonly ForeignMessage[]): Promise<void> {
     try {
       for (const message of messages) await this.#publish(message);
-      while (this.#confirmed < this.#published) await this.#confirmation();
+      while (this.#waiting.size > 0) await this.#confirmation();
     } catch (error) {
       if (error instanceof BrokerRefusal) throw error;
       // The broker said why before it broke the connection.
@@ -159,7 +160,7 @@ export class ForeignNode implements Disposable {
       );
     }
     await this.#write(parts);
-    this.#published++;
+    this.#waiting.add(++this.#published);
   }
 
   async #confirmation(): Promise<void> {
@@ -170,8 +171,13 @@ export class ForeignNode implements Disposable {
     }
     const tag = Number(view.getBigUint64(0));
     const multiple = view.getUint8(8) & 1;
-    // They are in order, but for those that stand for several.
-    this.#confirmed = multiple ? tag : Math.max(tag, this.#confirmed + 1);
+    // Those that needn't be written to a disk overtake the others.
+    if (!multiple) this.#waiting.delete(tag);
+    else {
+      for (const earlier of this.#waiting) {
+        if (earlier <= tag) this.#waiting.delete(earlier);
+      }
+    }
   }
 
   #call(
