@@ -117,6 +117,12 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   #sent = new Map<number, Sent>();
   readonly #probes = new Probes();
   #probeNumber = 0;
+  /**
+   * Channels whose bindings the broker may have lost, with the time when these
+   * were made: each is sent a message, ahead of the probe with this number.
+   */
+  #doubtful = new Map<Membership, number>();
+  #doubtsProbe: number | undefined;
   /** Channels whose clients here know that messages were dropped in the present outage. */
   #told = new Set<string>();
   #lastTrouble = "";
@@ -156,7 +162,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#memberships = new Memberships({
       onOutage: options.onOutage,
       joinTimeoutMs: options.joinTimeoutS * 1000,
-      onMissed: (membership) => this.#gap(membership, "the queue was lost"),
+      onMissed: (membership) =>
+        this.#gap(membership, "the queue or its binding was lost"),
       nowMs: () => performance.now(),
       latestProbe: () => this.#probeNumber,
     });
@@ -424,6 +431,11 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     const timer = setInterval(() => this.#tick(link), tickMs);
     const reason = await link.down;
     clearInterval(timer);
+    const freshMs = performance.now() - doubtMs;
+    for (const [each, ms] of this.#memberships.boundSince(freshMs)) {
+      this.#doubtful.set(each, ms);
+    }
+    this.#doubtsProbe = undefined;
     this.#disconnected(reason);
     if (isTooBig(reason)) this.#outbox.giveUpLargest();
     if (!this.#closed) {
@@ -544,10 +556,16 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       sequence,
       since: 0,
     } as const;
+    const properties = { ...writeEnvelope(envelope), transient: true };
     try {
+      if (this.#connected && this.#doubtful.size > 0 && !this.#doubtsProbe) {
+        for (const { key } of this.#doubtful.keys()) {
+          this.#sent.set(link.publish({ key, body: "" }, properties), { ms });
+        }
+        this.#doubtsProbe = sequence;
+      }
       const tag = link.publish({ key: this.#queue.ownKey, body: "" }, {
-        ...writeEnvelope(envelope),
-        transient: true,
+        ...properties,
         mandatory: true,
       });
       this.#sent.set(tag, { probe: sequence, ms });
@@ -561,9 +579,17 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   /** Takes a message from the broker. Never throws. */
   #receive({ key, properties, body }: Delivery): void {
     this.#watch.receive(body.byteLength);
-    // Our own come back, too: the exchange has no way to leave one queue out.
-    if (properties.appId === this.#node && key !== this.#queue.ownKey) return;
     const envelope = readEnvelope(properties);
+    // Our own come back, too: the exchange has no way to leave one queue out.
+    if (properties.appId === this.#node && key !== this.#queue.ownKey) {
+      if (
+        envelope?.kind === "probe" && envelope.sequence === this.#doubtsProbe
+      ) {
+        const membership = this.#memberships.find(key);
+        if (membership) this.#doubtful.delete(membership);
+      }
+      return;
+    }
     if (!envelope) return;
     if (envelope.kind === "probe") return this.#probeReturned(envelope);
     if (key === everyNode) return this.#noticeForAll(envelope, body);
@@ -620,8 +646,18 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   #probeReturned({ node, sequence }: Envelope): void {
     if (node !== this.#node) return;
     this.#memberships.probed(sequence);
+    if (sequence === this.#doubtsProbe) this.#endDoubts();
     const probe = this.#probes.returned(sequence);
     if (probe) this.#watch.probed(probe);
+  }
+
+  /** All channels that were in doubt and are bound have been heard of. */
+  #endDoubts(): void {
+    for (const [membership, ms] of this.#doubtful) {
+      this.#memberships.loseBinding(membership, ms);
+    }
+    this.#doubtful.clear();
+    this.#doubtsProbe = undefined;
   }
 
   #noticeForAll({ kind }: Envelope, body: Uint8Array<ArrayBuffer>): void {
@@ -686,6 +722,13 @@ function isTooBig({ detail }: BrokerError): boolean {
   return detail.code === replyCodes.preconditionFailed &&
     detail.access?.right === "write" && detail.access.kind === "exchange";
 }
+
+/**
+ * For how long a binding may be lost with the broker, although it is durable
+ * and confirmed: RabbitMQ 3.10 forgets some that are younger than a second when
+ * it is killed. A generous multiple of that.
+ */
+const doubtMs = 30_000;
 
 /** So many channels whose clients were told are remembered. */
 const maxTold = 100_000;

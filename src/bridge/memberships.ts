@@ -27,6 +27,8 @@ export interface Membership extends Outlet {
   wanted: boolean;
   /** What the broker has; `undefined` if that isn't known. */
   bound: boolean | undefined;
+  /** When it was bound last. */
+  boundMs: number;
   /** When the latest join was called. */
   joinedMs: number;
   tracker: Tracker;
@@ -90,6 +92,11 @@ export class Memberships {
   byKey(key: string): Membership | undefined {
     const membership = this.#byKey.get(key);
     return membership?.wanted ? membership : undefined;
+  }
+
+  /** Gets the channel with the routing key `key`, even if this node is about to leave it. */
+  find(key: string): Membership | undefined {
+    return this.#byKey.get(key);
   }
 
   /** Gets the channel `path`. */
@@ -188,6 +195,26 @@ export class Memberships {
     }
   }
 
+  /** Gets the channels that were bound after `ms`, with the time. */
+  boundSince(ms: number): Map<Membership, number> {
+    const found = new Map<Membership, number>();
+    for (const membership of this.#byPath.values()) {
+      const { bound, boundMs } = membership;
+      if (bound && boundMs > ms) found.set(membership, boundMs);
+    }
+    return found;
+  }
+
+  /** Takes note that the broker has lost the binding that was made at `boundMs`. */
+  loseBinding(membership: Membership, boundMs: number): void {
+    const { wanted, bound } = membership;
+    if (!wanted || !bound || membership.boundMs !== boundMs) return;
+    membership.bound = false;
+    membership.missed = true;
+    membership.tracker = new Tracker();
+    this.#schedule(membership);
+  }
+
   /** Tells that a channel had lost messages, before new ones are delivered. */
   tellMissed(membership: Membership): void {
     membership.missed = false;
@@ -203,6 +230,7 @@ export class Memberships {
       lastSequence: 0,
       wanted: false,
       bound: false,
+      boundMs: -Infinity,
       joinedMs: 0,
       tracker: new Tracker(),
       missed: false,
@@ -280,6 +308,7 @@ export class Memberships {
       if (generation !== this.#generation) return;
       membership.working = false;
       membership.bound = wanted;
+      if (wanted) membership.boundMs = this.#options.nowMs();
       if (membership.unbinding) this.#rememberLeft(key);
       membership.unbinding = false;
     }

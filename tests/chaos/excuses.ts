@@ -38,7 +38,8 @@ const shortage: Effects = { parts: true, graceMs: reconnectMs };
 
 /** What each fault may do. Whatever isn't here is a violation. */
 export const effects: Readonly<Record<FaultKind, Effects>> = {
-  "broker-kill": outage,
+  // It may forget bindings that it has just confirmed.
+  "broker-kill": { ...outage, closes: [4001] },
   "broker-restart": outage,
   "broker-memory": shortage,
   "broker-disk": shortage,

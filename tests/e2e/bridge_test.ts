@@ -680,6 +680,39 @@ Deno.test("AmqpBridge", async (t) => {
     );
 
     await step(
+      "when the broker lost a binding, as it was killed right after it",
+      async ({ stack, amqp, vhost }) => {
+        const proxy = stack.use(await FaultyProxy.start(broker.port));
+        const cut = stack.use(
+          await startNode(broker.url(vhost, { port: proxy.port })),
+        );
+        const [name] = await queues(broker, vhost);
+        const [a] = await startNodes(stack, amqp, { count: 1, path: "/lost" });
+        for (const path of ["/kept", "/lost"]) await cut.bridge.join(path);
+        await a!.bridge.join("/kept");
+        const { connects } = cut.bridge.state();
+        const place = (kind: string, name: string): string =>
+          `rabbit_misc:r(<<"${vhost}">>, ${kind}, <<"${name}">>)`;
+        await broker.eval(
+          `rabbit_binding:remove({binding, ${place("exchange", "staps")}, ` +
+            `<<"${channelKey("/lost")}">>, ${place("queue", name!)}, []}, ` +
+            `fun (_, _) -> ok end, <<"test">>), ok`,
+        );
+        assert.equal(await bindings(broker, vhost, "/lost"), 1);
+        publish(a!, "/lost", "missed");
+        proxy.reset();
+        await eventually(() => cut.listener.gaps.length > 0, "the gap");
+        assert.ok(cut.bridge.state().connects > connects);
+        publish(a!, "/kept", "as ever");
+        publish(a!, "/lost", "works again");
+        assert.deepEqual(await cut.listener.got("/kept", 1), ["as ever"]);
+        assert.deepEqual(await cut.listener.got("/lost", 1), ["works again"]);
+        assert.deepEqual(cut.listener.gaps, ["/lost"]);
+        assert.deepEqual(a!.listener.gaps, []);
+      },
+    );
+
+    await step(
       "not when it was out of the channel, and finds what waited for it before",
       async ({ stack, amqp, vhost }) => {
         const proxy = stack.use(await FaultyProxy.start(broker.port));
