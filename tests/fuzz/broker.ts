@@ -167,8 +167,6 @@ function allowed({ to, properties, body }: Input): Received[] {
 /** A client of the open channel, which comes back when it is told that it missed something. */
 class Listener {
   readonly got: Received[] = [];
-  /** How often it was told so. */
-  gaps = 0;
   readonly #clients: Clients;
   #ended = false;
   #client: Client | undefined;
@@ -200,8 +198,8 @@ class Listener {
       const { code } = await client.closed;
       this.got.push(...client.untaken);
       if (this.#ended) return;
-      assert.equal(code, 4001);
-      this.gaps++;
+      // A batch may have more messages than a client can take at once.
+      assert.ok([4000, 4001].includes(code), `closed with ${code}`);
       this.#client = await this.#clients.join(openPath);
     }
   }
