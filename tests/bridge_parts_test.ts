@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readBatch, writeBatch } from "../src/bridge/batch.ts";
 import { readEnvelope, writeEnvelope } from "../src/bridge/envelope.ts";
 import { type Binder, Memberships } from "../src/bridge/memberships.ts";
-import { everyNode, Outbox } from "../src/bridge/outbox.ts";
+import { everyNode, type Letter, Outbox } from "../src/bridge/outbox.ts";
 import { Tracker, type Verdict } from "../src/bridge/tracker.ts";
 import { BridgeUnavailableError } from "../src/bridge.ts";
 import { channelKey } from "../src/channel_hash.ts";
@@ -91,6 +91,30 @@ Deno.test("Outbox holds no more than it may, and replaces the rest by one notice
   for (const letter of letters) outbox.confirm(letter);
   assert.ok(outbox.isEmpty);
   assert.equal(outbox.bytes, 0);
+});
+
+Deno.test("Outbox.rewind() sends confirmed letters behind an unconfirmed one again", () => {
+  const outbox = new Outbox(1_000_000);
+  const outlet = { key: "a", lastSequence: 0 };
+  const send = (): Letter => {
+    outbox.add(outlet, "x", { bytes: 1 });
+    return outbox.take()!;
+  };
+  const [first, second, third] = [send(), send(), send()];
+  const { bytes, messages } = outbox;
+  // A notice will tell of this one.
+  const rejected = send();
+  outbox.reject(rejected);
+  outbox.confirm(second!);
+  outbox.rewind();
+  assert.deepEqual([outbox.bytes, outbox.messages], [bytes, messages]);
+  assert.deepEqual(
+    [outbox.take(), outbox.take(), outbox.take(), outbox.take()],
+    [first, second, third, undefined],
+  );
+  for (const letter of [first, second, third]) outbox.confirm(letter!);
+  assert.ok(outbox.isEmpty);
+  assert.deepEqual([outbox.bytes, outbox.messages], [0, 0]);
 });
 
 Deno.test("Outbox tells everyone once more than 10,000 channels lost something", () => {

@@ -41,6 +41,8 @@ export interface Letter {
   /** What it counts towards the limit. */
   cost: number;
   done: boolean;
+  /** A notice tells of it, so that it isn't sent again. */
+  told: boolean;
 }
 
 /** The routing key that every node listens to. */
@@ -138,6 +140,7 @@ export class Outbox {
       bytes,
       cost,
       done: false,
+      told: false,
     };
     this.#open.batch.set(key, letter);
     this.#messages++;
@@ -185,6 +188,7 @@ export class Outbox {
   reject(letter: Letter): void {
     if (letter.done) return;
     this.confirm(letter);
+    letter.told = true;
     const { key, kind, since, sequence: high, bytes } = letter;
     const range = { low: isNotice(kind) ? since : high, high, bytes };
     const known = this.#rejected.get(key);
@@ -202,6 +206,7 @@ export class Outbox {
     }
     if (!largest) return;
     this.confirm(largest);
+    largest.told = true;
     const { key, sequence, bytes } = largest;
     this.#note("lost", key, { low: sequence, high: sequence, bytes });
   }
@@ -219,8 +224,19 @@ export class Outbox {
     for (const [key, range] of rejected) this.#note("rejected", key, range);
   }
 
-  /** Takes everything unconfirmed as unsent, after the connection was lost. */
+  /**
+   * Takes everything from the first unconfirmed letter on as unsent, after the
+   * connection was lost: confirms come in any order, and without the later
+   * letters a node that joined meanwhile would find a gap behind the first.
+   */
   rewind(): void {
+    for (let i = this.#head; i < this.#next; i++) {
+      const letter = this.#letters[i]!;
+      if (!letter.done || letter.told || isNotice(letter.kind)) continue;
+      letter.done = false;
+      this.#bytes += letter.cost;
+      this.#messages += letter.messages.length;
+    }
     this.#next = this.#head;
   }
 
@@ -271,6 +287,7 @@ export class Outbox {
       // Their number is bounded; there must be room to tell that there is none.
       cost: 0,
       done: false,
+      told: false,
     };
     open.set(key, notice);
     this.#notices++;
