@@ -44,11 +44,9 @@ const methods = {
   openChannel: [20, 10],
   openChannelOk: [20, 11],
   channelClose: [20, 40],
-  select: [85, 10],
-  selectOk: [85, 11],
+  qos: [60, 10],
+  qosOk: [60, 11],
   publish: [60, 40],
-  ack: [60, 80],
-  nack: [60, 120],
 } as const;
 
 const frameTypes = { method: 1, header: 2, body: 3 } as const;
@@ -56,13 +54,10 @@ const frameEnd = 0xce;
 /** What one frame may have, beside its own 8 bytes: RabbitMQ's default less these. */
 const maxPayloadBytes = 131_072 - 8;
 
-/** A connection to a broker with one channel in confirm mode. */
+/** A connection to a broker with one channel. */
 export class ForeignNode implements Disposable {
   readonly #connection: Deno.Conn;
   #unread = new Uint8Array(0);
-  #published = 0;
-  /** The tags of those that the broker hasn't confirmed. */
-  readonly #waiting = new Set<number>();
 
   private constructor(connection: Deno.Conn) {
     this.#connection = connection;
@@ -101,8 +96,6 @@ export class ForeignNode implements Disposable {
       await node.#expect(methods.openOk);
       await node.#call(methods.openChannel, [short("")]);
       await node.#expect(methods.openChannelOk);
-      await node.#call(methods.select, [uint(1, 0)]);
-      await node.#expect(methods.selectOk);
       return node;
     } catch (error) {
       node[Symbol.dispose]();
@@ -111,20 +104,21 @@ export class ForeignNode implements Disposable {
   }
 
   /**
-   * Publishes messages, and resolves when the broker has them all.
+   * Publishes messages, and resolves when the broker has put all of them into
+   * their queues.
    *
    * @throws {BrokerRefusal} If it takes one for malformed.
    */
   async publish(messages: readonly ForeignMessage[]): Promise<void> {
     try {
       for (const message of messages) await this.#publish(message);
-      while (this.#waiting.size > 0) await this.#confirmation();
+      // A question that the broker answers after everything before it.
+      await this.#call(methods.qos, [uint(4, 0), uint(2, 0), uint(1, 0)]);
+      await this.#expect(methods.qosOk);
     } catch (error) {
       if (error instanceof BrokerRefusal) throw error;
       // The broker said why before it broke the connection.
-      if (isEnd(error)) {
-        while (true) await this.#confirmation();
-      }
+      if (isEnd(error)) await this.#expect(methods.qosOk);
       throw error;
     }
   }
@@ -160,24 +154,6 @@ export class ForeignNode implements Disposable {
       );
     }
     await this.#write(parts);
-    this.#waiting.add(++this.#published);
-  }
-
-  async #confirmation(): Promise<void> {
-    const { method, args } = await this.#method();
-    const view = new DataView(args.buffer, args.byteOffset, args.byteLength);
-    if (!is(method, methods.ack) && !is(method, methods.nack)) {
-      throw new Error(`Expected a confirm, got the method ${method}`);
-    }
-    const tag = Number(view.getBigUint64(0));
-    const multiple = view.getUint8(8) & 1;
-    // Those that needn't be written to a disk overtake the others.
-    if (!multiple) this.#waiting.delete(tag);
-    else {
-      for (const earlier of this.#waiting) {
-        if (earlier <= tag) this.#waiting.delete(earlier);
-      }
-    }
   }
 
   #call(
