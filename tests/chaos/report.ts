@@ -1,12 +1,10 @@
 /** What came of a run, for a terminal and for docs/reliability.md. */
-import { repository } from "../helpers/process.ts";
+import { machine } from "../../bench/machine.ts";
+import { writeBetween } from "../../bench/page.ts";
 import { faults } from "./faults.ts";
 import type { RunResult } from "./run.ts";
 
-const begin =
-  "<!-- Written by `deno task chaos --write-docs`, never by hand. -->";
-const end = "<!-- End of what is written by the chaos. -->";
-const page = `${repository}/docs/reliability.md`;
+const page = new URL("../../docs/reliability.md", import.meta.url);
 
 /** Gets whether nothing at all went wrong. */
 export function passed({ verdict, problems }: RunResult): boolean {
@@ -40,13 +38,6 @@ export async function writeDocs(
   result: RunResult,
   { command }: { command: string },
 ): Promise<void> {
-  const text = await Deno.readTextFile(page);
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-  if (from < 0 || to < from) {
-    throw new Error(
-      `Cannot write ${page}: a mark is missing, expected "${begin}" and "${end}"`,
-    );
-  }
   const body = `\`${command}\`, ${
     new Date().toISOString().slice(0, 10)
   }: ${result.steps} steps in ${
@@ -55,12 +46,13 @@ export async function writeDocs(
 
 ${markdownTable(faultRows(result), { numbersFrom: 2 })}
 
-${markdownTable(countRows(result), { numbersFrom: 1 })}`;
-  await Deno.writeTextFile(
-    page,
-    `${text.slice(0, from)}${begin}\n<!-- deno-fmt-ignore-start -->\n\n` +
-      `${body}\n\n<!-- deno-fmt-ignore-end -->\n${text.slice(to)}`,
-  );
+${markdownTable(countRows(result), { numbersFrom: 1 })}
+`;
+  await writeBetween(page, {
+    begin: "<!-- Written by `deno task chaos --write-docs`, never by hand. -->",
+    end: "<!-- End of what is written by the chaos. -->",
+    body,
+  });
 }
 
 /** Head, then one row for each fault. */
@@ -131,12 +123,4 @@ function markdownTable(
     line(head!.map((_, i) => i < numbersFrom ? "---" : "---:")),
     ...rows.map(line),
   ].join("\n");
-}
-
-/** Gets what a run was done on. */
-async function machine(): Promise<string> {
-  const text = await Deno.readTextFile("/proc/cpuinfo");
-  const model = /^model name\s*: (.*)$/m.exec(text)?.[1] ?? "unknown";
-  return `${navigator.hardwareConcurrency} cores of ${model}, ` +
-    `Linux ${Deno.osRelease()}, Deno ${Deno.version.deno}`;
 }

@@ -1,9 +1,8 @@
 /** Puts the counts of a run where people read them. */
+import { machine } from "../../bench/machine.ts";
+import { writeBetween } from "../../bench/page.ts";
 import type { Report } from "./run.ts";
 
-const begin =
-  "<!-- Written by `deno task fuzz --write-docs`, never by hand. -->";
-const end = "<!-- End of what is written by the fuzzer. -->";
 const page = new URL("../../docs/reliability.md", import.meta.url);
 
 /**
@@ -15,22 +14,17 @@ export async function writeDocs(
   reports: readonly Report[],
   { seed }: { seed: number },
 ): Promise<void> {
-  const text = await Deno.readTextFile(page);
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-  if (from < 0 || to < from) {
-    throw new Error(
-      `Cannot write ${page.pathname}: a mark is missing, expected "${begin}" and "${end}"`,
-    );
-  }
-  await Deno.writeTextFile(
-    page,
-    `${text.slice(0, from)}${begin}\n\n${table(reports, seed)}\n${
-      text.slice(to)
-    }`,
-  );
+  await writeBetween(page, {
+    begin: "<!-- Written by `deno task fuzz --write-docs`, never by hand. -->",
+    end: "<!-- End of what is written by the fuzzer. -->",
+    body: table(reports, { seed, machine: await machine() }),
+  });
 }
 
-function table(reports: readonly Report[], seed: number): string {
+function table(
+  reports: readonly Report[],
+  { seed, machine }: { seed: number; machine: string },
+): string {
   const total = reports.reduce((sum, { inputs }) => sum + inputs, 0);
   const minutes = reports.reduce((sum, { seconds }) => sum + seconds, 0) / 60;
   const rows = reports.map(({ target, inputs, counts }) => {
@@ -42,11 +36,9 @@ function table(reports: readonly Report[], seed: number): string {
     } | ${more} |`;
   });
   return [
-    `The latest run of this kind, with seed ${seed}: ${
+    `Seed ${seed}, ${new Date().toISOString().slice(0, 10)}: ${
       group(total)
-    } inputs in ${
-      Math.round(minutes)
-    } minutes on two processor cores; none did harm.`,
+    } inputs in ${Math.round(minutes)} minutes, on ${machine}. None did harm.`,
     "",
     "| target | what is tried | inputs | checked meanwhile |",
     "| --- | --- | ---: | --- |",
