@@ -28,6 +28,7 @@ import {
   replyCodes,
 } from "./connection.ts";
 import { readBatch, writeBatch } from "./batch.ts";
+import { Doubts } from "./doubts.ts";
 import { type Envelope, readEnvelope, writeEnvelope } from "./envelope.ts";
 import { type Membership, Memberships } from "./memberships.ts";
 import { everyNode, type Letter, Outbox } from "./outbox.ts";
@@ -117,12 +118,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   #sent = new Map<number, Sent>();
   readonly #probes = new Probes();
   #probeNumber = 0;
-  /**
-   * Channels whose bindings the broker may have lost, with the time when these
-   * were made: each is sent a message, ahead of the probe with this number.
-   */
-  #doubtful = new Map<Membership, number>();
-  #doubtsProbe: number | undefined;
+  readonly #doubts: Doubts;
   /** Channels whose clients here know that messages were dropped in the present outage. */
   #told = new Set<string>();
   #lastTrouble = "";
@@ -167,6 +163,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       nowMs: () => performance.now(),
       latestProbe: () => this.#probeNumber,
     });
+    this.#doubts = new Doubts(this.#memberships);
   }
 
   /** What the bridge is doing. */
@@ -431,11 +428,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     const timer = setInterval(() => this.#tick(link), tickMs);
     const reason = await link.down;
     clearInterval(timer);
-    const freshMs = performance.now() - doubtMs;
-    for (const [each, ms] of this.#memberships.boundSince(freshMs)) {
-      this.#doubtful.set(each, ms);
-    }
-    this.#doubtsProbe = undefined;
+    this.#doubts.disconnected(performance.now());
     this.#disconnected(reason);
     if (isTooBig(reason)) this.#outbox.giveUpLargest();
     if (!this.#closed) {
@@ -558,11 +551,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     } as const;
     const properties = { ...writeEnvelope(envelope), transient: true };
     try {
-      if (this.#connected && this.#doubtful.size > 0 && !this.#doubtsProbe) {
-        for (const { key } of this.#doubtful.keys()) {
-          this.#sent.set(link.publish({ key, body: "" }, properties), { ms });
-        }
-        this.#doubtsProbe = sequence;
+      for (const key of this.#connected ? this.#doubts.ask(sequence) : []) {
+        this.#sent.set(link.publish({ key, body: "" }, properties), { ms });
       }
       const tag = link.publish({ key: this.#queue.ownKey, body: "" }, {
         ...properties,
@@ -582,11 +572,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     const envelope = readEnvelope(properties);
     // Our own come back, too: the exchange has no way to leave one queue out.
     if (properties.appId === this.#node && key !== this.#queue.ownKey) {
-      if (
-        envelope?.kind === "probe" && envelope.sequence === this.#doubtsProbe
-      ) {
-        const membership = this.#memberships.find(key);
-        if (membership) this.#doubtful.delete(membership);
+      if (envelope?.kind === "probe") {
+        this.#doubts.answered(envelope.sequence, key);
       }
       return;
     }
@@ -646,18 +633,9 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   #probeReturned({ node, sequence }: Envelope): void {
     if (node !== this.#node) return;
     this.#memberships.probed(sequence);
-    if (sequence === this.#doubtsProbe) this.#endDoubts();
+    this.#doubts.end(sequence);
     const probe = this.#probes.returned(sequence);
     if (probe) this.#watch.probed(probe);
-  }
-
-  /** All channels that were in doubt and are bound have been heard of. */
-  #endDoubts(): void {
-    for (const [membership, ms] of this.#doubtful) {
-      this.#memberships.loseBinding(membership, ms);
-    }
-    this.#doubtful.clear();
-    this.#doubtsProbe = undefined;
   }
 
   #noticeForAll({ kind }: Envelope, body: Uint8Array<ArrayBuffer>): void {
@@ -722,13 +700,6 @@ function isTooBig({ detail }: BrokerError): boolean {
   return detail.code === replyCodes.preconditionFailed &&
     detail.access?.right === "write" && detail.access.kind === "exchange";
 }
-
-/**
- * For how long a binding may be lost with the broker, although it is durable
- * and confirmed: RabbitMQ 3.10 forgets some that are younger than a second when
- * it is killed. A generous multiple of that.
- */
-const doubtMs = 30_000;
 
 /** So many channels whose clients were told are remembered. */
 const maxTold = 100_000;
