@@ -697,10 +697,13 @@ export class Checker {
       stallCloses.includes(code) &&
       connection.longStallEndMs + stallGraceMs >= this.#nowMs
     ) return;
+    const isAnswer = connection.left === "close" && code === 1006;
     if (
       this.#isExcused(
         connection.node,
-        ({ closes }) => closes?.includes(code) === true,
+        ({ closes, losesAnswers }) =>
+          closes?.includes(code) === true ||
+          isAnswer && losesAnswers === true,
       )
     ) return;
     this.#report(

@@ -542,6 +542,15 @@ Deno.test("Checker notices any one message that is missing, comes twice, or too 
   }));
 });
 
+Deno.test("Checker lets a bad network lose the answer to a close frame, and nothing else", () => {
+  const leave = an.departure(1)[0]!;
+  const lost = an.end(1, 1006);
+  const delay = an.fault(1, "clients-delay");
+  assert.deepEqual(judge([...an.arrival(1), delay, leave, lost]), []);
+  assert.deepEqual(judge([...an.arrival(1), leave, lost]), ["close"]);
+  assert.deepEqual(judge([...an.arrival(1), delay, lost]), ["close"]);
+});
+
 Deno.test("readDocumented() takes the closes and statuses from the tables", () => {
   const { closes, statuses } = readDocumented(protocol);
   assert.deepEqual([...closes.keys()].sort(), [

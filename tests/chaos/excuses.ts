@@ -8,6 +8,8 @@ import type { FaultKind } from "./history.ts";
 export interface Effects {
   /** The codes that connections may end with; 1006 stands for no close frame. */
   readonly closes?: readonly number[];
+  /** Who has sent a close frame may not get the answer: a reset may overtake it (RFC 9293 section 3.10.7.4). */
+  readonly losesAnswers?: boolean;
   /** The statuses that handshakes may be answered with; 0 stands for no answer. */
   readonly refusals?: readonly number[];
   /** Messages between this node and others may have to wait. */
@@ -56,7 +58,7 @@ export const effects: Readonly<Record<FaultKind, Effects>> = {
   "frontend-restart": { closes: [1006], refusals: [0] },
   "clients-reset": { closes: [1006], refusals: [0] },
   "clients-black-hole": { closes: [1001, 1006, 4000], refusals: [0] },
-  "clients-delay": {},
+  "clients-delay": { losesAnswers: true },
   "disk-full": {},
   "descriptors": { refusals: [0, 502, 503] },
   "slow-readers": {},
