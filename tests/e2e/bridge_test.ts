@@ -788,6 +788,7 @@ Deno.test("AmqpBridge finds 10,000 channels again after the broker was away", as
   await eventually(
     () => a!.listener.gaps.length >= 10_000,
     () => `10,000 gaps, got ${a!.listener.gaps.length}`,
+    { timeoutMs: 120_000 },
   );
   await connected(b!);
   publish(b!, "/5000", "again");

@@ -15,7 +15,7 @@ Deno.test("deno task soak runs, finds everything well, and says so", async () =>
   const { code, stdout, stderr } = await runProgram(
     Deno.execPath(),
     [...args, ..."--minutes 0.15 --joins 40 --seed 1".split(" ")],
-    { cwd: repository },
+    { cwd: repository, timeoutMs: 120_000 },
   );
   assert.equal(code, 0, stdout + stderr);
   assert.match(
@@ -35,7 +35,7 @@ Deno.test("soak() ends early when it is told to, with what it found", async () =
     onQuiet: () => setTimeout(() => interrupted.abort(), 1_000),
   });
   assert.ok(isFlat(result), JSON.stringify(result.findings));
-  assert.ok(result.seconds < 60);
+  assert.ok(result.seconds < 10 * 60);
   assert.ok(result.tally.received > 0);
   for (const [name, { svg }] of charts(result)) {
     assert.match(svg, /<polyline points="[\d., ]+"/, name);

@@ -270,16 +270,19 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs a program to its end, which must come in time. */
+/** Runs a program to its end, which must come in `timeoutMs` milliseconds. */
 export async function runProgram(
   command: string,
   args: readonly string[],
-  options: ProcessOptions = {},
+  { timeoutMs = eventTimeoutMs, ...options }:
+    & ProcessOptions
+    & { timeoutMs?: number } = {},
 ): Promise<Outcome> {
   await using program = new Process(command, args, options);
   const { code } = await within(
     program.status,
     `the end of ${command} ${args.join(" ")}`,
+    { timeoutMs },
   );
   return { code, stdout: program.stdout, stderr: program.stderr };
 }
