@@ -176,6 +176,7 @@ class Listener {
   readonly got: Received[] = [];
   readonly #clients: Clients;
   #ended = false;
+  #batches = 0;
   #client: Client | undefined;
   #listening: Promise<void> = Promise.resolve();
   #failure: unknown;
@@ -189,8 +190,28 @@ class Listener {
     this.#listening = this.#listen().catch((error) => this.#failure = error);
   }
 
-  check(): void {
-    if (this.#failure) throw this.#failure;
+  /**
+   * Resolves when it has all that its node has sent to it: then it has what
+   * somebody says now. A batch of many messages takes a while.
+   */
+  async caughtUp(): Promise<void> {
+    const text = `end of batch ${++this.#batches}`;
+    let told: Client | undefined;
+    await eventually(
+      async () => {
+        if (this.#failure) throw this.#failure;
+        const client = this.#client!;
+        if ([...this.got, ...client.untaken].includes(text)) return true;
+        if (client !== told) {
+          told = client;
+          const speaker = await this.#clients.join(openPath);
+          speaker.send(text);
+          speaker.close();
+        }
+        return false;
+      },
+      "the client of the open channel to have everything",
+    );
   }
 
   async end(): Promise<void> {
@@ -214,7 +235,9 @@ class Listener {
   /** Takes what came since the last time. */
   take(): Received[] {
     const present = this.#client!.untaken as Received[];
-    return [...this.got.splice(0), ...present.splice(0)];
+    return [...this.got.splice(0), ...present.splice(0)].filter((message) =>
+      typeof message !== "string" || !/^end of batch \d+$/.test(message)
+    );
   }
 }
 
@@ -289,7 +312,7 @@ class BrokerSession implements Session<Input> {
         `${fresh} lines for ${inputs.length} messages`,
       );
     }
-    this.#listener.check();
+    await this.#listener.caughtUp();
     const most = new Set(inputs.flatMap(allowed).map(keyOf));
     for (const message of this.#listener.take()) {
       assert.ok(
