@@ -2,15 +2,18 @@
  * What the bridge costs: two of them against a bare amqplib loop, in the same
  * process, through the same RabbitMQ, in turns.
  *
- *     deno run --allow-all bench/bridge.ts
+ *     deno run --allow-all bench/bridge.ts [--write-docs]
  *
  * Prints throughput, latency at 2,000 messages/s, and how fast channels are
- * joined, joined again after the broker was away, and left.
+ * joined, joined again after the broker was away, and left; and puts that into
+ * docs/bridge.md.
  */
 import { AmqpBridge } from "../src/bridge/amqp.ts";
 import type { BridgeListener } from "../src/bridge.ts";
 import { type Broker, startBroker } from "../tests/helpers/broker.ts";
 import { eventually } from "../tests/helpers/eventually.ts";
+import { machine } from "./machine.ts";
+import { writeBetween } from "./page.ts";
 import { type Loop, type Safety, startLoop } from "./peers/amqplib_loop.ts";
 
 const channels = 50;
@@ -125,14 +128,18 @@ interface Result {
   readonly p99Ms: number[];
 }
 
-async function compare(broker: Broker): Promise<void> {
+/** Gets how two bridges compare with the loops, in Markdown. */
+async function compare(broker: Broker): Promise<string> {
   const url = broker.url();
   const kinds: [string, () => Promise<Loop>][] = [
     ["two bridges", () => startBridges(url)],
-    ...(["none", "full"] as Safety[]).map((
-      safety,
+    ...([
+      ["none", "nothing confirmed or stored"],
+      ["full", "as safe as the bridge"],
+    ] as [Safety, string][]).map((
+      [safety, meaning],
     ): [string, () => Promise<Loop>] => [
-      `amqplib, safety ${safety}`,
+      `amqplib, ${meaning}`,
       () => startLoop(url, { keys: channels, safety }),
     ]),
   ];
@@ -149,41 +156,38 @@ async function compare(broker: Broker): Promise<void> {
       results[i]!.p99Ms.push(sorted[Math.floor(sorted.length * 0.99)]!);
     }
   }
-  print(
-    "|                       | messages/s | p50, ms | p99, ms |\n" +
-      "| --------------------- | ---------: | ------: | ------: |",
-  );
-  for (const [i, [name]] of kinds.entries()) {
-    const { perS, p50Ms, p99Ms } = results[i]!;
-    print(
-      `| ${name.padEnd(21)} | ${median(perS).toFixed(0).padStart(10)} | ` +
-        `${median(p50Ms).toFixed(1).padStart(7)} | ${
-          median(p99Ms).toFixed(1).padStart(7)
-        } |`,
-    );
-  }
-  const [bridges, ...loops] = results;
-  for (const [i, loop] of loops.entries()) {
-    const ratio = median(bridges!.perS) / median(loop.perS);
-    const p99 = median(bridges!.p99Ms) / median(loop.p99Ms);
-    print(
-      `two bridges against ${kinds[i + 1]![0]}: ` +
-        `${ratio.toFixed(2)} of the throughput, ${
-          p99.toFixed(1)
-        } times the p99`,
-    );
-  }
+  const rows = results.map(({ perS, p50Ms, p99Ms }, i) => {
+    const cells = [
+      Math.round(median(perS)).toLocaleString("en"),
+      `${median(p50Ms).toFixed(1)} ms`,
+      `${median(p99Ms).toFixed(1)} ms`,
+      i === 0 ? "" : ratio(median(results[0]!.perS), median(perS)),
+      i === 0 ? "" : ratio(median(results[0]!.p99Ms), median(p99Ms)),
+    ];
+    return `| ${kinds[i]![0]} | ${cells.join(" | ")} |`;
+  });
+  return [
+    `| ${channels} channels, ${messageBytes} bytes | messages/s | p50 at ${ratePerS}/s | p99 at ${ratePerS}/s | throughput, bridges / it | p99, bridges / it |`,
+    "| --- | --: | --: | --: | --: | --: |",
+    ...rows,
+    "",
+  ].join("\n");
 }
 
-async function measureJoins(broker: Broker): Promise<void> {
+function ratio(a: number, b: number): string {
+  return (a / b).toFixed(2);
+}
+
+/** Gets how long many channels take, as a sentence. */
+async function measureJoins(broker: Broker): Promise<string> {
   const bridge = await startBridge(broker.url(), { deliver: ignore, gap });
   const paths = Array.from({ length: joins }, (_, i) => `/join/${i}`);
   const rate = (ms: number): string =>
-    `${(ms / 1000).toFixed(1)} s, ${(joins / ms * 1000).toFixed(0)}/s`;
+    `${Math.round(joins / ms * 1000).toLocaleString("en")}/s`;
 
   let startMs = performance.now();
   await Promise.all(paths.map((path) => bridge.join(path)));
-  print(`${joins} joins: ${rate(performance.now() - startMs)}`);
+  const joined = rate(performance.now() - startMs);
 
   await broker.kill();
   await eventually(() => !bridge.state().connected, "the loss of connection");
@@ -194,19 +198,19 @@ async function measureJoins(broker: Broker): Promise<void> {
     "the connection",
   );
   await bridge.probe(60_000);
-  print(
-    `joined again after the broker's return: ${
-      ((performance.now() - startMs) / 1000).toFixed(1)
-    } s`,
-  );
+  const againS = ((performance.now() - startMs) / 1000).toFixed(1);
 
   startMs = performance.now();
   for (const path of paths) bridge.leave(path);
   await eventually(() => bridge.state().channels === 0, "the leaves", {
     timeoutMs: 120_000,
   });
-  print(`${joins} leaves: ${rate(performance.now() - startMs)}`);
+  const left = rate(performance.now() - startMs);
   await bridge.close();
+  return `${
+    joins.toLocaleString("en")
+  } channels: joined at ${joined}, left at ${left}, and found again ${againS} s ` +
+    "after the broker was back from a SIGKILL, because bindings survive.\n";
 }
 
 function median(values: readonly number[]): number {
@@ -219,7 +223,19 @@ function print(text: string): void {
 
 if (import.meta.main) {
   await using broker = await startBroker();
-  print(`${channels} channels, ${messageBytes} bytes, ${rounds} rounds`);
-  await compare(broker);
-  await measureJoins(broker);
+  const body = [
+    `Measured at ${
+      new Date().toISOString().slice(0, 10)
+    } on ${await machine()}; ${rounds} rounds.\n`,
+    await compare(broker),
+    await measureJoins(broker),
+  ].join("\n");
+  print(body);
+  if (Deno.args.includes("--write-docs")) {
+    await writeBetween(new URL("../docs/bridge.md", import.meta.url), {
+      begin: "<!-- Written by bench/bridge.ts --write-docs, never by hand. -->",
+      end: "<!-- End of what is written by bench/bridge.ts. -->",
+      body,
+    });
+  }
 }
