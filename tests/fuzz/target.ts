@@ -48,10 +48,14 @@ export function pureTarget<Input>(
     open: () =>
       Promise.resolve({
         try: (inputs: readonly Input[]): void => {
-          for (const input of inputs) {
+          const timeMs = (input: Input): number => {
             const startMs = performance.now();
             target.check(input);
-            const ms = performance.now() - startMs;
+            return performance.now() - startMs;
+          };
+          for (const input of inputs) {
+            // The second time it isn't the machine that was busy otherwise.
+            const ms = timeMs(input) > hangMs ? timeMs(input) : 0;
             if (ms > hangMs) {
               throw new Error(`It took ${Math.round(ms)} ms, which is a hang`);
             }
