@@ -186,7 +186,17 @@ export class Broker implements AsyncDisposable {
 
   /** Makes the user and rights of a fresh broker again, after {@linkcode forget}. */
   async setUp(): Promise<void> {
-    await this.addUser("staps", { password: "secret", permissions: all });
+    let trouble: unknown;
+    // It takes connections a moment before its database takes users.
+    await eventually(
+      () =>
+        this.addUser("staps", { password: "secret", permissions: all })
+          .then(() => true, (error) => {
+            trouble = error;
+            return false;
+          }),
+      () => `the broker's user, got ${trouble}`,
+    );
   }
 
   /** Closes every client's connection from the broker's side. */

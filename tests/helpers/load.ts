@@ -45,6 +45,8 @@ interface Peer {
   sent: number;
   /** The next number expected, by sender; unknown senders of peers that came late are missing. */
   readonly next: Map<number, number>;
+  /** The first number that was sent after it was there, by sender. */
+  readonly floor: Map<number, number>;
   /** Whether it was there from the beginning, and so has to get everything. */
   readonly early: boolean;
 }
@@ -189,12 +191,14 @@ export class Load implements AsyncDisposable {
       socket,
       sent: 0,
       next: new Map(),
+      floor: new Map(),
       early,
     };
     this.#peers.push(peer);
     socket.onmessage = ({ data }) => this.#receive(peer, data);
     await new Promise<void>((resolve, reject) => {
       socket.onopen = () => {
+        for (const { name, sent } of this.#peers) peer.floor.set(name, sent);
         this.#present[node]![channel] = peer;
         resolve();
       };
@@ -254,7 +258,9 @@ export class Load implements AsyncDisposable {
       (to.early && from.early ? 0 : number);
     if (number === expected) to.next.set(name, number + 1);
     else if (number > expected) {
-      tally.lost += number - expected;
+      // What was sent before it was there may come in parts.
+      const floor = to.floor.get(name) ?? 0;
+      tally.lost += Math.max(0, number - Math.max(expected, floor));
       to.next.set(name, number + 1);
     } else if (number === expected - 1) tally.duplicated++;
     else tally.reordered++;
