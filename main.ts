@@ -1,25 +1,25 @@
 /** staps: temporary publish/subscribe channels over WebSocket. Wires everything, and is the only code that exits. */
 import { resolve } from "node:path";
-import { Admin, type AdminOptions } from "./src/admin.ts";
+import { Admin, type AdminOptions } from "./src/admin/server.ts";
 import { processFiles } from "./src/admin/process_figures.ts";
-import { type Bridge, hasHealth, NoBridge } from "./src/bridge.ts";
-import { type Command, parseCommandLine } from "./src/cli.ts";
+import { type Bridge, hasHealth, NoBridge } from "./src/relay/bridge.ts";
+import { type Command, parseCommandLine } from "./src/commands/cli.ts";
 import { completion } from "./src/commands/completion.ts";
-import { join } from "./src/commands/join.ts";
+import { join } from "./src/commands/join/join.ts";
 import { status } from "./src/commands/status.ts";
 import { freshUrl } from "./src/commands/url.ts";
-import { type Config, configFiles, loadConfig } from "./src/config.ts";
-import { Daemon } from "./src/daemon.ts";
-import { AdminError } from "./src/errors.ts";
-import { clientsFor, fdLimit } from "./src/fd_limit.ts";
-import { configureLog, log } from "./src/log.ts";
-import { keepOnly, type Kept } from "./src/permissions.ts";
-import { reload } from "./src/reload.ts";
-import { Server } from "./src/server.ts";
-import type { Environment } from "./src/settings.ts";
-import { ServiceManager } from "./src/systemd.ts";
-import { writeAll } from "./src/terminal.ts";
-import { build, version } from "./src/version.ts";
+import { type Config, configFiles, loadConfig } from "./src/settings/config.ts";
+import { Daemon } from "./src/system/daemon.ts";
+import { AdminError } from "./src/common/errors.ts";
+import { clientsFor, fdLimit } from "./src/system/open_files.ts";
+import { configureLog, log } from "./src/common/log.ts";
+import { keepOnly, type Kept } from "./src/system/permissions.ts";
+import { reload } from "./src/settings/reload.ts";
+import { Server } from "./src/relay/server.ts";
+import type { Environment } from "./src/settings/table.ts";
+import { ServiceManager } from "./src/system/systemd.ts";
+import { writeAll } from "./src/common/terminal.ts";
+import { build, version } from "./src/common/version.ts";
 
 /** What {@linkcode serve} was told on the command line. */
 export type ServeCommand = Extract<Command, { kind: "serve" }>;
@@ -216,7 +216,7 @@ function hangUps(): (action: () => Promise<void>) => void {
 /** Gets the bridge to other nodes, if there are to be any. Only those pay for loading it. */
 async function makeBridge({ staps, bridge }: Config): Promise<Bridge> {
   if (staps.amqp === undefined) return new NoBridge();
-  const { AmqpBridge } = await import("./src/bridge/amqp.ts");
+  const { AmqpBridge } = await import("./src/amqp/bridge.ts");
   return new AmqpBridge({ amqp: staps.amqp, ...bridge });
 }
 
@@ -296,7 +296,7 @@ async function main(args: string[]): Promise<number> {
       return 0;
     case "check": {
       // Only who checks pays for loading the broker's client.
-      const { check } = await import("./src/commands/check.ts");
+      const { check } = await import("./src/commands/check/check.ts");
       return await check(command, {
         stdout: Deno.stdout,
         environment: Deno.env.toObject(),

@@ -8,8 +8,8 @@
  * joined, joined again after the broker was away, and left; and puts that into
  * docs/bridge.md.
  */
-import { AmqpBridge } from "../src/bridge/amqp.ts";
-import type { BridgeListener } from "../src/bridge.ts";
+import { AmqpBridge } from "../src/amqp/bridge.ts";
+import type { BridgeListener } from "../src/relay/bridge.ts";
 import { type Broker, startBroker } from "../tests/helpers/broker.ts";
 import { eventually } from "../tests/helpers/eventually.ts";
 import { machine } from "./machine.ts";

@@ -2,10 +2,10 @@
  * What staps's own code costs for each delivery, without runtime and kernel:
  * its clients and channels over sockets that do nothing.
  */
-import { NoBridge } from "../src/bridge.ts";
-import { Channels } from "../src/channels.ts";
-import { Client, type ClientContext } from "../src/client.ts";
-import { Metrics } from "../src/metrics.ts";
+import { NoBridge } from "../src/relay/bridge.ts";
+import { Channels } from "../src/relay/channels.ts";
+import { Client, type ClientContext } from "../src/relay/client.ts";
+import { Metrics } from "../src/relay/metrics.ts";
 
 /** The same work done by staps and by the least code that could do it, in nanoseconds for each delivery. */
 export interface OwnCode {

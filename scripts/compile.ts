@@ -9,7 +9,7 @@
  * has: `launcher.sh`, this very runtime, and the program as a few scripts.
  */
 import { createHash } from "node:crypto";
-import { version } from "../src/version.ts";
+import { version } from "../src/common/version.ts";
 import { permissions } from "./permissions.ts";
 import { runtimeFlags, shellEnvironment } from "./runtime_environment.ts";
 

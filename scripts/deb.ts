@@ -8,10 +8,10 @@
  * the self-extracting file would. The same source gives the same package, byte
  * for byte. `--fast` compresses less.
  */
-import { type Shell, shells } from "../src/cli.ts";
+import { type Shell, shells } from "../src/commands/cli.ts";
 import { completion } from "../src/commands/completion.ts";
-import { renderExample } from "../src/reference.ts";
-import { version } from "../src/version.ts";
+import { renderExample } from "./settings_text.ts";
+import { version } from "../src/common/version.ts";
 import { bundle, compile, fill, print, runFlags, top } from "./compile.ts";
 import { renderConfigManual, renderManual } from "./man.ts";
 import { shellEnvironment } from "./runtime_environment.ts";

@@ -2,10 +2,10 @@
  * The manual pages, made from what the program itself says: staps(1) from the
  * help texts, staps.conf(5) from the table of settings.
  */
-import { parseCommandLine } from "../src/cli.ts";
-import { defaultText } from "../src/reference.ts";
-import { allSettings, type Section, settings } from "../src/settings.ts";
-import { version } from "../src/version.ts";
+import { parseCommandLine } from "../src/commands/cli.ts";
+import { defaultText } from "./settings_text.ts";
+import { allSettings, type Section, settings } from "../src/settings/table.ts";
+import { version } from "../src/common/version.ts";
 
 /** What both pages take. */
 export interface ManOptions {

@@ -1,6 +1,6 @@
 /**
  * The permissions that staps is started with, as flags of the runtime. Once a
- * node serves it gives up most of them: `src/permissions.ts`.
+ * node serves it gives up most of them: `src/system/permissions.ts`.
  *
  * The configuration names the files, sockets and hosts, so they can't be listed
  * here. `/` instead of everything, because only that can be narrowed later.
@@ -13,6 +13,6 @@ export const permissions: readonly string[] = [
   "--allow-env",
   // Becoming the user of [daemon], and what it is at first.
   "--allow-sys=uid,gid,getegid,setuid,setgid,seteuid",
-  // initgroups(3), which the runtime lacks: src/accounts.ts.
+  // initgroups(3), which the runtime lacks: src/system/accounts.ts.
   "--allow-ffi",
 ];

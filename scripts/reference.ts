@@ -5,7 +5,7 @@
  * nothing and fails if something differs.
  */
 import { renderFigures } from "../src/admin/figures.ts";
-import { renderExample, renderReference } from "../src/reference.ts";
+import { renderExample, renderReference } from "./settings_text.ts";
 
 /** The pages that have a made part, what it is called there, and what makes it. */
 const pages = [

@@ -7,8 +7,8 @@
  */
 import assert from "node:assert/strict";
 import { figures } from "../src/admin/figures.ts";
-import { parseConfig } from "../src/config.ts";
-import { allSettings, findSetting } from "../src/settings.ts";
+import { parseConfig } from "../src/settings/config.ts";
+import { allSettings, findSetting } from "../src/settings/table.ts";
 import {
   type Block,
   type Page,

@@ -1,6 +1,6 @@
 /** The pages' small claims: commands exist, tables say what the code says. */
 import assert from "node:assert/strict";
-import { allSettings } from "../src/settings.ts";
+import { allSettings } from "../src/settings/table.ts";
 import { block, readPage } from "./helpers/docs.ts";
 import { repository, runProgram } from "./helpers/process.ts";
 
@@ -82,7 +82,7 @@ Deno.test("docs/protocol.md's table of statuses has those that staps answers wit
     Array.from(text.matchAll(/^\| ([1-5]\d\d) +\|/gm), ([, status]) => status),
   );
   const sources = ["handshake", "server"].map((name) =>
-    Deno.readTextFileSync(`${repository}/src/${name}.ts`)
+    Deno.readTextFileSync(`${repository}/src/relay/${name}.ts`)
   );
   const sent = Array.from(
     sources.join().matchAll(/(?:status: |refusal\(\s*)(\d{3})\b/g),

@@ -49,7 +49,7 @@ async function main(args: readonly string[]): Promise<number> {
     !arg.startsWith("-") && !followsFilter(arg, args)
   );
   const flags = args.filter((arg) => !patterns.includes(arg) && arg !== "--");
-  const files = (await Array.fromAsync(testFiles(["src", "tests"])))
+  const files = (await Array.fromAsync(testFiles(["tests"])))
     .filter((file) =>
       patterns.length === 0 || patterns.some((part) => file.includes(part))
     )

@@ -1,5 +1,5 @@
 /** How late the event loop is: what every client feels at once. */
-import { durationBounds, Histogram } from "../histogram.ts";
+import { durationBounds, Histogram } from "../common/histogram.ts";
 
 /** How often it is measured, in milliseconds. */
 const intervalMs = 500;

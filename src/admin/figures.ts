@@ -5,13 +5,13 @@
  * Names follow Prometheus's conventions: base units, `_total` for counters.
  * No figure names a channel, and no label has more values than the code lists.
  */
-import { type Bridge, type BridgeState, hasHealth } from "../bridge.ts";
+import { type Bridge, type BridgeState, hasHealth } from "../relay/bridge.ts";
 import type { EventLoopLag } from "./event_loop_lag.ts";
-import { Histogram } from "../histogram.ts";
-import type { Metrics } from "../metrics.ts";
+import { Histogram } from "../common/histogram.ts";
+import type { Metrics } from "../relay/metrics.ts";
 import { processFigures, startTimeSeconds } from "./process_figures.ts";
 import type { Reason } from "./readiness.ts";
-import { version } from "../version.ts";
+import { version } from "../common/version.ts";
 
 /** What the figures are about. */
 export interface Node {

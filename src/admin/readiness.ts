@@ -1,5 +1,5 @@
 /** Whether a node does its work, proven: with a bridge, by messages that come back through the broker. */
-import { type Bridge, hasHealth } from "../bridge.ts";
+import { type Bridge, hasHealth } from "../relay/bridge.ts";
 
 /** Why a node isn't ready. The names are for programs, and stay. */
 export interface Reason {

@@ -1,9 +1,9 @@
 /** What `/status` tells: one object for people's programs, and for `staps status`. */
-import { closes } from "../close.ts";
+import { closes } from "../relay/close.ts";
 import { type Node, snapshot } from "./figures.ts";
 import { startTimeSeconds } from "./process_figures.ts";
 import type { Reason } from "./readiness.ts";
-import { version } from "../version.ts";
+import { version } from "../common/version.ts";
 
 /** An overview of a node. Counters run since its start; no field names a channel. */
 export interface Status {

@@ -1,6 +1,6 @@
 /** Asking a node for its status, on its admin socket. */
 import type { Status } from "../admin/status.ts";
-import { StartupError } from "../errors.ts";
+import { StartupError } from "../common/errors.ts";
 
 /** How long a node may take to answer, in milliseconds. */
 const answerMs = 5000;

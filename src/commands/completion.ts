@@ -1,5 +1,5 @@
 /** `staps completion`: scripts that make a shell complete staps's command line. */
-import { type CommandInfo, commandTree, type Shell } from "../cli.ts";
+import { type CommandInfo, commandTree, type Shell } from "./cli.ts";
 
 /** Gets the script for `shell`. */
 export function completion(shell: Shell): string {

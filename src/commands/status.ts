@@ -1,10 +1,10 @@
 /** `staps status`: how a node does, for people. */
 import type { Status } from "../admin/status.ts";
-import type { StatusCommand } from "../cli.ts";
-import { loadConfig } from "../config.ts";
-import { AdminError, StartupError } from "../errors.ts";
-import type { Environment } from "../settings.ts";
-import { harmless, type Paint, painter, writeAll } from "../terminal.ts";
+import type { StatusCommand } from "./cli.ts";
+import { loadConfig } from "../settings/config.ts";
+import { AdminError, StartupError } from "../common/errors.ts";
+import type { Environment } from "../settings/table.ts";
+import { harmless, type Paint, painter, writeAll } from "../common/terminal.ts";
 import { askAdmin } from "./ask_admin.ts";
 
 /** What {@linkcode status} works with. */

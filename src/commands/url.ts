@@ -1,5 +1,5 @@
 /** `staps url`: a channel that nobody else knows. */
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../common/errors.ts";
 
 /** WebSocket schemes by what people paste. */
 const schemes: Readonly<Record<string, string>> = {

@@ -4,7 +4,7 @@
  * see; whether the promises held decides the checker, from the history.
  */
 import assert from "node:assert/strict";
-import { closes } from "../../src/close.ts";
+import { closes } from "../../src/relay/close.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
 import type { FaultyProxy } from "../helpers/faulty_proxy.ts";
 import type { Random } from "../helpers/random.ts";

@@ -1,8 +1,8 @@
 /** The commands of docs/bridge.md, on a real broker. */
 import assert from "node:assert/strict";
-import { AmqpBridge } from "../../src/bridge/amqp.ts";
-import { loadConfig } from "../../src/config.ts";
-import { publish, RecordingListener } from "../bridge_contract.ts";
+import { AmqpBridge } from "../../src/amqp/bridge.ts";
+import { loadConfig } from "../../src/settings/config.ts";
+import { publish, RecordingListener } from "../relay/bridge_contract.ts";
 import { startBroker } from "../helpers/broker.ts";
 import { block } from "../helpers/docs.ts";
 import { TempFolder } from "../helpers/folder.ts";

@@ -4,7 +4,7 @@
  * at everyone but its sender; or those who miss one are told.
  */
 import assert from "node:assert/strict";
-import { closes } from "../../src/close.ts";
+import { closes } from "../../src/relay/close.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";

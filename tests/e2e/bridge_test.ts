@@ -1,15 +1,15 @@
 /** The bridge against a real RabbitMQ: messages, joins, losses, refusals. */
 import assert from "node:assert/strict";
-import { AmqpBridge, type AmqpBridgeOptions } from "../../src/bridge/amqp.ts";
-import { BridgeUnavailableError } from "../../src/bridge.ts";
-import { channelKey } from "../../src/channel_hash.ts";
-import { ConfigError } from "../../src/errors.ts";
+import { AmqpBridge, type AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
+import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
+import { channelKey } from "../../src/relay/channel_hash.ts";
+import { ConfigError } from "../../src/common/errors.ts";
 import {
   publish,
   RecordingListener,
   testContract,
   type TestNode,
-} from "../bridge_contract.ts";
+} from "../relay/bridge_contract.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
 import { eventually, pause, within } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";

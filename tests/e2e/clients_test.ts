@@ -1,6 +1,6 @@
 /** The programs of docs/clients.md, taken from the page and run against a real staps. */
 import assert from "node:assert/strict";
-import { channelHash } from "../../src/channel_hash.ts";
+import { channelHash } from "../../src/relay/channel_hash.ts";
 import denoJson from "../../deno.json" with { type: "json" };
 import { block } from "../helpers/docs.ts";
 import { eventually } from "../helpers/eventually.ts";

@@ -1,7 +1,7 @@
 /** Completions, asked of the real shells. */
 import assert from "node:assert/strict";
 import { dirname } from "node:path";
-import { commandTree, type Shell, shells } from "../../src/cli.ts";
+import { commandTree, type Shell, shells } from "../../src/commands/cli.ts";
 import { completion } from "../../src/commands/completion.ts";
 import { block } from "../helpers/docs.ts";
 import { TempFolder } from "../helpers/folder.ts";

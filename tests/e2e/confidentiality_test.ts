@@ -5,9 +5,9 @@
  * The other frontends' logs are in frontends_test.ts.
  */
 import assert from "node:assert/strict";
-import { closes } from "../../src/close.ts";
-import { parseConfig } from "../../src/config.ts";
-import { ConfigError } from "../../src/errors.ts";
+import { closes } from "../../src/relay/close.ts";
+import { parseConfig } from "../../src/settings/config.ts";
+import { ConfigError } from "../../src/common/errors.ts";
 import { ask } from "../helpers/admin.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
 import { eventually } from "../helpers/eventually.ts";

@@ -1,6 +1,6 @@
 /** The same tests on every frontend that we ship an example for, with Debian's real servers. */
 import assert from "node:assert/strict";
-import { channelHash } from "../../src/channel_hash.ts";
+import { channelHash } from "../../src/relay/channel_hash.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import {

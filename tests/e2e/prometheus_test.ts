@@ -1,7 +1,7 @@
 /** The files in monitoring/, with Debian's real nginx and Prometheus. */
 import assert from "node:assert/strict";
 import { figures } from "../../src/admin/figures.ts";
-import { Admin } from "../../src/admin.ts";
+import { Admin } from "../../src/admin/server.ts";
 import { block, readPage } from "../helpers/docs.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
 import { freePort, TempFolder } from "../helpers/folder.ts";

@@ -1,9 +1,9 @@
 /** Messages of a foreign, older or newer node, through a real RabbitMQ, to real nodes. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { readBatch } from "../../src/bridge/batch.ts";
-import { readEnvelope } from "../../src/bridge/envelope.ts";
-import { channelKey } from "../../src/channel_hash.ts";
+import { readBatch } from "../../src/amqp/batch.ts";
+import { readEnvelope } from "../../src/amqp/envelope.ts";
+import { channelKey } from "../../src/relay/channel_hash.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
 import { eventually } from "../helpers/eventually.ts";
 import {

@@ -1,23 +1,19 @@
 /** What a node reads of a broker's messages, one function after the other; `broker.ts` has the whole. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { readBatch, writeBatch } from "../../src/bridge/batch.ts";
-import {
-  BrokerError,
-  type Endpoint,
-  replyCodes,
-} from "../../src/bridge/connection.ts";
+import { readBatch, writeBatch } from "../../src/amqp/batch.ts";
+import { BrokerError, type Endpoint, replyCodes } from "../../src/amqp/link.ts";
 import {
   type Envelope,
   type EnvelopeProperties,
   readEnvelope,
   writeEnvelope,
-} from "../../src/bridge/envelope.ts";
-import { Probes } from "../../src/bridge/probes.ts";
-import { explainRefusal } from "../../src/bridge/refusal.ts";
-import { QueueWatch, Tracker } from "../../src/bridge/tracker.ts";
-import { ConfigError } from "../../src/errors.ts";
-import { type Message, messageBytes } from "../../src/message.ts";
+} from "../../src/amqp/envelope.ts";
+import { Probes } from "../../src/amqp/probes.ts";
+import { explainRefusal } from "../../src/amqp/refusal.ts";
+import { QueueWatch, Tracker } from "../../src/amqp/tracker.ts";
+import { ConfigError } from "../../src/common/errors.ts";
+import { type Message, messageBytes } from "../../src/relay/message.ts";
 import type { Random } from "../helpers/random.ts";
 import { mutateBytes, mutateText, oddText } from "./mutations.ts";
 import {

@@ -4,8 +4,8 @@ import {
   type AmqpUrl,
   parseAmqpUrl,
   redactAmqpUrl,
-} from "../../src/amqp_url.ts";
-import { parseCommandLine } from "../../src/cli.ts";
+} from "../../src/settings/amqp_url.ts";
+import { parseCommandLine } from "../../src/commands/cli.ts";
 import { freshUrl } from "../../src/commands/url.ts";
 import {
   type ConfigProblem,
@@ -14,12 +14,12 @@ import {
   type LoadedConfig,
   parseConfig,
   valueOf,
-} from "../../src/config.ts";
-import { UsageError } from "../../src/errors.ts";
-import { channelPath, readHandshake } from "../../src/handshake.ts";
-import { renderExample } from "../../src/reference.ts";
-import { Invalid } from "../../src/setting_types.ts";
-import { allSettings } from "../../src/settings.ts";
+} from "../../src/settings/config.ts";
+import { UsageError } from "../../src/common/errors.ts";
+import { channelPath, readHandshake } from "../../src/relay/handshake.ts";
+import { renderExample } from "../../scripts/settings_text.ts";
+import { Invalid } from "../../src/settings/types.ts";
+import { allSettings } from "../../src/settings/table.ts";
 import type { Random } from "../helpers/random.ts";
 import { mutateBytes, mutateText, oddText, textOf } from "./mutations.ts";
 import {

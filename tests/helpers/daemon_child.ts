@@ -3,8 +3,8 @@
  * binds a socket in between if the second argument names one, prints what
  * became of it as one line of JSON, and ends properly on SIGTERM.
  */
-import { Daemon } from "../../src/daemon.ts";
-import type { Owner } from "../../src/unix_socket.ts";
+import { Daemon } from "../../src/system/daemon.ts";
+import type { Owner } from "../../src/system/unix_socket.ts";
 
 /** What the process prints. */
 export interface DaemonReport {

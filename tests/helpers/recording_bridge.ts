@@ -1,6 +1,6 @@
 /** A bridge that does nothing but remember what it was asked for. */
-import type { Bridge, BridgeListener } from "../../src/bridge.ts";
-import type { Message } from "../../src/message.ts";
+import type { Bridge, BridgeListener } from "../../src/relay/bridge.ts";
+import type { Message } from "../../src/relay/message.ts";
 
 /** A bridge that joins when the test says so. */
 export class RecordingBridge implements Bridge {

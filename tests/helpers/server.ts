@@ -1,6 +1,10 @@
 /** A server in the test's own process, and clients for it. */
-import { NoBridge } from "../../src/bridge.ts";
-import { type Limits, Server, type ServerOptions } from "../../src/server.ts";
+import { NoBridge } from "../../src/relay/bridge.ts";
+import {
+  type Limits,
+  Server,
+  type ServerOptions,
+} from "../../src/relay/server.ts";
 import { TempFolder } from "./folder.ts";
 import { type Client, Clients } from "./ws_client.ts";
 

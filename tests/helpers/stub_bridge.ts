@@ -4,7 +4,7 @@ import {
   type BridgeHealth,
   type BridgeState,
   NoBridge,
-} from "../../src/bridge.ts";
+} from "../../src/relay/bridge.ts";
 
 /** A bridge without a broker, in any state. */
 export class StubBridge extends NoBridge implements Bridge, BridgeHealth {

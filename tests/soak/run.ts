@@ -1,5 +1,5 @@
 /** A run from its start to its end: traffic, samples and quiet moments. */
-import { closes } from "../../src/close.ts";
+import { closes } from "../../src/relay/close.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
 import { Random } from "../helpers/random.ts";
 import { type Finding, judge } from "./analysis.ts";

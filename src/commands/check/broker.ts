@@ -1,8 +1,8 @@
 /** Whether the bridge works, by making one: what it says is what the server would say. */
-import { parseAmqpUrl } from "../../amqp_url.ts";
-import { AmqpBridge } from "../../bridge/amqp.ts";
-import type { Config } from "../../config.ts";
-import { AdminError } from "../../errors.ts";
+import { parseAmqpUrl } from "../../settings/amqp_url.ts";
+import { AmqpBridge } from "../../amqp/bridge.ts";
+import type { Config } from "../../settings/config.ts";
+import { AdminError } from "../../common/errors.ts";
 import { type Finding, Findings } from "./finding.ts";
 
 /** How long a message through the broker may take, in milliseconds. */

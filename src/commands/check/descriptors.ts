@@ -1,5 +1,5 @@
 /** Whether as many clients can connect as the configuration allows. */
-import { fdLimit, filesFor } from "../../fd_limit.ts";
+import { fdLimit, filesFor } from "../../system/open_files.ts";
 import { type Finding, Findings } from "./finding.ts";
 
 /**

@@ -1,0 +1,322 @@
+/** The listeners, the handshakes, and the end of it all. */
+import { type Bridge, BridgeUnavailableError } from "./bridge.ts";
+import { Channels } from "./channels.ts";
+import { Client, type ClientContext, type ClientLimits } from "./client.ts";
+import { restart } from "./close.ts";
+import { StartupError } from "../common/errors.ts";
+import { readHandshake, type Refusal } from "./handshake.ts";
+import { IdleTimers } from "./idle_timers.ts";
+import { log } from "../common/log.ts";
+import { type LimitName, Metrics } from "./metrics.ts";
+import { bindUnixSocket, type Owner } from "../system/unix_socket.ts";
+
+/** What the server as a whole may do. A reload changes the object in place. */
+export interface Limits extends ClientLimits {
+  /** How many connections may be open, handshakes and closing ones included. */
+  clients: number;
+  /** How many of them one channel may have on this node. */
+  channelClients: number;
+  /** How many channels may exist on this node. */
+  channels: number;
+  /** How long a stop may take to say goodbye, in seconds. */
+  shutdownTimeoutS: number;
+  /** The window over which clients are told to come back after a stop, in milliseconds. */
+  shutdownSpreadMs: number;
+  /** When a refused client may try again, in seconds. */
+  retryAfterS: number;
+}
+
+/** What {@linkcode Server.start} needs. */
+export interface ServerOptions {
+  /** The path of the unix socket. */
+  readonly socket: string;
+  /** The socket's permissions. */
+  readonly mode: number;
+  /** Whom the socket is to belong to, if not to this process's user and group. */
+  readonly owner?: Owner | undefined;
+  /** A TCP address beside it, for development. */
+  readonly listen?: { hostname: string; port: number } | undefined;
+  readonly limits: Limits;
+  /** For how many clients the process may open files, whatever `limits.clients` says. */
+  readonly maxClients?: number | undefined;
+  /** Started and closed by the server. */
+  readonly bridge: Bridge;
+  readonly metrics?: Metrics;
+}
+
+/** How far apart warnings of full limits are at least, in milliseconds. */
+const limitWarningIntervalMs = 10_000;
+/** How long a stop waits for the socket file to be gone, in milliseconds. */
+const socketRemovalMs = 500;
+
+/** A node's server. */
+export class Server implements ClientContext, AsyncDisposable {
+  readonly limits: Limits;
+  readonly metrics: Metrics;
+  readonly channels: Channels;
+  readonly #bridge: Bridge;
+  readonly #clients = new Set<Client>();
+  readonly #listeners: Deno.HttpServer[] = [];
+  readonly #maxClients: number;
+  readonly #idleTimers = new IdleTimers();
+  readonly #failure = Promise.withResolvers<StartupError>();
+  #stallTimer: ReturnType<typeof setTimeout> | undefined;
+  #limitWarningDueMs = -Infinity;
+  #stopping: Promise<void> | undefined;
+  #allReleased: (() => void) | undefined;
+
+  private constructor(options: ServerOptions) {
+    this.limits = options.limits;
+    this.metrics = options.metrics ?? new Metrics();
+    this.#bridge = options.bridge;
+    this.#maxClients = options.maxClients ?? Infinity;
+    this.channels = new Channels({
+      bridge: options.bridge,
+      metrics: this.metrics,
+      limits: this.limits,
+    });
+  }
+
+  /**
+   * Gets a server that accepts clients.
+   *
+   * @throws {StartupError} If it can't listen where it is told to.
+   * @throws {ConfigError} If the bridge can't work as configured.
+   */
+  static async start(options: ServerOptions): Promise<Server> {
+    const server = new Server(options);
+    try {
+      await options.bridge.start(server.channels);
+      await server.#listen(options);
+      server.#watchForStalls();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
+    return server;
+  }
+
+  /** Resolves with the reason when the server can't accept clients any more. */
+  get failure(): Promise<StartupError> {
+    return this.#failure.promise;
+  }
+
+  /** The number of connections, handshakes and closing ones included. */
+  get clientCount(): number {
+    return this.#clients.size;
+  }
+
+  /** The payload that waits for clients to read it, in bytes. Looks at each client. */
+  get bufferedBytes(): number {
+    let bytes = 0;
+    for (const client of this.#clients) bytes += client.bufferedBytes;
+    return bytes;
+  }
+
+  /** Whether it has begun to stop. */
+  get isStopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+
+  /** The addresses that accept clients: the unix socket, and the TCP one if there is one. */
+  get addresses(): Deno.Addr[] {
+    return this.#listeners.map((listener) => listener.addr);
+  }
+
+  /**
+   * Stops: no more listening, the socket file removed, every client told to
+   * come back, the bridge left. Resolves when the last client is gone, or after
+   * `shutdownTimeoutS`, whichever is first.
+   */
+  stop(): Promise<void> {
+    return this.#stopping ??= this.#stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  released(client: Client): void {
+    this.#clients.delete(client);
+    if (this.#clients.size === 0) this.#allReleased?.();
+  }
+
+  async #listen({ socket, mode, owner, listen }: ServerOptions): Promise<void> {
+    const handler = (request: Request): Promise<Response> =>
+      this.#handle(request);
+    const shared = { onListen: () => {}, onError };
+    this.#addListener(
+      await bindUnixSocket(socket, {
+        mode,
+        owner,
+        bind: () => Deno.serve({ path: socket, ...shared }, handler),
+      }),
+    );
+    if (listen !== undefined) {
+      try {
+        this.#addListener(Deno.serve({ ...listen, ...shared }, handler));
+      } catch (error) {
+        throw new StartupError(
+          `Cannot listen on ${listen.hostname}:${listen.port}: ${
+            (error as Error).message
+          }`,
+          { cause: error },
+        );
+      }
+    }
+  }
+
+  /** Keeps a listener, whose failure is the server's: the runtime gives up accepting at the first error. */
+  #addListener(listener: Deno.HttpServer): void {
+    this.#listeners.push(listener);
+    listener.finished.catch((error: Error) => {
+      this.#failure.resolve(
+        new StartupError(`Cannot accept clients any more: ${error.message}`, {
+          cause: error,
+          hint: "see how many files staps may open: staps check",
+        }),
+      );
+    });
+  }
+
+  /** Looks for clients that stopped reading, each `idleTimeoutS`. */
+  #watchForStalls(): void {
+    this.#stallTimer = setTimeout(() => {
+      for (const client of this.#clients) client.endIfStalled();
+      this.#watchForStalls();
+    }, this.limits.idleTimeoutS * 1000);
+  }
+
+  async #handle(request: Request): Promise<Response> {
+    const handshake = readHandshake(request);
+    if ("status" in handshake) return this.#refuse(handshake);
+    const { path, protocol } = handshake;
+
+    const unavailable = this.#unavailable(path);
+    if (unavailable !== undefined) return unavailable;
+
+    const startMs = performance.now();
+    const client = new Client(this);
+    this.#clients.add(client);
+    try {
+      await client.join(path);
+      // The server may have begun to stop meanwhile.
+      if (this.#stopping !== undefined) {
+        client.release();
+        return this.#refuseForNow("staps is stopping");
+      }
+      const idleTimeout = this.limits.idleTimeoutS;
+      const { socket, response } = Deno.upgradeWebSocket(request, {
+        idleTimeout,
+      });
+      this.#idleTimers.spare(socket, idleTimeout);
+      // Not left to the runtime, which finds a protocol only after ", ".
+      if (protocol !== undefined) {
+        response.headers.set("Sec-WebSocket-Protocol", protocol);
+      }
+      client.attach(socket);
+      this.metrics.joinSeconds.observe((performance.now() - startMs) / 1000);
+      return response;
+    } catch (error) {
+      client.release();
+      if (error instanceof BridgeUnavailableError) {
+        return this.#refuseForNow("The broker can't be reached");
+      }
+      // The runtime saw what readHandshake() didn't. Its words may quote the URL.
+      log.warn("handshake failed", {
+        client: client.id,
+        error: (error as Error).name,
+      });
+      return this.#refuse({ status: 400, message: "The handshake failed" });
+    }
+  }
+
+  /** Gets the answer to a client of the channel `path` if there is no room for it. */
+  #unavailable(path: string): Response | undefined {
+    if (this.#stopping !== undefined) {
+      return this.#refuseForNow("staps is stopping");
+    }
+    const { limits, channels } = this;
+    const members = channels.memberCount(path);
+    let full: LimitName | undefined;
+    if (this.#clients.size >= Math.min(limits.clients, this.#maxClients)) {
+      full = "clients";
+    } else if (members >= limits.channelClients) full = "channel_clients";
+    else if (members === 0 && channels.size >= limits.channels) {
+      full = "channels";
+    }
+    if (full === undefined) return undefined;
+    this.metrics.limitHits[full]++;
+    this.#warnOfLimit(full);
+    return this.#refuseForNow(`The limit "${full}" is reached`);
+  }
+
+  /** Logs that clients are refused; not for each one, for there may be very many. */
+  #warnOfLimit(limit: LimitName): void {
+    const nowMs = performance.now();
+    if (nowMs < this.#limitWarningDueMs) return;
+    this.#limitWarningDueMs = nowMs + limitWarningIntervalMs;
+    log.warn("limit reached, clients are refused", { limit });
+  }
+
+  #refuseForNow(message: string): Response {
+    return this.#refuse({
+      status: 503,
+      message,
+      headers: { "Retry-After": String(this.limits.retryAfterS) },
+    });
+  }
+
+  #refuse({ status, message, headers }: Refusal): Response {
+    const { refusals } = this.metrics;
+    refusals[status] = (refusals[status] ?? 0) + 1;
+    log.debug("handshake refused", { status, message });
+    return new Response(`${message}\n`, {
+      status,
+      headers: {
+        ...headers,
+        "Content-Type": "text/plain; charset=utf-8",
+        // No further request is expected here; a kept connection is one more to watch.
+        "Connection": "close",
+      },
+    });
+  }
+
+  async #stop(): Promise<void> {
+    const { shutdownTimeoutS, shutdownSpreadMs } = this.limits;
+    clearTimeout(this.#stallTimer);
+    const closed = this.#listeners.map((listener) => listener.shutdown());
+    for (const client of this.#clients) {
+      client.end("restart", restart(Math.random() * shutdownSpreadMs));
+    }
+    const released = new Promise<void>((resolve) => {
+      this.#allReleased = resolve;
+      if (this.#clients.size === 0) resolve();
+    });
+    await atMost(shutdownTimeoutS * 1000, released);
+    // The runtime removes the socket file a moment after it stops listening. It
+    // also waits for requests that are only half here, and we don't.
+    await atMost(socketRemovalMs, Promise.allSettled(closed));
+    await this.#bridge.close();
+    this.#idleTimers.stop();
+  }
+}
+
+/** Waits for `promise`, and no longer than `timeoutMs` milliseconds. */
+async function atMost(
+  timeoutMs: number,
+  promise: Promise<unknown>,
+): Promise<void> {
+  let timer;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([promise, timeout]);
+  clearTimeout(timer);
+}
+
+/** Answers a request whose handler failed, which is a fault of staps's. */
+function onError(error: unknown): Response {
+  log.error("request failed", { error: (error as Error).name });
+  return new Response(null, { status: 400, headers: { Connection: "close" } });
+}

@@ -1,0 +1,295 @@
+import assert from "node:assert/strict";
+import { Admin } from "../../src/admin/server.ts";
+import { notReady } from "../../src/admin/readiness.ts";
+import type { Status } from "../../src/admin/status.ts";
+import { figures } from "../../src/admin/figures.ts";
+import { type Bridge, NoBridge } from "../../src/relay/bridge.ts";
+import { StartupError } from "../../src/common/errors.ts";
+import { version } from "../../src/common/version.ts";
+import { ask, readSamples } from "../helpers/admin.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { startServer, type TestServer } from "../helpers/server.ts";
+import { StubBridge } from "../helpers/stub_bridge.ts";
+
+const path = "/c0ffee00-2222-4333-8444-555555555555";
+
+/** A server and its admin socket. */
+interface TestAdmin extends TestServer {
+  readonly adminSocket: string;
+  ask(path: string, method?: string): ReturnType<typeof ask>;
+  samples(): Promise<Map<string, number>>;
+}
+
+async function startAdmin(bridge: Bridge = new NoBridge()): Promise<TestAdmin> {
+  await using stack = new AsyncDisposableStack();
+  const testServer = stack.use(
+    await startServer({ bridge, limits: { messageBytes: 100 } }),
+  );
+  const adminSocket = `${testServer.socket}.admin`;
+  stack.use(
+    await Admin.start({
+      socket: adminSocket,
+      mode: 0o600,
+      server: testServer.server,
+      bridge,
+    }),
+  );
+  const resources = stack.move();
+  return {
+    ...testServer,
+    adminSocket,
+    ask: (path, method) => ask(adminSocket, path, method),
+    samples: async () => readSamples((await ask(adminSocket, "/metrics")).text),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+Deno.test("Admin answers on a socket with the mode it is told", async () => {
+  await using admin = await startAdmin();
+  const { mode } = await Deno.stat(admin.adminSocket);
+  assert.equal(mode! & 0o777, 0o600);
+  const answer = await admin.ask("/healthz");
+  assert.equal(answer.status, 200);
+  assert.equal(answer.text, "ok\n");
+  assert.equal(answer.headers.get("cache-control"), "no-store");
+});
+
+Deno.test("Admin removes its socket when it ends", async () => {
+  let socket;
+  {
+    await using admin = await startAdmin();
+    socket = admin.adminSocket;
+  }
+  await assert.rejects(Deno.lstat(socket), Deno.errors.NotFound);
+});
+
+Deno.test("Admin.start() refuses a socket that another server has", async () => {
+  await using admin = await startAdmin();
+  const { server, adminSocket: socket } = admin;
+  const bridge = new NoBridge();
+  await assert.rejects(
+    Admin.start({ socket, mode: 0o600, server, bridge }),
+    StartupError,
+  );
+  assert.equal((await admin.ask("/healthz")).status, 200);
+});
+
+Deno.test("Admin refuses what it doesn't know", async () => {
+  await using admin = await startAdmin();
+  assert.equal((await admin.ask("/")).status, 404);
+  assert.equal((await admin.ask("/metrics/")).status, 404);
+  assert.equal((await admin.ask("/metrics", "POST")).status, 405);
+  assert.equal((await admin.ask("/metrics", "DELETE")).status, 405);
+  const head = await admin.ask("/metrics", "HEAD");
+  assert.equal(head.status, 200);
+  assert.equal(head.text, "");
+});
+
+Deno.test("Admin answers many requests at once, or says that it is too many", async () => {
+  await using admin = await startAdmin();
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, () => admin.ask("/metrics")),
+  );
+  for (const { status, text } of answers) {
+    assert.ok(
+      status === 200 ? text.includes("staps_clients 0") : status === 503,
+    );
+  }
+  assert.ok(answers.some(({ status }) => status === 200));
+});
+
+Deno.test("/metrics has each figure once, with its type and help", async () => {
+  await using admin = await startAdmin(new StubBridge());
+  const { text, headers } = await admin.ask("/metrics");
+  assert.match(headers.get("content-type")!, /^text\/plain; version=0\.0\.4/);
+  for (const { name, type, help } of figures) {
+    const heading = `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name}`;
+    assert.equal(text.split(heading).length, 2, name);
+  }
+  assert.equal(text.match(/^# HELP/gm)!.length, figures.length);
+});
+
+Deno.test("/metrics follows Prometheus's naming conventions", () => {
+  // https://prometheus.io/docs/practices/naming/
+  for (const { name, type, help } of figures) {
+    assert.match(name, /^(staps|process)_[a-z]+(_[a-z]+)*$/);
+    assert.equal(name.endsWith("_total"), type === "counter", name);
+    assert.doesNotMatch(name, /_(ms|milliseconds|kb|mb|percent)(_|$)/);
+    assert.doesNotMatch(help, /\.$/);
+  }
+});
+
+Deno.test("/metrics counts what clients do", async () => {
+  await using admin = await startAdmin();
+  const [a, b, c] = [
+    await admin.connect(path),
+    await admin.connect(path),
+    await admin.connect(path),
+  ];
+  a.send("four");
+  a.send(new Uint8Array(6));
+  await b.take(2);
+  await c.take(2);
+  const samples = await admin.samples();
+  const expected: Record<string, number> = {
+    [`staps_build_info{version="${version}"}`]: 1,
+    staps_ready: 1,
+    staps_clients: 3,
+    staps_clients_limit: 1000,
+    staps_channels: 1,
+    staps_connects_total: 3,
+    staps_messages_received_total: 2,
+    staps_received_bytes_total: 10,
+    staps_deliveries_total: 4,
+    staps_delivered_bytes_total: 20,
+    'staps_fan_out_clients_bucket{le="1"}': 0,
+    'staps_fan_out_clients_bucket{le="2"}': 2,
+    'staps_fan_out_clients_bucket{le="+Inf"}': 2,
+    staps_fan_out_clients_sum: 4,
+    staps_fan_out_clients_count: 2,
+    staps_buffered_bytes: 0,
+    staps_join_duration_seconds_count: 3,
+  };
+  for (const [name, value] of Object.entries(expected)) {
+    assert.equal(samples.get(name), value, name);
+  }
+  for (
+    const name of [
+      "process_cpu_seconds_total",
+      "process_resident_memory_bytes",
+      "process_heap_bytes",
+      "process_open_fds",
+      "process_max_fds",
+      "process_start_time_seconds",
+    ]
+  ) assert.ok(samples.get(name)! > 0, name);
+});
+
+Deno.test("/metrics counts ends by code and by reason", async () => {
+  await using admin = await startAdmin();
+  const clients = [];
+  for (let i = 0; i < 4; i++) clients.push(await admin.connect(path));
+  clients[0]!.close(1000);
+  clients[1]!.close(4321);
+  clients[2]!.close();
+  clients[3]!.send("x".repeat(101));
+  for (const client of clients) await client.closed;
+  await eventually(() => admin.server.clientCount === 0, "no client");
+  const refused = await ask(admin.socket, path);
+  assert.equal(refused.status, 426);
+
+  const samples = await admin.samples();
+  const expected: Record<string, number> = {
+    'staps_disconnects_total{code="1000"}': 1,
+    'staps_disconnects_total{code="other"}': 1,
+    'staps_disconnects_total{code="1005"}': 1,
+    'staps_disconnects_total{code="1009"}': 1,
+    'staps_disconnects_total{code="1006"}': 0,
+    'staps_closes_total{reason="too_big"}': 1,
+    'staps_closes_total{reason="slow"}': 0,
+    'staps_limit_hits_total{limit="message_bytes"}': 1,
+    'staps_handshakes_refused_total{status="426"}': 1,
+    'staps_handshakes_refused_total{status="503"}': 0,
+    staps_channels: 0,
+    staps_clients: 0,
+  };
+  for (const [name, value] of Object.entries(expected)) {
+    assert.equal(samples.get(name), value, name);
+  }
+});
+
+Deno.test("/metrics has figures of the bridge only where there is one", async () => {
+  await using alone = await startAdmin();
+  const { text } = await alone.ask("/metrics");
+  assert.doesNotMatch(text, /bridge/);
+  await using bridged = await startAdmin(new StubBridge({ roundTripMs: 250 }));
+  const samples = await bridged.samples();
+  assert.equal(samples.get("staps_bridge_connected"), 1);
+  assert.equal(samples.get("staps_bridge_blocked"), 0);
+  assert.equal(samples.get("staps_bridge_round_trip_seconds"), 0.25);
+  assert.equal(samples.get("staps_bridge_gaps_total"), 10);
+});
+
+Deno.test("the admin socket never names a channel", async () => {
+  await using admin = await startAdmin(new StubBridge());
+  const a = await admin.connect(path);
+  const b = await admin.connect(path);
+  a.send("hello");
+  await b.next();
+  for (const page of ["/metrics", "/healthz", "/readyz", "/status", "/x"]) {
+    const { text } = await admin.ask(page);
+    assert.ok(!text.includes("c0ffee00"), page);
+  }
+});
+
+Deno.test("/status is an overview in JSON", async () => {
+  await using admin = await startAdmin(
+    new StubBridge({ roundTripMs: undefined }),
+  );
+  await admin.connect(path);
+  const { status, text, headers } = await admin.ask("/status");
+  assert.equal(status, 200);
+  assert.equal(headers.get("content-type"), "application/json");
+  const overview: Status = JSON.parse(text);
+  assert.equal(overview.version, version);
+  assert.equal(overview.pid, Deno.pid);
+  assert.equal(overview.clients, 1);
+  assert.equal(overview.ready, false);
+  assert.equal(overview.reasons[0]!.reason, "broker_silent");
+  assert.equal(overview.bridge!.round_trip_ms, null);
+  assert.ok(overview.memory_bytes > 0);
+});
+
+Deno.test("/readyz says why a node isn't ready, with a status for load balancers", async () => {
+  await using ready = await startAdmin();
+  const yes = await ready.ask("/readyz");
+  assert.equal(yes.status, 200);
+  assert.deepEqual(JSON.parse(yes.text), { ready: true, reasons: [] });
+
+  await using cut = await startAdmin(
+    new StubBridge({ connected: false, problem: "connect ECONNREFUSED" }),
+  );
+  const no = await cut.ask("/readyz");
+  assert.equal(no.status, 503);
+  assert.deepEqual(JSON.parse(no.text), {
+    ready: false,
+    reasons: [{
+      reason: "broker_unreachable",
+      message: "The broker can't be reached: connect ECONNREFUSED",
+    }],
+  });
+  assert.equal((await cut.samples()).get("staps_ready"), 0);
+});
+
+Deno.test("/readyz says that a node is stopping, while it still lives", async () => {
+  await using admin = await startAdmin();
+  const stopping = admin.server.stop();
+  const { status, text } = await admin.ask("/readyz");
+  assert.equal(status, 503);
+  assert.equal(JSON.parse(text).reasons[0].reason, "stopping");
+  assert.equal((await admin.ask("/healthz")).status, 200);
+  await stopping;
+});
+
+Deno.test("notReady() names one reason per fault of the broker", () => {
+  const reasons = (
+    state: ConstructorParameters<typeof StubBridge>[0],
+  ): string[] =>
+    notReady({ isStopping: false, bridge: new StubBridge(state) })
+      .map(({ reason }) => reason);
+  assert.deepEqual(reasons({}), []);
+  assert.deepEqual(reasons({ connected: false, roundTripMs: undefined }), [
+    "broker_unreachable",
+  ]);
+  // A blocked broker returns no message either: the cause counts.
+  assert.deepEqual(
+    reasons({ blocked: "low on memory", roundTripMs: undefined }),
+    ["broker_blocked"],
+  );
+  assert.deepEqual(reasons({ roundTripMs: undefined }), ["broker_silent"]);
+  assert.deepEqual(
+    notReady({ isStopping: true, bridge: new StubBridge({ connected: false }) })
+      .map(({ reason }) => reason),
+    ["stopping", "broker_unreachable"],
+  );
+});

@@ -1,0 +1,394 @@
+import assert from "node:assert/strict";
+import type { JoinCommand } from "../../../src/commands/cli.ts";
+import { NoBridge } from "../../../src/relay/bridge.ts";
+import { closes, restart } from "../../../src/relay/close.ts";
+import {
+  channelUrl,
+  InputError,
+  join,
+  type JoinContext,
+  joinStatus,
+  retryDelayMs,
+  statusOfClose,
+} from "../../../src/commands/join/join.ts";
+import { StartupError, UsageError } from "../../../src/common/errors.ts";
+import { Server } from "../../../src/relay/server.ts";
+import { eventually, pause, within } from "../../helpers/eventually.ts";
+import { TempFolder } from "../../helpers/folder.ts";
+import {
+  startServer,
+  testLimits,
+  type TestServer,
+} from "../../helpers/server.ts";
+import { Clients } from "../../helpers/ws_client.ts";
+
+const path = "/11111111-2222-4333-8444-555555555555";
+
+/** A `staps join` in this process, on streams of the test's own. */
+class Run {
+  stdout = "";
+  stderr = "";
+  readonly #input = new TransformStream<Uint8Array, Uint8Array>();
+  readonly #writer = this.#input.writable.getWriter();
+  readonly #interruption = new AbortController();
+  readonly status: Promise<number>;
+
+  constructor(
+    server: TestServer | undefined,
+    options: Partial<JoinCommand> = {},
+    { isTerminal = false, write }: {
+      isTerminal?: boolean;
+      write?: (bytes: Uint8Array) => Promise<number>;
+    } = {},
+  ) {
+    const output = (add: (text: string) => void): JoinContext["stdout"] => ({
+      write(bytes: Uint8Array): Promise<number> {
+        add(new TextDecoder("latin1").decode(bytes));
+        return Promise.resolve(bytes.length);
+      },
+      isTerminal: () => isTerminal,
+    });
+    const stdout = output((text) => this.stdout += text);
+    this.status = join({
+      kind: "join",
+      url: path,
+      ...server && { socket: server.socket },
+      binary: false,
+      reconnect: false,
+      ...options,
+    }, {
+      stdin: { readable: this.#input.readable },
+      stdout: write ? { ...stdout, write } : stdout,
+      stderr: output((text) => this.stderr += text),
+      environment: {},
+      interrupted: this.#interruption.signal,
+    });
+    this.status.catch(() => {});
+  }
+
+  async type(text: string): Promise<void> {
+    await this.write(new TextEncoder().encode(text));
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#writer.write(bytes);
+  }
+
+  async endInput(): Promise<void> {
+    // Input that can't be published is given up.
+    await this.#writer.close().catch(() => {});
+  }
+
+  interrupt(status: number): void {
+    this.#interruption.abort(status);
+  }
+
+  end(): Promise<number> {
+    return within(this.status, "the end of staps join");
+  }
+}
+
+async function joined(server: TestServer, count: number): Promise<void> {
+  await eventually(
+    () => server.server.channels.memberCount(path) === count,
+    `${count} members`,
+  );
+}
+
+Deno.test("join() publishes lines, and ends with the input", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server);
+  await run.type("one\n\ntw");
+  await run.type("o\r\nthree");
+  await run.endInput();
+  assert.deepEqual(await peer.take(4), ["one", "", "two\r", "three"]);
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stderr, "");
+});
+
+Deno.test("join() prints messages, and ends after as many as it is told", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { count: 2 });
+  await run.endInput();
+  await joined(server, 2);
+  for (const text of ["one", "", "three"]) peer.send(text);
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "one\n\n");
+});
+
+Deno.test("join() sends its input and waits for the answer", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { count: 1 });
+  await run.type("question\n");
+  await run.endInput();
+  assert.equal(await peer.next(), "question");
+  peer.send("answer");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "answer\n");
+});
+
+Deno.test("join() publishes the whole input as one binary message", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { binary: true });
+  await run.type("a\n");
+  await run.type("b");
+  await run.endInput();
+  assert.deepEqual(await peer.next(), new Uint8Array([97, 10, 98]));
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(peer.count, 1);
+});
+
+Deno.test("join() prints binary messages as they are, without publishing an empty input", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { binary: true, count: 2 });
+  await run.endInput();
+  await joined(server, 2);
+  peer.send(new Uint8Array([0, 255, 10]));
+  peer.send("text");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "\x00\xff\ntext");
+  assert.equal(peer.count, 0);
+});
+
+Deno.test("join() tells about binary messages that it doesn't print", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { count: 1 });
+  await joined(server, 2);
+  peer.send(new Uint8Array(3));
+  peer.send("text");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "text\n");
+  assert.match(run.stderr, /^staps: 3 bytes of binary data .*--binary/);
+});
+
+Deno.test("join() lets no message steer a terminal", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { count: 2 }, { isTerminal: true });
+  await joined(server, 2);
+  peer.send("\x1b[2Jtwo\nlines");
+  peer.send(new Uint8Array(3));
+  assert.equal(await run.end(), joinStatus.done);
+  const mark = "\x1b[32m<\x1b[0m";
+  assert.equal(
+    run.stdout,
+    `${mark} \\u001b[2Jtwo\n  lines\n${mark} (3 bytes of binary data)\n`,
+  );
+});
+
+Deno.test("join() refuses input that is no text", async () => {
+  await using server = await startServer();
+  for (const bytes of [[0xff], [0x61, 0x0a, 0xc3]]) {
+    const run = new Run(server);
+    await run.write(new Uint8Array(bytes));
+    await run.endInput();
+    await assert.rejects(
+      run.end(),
+      (error: unknown) =>
+        error instanceof InputError && error.exitCode === 65 &&
+        error.hint!.includes("--binary"),
+    );
+  }
+});
+
+Deno.test("join() tells by its status that a message was refused", async () => {
+  // What is published last must not hide it behind a close of its own.
+  await using server = await startServer({ limits: { messageBytes: 10 } });
+  for (const binary of [false, true]) {
+    const run = new Run(server, { binary });
+    await run.type("x".repeat(11));
+    await run.endInput();
+    assert.equal(await run.end(), joinStatus.refused);
+    assert.equal(
+      run.stderr,
+      "staps: closed by the server: 1009 message too big\n",
+    );
+  }
+});
+
+Deno.test("join() gives a distant server time to refuse its last message", async () => {
+  // A close that overtakes the refusal would make it look published.
+  await using distant = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    async (request) => {
+      await pause(300);
+      const { socket, response } = Deno.upgradeWebSocket(request);
+      socket.onmessage = () =>
+        setTimeout(() => socket.close(1008, "too many"), 20);
+      return response;
+    },
+  );
+  const run = new Run(undefined, {
+    url: `ws://127.0.0.1:${distant.addr.port}/`,
+  });
+  await run.type("x\n");
+  await run.endInput();
+  assert.equal(await run.end(), joinStatus.refused);
+});
+
+Deno.test("join() tries again until there is a server, if it is told to", async () => {
+  await using folder = await TempFolder.make();
+  const socket = `${folder.path}/s`;
+  const run = new Run(undefined, { socket, reconnect: true, count: 1 });
+  await eventually(() => run.stderr.includes("Cannot connect"), "a failure");
+  await using server = await Server.start({
+    socket,
+    mode: 0o600,
+    bridge: new NoBridge(),
+    limits: testLimits,
+  });
+  await eventually(() => server.channels.memberCount(path) === 1, "a member");
+  await using clients = new Clients(socket);
+  (await clients.join(path)).send("here you are");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "here you are\n");
+});
+
+Deno.test("join() tells by its status that the server stops", async () => {
+  await using server = await startServer();
+  const run = new Run(server);
+  await joined(server, 1);
+  await server.server.stop();
+  assert.equal(await run.end(), joinStatus.comeBack);
+  assert.match(run.stderr, /1012 service restart, retry=[0-9]+\n$/);
+});
+
+Deno.test("join() comes back when it is told to, and goes on", async () => {
+  await using server = await startServer({ limits: { shutdownSpreadMs: 100 } });
+  const { socket } = server;
+  const run = new Run(server, { reconnect: true, count: 1 });
+  await joined(server, 1);
+  await server.server.stop();
+  await run.type("while nobody is there\n");
+  await using again = await Server.start({
+    socket,
+    mode: 0o600,
+    bridge: new NoBridge(),
+    limits: server.server.limits,
+  });
+  await eventually(
+    () => again.metrics.messagesReceived === 1,
+    "the message of before",
+  );
+  const peer = await server.connect(path);
+  peer.send("welcome back");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "welcome back\n");
+});
+
+Deno.test("join() ends with the signal's status", async () => {
+  await using server = await startServer();
+  const run = new Run(server);
+  await joined(server, 1);
+  run.interrupt(130);
+  assert.equal(await run.end(), 130);
+  await joined(server, 0);
+});
+
+Deno.test("join() ends in peace when nobody reads what it prints", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, {}, {
+    write: () => Promise.reject(new Deno.errors.BrokenPipe()),
+  });
+  await joined(server, 2);
+  peer.send("x");
+  assert.equal(await run.end(), joinStatus.done);
+});
+
+Deno.test("join() bounds what waits to be printed", async () => {
+  await using server = await startServer({
+    limits: { messageBytes: 64 << 20, clientBufferBytes: 256 << 20 },
+  });
+  const peer = await server.connect(path);
+  const run = new Run(server, {}, { write: () => new Promise(() => {}) });
+  await joined(server, 2);
+  const message = "x".repeat(33 << 20);
+  peer.send(message);
+  peer.send(message);
+  await assert.rejects(run.end(), /the output is read too slowly/);
+});
+
+Deno.test("join() says why it can't connect, without the path", async () => {
+  await using server = await startServer();
+  await using refuser = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    () => new Response(null, { status: 404 }),
+  );
+  // It will never be found: no reason to try again.
+  const run = new Run(undefined, {
+    url: `ws://127.0.0.1:${refuser.addr.port}${path}`,
+    reconnect: true,
+  });
+  await assert.rejects(
+    run.end(),
+    (error: unknown) =>
+      error instanceof StartupError && error.exitCode === 1 &&
+      /got HTTP status 404, expected 101$/.test(error.message) &&
+      !error.message.includes(path),
+  );
+  await assert.rejects(
+    new Run(server, { socket: `${server.socket}.none` }).end(),
+    (error: unknown) =>
+      error instanceof StartupError && !error.message.includes(path),
+  );
+});
+
+Deno.test("channelUrl() takes WebSocket URLs, and paths on a socket", () => {
+  const url = "wss://example.org/a?b";
+  assert.equal(channelUrl({ url: `${url}#c` }, undefined), url);
+  assert.equal(channelUrl({}, url), url);
+  assert.equal(
+    channelUrl({ url: "/a", socket: "/s" }, undefined),
+    "ws://localhost/a",
+  );
+  const refused: [string | undefined, RegExp][] = [
+    [undefined, /staps url/],
+    ["", /staps url/],
+    ["/a", /--socket/],
+    ["https://example.org/a", /wss:\/\/ instead of https:\/\//],
+    ["example.org/a", /^$/],
+  ];
+  for (const [url, hint] of refused) {
+    assert.throws(
+      () => channelUrl(url === undefined ? {} : { url }, undefined),
+      (error: unknown) =>
+        error instanceof UsageError && hint.test(error.hint ?? "") &&
+        !error.message.includes("example.org"),
+      url,
+    );
+  }
+});
+
+Deno.test("statusOfClose() tells the classes of closes apart", () => {
+  assert.deepEqual(
+    Object.values(closes).map(({ code }) => [code, statusOfClose(code)]),
+    [[1008, 4], [1009, 4], [1012, 3], [4000, 5], [4001, 5]],
+  );
+  assert.deepEqual([1001, 1006, 1011].map(statusOfClose), [3, 6, 6]);
+});
+
+Deno.test("retryDelayMs() does what the server asks, else backs off within bounds", () => {
+  const { reason } = restart(1234);
+  assert.equal(retryDelayMs(reason, { failures: 0 }), 1234);
+  assert.equal(retryDelayMs("retry=0", { failures: 5 }), 0);
+  assert.equal(retryDelayMs("retry=999999999", { failures: 0 }), 600_000);
+  const middle = (failures: number): number =>
+    retryDelayMs("", { failures, random: 0.5 });
+  assert.deepEqual([0, 1, 2, 6, 7, 99].map(middle), [
+    500,
+    1000,
+    2000,
+    30_000,
+    30_000,
+    30_000,
+  ]);
+  assert.equal(retryDelayMs("no retry", { failures: 0, random: 0 }), 400);
+  assert.equal(retryDelayMs("", { failures: 0, random: 1 }), 600);
+});

@@ -1,0 +1,324 @@
+import assert from "node:assert/strict";
+import {
+  configureLog,
+  log,
+  type LogFields,
+  type LogOptions,
+  maxWaitingBytes,
+} from "../../src/common/log.ts";
+import { fc } from "../helpers/property.ts";
+
+const everything: LogOptions = { level: "debug", format: "text" };
+
+/** Gets what `act` logs, as text. */
+async function logged(
+  options: LogOptions,
+  act: () => void,
+): Promise<string> {
+  let output = "";
+  configureLog({
+    ...options,
+    write: (text) => {
+      output += text;
+      return Promise.resolve();
+    },
+  });
+  act();
+  await log.flush();
+  return output;
+}
+
+/** Runs a program that logs, and gets its output and exit status. */
+async function run(
+  code: string,
+  { shell = '"$0" "$@"', env = {} }: {
+    shell?: string;
+    env?: Record<string, string>;
+  } = {},
+): Promise<{ status: number; stdout: string; stderr: string }> {
+  const program = `import { configureLog, log } from ${
+    JSON.stringify(new URL("../../src/common/log.ts", import.meta.url).href)
+  };\n${code}`;
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, program);
+    const config = new URL("../../deno.json", import.meta.url).pathname;
+    const { code: status, stdout, stderr } = await new Deno.Command("sh", {
+      args: [
+        "-c",
+        shell,
+        Deno.execPath(),
+        ...["run", "--allow-all", "--no-check", `--config=${config}`, file],
+      ],
+      env,
+    }).output();
+    const decoder = new TextDecoder();
+    return {
+      status,
+      stdout: decoder.decode(stdout),
+      stderr: decoder.decode(stderr),
+    };
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+Deno.test("log writes text for people", async () => {
+  const output = await logged(everything, () => {
+    log.info("client joined", {
+      client: 7,
+      channel: "ba7816bf8f01",
+      reason: 'too "big"',
+      nothing: undefined,
+      none: null,
+      big: 12n,
+      yes: true,
+      empty: "",
+    });
+  });
+  assert.match(
+    output,
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info client joined client=7 channel=ba7816bf8f01 reason="too \\"big\\"" none=null big=12 yes=true empty=""\n$/,
+  );
+});
+
+Deno.test("log writes priorities for the journal", async () => {
+  const options: LogOptions = { level: "debug", format: "journal" };
+  const output = await logged(options, () => {
+    log.error("a");
+    log.warn("b", { x: 1 });
+    log.info("c");
+    log.debug("d");
+  });
+  // sd-daemon(3): SD_ERR "<3>", SD_WARNING "<4>", SD_INFO "<6>", SD_DEBUG "<7>".
+  assert.equal(output, "<3>a\n<4>b x=1\n<6>c\n<7>d\n");
+});
+
+Deno.test("log writes JSON with its own keys first, which fields don't replace", async () => {
+  const output = await logged({ level: "debug", format: "json" }, () => {
+    log.warn("client\nclosed", { client: 7, level: "x", big: 12n, nil: null });
+  });
+  const { time, ...others } = JSON.parse(output);
+  assert.ok(Math.abs(Date.parse(time) - Date.now()) < 60_000);
+  assert.deepEqual(others, {
+    level: "warn",
+    message: "client\nclosed",
+    client: 7,
+    big: "12",
+    nil: null,
+  });
+});
+
+Deno.test("log takes the message as it is", async () => {
+  const output = await logged(everything, () => {
+    log.info("{client} {{x}} %s", { client: 7 });
+  });
+  assert.match(output, / info \{client\} \{\{x\}\} %s client=7\n$/);
+});
+
+Deno.test("log writes nothing below its level, and may be configured again", async () => {
+  const act = (): void => {
+    log.error("e");
+    log.warn("w");
+    log.info("i");
+    log.debug("d");
+  };
+  const levels = ["error", "warn", "info", "debug"] as const;
+  for (const [index, level] of levels.entries()) {
+    const output = await logged({ level, format: "journal" }, act);
+    assert.equal(output.split("\n").length - 1, index + 1, level);
+    for (const [other, name] of levels.entries()) {
+      assert.equal(log.isEnabled(name), other <= index);
+    }
+  }
+  const output = await logged({ level: "error", format: "journal" }, act);
+  assert.equal(output, "<3>e\n");
+});
+
+Deno.test("log makes one line of each record, whatever is in it", async () => {
+  const text = fc.oneof(
+    fc.string({ unit: "binary" }),
+    fc.constantFrom("\n", "\r\n", "\u2028", "\x1b[31m", "\u202e", "\ud800"),
+  );
+  const fields: fc.Arbitrary<LogFields> = fc.dictionary(
+    text,
+    fc.oneof(
+      text,
+      fc.double(),
+      fc.boolean(),
+      fc.bigInt(),
+      fc.constantFrom(null, undefined),
+    ),
+    { maxKeys: 4 },
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      text,
+      fields,
+      fc.constantFrom("text", "json", "journal"),
+      async (message, fields, format) => {
+        const output = await logged({ level: "debug", format }, () => {
+          log.info(message, fields);
+        });
+        assert.match(output, /\n$/);
+        const line = output.slice(0, -1);
+        assert.doesNotMatch(line, /[\p{Cc}\p{Cf}\u2028\u2029]/u);
+        assert.equal(output.split("\n").length, 2, "One line");
+        assert.ok(output.isWellFormed());
+        if (format === "json") {
+          assert.equal(JSON.parse(output).message, message);
+        }
+      },
+    ),
+  );
+});
+
+Deno.test("log cuts long values", async () => {
+  const output = await logged(everything, () => {
+    log.info("x".repeat(100_000), { reason: "y".repeat(100_000) });
+  });
+  assert.ok(output.length < 3000);
+});
+
+Deno.test("log keeps the order, and writes what comes together at once", async () => {
+  const writes: string[] = [];
+  const begun = Promise.withResolvers<void>();
+  const first = Promise.withResolvers<void>();
+  configureLog({
+    level: "info",
+    format: "journal",
+    write: (text) => {
+      writes.push(text);
+      begun.resolve();
+      return writes.length === 1 ? first.promise : Promise.resolve();
+    },
+  });
+  log.info("1");
+  log.info("2");
+  await begun.promise;
+  log.info("3");
+  log.info("4");
+  first.resolve();
+  await log.flush();
+  assert.deepEqual(writes, ["<6>1\n<6>2\n", "<6>3\n<6>4\n"]);
+});
+
+Deno.test("log lets lines wait for others, but not a warning", async () => {
+  const writes: string[] = [];
+  const begun = Promise.withResolvers<void>();
+  configureLog({
+    level: "info",
+    format: "journal",
+    write: (text) => {
+      writes.push(text);
+      begun.resolve();
+      return Promise.resolve();
+    },
+  });
+  log.info("1");
+  await Promise.resolve();
+  assert.deepEqual(writes, []);
+  log.warn("2");
+  await Promise.resolve();
+  await Promise.resolve();
+  assert.deepEqual(writes, ["<6>1\n<4>2\n"]);
+  await begun.promise;
+  await log.flush();
+});
+
+Deno.test("log drops what doesn't fit while its reader stalls, and says how much", async () => {
+  const stalled = Promise.withResolvers<void>();
+  let output = "";
+  configureLog({
+    level: "info",
+    format: "journal",
+    write: async (text) => {
+      await stalled.promise;
+      output += text;
+    },
+  });
+  const line = "x".repeat(1000);
+  for (let i = 0; i < 5000; i++) log.info(line);
+  stalled.resolve();
+  await log.flush();
+  const lines = output.trimEnd().split("\n");
+  const kept = lines.length - 1;
+  assert.ok(output.length < maxWaitingBytes + 2000, "Bounded");
+  assert.ok(kept > 1000, `${kept} kept`);
+  assert.match(lines.at(-1)!, /^<3>log lines dropped/);
+  assert.ok(lines.at(-1)!.endsWith(` lines=${5000 - kept}`));
+});
+
+Deno.test("log.flush() doesn't wait for ever", async () => {
+  const never = Promise.withResolvers<void>();
+  configureLog({ ...everything, write: () => never.promise });
+  log.info("x");
+  await log.flush();
+  never.resolve();
+  await log.flush();
+});
+
+Deno.test("log survives a reader that is gone", async () => {
+  configureLog({
+    ...everything,
+    write: () => Promise.reject(new Deno.errors.BrokenPipe()),
+  });
+  log.info("x");
+  await log.flush();
+  log.info("y");
+  await log.flush();
+});
+
+const tenLines = `
+  configureLog({ level: "info", format: "text" });
+  for (let i = 0; i < 10; i++) {
+    log.info("line", { i });
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await log.flush();
+  console.log("alive");`;
+
+Deno.test("log writes to standard error and nowhere else", async () => {
+  const { status, stdout, stderr } = await run(tenLines);
+  assert.equal(status, 0, stderr);
+  assert.equal(stdout, "alive\n");
+  assert.equal(stderr.match(/ info line i=\d\n/g)?.length, 10, stderr);
+});
+
+Deno.test("log doesn't end the process when standard error is a broken pipe, closed or full", async () => {
+  for (
+    const shell of [
+      // The reader of the pipe is gone before the first line.
+      '{ sleep 0.2; "$0" "$@" 2>&1 >&3 | true; } 3>&1',
+      '"$0" "$@" 2>&-',
+      '"$0" "$@" 2>/dev/full',
+    ]
+  ) {
+    const { stdout } = await run(tenLines, { shell });
+    assert.equal(stdout, "alive\n", shell);
+  }
+});
+
+Deno.test("log is quiet before configureLog()", async () => {
+  const { stderr, status } = await run(`
+    log.error("x");
+    if (log.isEnabled("error")) throw new Error("Enabled");
+    await log.flush();`);
+  assert.equal(stderr, "");
+  assert.equal(status, 0);
+});
+
+Deno.test("log writes for the journal only if standard error is the journal", async () => {
+  const code = `
+    configureLog({ level: "info", format: "auto" });
+    log.info("hello");
+    await log.flush();`;
+  const inode = 'export JOURNAL_STREAM="$(stat -L -c %d:%i /dev/stderr)"';
+  assert.equal(
+    (await run(code, { shell: `${inode}; "$0" "$@"` })).stderr,
+    "<6>hello\n",
+  );
+  for (const env of [{ JOURNAL_STREAM: "8:1" }, { JOURNAL_STREAM: "" }]) {
+    assert.match((await run(code, { env })).stderr, /Z info hello\n$/);
+  }
+});

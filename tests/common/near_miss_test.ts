@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { nearMiss } from "../../src/common/near_miss.ts";
+
+const names = ["socket", "mode", "amqp", "message_bytes", "ca"];
+
+Deno.test("nearMiss() finds one mistake of each kind", () => {
+  for (
+    const typed of ["socke", "sockett", "sokket", "scoket", "Socket", "SOCKET"]
+  ) {
+    assert.equal(nearMiss(typed, names), "socket", typed);
+  }
+  assert.equal(nearMiss("message-bytes", names), "message_bytes");
+  assert.equal(nearMiss("mesage_byte", names), "message_bytes");
+  assert.equal(nearMiss("ampq", names), "amqp");
+});
+
+Deno.test("nearMiss() prefers the nearest", () => {
+  assert.equal(nearMiss("moda", ["modal", "mode"]), "modal");
+  assert.equal(nearMiss("mode", ["mods", "mode"]), "mode");
+});
+
+Deno.test("nearMiss() says nothing about strangers, short words and long texts", () => {
+  for (const typed of ["", "x", "cb", "timeout", "socket".repeat(100)]) {
+    assert.equal(nearMiss(typed, names), undefined, typed);
+  }
+});

@@ -1,0 +1,307 @@
+import assert from "node:assert/strict";
+import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
+import { closes } from "../../src/relay/close.ts";
+import { eventually, within } from "../helpers/eventually.ts";
+import {
+  concat,
+  frameBytes,
+  opcodes,
+  RawClient,
+} from "../helpers/raw_client.ts";
+import { RecordingBridge } from "../helpers/recording_bridge.ts";
+import { startServer, type TestServer } from "../helpers/server.ts";
+
+/** Makes a request that is no WebSocket handshake by itself, and gets the answer's status and headers. */
+async function request(
+  { socket }: TestServer,
+  init: RequestInit = {},
+): Promise<Response> {
+  using client = Deno.createHttpClient({
+    proxy: { transport: "unix", path: socket },
+  });
+  const response = await fetch("http://localhost/a", { ...init, client });
+  await response.body?.cancel();
+  return response;
+}
+
+/** Waits until the server has no client and no channel left. */
+function untilEmpty({ server }: TestServer): Promise<unknown> {
+  return eventually(
+    () => server.clientCount === 0 && server.channels.size === 0,
+    "an empty server",
+  );
+}
+
+/** Opens a client of the channel `path` that reads nothing, not even the 101. */
+async function connectStalled(
+  { socket }: TestServer,
+  path: string,
+): Promise<Deno.Conn> {
+  const connection = await Deno.connect({ transport: "unix", path: socket });
+  await connection.write(new TextEncoder().encode(
+    `GET ${path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n` +
+      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+  ));
+  return connection;
+}
+
+Deno.test("Server passes text, binary and empty messages on, in order and without an echo", async () => {
+  await using server = await startServer();
+  const [a, b, c] = await Promise.all(
+    ["/x", "/x", "/y"].map((path) => server.connect(path)),
+  );
+  a!.send("text");
+  a!.send("");
+  a!.send(new Uint8Array([1, 2, 3]));
+  a!.send(new Uint8Array());
+  assert.equal(await b!.next(), "text");
+  assert.equal(await b!.next(), "");
+  assert.deepEqual(await b!.next(), new Uint8Array([1, 2, 3]));
+  assert.deepEqual(await b!.next(), new Uint8Array());
+  // What arrives first at those who got nothing yet shows that they didn't.
+  b!.send("from b");
+  assert.equal(await a!.next(), "from b");
+  const d = await server.connect("/y");
+  d.send("from d");
+  assert.equal(await c!.next(), "from d");
+});
+
+Deno.test("Server forgets a channel when its last client has gone", async () => {
+  await using server = await startServer();
+  const clients = await Promise.all(
+    ["/x", "/x?query=1", "/y"].map((path) => server.connect(path)),
+  );
+  assert.equal(server.server.channels.size, 2);
+  assert.equal(server.server.channels.memberCount("/x"), 2);
+  for (const client of clients) client.close();
+  await untilEmpty(server);
+  assert.equal(server.server.channels.size, 0);
+});
+
+Deno.test("Server answers the handshake only when the bridge has joined", async () => {
+  const bridge = new RecordingBridge();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  bridge.joining = promise;
+  await using server = await startServer({ bridge });
+  let opened = false;
+  const joining = server.connect("/x").then((client) => {
+    opened = true;
+    return client;
+  });
+  await eventually(() => bridge.calls.length > 0, "the join");
+  // What others publish meanwhile waits for it.
+  bridge.listener!.deliver("/x", "early", 5);
+  assert.equal(opened, false);
+  resolve();
+  const client = await joining;
+  assert.equal(await client.next(), "early");
+});
+
+Deno.test("Server answers 503 with Retry-After when the bridge refuses, and keeps nothing", async () => {
+  const bridge = new RecordingBridge();
+  bridge.joining = Promise.reject(new BridgeUnavailableError());
+  bridge.joining.catch(() => {});
+  await using server = await startServer({ bridge });
+  await assert.rejects(server.connect("/x"));
+  assert.equal(server.server.metrics.refusals[503], 1);
+  await untilEmpty(server);
+  assert.deepEqual(bridge.calls, ["join /x", "leave /x"]);
+});
+
+Deno.test("Server closes with the documented code when the bridge lost messages", async () => {
+  const bridge = new RecordingBridge();
+  await using server = await startServer({ bridge });
+  const client = await server.connect("/x");
+  bridge.listener!.gap(["/x"]);
+  const { code, reason } = await client.closed;
+  assert.deepEqual({ code, reason }, closes.gap);
+  assert.equal(server.server.metrics.closes.gap, 1);
+});
+
+Deno.test("Server closes the sender of a message of more than message_bytes, and only it", async () => {
+  await using server = await startServer({ limits: { messageBytes: 10 } });
+  const [a, b] = await Promise.all([
+    server.connect("/x"),
+    server.connect("/x"),
+  ]);
+  a.send("0123456789");
+  assert.equal(await b.next(), "0123456789");
+  a.send("é".repeat(6));
+  const { code, reason } = await a.closed;
+  assert.deepEqual({ code, reason }, closes.too_big);
+  assert.equal(server.server.metrics.limitHits.message_bytes, 1);
+  assert.equal(b.isOpen, true);
+});
+
+Deno.test("Server closes a client that sends more than messages_per_second", async () => {
+  await using server = await startServer({ limits: { messagesPerSecond: 5 } });
+  const [a, b] = await Promise.all([
+    server.connect("/x"),
+    server.connect("/x"),
+  ]);
+  for (let i = 0; i < 50; i++) a.send(String(i));
+  const { code, reason } = await a.closed;
+  assert.deepEqual({ code, reason }, closes.rate);
+  assert.equal(server.server.metrics.limitHits.messages_per_second, 1);
+  for (let i = 0; i < 5; i++) assert.equal(await b.next(), String(i));
+});
+
+for (
+  const [limit, limits, paths] of [
+    ["clients", { clients: 2 }, ["/a", "/b", "/c"]],
+    ["channel_clients", { channelClients: 2 }, ["/a", "/a", "/a"]],
+    ["channels", { channels: 2 }, ["/a", "/b", "/c"]],
+  ] as const
+) {
+  Deno.test(`Server answers 503 with Retry-After when ${limit} is reached, until somebody leaves`, async () => {
+    await using server = await startServer({ limits });
+    const clients = [];
+    for (const path of paths.slice(0, 2)) {
+      clients.push(await server.connect(path));
+    }
+    await assert.rejects(server.connect(paths[2]));
+    assert.equal(server.server.metrics.limitHits[limit], 1);
+    assert.equal(server.server.metrics.refusals[503], 1);
+    clients[0]!.close();
+    await eventually(() => server.server.clientCount === 1, "a leave");
+    await server.connect(paths[2]);
+  });
+}
+
+Deno.test("Server lets another client into an existing channel when channels is reached", async () => {
+  await using server = await startServer({ limits: { channels: 1 } });
+  await server.connect("/a");
+  await server.connect("/a");
+});
+
+Deno.test("Server answers a request that is no handshake with a status and a line of text", async () => {
+  await using server = await startServer();
+  const get = await request(server);
+  assert.equal(get.status, 426);
+  assert.equal(get.headers.get("upgrade"), "websocket");
+  assert.equal(get.headers.get("sec-websocket-version"), "13");
+  const post = await request(server, { method: "POST", body: "x" });
+  assert.equal(post.status, 405);
+  assert.equal(post.headers.get("allow"), "GET");
+  const { refusals } = server.server.metrics;
+  assert.deepEqual([refusals[405], refusals[426]], [1, 1]);
+});
+
+Deno.test("Server accepts the first subprotocol offered", async () => {
+  await using server = await startServer();
+  const client = await server.connect("/x", ["one", "two"]);
+  assert.equal(client.protocol, "one");
+});
+
+Deno.test("Server closes a client that takes nothing of what waits for it for idle_timeout_s", async () => {
+  await using server = await startServer({ limits: { idleTimeoutS: 1 } });
+  const [sender, reader] = await Promise.all([
+    server.connect("/x"),
+    server.connect("/x"),
+  ]);
+  using _stalled = await connectStalled(server, "/x");
+  const { metrics, channels } = server.server;
+  await eventually(() => metrics.connects === 3, "the client that stalls");
+  // More than the kernel takes, less than may wait.
+  for (let i = 0; i < 32; i++) sender.send(new Uint8Array(65536));
+  await reader.take(32);
+  await eventually(() => metrics.closes.slow === 1, "the close as slow");
+  assert.equal(channels.memberCount("/x"), 2);
+});
+
+Deno.test("Server closes a reader for which more than client_buffer_bytes wait, and only it", async () => {
+  await using server = await startServer({
+    limits: { messageBytes: 65536, clientBufferBytes: 1 << 20 },
+  });
+  const { metrics, channels } = server.server;
+  const sender = await server.connect("/x");
+  const reader = await server.connect("/x");
+  using _stalled = await connectStalled(server, "/x");
+  await eventually(() => metrics.connects === 3, "the client that stalls");
+  for (let i = 0; i < 64; i++) {
+    sender.send(new Uint8Array(65536));
+    await reader.next();
+  }
+  assert.equal(metrics.closes.slow, 1);
+  assert.equal(metrics.limitHits.client_buffer_bytes, 1);
+  assert.equal(channels.memberCount("/x"), 2);
+});
+
+// While small messages come without a pause, the runtime reads them all before
+// it writes any: the overhead of those that wait made every reader look slow.
+Deno.test("Server gives readers time when a flood of small messages comes at once", async () => {
+  // With their overhead the messages count 15 MiB.
+  await using server = await startServer({
+    limits: { messageBytes: 65536, clientBufferBytes: 4 << 20 },
+  });
+  const { metrics } = server.server;
+  using reader = await connectStalled(server, "/x");
+  await eventually(() => metrics.connects === 1, "the reader");
+  const messages = 60_000;
+  let received = 0;
+  const reading = (async () => {
+    const chunk = new Uint8Array(65536);
+    // The 101 is longer than a few frames, and counts as nothing.
+    while (received < messages * 3) {
+      const bytes = await reader.read(chunk);
+      if (bytes === null) break;
+      received += bytes;
+    }
+  })();
+  using sender = await RawClient.join({ socket: server.socket }, "/x");
+  await sender.write(
+    concat(Array.from(
+      { length: messages },
+      () => frameBytes(opcodes.binary, new Uint8Array(1)),
+    )),
+  );
+  await within(reading, "the flood at the reader");
+  assert.equal(metrics.closes.slow, 0);
+  assert.ok(received >= messages * 3);
+});
+
+Deno.test("Server.stop() tells every client to come back, at different times", async () => {
+  await using server = await startServer();
+  const clients = await Promise.all(
+    Array.from({ length: 20 }, () => server.connect("/x")),
+  );
+  await server.server.stop();
+  const closed = await Promise.all(clients.map((client) => client.closed));
+  const retries = closed.map(({ code, reason }) => {
+    assert.equal(code, closes.restart.code);
+    const [, retry] = reason.match(/^service restart, retry=(\d+)$/)!;
+    return Number(retry);
+  });
+  assert.ok(new Set(retries).size > 10);
+  assert.ok(retries.every((retry) => retry <= 10_000));
+  assert.equal(server.server.clientCount, 0);
+  assert.equal(server.server.channels.size, 0);
+  await assert.rejects(Deno.stat(server.socket), Deno.errors.NotFound);
+  await assert.rejects(server.connect("/x"));
+});
+
+Deno.test("Server.start() leaves nothing behind when it can't listen", async () => {
+  const bridge = new RecordingBridge();
+  const folder = await Deno.makeTempDir();
+  await assert.rejects(startServer({ bridge, socket: `${folder}/none/s` }), {
+    message:
+      `Cannot listen on "${folder}/none/s": the folder "${folder}/none" doesn't exist`,
+  });
+  assert.deepEqual(bridge.calls, ["close"]);
+  await Deno.remove(folder);
+});
+
+Deno.test("Server accepts clients on a TCP address, too", async () => {
+  await using server = await startServer({
+    listen: { hostname: "127.0.0.1", port: 0 },
+  });
+  const address = server.server.addresses[1] as Deno.NetAddr;
+  const client = await server.connect("/x");
+  const socket = new WebSocket(`ws://127.0.0.1:${address.port}/x`);
+  await new Promise((resolve) => socket.onopen = resolve);
+  socket.send("over TCP");
+  assert.equal(await client.next(), "over TCP");
+  socket.close();
+  await new Promise((resolve) => socket.onclose = resolve);
+});

@@ -1,0 +1,109 @@
+/** The Debian package as a file; tests/e2e/systemd_test.ts installs it. */
+import assert from "node:assert/strict";
+import { makePackage, shippedConfig } from "../../scripts/deb.ts";
+import { renderConfigManual, renderManual } from "../../scripts/man.ts";
+import { commandTree } from "../../src/commands/cli.ts";
+import { parseConfig } from "../../src/settings/config.ts";
+import { allSettings } from "../../src/settings/table.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import { ensurePackages } from "../helpers/packages.ts";
+import { Process, repository } from "../helpers/process.ts";
+import { within } from "../helpers/eventually.ts";
+
+/** Reading 100 MB takes these a while on a busy machine. */
+const slowMs = 4 * 60_000;
+
+async function output(command: string, args: string[]): Promise<string> {
+  await using program = new Process(command, args, {
+    env: { LC_ALL: "C.UTF-8", MANWIDTH: "80" },
+  });
+  await within(program.status, `the end of ${command}`, { timeoutMs: slowMs });
+  return program.output;
+}
+
+Deno.test("makePackage() makes the same package twice, and lintian finds no error in it", async () => {
+  await ensurePackages(["lintian"]);
+  await using folder = await TempFolder.make();
+  const paths = [];
+  for (const output of ["first", "second"]) {
+    paths.push(
+      await makePackage({
+        output: `${folder.path}/${output}`,
+        fast: true,
+        selfExtracting: true,
+      }),
+    );
+  }
+  assert.equal(
+    await output("cmp", paths),
+    "",
+    "the same source gives the same package",
+  );
+  const report = await output("lintian", ["--allow-root", paths[0]!]);
+  assert.doesNotMatch(report, /^E:/m);
+  assert.doesNotMatch(report, /^W:/m);
+  const list = await output("dpkg-deb", ["--contents", paths[0]!]);
+  for (const line of list.trim().split("\n")) {
+    assert.match(line, /^[-d][rwx-]{9} root\/root /, "owner of each file");
+    assert.match(line, /^.....-..-./, "only root may write");
+  }
+  for (
+    const file of [
+      "./usr/bin/staps",
+      "./etc/staps/staps.conf",
+      "./lib/systemd/system/staps.service",
+      "./lib/systemd/system/staps@.service",
+      "./usr/share/man/man1/staps.1.gz",
+      "./usr/share/man/man5/staps.conf.5.gz",
+      "./usr/share/doc/staps/copyright",
+      "./usr/share/doc/staps/changelog.gz",
+      "./usr/share/doc/staps/examples/nginx.conf.example",
+    ]
+  ) assert.ok(list.includes(` ${file}\n`), file);
+});
+
+Deno.test("the shipped configuration is one that staps reads", () => {
+  const { config } = parseConfig(shippedConfig(), "staps.conf");
+  assert.equal(config.daemon.user, "staps");
+  assert.equal(config.admin.socket, "/run/staps/admin.sock");
+});
+
+Deno.test("renderManual() and renderConfigManual() name every command, option and setting", async () => {
+  await ensurePackages(["man-db"]);
+  await using folder = await TempFolder.make();
+  const text = async (name: string, page: string): Promise<string> => {
+    const path = `${folder.path}/${name}`;
+    await Deno.writeTextFile(path, page);
+    return await output("man", ["--warnings", "--local-file", path]);
+  };
+  const date = "2026-01-01";
+  const manual = await text("staps.1", renderManual({ date }));
+  const configManual = await text("staps.conf.5", renderConfigManual({ date }));
+  assert.doesNotMatch(manual + configManual, /warning:|error:/);
+  for (const { name, options } of commandTree()) {
+    assert.ok(manual.includes(`staps ${name}`), name);
+    for (const { long } of options) assert.ok(manual.includes(long), long);
+  }
+  for (const { section, key } of allSettings) {
+    assert.ok(configManual.includes(`[${section}]`), section);
+    assert.match(configManual, new RegExp(`^ +${key}( |$)`, "m"));
+  }
+});
+
+Deno.test("the two units differ in the names of sockets and folders only", async () => {
+  const lines = async (name: string): Promise<string[]> =>
+    (await Deno.readTextFile(`${repository}/${name}`)).split("\n")
+      .filter((line) => /^[A-Z]\w+=/.test(line));
+  const one = await lines("staps.service");
+  const many = await lines("staps@.service");
+  const keys = (list: string[]): string[] =>
+    list.map((line) => line.split("=")[0]!);
+  assert.deepEqual(keys(many), keys(one));
+  const different = one.filter((line, index) => line !== many[index]);
+  assert.deepEqual(keys(different), [
+    "Description",
+    "ExecStart",
+    "RuntimeDirectory",
+    "CacheDirectory",
+  ]);
+});

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { runFlags } from "../../scripts/compile.ts";
+import {
+  runtimeEnvironment,
+  runtimeFlags,
+  shellEnvironment,
+} from "../../scripts/runtime_environment.ts";
+
+const top = new URL("../../", import.meta.url);
+
+Deno.test("the task start sets runtimeEnvironment and runtimeFlags", async () => {
+  const { tasks } = JSON.parse(
+    await Deno.readTextFile(new URL("deno.json", top)),
+  );
+  assert.ok(
+    tasks.start.command.startsWith(
+      `${shellEnvironment} deno run ${runtimeFlags.join(" ")} `,
+    ),
+    tasks.start.command,
+  );
+});
+
+Deno.test("the executable and the Debian package run with runtimeFlags", () => {
+  for (const flag of runtimeFlags) assert.ok(runFlags.includes(flag), flag);
+});
+
+Deno.test("the launchers of the executable and the Debian package set runtimeEnvironment", async () => {
+  for (const file of ["scripts/launcher.sh", "packaging/launcher.sh"]) {
+    const launcher = await Deno.readTextFile(new URL(file, top));
+    assert.match(launcher, /^export @ENVIRONMENT@$/m, file);
+  }
+});
+
+Deno.test("the systemd units set runtimeEnvironment", async () => {
+  for (const file of ["staps.service", "staps@.service"]) {
+    const unit = await Deno.readTextFile(new URL(file, top));
+    const set = Array.from(
+      unit.matchAll(/^Environment=(.*)$/gm),
+      ([, line]) => line!.split(" ").map((word) => word.split("=", 2)),
+    ).flat();
+    assert.deepEqual(Object.fromEntries(set), runtimeEnvironment, file);
+  }
+});

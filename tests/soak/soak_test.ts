@@ -1,0 +1,203 @@
+/** The soak's rules with made-up samples, and its clients with servers that break promises. */
+import assert from "node:assert/strict";
+import { judge, theilSen } from "./analysis.ts";
+import { emptyTally, Meeting, type Tally } from "./meeting.ts";
+import type { Sample } from "./subject.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import { Random } from "../helpers/random.ts";
+
+const MiB = 2 ** 20;
+
+/** What is wrong with a made-up server. */
+interface Flaw {
+  readonly residentMibPerHour?: number;
+  readonly usedMibPerHour?: number;
+  readonly fdsPerHour?: number;
+  /** The lag's last bucket in seconds once the run is half over. */
+  readonly lateLagS?: number;
+  /** How late the probe is, in milliseconds. */
+  readonly lateMs?: number;
+}
+
+/** Makes the samples of an hour: memory goes up and down as the collector lets it. */
+function madeUp(flaw: Flaw = {}): Sample[] {
+  const random = new Random(1);
+  let [fast, slow] = [0, 0];
+  return Array.from({ length: 720 }, (_, i) => {
+    const atS = i * 5;
+    const hours = atS / 3600;
+    // Starts anew every 350 s, and warms up for ten minutes.
+    const tooth = 60 * (atS % 350) / 350;
+    const warm = 208 - 100 * Math.exp(-atS / 200);
+    const noise = random.between(-3, 3);
+    const isLate = hours > 0.5 && flaw.lateLagS !== undefined;
+    if (isLate) slow += 10;
+    else fast += 10;
+    return {
+      atS,
+      isQuiet: i % 24 === 0,
+      residentBytes: MiB *
+        (warm + tooth + noise + hours * (flaw.residentMibPerHour ?? 0)),
+      fds: 26 + i % 3 + Math.floor(hours * (flaw.fdsPerHour ?? 0)),
+      cpuS: atS / 10,
+      probe: {
+        mallocBytes: MiB * (40 + hours * (flaw.usedMibPerHour ?? 0)),
+        keptBytes: MiB * 100,
+        heapBytes: MiB * (25 + tooth + noise / 3),
+        lateMs: flaw.lateMs ?? 1,
+      },
+      staps: {
+        clients: 40,
+        channels: 10,
+        lag: [
+          [0.005, fast],
+          [flaw.lateLagS ?? 1, fast + slow],
+          [Infinity, fast + slow],
+        ],
+      },
+    };
+  });
+}
+
+/** Gets what isn't flat. */
+function notFlat(samples: readonly Sample[], control = madeUp()): string[] {
+  return judge(samples, control).filter(({ isFlat }) => isFlat === false)
+    .map(({ what }) => what.split(" ", 4).join(" "));
+}
+
+Deno.test("judge() finds memory flat that only goes up and down", () => {
+  const findings = judge(madeUp(), madeUp());
+  assert.deepEqual(
+    findings.map(({ isFlat }) => isFlat),
+    findings.map(() => true),
+  );
+});
+
+Deno.test("judge() finds leaks of memory and descriptors, and a lag that grows", () => {
+  assert.deepEqual(notFlat(madeUp({ residentMibPerHour: 200 })), [
+    "resident memory's peak in",
+  ]);
+  assert.deepEqual(notFlat(madeUp({ usedMibPerHour: 60 })), [
+    "low points of memory",
+  ]);
+  assert.deepEqual(notFlat(madeUp({ fdsPerHour: 12 })), [
+    "descriptors at the last",
+  ]);
+  assert.deepEqual(notFlat(madeUp({ lateLagS: 0.5 })), [
+    "event-loop lag, 99th percentile,",
+  ]);
+});
+
+Deno.test("judge() lets the lag grow if that of the other process is as long", () => {
+  assert.deepEqual(
+    notFlat(madeUp({ lateLagS: 0.5 }), madeUp({ lateMs: 400 })),
+    [],
+  );
+});
+
+Deno.test("judge() doesn't judge the memory of a short run", () => {
+  const short = madeUp({ residentMibPerHour: 400 }).filter(({ atS }) =>
+    atS < 600
+  );
+  assert.deepEqual(notFlat(short), []);
+});
+
+Deno.test("theilSen() gets the slope in spite of wild points", () => {
+  const points = Array.from({ length: 20 }, (_, x) => ({ x, y: 3 * x + 1 }));
+  assert.equal(theilSen(points), 3);
+  for (const i of [3, 9, 15]) points[i]!.y = 1000;
+  assert.ok(Math.abs(theilSen(points) - 3) < 0.5);
+  assert.equal(theilSen([]), 0);
+});
+
+/** Starts a relay that does `send` instead of sending, and gets what clients of it find. */
+async function meetAt(
+  send: (socket: WebSocket, data: ArrayBuffer | string, count: number) => void,
+): Promise<Tally> {
+  await using folder = await TempFolder.make();
+  const sockets = new Set<WebSocket>();
+  let count = 0;
+  const path = `${folder.path}/s`;
+  const server = Deno.serve({ path, onListen: () => {} }, (request) => {
+    const { socket, response } = Deno.upgradeWebSocket(request);
+    socket.binaryType = "arraybuffer";
+    sockets.add(socket);
+    socket.onclose = () => sockets.delete(socket);
+    socket.onmessage = ({ data }) => {
+      count++;
+      for (const other of sockets) {
+        if (other !== socket) send(other, data, count);
+      }
+    };
+    return response;
+  });
+  const tally = emptyTally();
+  const meeting = new Meeting({
+    targets: [{ socket: path }],
+    random: new Random(1),
+    tally,
+    lostAfterMs: 500,
+  });
+  for (let i = 0; i < 3; i++) await meeting.join();
+  for (let i = 0; i < 12; i++) {
+    meeting.publish();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await meeting.settle();
+  await meeting.end();
+  await server.shutdown();
+  return tally;
+}
+
+Deno.test("Meeting finds nothing wrong with a server that relays", async () => {
+  const { joins, sent, received, lost, wrong, closed } = await meetAt(
+    (socket, data) => socket.send(data),
+  );
+  assert.deepEqual({ joins, sent, received, lost, wrong, closed }, {
+    joins: 3,
+    sent: 12,
+    received: 24,
+    lost: 0,
+    wrong: 0,
+    closed: {},
+  });
+});
+
+Deno.test("Meeting finds what a server loses, in the middle and at the end", async () => {
+  for (const which of [5, 12]) {
+    const { lost } = await meetAt((socket, data, count) =>
+      count === which || socket.send(data)
+    );
+    assert.equal(lost, 2, `message ${which} to two receivers`);
+  }
+});
+
+Deno.test("Meeting finds what a server doubles, changes, cuts and closes", async () => {
+  const doubled = await meetAt((socket, data, count) => {
+    socket.send(data);
+    if (count === 5) socket.send(data);
+  });
+  assert.equal(doubled.wrong, 2);
+  const changed = await meetAt((socket, data, count) => {
+    const text = typeof data === "string"
+      ? data
+      : new TextDecoder().decode(data);
+    // The other kind.
+    socket.send(
+      count !== 5
+        ? data
+        : typeof data === "string"
+        ? new TextEncoder().encode(text)
+        : text,
+    );
+  });
+  assert.equal(changed.wrong, 2);
+  const cut = await meetAt((socket, data, count) =>
+    socket.send(count === 5 ? data.slice(0, -1) : data)
+  );
+  assert.equal(cut.wrong, 2);
+  const closed = await meetAt((socket, data, count) =>
+    count === 5 ? socket.close(4321) : socket.send(data)
+  );
+  assert.deepEqual(closed.closed, { 4321: 2 });
+});

@@ -1,0 +1,79 @@
+/** What systemd is told, heard on a socket like its own. */
+import assert from "node:assert/strict";
+import { ServiceManager } from "../../src/system/systemd.ts";
+import { NotifyListener } from "../helpers/notify_listener.ts";
+
+Deno.test("ServiceManager tells the states of a process in order", async () => {
+  await using listener = new NotifyListener();
+  using manager = ServiceManager.connect({ NOTIFY_SOCKET: listener.path });
+  assert.equal(manager.isPresent, true);
+  await manager.ready("0 channels,\n0 clients");
+  await manager.reloading();
+  await manager.failed("Cannot read");
+  await manager.stopping(5000);
+  assert.equal(
+    await listener.next(),
+    "READY=1\nSTATUS=0 channels, 0 clients",
+  );
+  assert.equal(await listener.next(), "RELOADING=1");
+  assert.equal(await listener.next(), "STATUS=Cannot read");
+  assert.equal(
+    await listener.next(),
+    "STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=5000000",
+  );
+});
+
+Deno.test("ServiceManager.watch() feeds the watchdog until the process stops", async () => {
+  await using listener = new NotifyListener();
+  using manager = ServiceManager.connect({
+    NOTIFY_SOCKET: listener.path,
+    WATCHDOG_USEC: "20000",
+    WATCHDOG_PID: String(Deno.pid),
+  });
+  manager.watch(() => "fine");
+  // Its timers keep no process alive.
+  const alive = setInterval(() => {}, 1000);
+  for (let i = 0; i < 3; i++) {
+    assert.equal(await listener.next(), "WATCHDOG=1");
+  }
+  clearInterval(alive);
+  await manager.stopping(1000);
+  let last = "";
+  while (!last.startsWith("STOPPING=1")) last = await listener.next();
+});
+
+Deno.test("ServiceManager.watch() leaves another process's watchdog alone", async () => {
+  await using listener = new NotifyListener();
+  using manager = ServiceManager.connect({
+    NOTIFY_SOCKET: listener.path,
+    WATCHDOG_USEC: "1000",
+    WATCHDOG_PID: "1",
+  });
+  manager.watch(() => "fine");
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await manager.ready("now");
+  assert.equal(await listener.next(), "READY=1\nSTATUS=now");
+});
+
+Deno.test("ServiceManager ignores everything without systemd", async () => {
+  using manager = ServiceManager.connect({});
+  assert.equal(manager.isPresent, false);
+  await manager.ready("fine");
+  manager.watch(() => "fine");
+});
+
+Deno.test("ServiceManager outlives the other end", async () => {
+  const listener = new NotifyListener();
+  using manager = ServiceManager.connect({ NOTIFY_SOCKET: listener.path });
+  await listener[Symbol.asyncDispose]();
+  await manager.ready("fine");
+});
+
+Deno.test("ServiceManager.connect() says that abstract sockets can't be reached", () => {
+  using manager = ServiceManager.connect({ NOTIFY_SOCKET: "@abstract" });
+  assert.equal(manager.isPresent, false);
+  assert.equal(
+    manager.problem,
+    'Cannot notify "@abstract": expected a path that begins with "/"',
+  );
+});
