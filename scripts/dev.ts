@@ -1,5 +1,5 @@
 /** `deno task dev`: staps in the working folder, and a URL to try it with. */
-import { serve } from "../main.ts";
+import { serve } from "../src/node.ts";
 
 const folder = ".dev";
 const configFile = `${folder}/staps.conf`;
@@ -26,14 +26,11 @@ try {
   if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
 }
 
-await serve(
-  {
-    kind: "serve",
-    configFile,
-    socket: `${folder}/staps.sock`,
-    listen: { hostname: "127.0.0.1", port: choosePort() },
-  },
-  (server) => {
+await serve({
+  configFile,
+  socket: `${folder}/staps.sock`,
+  listen: { hostname: "127.0.0.1", port: choosePort() },
+  onListening: (server) => {
     const { port } = server.addresses[1] as Deno.NetAddr;
     const url = `ws://127.0.0.1:${port}/${crypto.randomUUID()}`;
     const text = `
@@ -48,4 +45,4 @@ Paste this into two terminals, and type: what you send in one appears in the oth
 `;
     Deno.stdout.writeSync(new TextEncoder().encode(text));
   },
-);
+});

@@ -35,7 +35,7 @@ Deno.addSignalListener("SIGUSR2", () => {
 if (Deno.args[0] === "relay") {
   await import("./relay.ts");
 } else {
-  const { serve } = await import("../../main.ts");
+  const { serve } = await import("../../src/node.ts");
   const [configFile, socket] = Deno.args.slice(1) as [string, string];
-  await serve({ kind: "serve", configFile, socket });
+  await serve({ configFile, socket });
 }

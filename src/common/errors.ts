@@ -1,7 +1,7 @@
 /**
  * The errors that end the program, each with its exit status.
  *
- * Only `main.ts` exits; everything else throws one of these. The statuses are
+ * `main.ts` exits with it; everything else throws one of these. The statuses are
  * those of sysexits.h where one fits, so that a service manager can tell what
  * a restart may heal from what it can't.
  */

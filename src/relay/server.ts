@@ -8,7 +8,6 @@ import { readHandshake, type Refusal } from "./handshake.ts";
 import { IdleTimers } from "./idle_timers.ts";
 import { log } from "../common/log.ts";
 import { type LimitName, Metrics } from "./metrics.ts";
-import { bindUnixSocket, type Owner } from "../system/unix_socket.ts";
 
 /** What the server as a whole may do. A reload changes the object in place. */
 export interface Limits extends ClientLimits {
@@ -26,16 +25,24 @@ export interface Limits extends ClientLimits {
   retryAfterS: number;
 }
 
+/** What accepts connections at one address: `Deno.HttpServer` has this shape. */
+export interface Listener {
+  readonly addr: Deno.Addr;
+  /** Rejects when it can't accept connections any more. */
+  readonly finished: Promise<void>;
+  /** Stops accepting connections; resolves when its address is free. */
+  shutdown(): Promise<void>;
+}
+
+/** Listens at one address from now on: `handler` gets every request, and never rejects. */
+export type Listen = (
+  handler: (request: Request) => Promise<Response>,
+) => Listener | Promise<Listener>;
+
 /** What {@linkcode Server.start} needs. */
 export interface ServerOptions {
-  /** The path of the unix socket. */
-  readonly socket: string;
-  /** The socket's permissions. */
-  readonly mode: number;
-  /** Whom the socket is to belong to, if not to this process's user and group. */
-  readonly owner?: Owner | undefined;
-  /** A TCP address beside it, for development. */
-  readonly listen?: { hostname: string; port: number } | undefined;
+  /** Called one after the other when the bridge has started. */
+  readonly listen: readonly Listen[];
   readonly limits: Limits;
   /** For how many clients the process may open files, whatever `limits.clients` says. */
   readonly maxClients?: number | undefined;
@@ -56,7 +63,7 @@ export class Server implements ClientContext, AsyncDisposable {
   readonly channels: Channels;
   readonly #bridge: Bridge;
   readonly #clients = new Set<Client>();
-  readonly #listeners: Deno.HttpServer[] = [];
+  readonly #listeners: Listener[] = [];
   readonly #maxClients: number;
   readonly #idleTimers = new IdleTimers();
   readonly #failure = Promise.withResolvers<StartupError>();
@@ -80,14 +87,18 @@ export class Server implements ClientContext, AsyncDisposable {
   /**
    * Gets a server that accepts clients.
    *
-   * @throws {StartupError} If it can't listen where it is told to.
    * @throws {ConfigError} If the bridge can't work as configured.
+   * @throws What `listen` throws.
    */
   static async start(options: ServerOptions): Promise<Server> {
     const server = new Server(options);
     try {
       await options.bridge.start(server.channels);
-      await server.#listen(options);
+      for (const listen of options.listen) {
+        server.#addListener(
+          await listen((request) => server.#handle(request).catch(onError)),
+        );
+      }
       server.#watchForStalls();
     } catch (error) {
       await server.stop();
@@ -118,7 +129,7 @@ export class Server implements ClientContext, AsyncDisposable {
     return this.#stopping !== undefined;
   }
 
-  /** The addresses that accept clients: the unix socket, and the TCP one if there is one. */
+  /** The addresses that accept clients. */
   get addresses(): Deno.Addr[] {
     return this.#listeners.map((listener) => listener.addr);
   }
@@ -141,33 +152,8 @@ export class Server implements ClientContext, AsyncDisposable {
     if (this.#clients.size === 0) this.#allReleased?.();
   }
 
-  async #listen({ socket, mode, owner, listen }: ServerOptions): Promise<void> {
-    const handler = (request: Request): Promise<Response> =>
-      this.#handle(request);
-    const shared = { onListen: () => {}, onError };
-    this.#addListener(
-      await bindUnixSocket(socket, {
-        mode,
-        owner,
-        bind: () => Deno.serve({ path: socket, ...shared }, handler),
-      }),
-    );
-    if (listen !== undefined) {
-      try {
-        this.#addListener(Deno.serve({ ...listen, ...shared }, handler));
-      } catch (error) {
-        throw new StartupError(
-          `Cannot listen on ${listen.hostname}:${listen.port}: ${
-            (error as Error).message
-          }`,
-          { cause: error },
-        );
-      }
-    }
-  }
-
-  /** Keeps a listener, whose failure is the server's: the runtime gives up accepting at the first error. */
-  #addListener(listener: Deno.HttpServer): void {
+  /** Keeps a listener, whose failure is the server's. */
+  #addListener(listener: Listener): void {
     this.#listeners.push(listener);
     listener.finished.catch((error: Error) => {
       this.#failure.resolve(

@@ -1,4 +1,5 @@
 /** A server in the test's own process, and clients for it. */
+import { listeners, type ListenersOptions } from "../../src/node.ts";
 import { NoBridge } from "../../src/relay/bridge.ts";
 import {
   type Limits,
@@ -32,17 +33,17 @@ export interface TestServer extends AsyncDisposable {
 
 /** Starts a server on a socket in a temporary folder; disposal stops it. */
 export async function startServer(
-  { limits, ...options }:
+  { limits, socket, tcp, ...options }:
     & { limits?: Partial<Limits> }
+    & Partial<Pick<ListenersOptions, "socket" | "tcp">>
     & Partial<Omit<ServerOptions, "limits">> = {},
 ): Promise<TestServer> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await TempFolder.make());
-  const socket = `${folder.path}/s`;
+  socket ??= `${folder.path}/s`;
   const server = stack.use(
     await Server.start({
-      socket,
-      mode: 0o600,
+      listen: listeners({ socket, mode: 0o600, tcp }),
       bridge: new NoBridge(),
       ...options,
       limits: { ...testLimits, ...limits },

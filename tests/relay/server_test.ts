@@ -281,27 +281,41 @@ Deno.test("Server.stop() tells every client to come back, at different times", a
   await assert.rejects(server.connect("/x"));
 });
 
-Deno.test("Server.start() leaves nothing behind when it can't listen", async () => {
+Deno.test("Server.start() leaves nothing behind when it can't listen everywhere", async () => {
   const bridge = new RecordingBridge();
-  const folder = await Deno.makeTempDir();
-  await assert.rejects(startServer({ bridge, socket: `${folder}/none/s` }), {
-    message:
-      `Cannot listen on "${folder}/none/s": the folder "${folder}/none" doesn't exist`,
-  });
+  let isListening = true;
+  await assert.rejects(
+    startServer({
+      bridge,
+      listen: [
+        () => ({
+          addr: { transport: "unix", path: "/s" },
+          finished: Promise.resolve(),
+          shutdown(): Promise<void> {
+            isListening = false;
+            return Promise.resolve();
+          },
+        }),
+        () => Promise.reject(new Error("no room")),
+      ],
+    }),
+    { message: "no room" },
+  );
+  assert.equal(isListening, false);
   assert.deepEqual(bridge.calls, ["close"]);
-  await Deno.remove(folder);
 });
 
-Deno.test("Server accepts clients on a TCP address, too", async () => {
+Deno.test("Server.failure tells that connections aren't accepted any more", async () => {
   await using server = await startServer({
-    listen: { hostname: "127.0.0.1", port: 0 },
+    listen: [() => ({
+      addr: { transport: "unix", path: "/s" },
+      finished: Promise.reject(new Error("too many open files")),
+      shutdown: () => Promise.resolve(),
+    })],
   });
-  const address = server.server.addresses[1] as Deno.NetAddr;
-  const client = await server.connect("/x");
-  const socket = new WebSocket(`ws://127.0.0.1:${address.port}/x`);
-  await new Promise((resolve) => socket.onopen = resolve);
-  socket.send("over TCP");
-  assert.equal(await client.next(), "over TCP");
-  socket.close();
-  await new Promise((resolve) => socket.onclose = resolve);
+  const failure = await within(server.server.failure, "the failure");
+  assert.equal(
+    failure.message,
+    "Cannot accept clients any more: too many open files",
+  );
 });

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import type { JoinCommand } from "../../../src/commands/cli.ts";
-import { NoBridge } from "../../../src/relay/bridge.ts";
 import { closes, restart } from "../../../src/relay/close.ts";
 import {
   channelUrl,
@@ -12,15 +11,9 @@ import {
   statusOfClose,
 } from "../../../src/commands/join/join.ts";
 import { StartupError, UsageError } from "../../../src/common/errors.ts";
-import { Server } from "../../../src/relay/server.ts";
 import { eventually, pause, within } from "../../helpers/eventually.ts";
 import { TempFolder } from "../../helpers/folder.ts";
-import {
-  startServer,
-  testLimits,
-  type TestServer,
-} from "../../helpers/server.ts";
-import { Clients } from "../../helpers/ws_client.ts";
+import { startServer, type TestServer } from "../../helpers/server.ts";
 
 const path = "/11111111-2222-4333-8444-555555555555";
 
@@ -237,15 +230,9 @@ Deno.test("join() tries again until there is a server, if it is told to", async 
   const socket = `${folder.path}/s`;
   const run = new Run(undefined, { socket, reconnect: true, count: 1 });
   await eventually(() => run.stderr.includes("Cannot connect"), "a failure");
-  await using server = await Server.start({
-    socket,
-    mode: 0o600,
-    bridge: new NoBridge(),
-    limits: testLimits,
-  });
-  await eventually(() => server.channels.memberCount(path) === 1, "a member");
-  await using clients = new Clients(socket);
-  (await clients.join(path)).send("here you are");
+  await using server = await startServer({ socket });
+  await joined(server, 1);
+  (await server.connect(path)).send("here you are");
   assert.equal(await run.end(), joinStatus.done);
   assert.equal(run.stdout, "here you are\n");
 });
@@ -266,14 +253,9 @@ Deno.test("join() comes back when it is told to, and goes on", async () => {
   await joined(server, 1);
   await server.server.stop();
   await run.type("while nobody is there\n");
-  await using again = await Server.start({
-    socket,
-    mode: 0o600,
-    bridge: new NoBridge(),
-    limits: server.server.limits,
-  });
+  await using again = await startServer({ socket });
   await eventually(
-    () => again.metrics.messagesReceived === 1,
+    () => again.server.metrics.messagesReceived === 1,
     "the message of before",
   );
   const peer = await server.connect(path);

@@ -1,0 +1,259 @@
+/** A node: starts its parts in order, and stops them. */
+import { resolve } from "node:path";
+import { Admin, type AdminOptions } from "./admin/server.ts";
+import { processFiles } from "./admin/process_figures.ts";
+import { AdminError, StartupError } from "./common/errors.ts";
+import { configureLog, log } from "./common/log.ts";
+import { version } from "./common/version.ts";
+import { type Bridge, hasHealth, NoBridge } from "./relay/bridge.ts";
+import { type Listen, type Listener, Server } from "./relay/server.ts";
+import {
+  type Config,
+  configFiles,
+  type ConfigOptions,
+  loadConfig,
+} from "./settings/config.ts";
+import { reload } from "./settings/reload.ts";
+import { Daemon } from "./system/daemon.ts";
+import { clientsFor, fdLimit } from "./system/open_files.ts";
+import { keepOnly, type Kept } from "./system/permissions.ts";
+import { endOnBug, hangUps, nextStopSignal } from "./system/signals.ts";
+import { ServiceManager } from "./system/systemd.ts";
+import { bindUnixSocket, type Owner } from "./system/unix_socket.ts";
+
+/** A TCP address. */
+export interface TcpAddress {
+  readonly hostname: string;
+  /** `0`: any free one. */
+  readonly port: number;
+}
+
+/** What {@linkcode serve} takes. Paths are as on a command line: relative ones to the working folder. */
+export interface NodeOptions
+  extends Pick<ConfigOptions, "configFile" | "socket" | "adminSocket"> {
+  /** A TCP address to listen on beside the socket, for development. */
+  readonly listen?: TcpAddress | undefined;
+  /** Called when clients are accepted. */
+  readonly onListening?: (server: Server) => void;
+}
+
+/**
+ * Runs a node until it gets SIGTERM or SIGINT.
+ *
+ * A second signal ends the process at once.
+ *
+ * @throws {AdminError} If it can't start.
+ */
+export async function serve(options: NodeOptions): Promise<void> {
+  const environment = Deno.env.toObject();
+  using manager = ServiceManager.connect(environment);
+  try {
+    await runNode(options, {
+      manager,
+      // The working folder is what [daemon] may change.
+      configOptions: {
+        configFile: options.configFile && resolve(options.configFile),
+        socket: options.socket && resolve(options.socket),
+        adminSocket: options.adminSocket && resolve(options.adminSocket),
+        environment,
+      },
+    });
+  } catch (error) {
+    if (error instanceof AdminError) await manager.failed(error.message);
+    throw error;
+  }
+}
+
+async function runNode(
+  { listen, onListening }: NodeOptions,
+  { manager, configOptions }: {
+    manager: ServiceManager;
+    configOptions: ConfigOptions;
+  },
+): Promise<void> {
+  const onHangUp = hangUps();
+  const { config, sources } = loadConfig(configOptions);
+  configureLog(config.log);
+  const stopSignal = nextStopSignal();
+  endOnBug();
+
+  log.info("starting", { version, config: sources.join(", ") || "defaults" });
+  if (manager.problem !== undefined) log.warn(manager.problem);
+  using daemon = Daemon.prepare(config.daemon, {
+    hasServiceManager: manager.isPresent,
+  });
+  const bridge = await makeBridge(config);
+  const maxClients = clientsFor(fdLimit() ?? Infinity);
+  if (maxClients < config.limits.clients) {
+    log.warn("the limit of open files leaves room for fewer clients", {
+      clients: maxClients,
+      configured: config.limits.clients,
+    });
+  }
+  const starting = Server.start({
+    listen: listeners({ ...config.staps, owner: daemon.owner, tcp: listen }),
+    limits: config.limits,
+    maxClients,
+    bridge,
+  });
+  // Brokers that don't answer may keep it for long.
+  const early = await Promise.race([starting.then(() => {}), stopSignal]);
+  if (early !== undefined) {
+    log.info("stopping", { signal: early });
+    // Makes the start fail, unless it is past the brokers.
+    await bridge.close();
+    const server = await starting.catch(() => undefined);
+    await server?.stop();
+    log.info("stopped");
+    return;
+  }
+  await using server = await starting;
+  await using admin = await startAdmin({
+    ...config.admin,
+    owner: daemon.owner,
+    server,
+    bridge,
+  });
+  daemon.settle();
+  await giveUpPermissions({
+    read: [
+      ...configFiles(configOptions),
+      ...daemon.files,
+      ...admin === undefined ? [] : processFiles,
+    ],
+    write: [...manager.files, ...daemon.files],
+    net: config.staps.amqp !== undefined,
+  });
+
+  let notice: string | undefined;
+  const status = (): string => statusText({ server, bridge, notice });
+  for (const address of server.addresses) {
+    log.info(`listening on ${addressText(address)}`);
+  }
+  await manager.ready(status());
+  manager.watch(status);
+  onHangUp(async () => {
+    await manager.reloading();
+    notice = reload({
+      running: config,
+      load: () => loadConfig(configOptions).config,
+      changed: () => configureLog(config.log),
+    });
+    await manager.ready(status());
+  });
+  onListening?.(server);
+
+  const end = await Promise.race([stopSignal, server.failure]);
+  if (typeof end === "string") log.info("stopping", { signal: end });
+  else log.error("stopping", { reason: end.message });
+  await manager.stopping((config.limits.shutdownTimeoutS + 5) * 1000);
+  await server.stop();
+  log.info("stopped");
+  if (typeof end !== "string") throw end;
+}
+
+/** What {@linkcode listeners} needs. */
+export interface ListenersOptions {
+  /** The path of the unix socket. */
+  readonly socket: string;
+  /** The socket's permissions. */
+  readonly mode: number;
+  /** Whom the socket is to belong to, if not to this process's user and group. */
+  readonly owner?: Owner | undefined;
+  /** A TCP address beside it. */
+  readonly tcp?: TcpAddress | undefined;
+}
+
+/** Gets where a node listens, for {@linkcode Server.start}: the unix socket, then the TCP address if there is one. */
+export function listeners(
+  { socket, mode, owner, tcp }: ListenersOptions,
+): Listen[] {
+  const all: Listen[] = [
+    (handler) =>
+      bindUnixSocket(socket, {
+        mode,
+        owner,
+        bind: () => accept({ path: socket }, handler),
+      }),
+  ];
+  if (tcp !== undefined) {
+    all.push((handler) => {
+      try {
+        return accept(tcp, handler);
+      } catch (error) {
+        throw new StartupError(
+          `Cannot listen on ${tcp.hostname}:${tcp.port}: ${
+            (error as Error).message
+          }`,
+          { cause: error },
+        );
+      }
+    });
+  }
+  return all;
+}
+
+/** Accepts connections at `address` from now on. */
+function accept(
+  address: TcpAddress | { path: string },
+  handler: Parameters<Listen>[0],
+): Listener {
+  return Deno.serve({ ...address, onListen: () => {} }, handler);
+}
+
+/** Gets the bridge to other nodes, if there are to be any. Only those pay for loading it. */
+async function makeBridge({ staps, bridge }: Config): Promise<Bridge> {
+  if (staps.amqp === undefined) return new NoBridge();
+  const { AmqpBridge } = await import("./amqp/bridge.ts");
+  return new AmqpBridge({ amqp: staps.amqp, ...bridge });
+}
+
+/**
+ * Starts the admin socket's server, if there is to be one. It ends after that
+ * of the clients, and says until then that staps is stopping.
+ */
+async function startAdmin(
+  { socket, ...options }: Omit<AdminOptions, "socket"> & Config["admin"],
+): Promise<Admin | undefined> {
+  if (socket === undefined) return undefined;
+  const admin = await Admin.start({ socket, ...options });
+  log.info(`admin socket on ${socket}`);
+  return admin;
+}
+
+async function giveUpPermissions(kept: Kept): Promise<void> {
+  const wide = await keepOnly(kept);
+  if (wide.length === 0) return;
+  log.debug("permissions are wider than needed", {
+    permissions: wide.join(", "),
+  });
+}
+
+/** Gets what `systemctl status` says of the node: one line. */
+function statusText(
+  { server, bridge, notice }: {
+    server: Server;
+    bridge: Bridge;
+    notice: string | undefined;
+  },
+): string {
+  const parts = [
+    `${server.channels.size} channels, ${server.clientCount} clients`,
+  ];
+  if (hasHealth(bridge)) {
+    const { connected, problem, blocked } = bridge.state();
+    if (!connected) {
+      parts.push(`The broker is out of reach: ${problem ?? "trying"}`);
+    } else if (blocked !== undefined) {
+      parts.push(`The broker takes no messages: ${blocked}`);
+    }
+  }
+  if (notice !== undefined) parts.push(notice);
+  return parts.join(". ");
+}
+
+function addressText(address: Deno.Addr): string {
+  return address.transport === "tcp"
+    ? `ws://${address.hostname}:${address.port}`
+    : (address as Deno.UnixAddr).path;
+}
