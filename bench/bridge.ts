@@ -9,6 +9,7 @@
  * docs/bridge.md.
  */
 import { AmqpBridge } from "../src/amqp/bridge.ts";
+import { brokerUrl } from "../tests/helpers/broker_url.ts";
 import type { BridgeListener } from "../src/relay/bridge.ts";
 import { type Broker, startBroker } from "../tests/helpers/broker.ts";
 import { eventually } from "../tests/helpers/eventually.ts";
@@ -62,7 +63,7 @@ async function startBridge(
   listener: BridgeListener,
 ): Promise<AmqpBridge> {
   const bridge = new AmqpBridge({
-    amqp,
+    amqp: brokerUrl(amqp),
     exchange: "staps",
     hosts: [],
     onOutage: "local",

@@ -7,7 +7,6 @@
  * `connection.ts` (AMQP).
  */
 import { Buffer } from "node:buffer";
-import { parseAmqpUrl } from "../settings/amqp_url.ts";
 import {
   type Bridge,
   type BridgeHealth,
@@ -17,12 +16,18 @@ import {
 } from "../relay/bridge.ts";
 import { channelHash } from "../relay/channel_hash.ts";
 import { ConfigError } from "../common/errors.ts";
+import {
+  defaultBrokerPort,
+  formatHostPort,
+  type HostPort,
+} from "../common/host_port.ts";
 import { log } from "../common/log.ts";
 import type { Message } from "../relay/message.ts";
 import {
   BrokerError,
+  type BrokerHost,
+  type BrokerUrl,
   type Delivery,
-  type Endpoint,
   Link,
   type LinkListener,
   replyCodes,
@@ -34,19 +39,16 @@ import { type Membership, Memberships } from "./memberships.ts";
 import { everyNode, type Letter, Outbox } from "./outbox.ts";
 import { NodeQueue } from "./node_queue.ts";
 import { Probes } from "./probes.ts";
-import { explainRefusal, formatPlace } from "./refusal.ts";
+import { explainRefusal } from "./refusal.ts";
 import { QueueWatch } from "./tracker.ts";
 
 /** Settings of {@linkcode AmqpBridge}: `amqp` in `[staps]`, and `[bridge]`. */
 export interface AmqpBridgeOptions {
   /** The broker's URL. */
-  readonly amqp: string;
+  readonly amqp: BrokerUrl;
   readonly exchange: string;
   /** Brokers to try in turn; empty: the one in `amqp`. */
-  readonly hosts: readonly {
-    readonly hostname: string;
-    readonly port: number | undefined;
-  }[];
+  readonly hosts: readonly BrokerHost[];
   /** A PEM file with the authorities to trust. */
   readonly ca?: string | undefined;
   readonly onOutage: "local" | "refuse";
@@ -97,8 +99,7 @@ interface Sent {
 /** Joins this node with all others that use the same exchange. */
 export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #options: AmqpBridgeOptions;
-  readonly #endpoint: Omit<Endpoint, "hostname" | "port" | "ca">;
-  readonly #hosts: readonly { hostname: string; port: number }[];
+  readonly #hosts: readonly HostPort[];
   /** Names the node among the others; random, so that a restarted one is another. */
   readonly #node = randomHex(8);
   readonly #queue: NodeQueue;
@@ -132,26 +133,10 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     connects: 0,
   };
 
-  /**
-   * Makes a bridge that isn't connected.
-   *
-   * @throws {ConfigError} If `amqp` is no URL of a broker.
-   */
+  /** Makes a bridge that isn't connected. */
   constructor(options: AmqpBridgeOptions) {
-    const url = parseAmqpUrl(options.amqp);
-    if ("got" in url) {
-      throw new ConfigError(
-        `Cannot read "amqp": got ${url.got}, expected ${url.expected}`,
-      );
-    }
-    const { tls, user, password, vhost } = url;
     this.#options = options;
-    this.#endpoint = { tls, user, password, vhost };
-    const hosts = options.hosts.length > 0 ? options.hosts : [url];
-    this.#hosts = hosts.map(({ hostname, port }) => ({
-      hostname,
-      port: port ?? (tls ? 5671 : 5672),
-    }));
+    this.#hosts = brokerHosts(options);
     this.#outbox = new Outbox(options.outboxBytes);
     this.#queue = new NodeQueue(this.#node, options);
     this.#watch = new QueueWatch(options.queueBytes);
@@ -170,7 +155,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   state(): BridgeState {
     return {
       connected: this.#connected,
-      broker: this.#connected ? formatPlace(this.#place) : undefined,
+      broker: this.#connected ? formatHostPort(this.#place) : undefined,
       problem: this.#connected || this.#lastTrouble === ""
         ? undefined
         : this.#lastTrouble,
@@ -276,7 +261,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     ]);
   }
 
-  get #place(): { hostname: string; port: number } {
+  get #place(): HostPort {
     return this.#hosts[this.#host % this.#hosts.length]!;
   }
 
@@ -335,7 +320,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
 
   /** Gets a link on which everything is ready, or `undefined` if that failed. */
   async #tryConnect({ first }: { first: boolean }): Promise<Link | undefined> {
-    const endpoint = { ...this.#endpoint, ...this.#place, ca: this.#ca };
+    const endpoint = { ...this.#options.amqp, ...this.#place, ca: this.#ca };
     let link: Link | undefined;
     try {
       link = await Link.open(endpoint, {
@@ -349,7 +334,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       this.#link = link;
       this.#sent.clear();
       await this.#setUp(link);
-      log.info("bridge connected", { broker: formatPlace(endpoint) });
+      log.info("bridge connected", { broker: formatHostPort(endpoint) });
       this.#lastTrouble = "";
       return link;
     } catch (error) {
@@ -365,7 +350,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       // Once is enough, as this comes every two seconds.
       if (trouble !== this.#lastTrouble && !this.#closed) {
         log.warn("bridge can't connect", {
-          broker: formatPlace(endpoint),
+          broker: formatHostPort(endpoint),
           reason: trouble,
         });
       }
@@ -434,7 +419,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     if (!this.#closed) {
       this.#lastTrouble = reason.message;
       log.warn("bridge connection lost", {
-        broker: formatPlace(this.#place),
+        broker: formatHostPort(this.#place),
         reason: reason.message,
       });
     }
@@ -693,6 +678,17 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     ]);
     clearTimeout(timer);
   }
+}
+
+/** Gets the brokers to try in turn, each with its port. */
+export function brokerHosts(
+  { amqp, hosts }: Pick<AmqpBridgeOptions, "amqp" | "hosts">,
+): HostPort[] {
+  const some = hosts.length > 0 ? hosts : [amqp];
+  return some.map(({ hostname, port = defaultBrokerPort(amqp) }) => ({
+    hostname,
+    port,
+  }));
 }
 
 /** Whether the broker refused a message for its size: rabbitmq.conf, `max_message_size`. */

@@ -15,16 +15,29 @@ import {
   connect,
   type ConsumeMessage,
 } from "amqplib";
+import type { HostPort } from "../common/host_port.ts";
 import type { EnvelopeProperties } from "./envelope.ts";
 
-/** Where a broker is, and as whom to log in. */
-export interface Endpoint {
+/** A broker's URL, taken apart and decoded. */
+export interface BrokerUrl extends HostPort {
+  /** `amqps`: through TLS. */
   readonly tls: boolean;
-  readonly hostname: string;
-  readonly port: number;
   readonly user: string;
   readonly password: string;
+  /** The virtual host, such as `/`. */
   readonly vhost: string;
+}
+
+/** One of several brokers that share their queues. */
+export interface BrokerHost {
+  /** A name or an address; IPv6 without its brackets. */
+  readonly hostname: string;
+  /** `undefined`: {@linkcode defaultBrokerPort}. */
+  readonly port: number | undefined;
+}
+
+/** Where a broker is, as whom to log in, and whom to trust. */
+export interface Endpoint extends BrokerUrl {
   /** Certificates of the authorities to trust, in PEM; `undefined`: the system's. */
   readonly ca: string | undefined;
 }
@@ -95,7 +108,6 @@ export const replyCodes = {
   accessRefused: 403,
   notFound: 404,
   preconditionFailed: 406,
-  notAllowed: 530,
 } as const;
 
 /** At most this many messages wait here to be acknowledged, and at most this long. */

@@ -1,5 +1,6 @@
 /** What a broker's "no" means to an administrator. */
 import { ConfigError } from "../common/errors.ts";
+import { formatHostPort } from "../common/host_port.ts";
 import { type BrokerError, type Endpoint, replyCodes } from "./link.ts";
 
 /**
@@ -12,7 +13,7 @@ export function explainRefusal(
 ): ConfigError | undefined {
   const { code, access, opening } = error.detail;
   const { user, password, vhost } = endpoint;
-  const broker = `the broker at ${formatPlace(endpoint)}`;
+  const broker = `the broker at ${formatHostPort(endpoint)}`;
   if (opening) {
     if (/ACCESS.REFUSED/.test(error.message)) {
       return password === ""
@@ -65,7 +66,7 @@ export function explainRefusal(
       : /access to \w+ '([^']*)'/.exec(error.message)?.[1] ?? "";
     return new ConfigError(
       `Cannot use the broker at ${
-        formatPlace(endpoint)
+        formatHostPort(endpoint)
       }: the user "${user}" lacks the right "${right}" ` +
         `on the ${kind} "${name}" in the virtual host "${vhost}"`,
       {
@@ -82,15 +83,6 @@ export function explainRefusal(
     );
   }
   return undefined;
-}
-
-/** Gets `host:port`, with an IPv6 address in brackets. */
-export function formatPlace(
-  { hostname, port }: { hostname: string; port: number },
-): string {
-  return hostname.includes(":")
-    ? `[${hostname}]:${port}`
-    : `${hostname}:${port}`;
 }
 
 function certificateProblem({ message }: BrokerError): string | undefined {

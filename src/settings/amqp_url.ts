@@ -6,20 +6,8 @@
  * administrators write: a `#` in a password, an empty password, an empty
  * virtual host.
  */
-
-/** A broker's URL, taken apart and decoded. */
-export interface AmqpUrl {
-  /** `amqps`: through TLS. */
-  readonly tls: boolean;
-  readonly user: string;
-  readonly password: string;
-  /** A name or an address; IPv6 without its brackets. */
-  readonly hostname: string;
-  /** 5672 unless given, 5671 through TLS. */
-  readonly port: number;
-  /** `/` unless given, and also if nothing follows the slash. */
-  readonly vhost: string;
-}
+import type { BrokerUrl } from "../amqp/link.ts";
+import { defaultBrokerPort } from "../common/host_port.ts";
 
 /** What is wrong with a URL, in words that contain nothing of it. */
 export interface AmqpUrlProblem {
@@ -32,9 +20,10 @@ export interface AmqpUrlProblem {
  *
  * The password reaches up to the last `@`, and `#`, `;`, `:`, `@` may stand in
  * it as they are; `/`, `?` and `%` are written `%2f`, `%3f` and `%25`. Without
- * user and password both are `guest`, as RabbitMQ has it.
+ * user and password both are `guest`, as RabbitMQ has it; without virtual host
+ * that is `/`.
  */
-export function parseAmqpUrl(text: string): AmqpUrl | AmqpUrlProblem {
+export function parseAmqpUrl(text: string): BrokerUrl | AmqpUrlProblem {
   const scheme = text.match(/^(amqps?):\/\//i);
   if (scheme === null) {
     return {
@@ -83,7 +72,7 @@ export function parseAmqpUrl(text: string): AmqpUrl | AmqpUrlProblem {
     };
   }
   const port = place.port === undefined
-    ? (tls ? 5671 : 5672)
+    ? defaultBrokerPort({ tls })
     : readPort(place.port);
   if (port === undefined) {
     return { got: "no valid port", expected: "a port from 1 to 65535" };
@@ -91,19 +80,6 @@ export function parseAmqpUrl(text: string): AmqpUrl | AmqpUrlProblem {
   const vhost = decode(place.vhost ?? "");
   if (vhost === undefined) return badPercent;
   return { tls, user, password, hostname, port, vhost: vhost || "/" };
-}
-
-/**
- * Gets a broker's URL in a form that may be shown: with `***` for a password.
- * Of text that {@linkcode parseAmqpUrl} refuses nothing is shown.
- */
-export function redactAmqpUrl(text: string): string {
-  const url = parseAmqpUrl(text);
-  if ("got" in url) return "(hidden: no valid URL)";
-  const host = url.hostname.includes(":") ? `[${url.hostname}]` : url.hostname;
-  const password = url.password === "" ? "" : "***";
-  return `amqp${url.tls ? "s" : ""}://${encodeURIComponent(url.user)}:` +
-    `${password}@${host}:${url.port}/${encodeURIComponent(url.vhost)}`;
 }
 
 /** Gets a host as it is dialled, without brackets, or `undefined` if it is none. */

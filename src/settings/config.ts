@@ -2,7 +2,6 @@
  * The configuration: from files, the environment and the command line to one
  * checked object. What can be set stands in `settings.ts`.
  */
-import { parseAmqpUrl } from "./amqp_url.ts";
 import { ConfigError, UsageError } from "../common/errors.ts";
 import { parseIni } from "./ini.ts";
 import { nearMiss } from "../common/near_miss.ts";
@@ -453,19 +452,13 @@ class ConfigReader {
         expected: "one of its own",
       });
     }
-    const broker = staps.amqp === undefined
-      ? undefined
-      : parseAmqpUrl(staps.amqp);
-    if (bridge.hosts.length > 0 && broker === undefined) {
+    if (bridge.hosts.length > 0 && staps.amqp === undefined) {
       this.#conflict(["bridge.hosts"], {
         got: "hosts without a broker's URL",
         expected: '"amqp" in [staps] too',
       });
     }
-    if (
-      bridge.ca !== undefined &&
-      (broker === undefined || "got" in broker || !broker.tls)
-    ) {
+    if (bridge.ca !== undefined && !staps.amqp?.tls) {
       this.#conflict(["bridge.ca"], {
         got: "a file that nothing would use",
         expected: '"amqp" in [staps] to begin with "amqps://"',

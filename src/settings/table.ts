@@ -3,12 +3,12 @@
  * errors, `staps.conf.example`, the reference in docs/configuration.md and the
  * manual page all come from it: a new setting is one entry here.
  */
+import type { BrokerHost } from "../amqp/link.ts";
 import {
   accountName,
   amqpUrl,
   bytes,
   exchangeName,
-  type HostPort,
   hostPorts,
   octal,
   oneOf,
@@ -202,7 +202,7 @@ export const settings = {
           "The exchange on the broker. Nodes with the same one share their channels.",
       }),
       hosts: required(hostPorts, {
-        default: [] as readonly HostPort[],
+        default: [] as readonly BrokerHost[],
         doc:
           "The nodes of a RabbitMQ cluster, tried in turn, such as `rabbit1, rabbit2:5672`. User, password, " +
           "virtual host and TLS are those of `amqp`. Empty: the host in `amqp`.",

@@ -2,6 +2,8 @@
  * The kinds of values a setting can have: how text becomes a value, and how
  * people are told what is expected.
  */
+import type { BrokerHost, BrokerUrl } from "../amqp/link.ts";
+import { formatHostPort } from "../common/host_port.ts";
 import { parseAmqpUrl, readHostname, readPort } from "./amqp_url.ts";
 
 /** What a value is read with. */
@@ -30,7 +32,7 @@ export interface SettingType<T> {
   readonly name: string;
   /** Turns text, without blanks around it and not empty, into a value. */
   read(text: string, context: ReadContext): T | Invalid;
-  /** Turns a value into text that `read` turns into the same value. */
+  /** Turns a value into text that `read` turns into the same value, but for passwords. */
   show(value: T): string;
 }
 
@@ -178,29 +180,25 @@ export function oneOf<const W extends string>(
   };
 }
 
-/** Text of a broker's URL; see {@linkcode parseAmqpUrl}. Nothing of it gets into an error. */
-export const amqpUrl: SettingType<string> = {
+/** A broker's URL; see {@linkcode parseAmqpUrl}. Nothing of it gets into an error, and no password is shown. */
+export const amqpUrl: SettingType<BrokerUrl> = {
   name: "URL",
   read: (text) => {
     const url = parseAmqpUrl(text);
-    return "got" in url ? new Invalid(url.expected, { got: url.got }) : text;
+    return "got" in url ? new Invalid(url.expected, { got: url.got }) : url;
   },
-  show: (value) => value,
+  show: (url) => {
+    const [user, vhost] = [url.user, url.vhost].map(encodeURIComponent);
+    const scheme = url.tls ? "amqps" : "amqp";
+    return `${scheme}://${user}:***@${formatHostPort(url)}/${vhost}`;
+  },
 };
 
-/** A host to dial. */
-export interface HostPort {
-  /** A name or an address; IPv6 without its brackets. */
-  readonly hostname: string;
-  /** `undefined`: the protocol's own. */
-  readonly port: number | undefined;
-}
-
-/** Hosts, each with a port or without, separated by commas or blanks. */
-export const hostPorts: SettingType<readonly HostPort[]> = {
+/** Hosts, each with a port or `undefined`, separated by commas or blanks. */
+export const hostPorts: SettingType<readonly BrokerHost[]> = {
   name: "list of host:port",
   read: (text) => {
-    const hosts: HostPort[] = [];
+    const hosts: BrokerHost[] = [];
     for (const item of text.split(/[\s,]+/).filter((item) => item !== "")) {
       const match = item.match(/^(\[[^\]]*\]|[^:]*)(?::(.*))?$/);
       const hostname = readHostname(match?.[1] ?? "");
@@ -219,11 +217,7 @@ export const hostPorts: SettingType<readonly HostPort[]> = {
       ? hosts
       : new Invalid("at least one host, or nothing at all");
   },
-  show: (value) =>
-    value.map(({ hostname, port }) => {
-      const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-      return port === undefined ? host : `${host}:${port}`;
-    }).join(", "),
+  show: (value) => value.map(formatHostPort).join(", "),
 };
 
 /** Writes a number of bytes with the largest suffix that loses nothing. */

@@ -33,7 +33,10 @@ Deno.test("docs/bridge.md: the rights are enough, and the policy is accepted", a
   const { config } = loadConfig({ configFile: file, environment: {} });
   const nodes = [];
   for (let i = 0; i < 2; i++) {
-    const bridge = new AmqpBridge({ amqp: url, ...config.bridge });
+    const bridge = new AmqpBridge({
+      amqp: config.staps.amqp!,
+      ...config.bridge,
+    });
     const listener = new RecordingListener();
     await bridge.start(listener);
     await bridge.join("/x");

@@ -11,6 +11,7 @@ import {
   type TestNode,
 } from "../relay/bridge_contract.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
+import { brokerUrl } from "../helpers/broker_url.ts";
 import { eventually, pause, within } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
 import { freePort } from "../helpers/folder.ts";
@@ -33,7 +34,7 @@ async function startNode(
   options: Partial<AmqpBridgeOptions> = {},
 ): Promise<Node> {
   const bridge = new AmqpBridge({
-    amqp,
+    amqp: brokerUrl(amqp),
     exchange: "staps",
     hosts: [],
     onOutage: "local",

@@ -1,10 +1,8 @@
 /** Text from administrators and clients: files, values, arguments, URLs. Nothing but these runs. */
 import assert from "node:assert/strict";
-import {
-  type AmqpUrl,
-  parseAmqpUrl,
-  redactAmqpUrl,
-} from "../../src/settings/amqp_url.ts";
+import type { BrokerUrl } from "../../src/amqp/link.ts";
+import { formatHostPort } from "../../src/common/host_port.ts";
+import { parseAmqpUrl } from "../../src/settings/amqp_url.ts";
 import { parseCommandLine } from "../../src/commands/cli.ts";
 import { freshUrl } from "../../src/commands/url.ts";
 import {
@@ -18,7 +16,11 @@ import {
 import { UsageError } from "../../src/common/errors.ts";
 import { channelPath, readHandshake } from "../../src/relay/handshake.ts";
 import { renderExample } from "../../scripts/settings_text.ts";
-import { Invalid } from "../../src/settings/types.ts";
+import {
+  amqpUrl as amqpUrlType,
+  Invalid,
+  type SettingType,
+} from "../../src/settings/types.ts";
 import { allSettings } from "../../src/settings/table.ts";
 import type { Random } from "../helpers/random.ts";
 import { mutateBytes, mutateText, oddText, textOf } from "./mutations.ts";
@@ -141,9 +143,7 @@ function checkPrinted({ config, origins }: LoadedConfig): void {
   for (const { section, key, type } of allSettings) {
     const name = `${section}.${key}`;
     if (!origins.has(name)) continue;
-    set[name] = type.show(
-      valueOf(config, { section, key }) as NonNullable<unknown>,
-    );
+    set[name] = write(type, valueOf(config, { section, key }));
   }
   const again = parseConfig(renderExample({ set }), "again", { environment });
   assert.deepEqual(again.config, config);
@@ -175,7 +175,8 @@ const values = pureTarget<ValueInput>({
     const text = random.chance(0.5)
       ? mutateText(random, shown, { words: settingWords })
       : textOf(random, settingWords, { most: 5 });
-    return { setting, text: text.trim() };
+    // As text from a file is.
+    return { setting, text: text.trim().toWellFormed() };
   },
   show: (input) => JSON.stringify(input),
   simpler: function* ({ setting, text }): Generator<ValueInput> {
@@ -191,9 +192,7 @@ const values = pureTarget<ValueInput>({
       return;
     }
     assert.deepEqual(
-      type.read(type.show(value as NonNullable<unknown>), {
-        home: environment.HOME,
-      }),
+      type.read(write(type, value), { home: environment.HOME }),
       value,
     );
   },
@@ -221,7 +220,6 @@ const amqpUrl: Target<string> = pureTarget({
     const url = parseAmqpUrl(text);
     if ("got" in url) {
       assert.ok(!`${url.got}${url.expected}`.includes(secret));
-      assert.ok(!redactAmqpUrl(text).includes(secret));
       return;
     }
     const { hostname, port, user, password, vhost } = url;
@@ -231,17 +229,25 @@ const amqpUrl: Target<string> = pureTarget({
     assert.deepEqual(parseAmqpUrl(writeAmqpUrl(url)), url);
     const others = `${user}${hostname}${vhost}`;
     if (password.includes(secret) && !others.includes(secret)) {
-      assert.ok(!redactAmqpUrl(text).includes(secret), "a password is shown");
+      assert.ok(!amqpUrlType.show(url).includes(secret), "a password is shown");
     }
   },
 });
 
 function writeAmqpUrl(
-  { tls, user, password, hostname, port, vhost }: AmqpUrl,
+  { tls, user, password, vhost, ...host }: BrokerUrl,
 ): string {
   const [name, word, place] = [user, password, vhost].map(encodeURIComponent);
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  return `amqp${tls ? "s" : ""}://${name}:${word}@${host}:${port}/${place}`;
+  return `amqp${tls ? "s" : ""}://${name}:${word}@${
+    formatHostPort(host)
+  }/${place}`;
+}
+
+/** Writes a value so that it can be read again, with the password that is never shown. */
+function write(type: SettingType<unknown>, value: unknown): string {
+  return type === amqpUrlType
+    ? writeAmqpUrl(value as BrokerUrl)
+    : type.show(value as NonNullable<unknown>);
 }
 
 const channelUrl = `wss://example.org/${secret}`;

@@ -1,6 +1,6 @@
 /** Whether the bridge works, by making one: what it says is what the server would say. */
-import { parseAmqpUrl } from "../../settings/amqp_url.ts";
-import { AmqpBridge } from "../../amqp/bridge.ts";
+import { AmqpBridge, brokerHosts } from "../../amqp/bridge.ts";
+import { formatHostPort } from "../../common/host_port.ts";
 import type { Config } from "../../settings/config.ts";
 import { AdminError } from "../../common/errors.ts";
 import { type Finding, Findings } from "./finding.ts";
@@ -18,17 +18,10 @@ export async function checkBroker(
     findings.ok("none: this node works alone");
     return findings.all;
   }
-  const url = parseAmqpUrl(amqp);
-  if ("got" in url) throw new TypeError("The configuration isn't checked");
-  const hosts = bridge.hosts.length > 0 ? bridge.hosts : [url];
-  for (const { hostname, port } of hosts) {
-    const place = `${hostname.includes(":") ? `[${hostname}]` : hostname}:${
-      port ?? (url.tls ? 5671 : 5672)
-    }`;
+  for (const host of brokerHosts({ amqp, hosts: bridge.hosts })) {
     await checkHost(findings, {
-      place,
-      bridge: () =>
-        new AmqpBridge({ amqp, ...bridge, hosts: [{ hostname, port }] }),
+      place: formatHostPort(host),
+      bridge: new AmqpBridge({ amqp, ...bridge, hosts: [host] }),
     });
   }
   return findings.all;
@@ -36,11 +29,9 @@ export async function checkBroker(
 
 async function checkHost(
   findings: Findings,
-  { place, bridge: make }: { place: string; bridge: () => AmqpBridge },
+  { place, bridge }: { place: string; bridge: AmqpBridge },
 ): Promise<void> {
-  let bridge;
   try {
-    bridge = make();
     await bridge.start({ deliver: () => {}, gap: () => {} });
     const { connected, problem } = bridge.state();
     if (!connected) {
@@ -69,6 +60,6 @@ async function checkHost(
       );
     }
   } finally {
-    await bridge?.close();
+    await bridge.close();
   }
 }

@@ -11,7 +11,6 @@ import {
 import { UsageError } from "../../common/errors.ts";
 import type { Environment } from "../../settings/table.ts";
 import { painter, writeAll } from "../../common/terminal.ts";
-import { parseAmqpUrl } from "../../settings/amqp_url.ts";
 import { askAdmin } from "../ask_admin.ts";
 import { barrier, bits, may, rightsOf, type Subject } from "./access.ts";
 import { checkBroker } from "./broker.ts";
@@ -190,8 +189,7 @@ function checkConfiguration(
     findings.ok(sources.join(", ") || "no file: all settings are defaults");
   }
   const origin = origins.get("staps.amqp");
-  const url = config.staps.amqp && parseAmqpUrl(config.staps.amqp);
-  if (origin !== undefined && url && "password" in url && url.password !== "") {
+  if (origin !== undefined && config.staps.amqp?.password) {
     if (((rightsOf(origin.file)?.mode ?? 0) & 0o004) !== 0) {
       findings.warn(
         `Every user of this machine can read the broker's password in "${origin.file}"`,
