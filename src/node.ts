@@ -5,7 +5,12 @@ import { processFiles } from "./admin/process_figures.ts";
 import { AdminError, StartupError } from "./common/errors.ts";
 import { configureLog, log } from "./common/log.ts";
 import { version } from "./common/version.ts";
-import { type Bridge, hasHealth, NoBridge } from "./relay/bridge.ts";
+import {
+  type Bridge,
+  brokerProblem,
+  hasHealth,
+  NoBridge,
+} from "./relay/bridge.ts";
 import { type Listen, type Listener, Server } from "./relay/server.ts";
 import {
   type Config,
@@ -20,6 +25,9 @@ import { keepOnly, type Kept } from "./system/permissions.ts";
 import { endOnBug, hangUps, nextStopSignal } from "./system/signals.ts";
 import { ServiceManager } from "./system/systemd.ts";
 import { bindUnixSocket, type Owner } from "./system/unix_socket.ts";
+
+/** How long the bridge's first message to itself may take, in milliseconds, before its absence is told. */
+const firstMessageMs = 5_000;
 
 /** A TCP address. */
 export interface TcpAddress {
@@ -126,7 +134,14 @@ async function runNode(
   });
 
   let notice: string | undefined;
-  const status = (): string => statusText({ server, bridge, notice });
+  const listeningMs = performance.now();
+  const status = (): string =>
+    statusText({
+      server,
+      bridge,
+      notice,
+      isNew: performance.now() - listeningMs < firstMessageMs,
+    });
   for (const address of server.addresses) {
     log.info(`listening on ${addressText(address)}`);
   }
@@ -229,24 +244,26 @@ async function giveUpPermissions(kept: Kept): Promise<void> {
   });
 }
 
+/** What {@linkcode statusText} is made from. */
+export interface StatusTextOptions {
+  readonly server: Server;
+  readonly bridge: Bridge;
+  /** What the last reload said. */
+  readonly notice: string | undefined;
+  /** Whether the broker may not have had the time to return a message. */
+  readonly isNew: boolean;
+}
+
 /** Gets what `systemctl status` says of the node: one line. */
-function statusText(
-  { server, bridge, notice }: {
-    server: Server;
-    bridge: Bridge;
-    notice: string | undefined;
-  },
+export function statusText(
+  { server, bridge, notice, isNew }: StatusTextOptions,
 ): string {
   const parts = [
     `${server.channels.size} channels, ${server.clientCount} clients`,
   ];
-  if (hasHealth(bridge)) {
-    const { connected, problem, blocked } = bridge.state();
-    if (!connected) {
-      parts.push(`The broker is out of reach: ${problem ?? "trying"}`);
-    } else if (blocked !== undefined) {
-      parts.push(`The broker takes no messages: ${blocked}`);
-    }
+  const problem = hasHealth(bridge) ? brokerProblem(bridge.state()) : undefined;
+  if (problem !== undefined && !(isNew && problem.reason === "broker_silent")) {
+    parts.push(problem.message);
   }
   if (notice !== undefined) parts.push(notice);
   return parts.join(". ");

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { listeners } from "../src/node.ts";
+import { listeners, statusText } from "../src/node.ts";
+import { NoBridge } from "../src/relay/bridge.ts";
 import { TempFolder } from "./helpers/folder.ts";
 import { startServer } from "./helpers/server.ts";
+import { StubBridge } from "./helpers/stub_bridge.ts";
 
 const respond = (): Promise<Response> => Promise.resolve(new Response("here"));
 
@@ -47,4 +49,26 @@ Deno.test("listeners() say which address they can't have", async () => {
   );
   // The unix socket was there before.
   assert.throws(() => Deno.statSync(`${folder.path}/s`), Deno.errors.NotFound);
+});
+
+Deno.test("statusText() says what is wrong with the broker, once that can be known", async () => {
+  await using testServer = await startServer();
+  const { server } = testServer;
+  const rest = { server, notice: undefined, isNew: true };
+  const well = "0 channels, 0 clients";
+  assert.equal(statusText({ ...rest, bridge: new NoBridge() }), well);
+  assert.equal(statusText({ ...rest, bridge: new StubBridge() }), well);
+
+  const cut = new StubBridge({ connected: false, problem: "refused" });
+  assert.equal(
+    statusText({ ...rest, bridge: cut, notice: "Reloaded" }),
+    `${well}. The broker can't be reached: refused. Reloaded`,
+  );
+  // Right after the start no message can be back.
+  const bridge = new StubBridge({ roundTripMs: undefined });
+  assert.equal(statusText({ ...rest, bridge }), well);
+  assert.equal(
+    statusText({ ...rest, bridge, isNew: false }),
+    `${well}. The broker is connected, but returns no message`,
+  );
 });

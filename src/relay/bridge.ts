@@ -104,6 +104,45 @@ export function hasHealth(bridge: Bridge): bridge is Bridge & BridgeHealth {
   return "state" in bridge && "probe" in bridge;
 }
 
+/** Why messages don't cross the broker, or may not. */
+export interface BrokerProblem {
+  /** For programs: these names stay. */
+  readonly reason: "broker_unreachable" | "broker_blocked" | "broker_silent";
+  /** One line for people, without secrets. */
+  readonly message: string;
+}
+
+/**
+ * Gets what is wrong with the broker; nothing if messages come back from it.
+ *
+ * A bridge sends itself a message each second. One that isn't back after 5 s is
+ * late, whatever the connection looks like: a broker that hangs, or a network
+ * that swallows everything, keeps its connections open for long. Right after a
+ * connect no message can be back, which is `broker_silent` too.
+ */
+export function brokerProblem(
+  { connected, problem, blocked, roundTripMs }: BridgeState,
+): BrokerProblem | undefined {
+  if (!connected) {
+    const why = problem === undefined ? "" : `: ${problem}`;
+    return {
+      reason: "broker_unreachable",
+      message: `The broker can't be reached${why}`,
+    };
+  }
+  if (blocked !== undefined) {
+    return {
+      reason: "broker_blocked",
+      message: `The broker takes no messages: ${blocked}`,
+    };
+  }
+  if (roundTripMs !== undefined) return undefined;
+  return {
+    reason: "broker_silent",
+    message: "The broker is connected, but returns no message",
+  };
+}
+
 /** Joining a channel isn't possible now: the client is told to come back later. */
 export class BridgeUnavailableError extends Error {
   override readonly name = "BridgeUnavailableError";

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { Admin } from "../../src/admin/server.ts";
-import { notReady } from "../../src/admin/readiness.ts";
 import type { Status } from "../../src/admin/status.ts";
 import { figures } from "../../src/admin/figures.ts";
 import { type Bridge, NoBridge } from "../../src/relay/bridge.ts";
@@ -269,27 +268,4 @@ Deno.test("/readyz says that a node is stopping, while it still lives", async ()
   assert.equal(JSON.parse(text).reasons[0].reason, "stopping");
   assert.equal((await admin.ask("/healthz")).status, 200);
   await stopping;
-});
-
-Deno.test("notReady() names one reason per fault of the broker", () => {
-  const reasons = (
-    state: ConstructorParameters<typeof StubBridge>[0],
-  ): string[] =>
-    notReady({ isStopping: false, bridge: new StubBridge(state) })
-      .map(({ reason }) => reason);
-  assert.deepEqual(reasons({}), []);
-  assert.deepEqual(reasons({ connected: false, roundTripMs: undefined }), [
-    "broker_unreachable",
-  ]);
-  // A blocked broker returns no message either: the cause counts.
-  assert.deepEqual(
-    reasons({ blocked: "low on memory", roundTripMs: undefined }),
-    ["broker_blocked"],
-  );
-  assert.deepEqual(reasons({ roundTripMs: undefined }), ["broker_silent"]);
-  assert.deepEqual(
-    notReady({ isStopping: true, bridge: new StubBridge({ connected: false }) })
-      .map(({ reason }) => reason),
-    ["stopping", "broker_unreachable"],
-  );
 });

@@ -75,7 +75,7 @@ Deno.test("staps tells systemd why it can't start", async () => {
   assert.equal((await staps.status).code, 78);
 });
 
-Deno.test("staps tells systemd that its broker is out of reach", async () => {
+Deno.test("staps tells systemd that its broker can't be reached", async () => {
   await using listener = new NotifyListener();
   await using folder = await TempFolder.make();
   await using staps = await startWithPermissions(folder, {
@@ -85,7 +85,7 @@ Deno.test("staps tells systemd that its broker is out of reach", async () => {
   const text = await listener.next();
   assert.match(
     text,
-    /^READY=1\nSTATUS=0 channels, 0 clients\. The broker is out of reach: /,
+    /^READY=1\nSTATUS=0 channels, 0 clients\. The broker can't be reached: /,
   );
   assert.doesNotMatch(text, /hunter2/);
   assert.equal((await staps.stop()).code, 0);
