@@ -7,8 +7,8 @@
  */
 import assert from "node:assert/strict";
 import { figures } from "../src/admin/figures.ts";
-import { parseConfig } from "../src/settings/config.ts";
 import { allSettings, findSetting } from "../src/settings/table.ts";
+import { loadText } from "./helpers/config.ts";
 import {
   type Block,
   type Page,
@@ -26,7 +26,7 @@ const pages = await readPages();
 type Check = (block: Block) => string | undefined | Promise<string | undefined>;
 
 const checks: Readonly<Record<string, Check>> = {
-  ini: ({ code }) => complaint(() => parseConfig(code, "block")),
+  ini: ({ code }) => complaint(() => loadText(code)),
   json: ({ code }) => complaint(() => JSON.parse(code)),
   mermaid: ({ code }) =>
     /^(flowchart|sequenceDiagram|stateDiagram-v2)\b/.test(code)

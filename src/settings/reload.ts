@@ -1,25 +1,25 @@
-/** Taking over a configuration that is read again, without a restart. */
-import { compareConfigs, type ConfigChanges } from "./config.ts";
+/** Reads a running node's configuration again, and takes over what needs no restart. */
 import { AdminError } from "../common/errors.ts";
 import { log } from "../common/log.ts";
-import { allSettings, camelCase, type Config } from "./table.ts";
+import { allSettings, type Config } from "./table.ts";
 
 /** What {@linkcode reload} needs. */
 export interface ReloadOptions {
-  /** The configuration in effect. Whoever holds a section of it gets the new values. */
+  /** The configuration in effect, changed in place: all that hold a section of it see the new values. */
   readonly running: Config;
   /** Reads and checks the files again. */
   readonly load: () => Config;
-  /** Called when `running` has changed, for those who can't look again by themselves. */
+  /** Called when `running` has changed, for code that has copied values of it. */
   readonly changed: () => void;
 }
 
 /**
  * Reads the configuration again, takes over what needs no restart, and logs
- * what came of it.
+ * what came of it. Keys that take a restart keep their values, so that the next
+ * reload names them again.
  *
- * @returns What an administrator has to know of it still, or `undefined`: that
- * it failed, and the old settings stay, or which keys take a restart.
+ * @returns Text for the administrator if something is left to do: why the
+ * reload failed, which keeps the old settings, or which keys take a restart.
  */
 export function reload(
   { running, load, changed }: ReloadOptions,
@@ -43,22 +43,24 @@ export function reload(
   return `Changed settings need a restart: ${keys}`;
 }
 
-/**
- * Changes `running` in place to what a reload makes effective of `fresh`. Keys
- * that take a restart keep their values, and so are named by the next reload
- * again.
- */
-export function takeOver(running: Config, fresh: Config): ConfigChanges {
-  const changes = compareConfigs(running, fresh);
-  for (const { section, key, reload } of allSettings) {
-    if (!reload) continue;
-    const name = camelCase(key);
-    sectionOf(running, section)[name] = sectionOf(fresh, section)[name];
+/** Takes over what a reload can change, and gets what differs, as `[section] key`. */
+function takeOver(
+  running: Config,
+  fresh: Config,
+): { effective: string[]; needRestart: string[] } {
+  const effective: string[] = [];
+  const needRestart: string[] = [];
+  for (const { section, key, property, reload } of allSettings) {
+    const target = sectionOf(running, section);
+    const value = sectionOf(fresh, section)[property];
+    if (JSON.stringify(target[property]) === JSON.stringify(value)) continue;
+    (reload ? effective : needRestart).push(`[${section}] ${key}`);
+    if (reload) target[property] = value;
   }
-  return changes;
+  return { effective, needRestart };
 }
 
-/** Only here a section may be written to. */
+/** Gets a section to write to: only this file does that. */
 function sectionOf(config: Config, section: string): Record<string, unknown> {
   return config[section as keyof Config] as unknown as Record<string, unknown>;
 }

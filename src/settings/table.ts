@@ -304,7 +304,10 @@ export type Config = {
 /** A setting with its place, for code that goes through all of them. */
 export interface PlacedSetting extends Setting<unknown> {
   readonly section: string;
+  /** Its name in the file, such as `pid_file`. */
   readonly key: string;
+  /** Its name in {@linkcode Config}, such as `pidFile`. */
+  readonly property: string;
 }
 
 /** Every setting, in the table's order. */
@@ -314,6 +317,7 @@ export const allSettings: readonly PlacedSetting[] = Object.entries(settings)
       ...setting,
       section,
       key,
+      property: camelCase(key),
     }))
   );
 
@@ -327,7 +331,6 @@ export function findSetting(
   );
 }
 
-/** Gets the name in {@linkcode Config} of a key in the file: `pidFile` for `pid_file`. */
-export function camelCase(key: string): string {
+function camelCase(key: string): string {
   return key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

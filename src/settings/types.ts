@@ -5,6 +5,10 @@
 import type { BrokerHost, BrokerUrl } from "../amqp/link.ts";
 import { formatHostPort } from "../common/host_port.ts";
 import { parseAmqpUrl, readHostname, readPort } from "./amqp_url.ts";
+import { choice } from "./problems.ts";
+
+/** The longest path of a unix socket in bytes: 108 with a final NUL (unix(7)). */
+const maxSocketPathBytes = 107;
 
 /** What a value is read with. */
 export interface ReadContext {
@@ -19,10 +23,13 @@ export class Invalid {
   readonly expected: string;
   readonly hint: string | undefined;
 
-  constructor(expected: string, more: { got?: string; hint?: string } = {}) {
+  constructor(
+    expected: string,
+    { got, hint }: { got?: string; hint?: string } = {},
+  ) {
+    this.got = got;
     this.expected = expected;
-    this.got = more.got;
-    this.hint = more.hint;
+    this.hint = hint;
   }
 }
 
@@ -108,9 +115,6 @@ export const path: SettingType<string> = {
   show: (value) => value,
 };
 
-/** The longest path of a unix socket in bytes: 108 with a final NUL (unix(7)). */
-export const maxSocketPathBytes = 107;
-
 /** Paths of unix sockets. */
 export const socketPath: SettingType<string> = {
   name: "path of a socket",
@@ -168,14 +172,10 @@ export function oneOf<const W extends string>(
   ...words: readonly W[]
 ): SettingType<W> {
   return {
-    name: words.join(", ").replace(/, ([^,]*)$/, " or $1"),
+    name: choice(words),
     read: (text) =>
-      words.find((word) => word === text) ?? new Invalid(
-        words.map((word) => `"${word}"`).join(", ").replace(
-          /, ([^,]*)$/,
-          " or $1",
-        ),
-      ),
+      words.find((word) => word === text) ??
+        new Invalid(choice(words.map((word) => `"${word}"`))),
     show: (value) => value,
   };
 }
@@ -221,7 +221,7 @@ export const hostPorts: SettingType<readonly BrokerHost[]> = {
 };
 
 /** Writes a number of bytes with the largest suffix that loses nothing. */
-export function showBytes(value: number): string {
+function showBytes(value: number): string {
   for (const [power, suffix] of [[3, "G"], [2, "M"], [1, "K"]] as const) {
     if (value > 0 && value % 1024 ** power === 0) {
       return `${value / 1024 ** power}${suffix}`;

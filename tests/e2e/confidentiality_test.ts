@@ -6,10 +6,10 @@
  */
 import assert from "node:assert/strict";
 import { closes } from "../../src/relay/close.ts";
-import { parseConfig } from "../../src/settings/config.ts";
 import { ConfigError } from "../../src/common/errors.ts";
 import { ask } from "../helpers/admin.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
+import { loadText } from "../helpers/config.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { freePort, TempFolder } from "../helpers/folder.ts";
 import { inFrontendGroup, type Nginx, startNginx } from "../helpers/nginx.ts";
@@ -655,7 +655,7 @@ Deno.test("neither a start that fails nor staps check tells the broker's passwor
     await t.step(name, () => {
       // What main.ts prints of it.
       assert.throws(
-        () => parseConfig(config, "staps.conf"),
+        () => loadText(config),
         (error: unknown) => {
           assert.ok(error instanceof ConfigError);
           secrets.assertNone(`${error.message}\n${error.hint}`, name);

@@ -1,18 +1,16 @@
 /** Text from administrators and clients: files, values, arguments, URLs. Nothing but these runs. */
 import assert from "node:assert/strict";
+import { isUtf8 } from "node:buffer";
 import type { BrokerUrl } from "../../src/amqp/link.ts";
 import { formatHostPort } from "../../src/common/host_port.ts";
 import { parseAmqpUrl } from "../../src/settings/amqp_url.ts";
 import { parseCommandLine } from "../../src/commands/cli.ts";
 import { freshUrl } from "../../src/commands/url.ts";
+import type { LoadedConfig } from "../../src/settings/config.ts";
 import {
   type ConfigProblem,
   ConfigProblemsError,
-  loadConfig,
-  type LoadedConfig,
-  parseConfig,
-  valueOf,
-} from "../../src/settings/config.ts";
+} from "../../src/settings/problems.ts";
 import { UsageError } from "../../src/common/errors.ts";
 import { channelPath, readHandshake } from "../../src/relay/handshake.ts";
 import { renderExample } from "../../scripts/settings_text.ts";
@@ -22,6 +20,7 @@ import {
   type SettingType,
 } from "../../src/settings/types.ts";
 import { allSettings } from "../../src/settings/table.ts";
+import { loadText, valueOf } from "../helpers/config.ts";
 import type { Random } from "../helpers/random.ts";
 import { mutateBytes, mutateText, oddText, textOf } from "./mutations.ts";
 import {
@@ -75,42 +74,18 @@ const config: Target<Uint8Array<ArrayBuffer>> = pureTarget({
   show: (bytes) => bytes.toHex(),
   simpler: shorterBytes,
   check: (bytes) => {
-    const text = decodeStrictly(bytes);
-    if (text === undefined) return checkFile(bytes);
     const loaded = expectError(
-      () => parseConfig(text, "fuzz.conf", { environment }),
+      () => loadText(bytes, { environment }),
       ConfigProblemsError,
     );
     if (loaded instanceof ConfigProblemsError) {
-      checkProblems(loaded, text);
-    } else checkPrinted(loaded);
+      checkProblems(loaded, new TextDecoder().decode(bytes));
+    } else {
+      assert.ok(isUtf8(bytes), "accepted");
+      checkPrinted(loaded);
+    }
   },
 });
-
-function decodeStrictly(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
-}
-
-/** What is no UTF-8 can come from a file only. */
-function checkFile(bytes: Uint8Array): void {
-  const file = Deno.makeTempFileSync({ prefix: "staps-fuzz-" });
-  try {
-    Deno.writeFileSync(file, bytes);
-    const error = expectError(
-      () => loadConfig({ configFile: file, environment }),
-      ConfigProblemsError,
-    );
-    assert.ok(error instanceof ConfigProblemsError, "accepted");
-    for (const problem of error.problems) assert.equal(problem.file, file);
-    assert.ok(error.problems.some(({ line }) => line! >= 1));
-  } finally {
-    Deno.removeSync(file);
-  }
-}
 
 function checkProblems(error: ConfigProblemsError, text: string): void {
   const lines = text.split("\n").length;
@@ -134,7 +109,7 @@ function isPlaced({ file, line, key }: ConfigProblem, lines: number): boolean {
   return line === undefined
     // Between defaults there is no line.
     ? file === "the configuration" && key !== undefined
-    : file === "fuzz.conf" && line >= 1 && line <= lines;
+    : file.endsWith("/staps.conf") && line >= 1 && line <= lines;
 }
 
 /** Checks that a configuration printed as a file is the same one when it is read. */
@@ -145,7 +120,7 @@ function checkPrinted({ config, origins }: LoadedConfig): void {
     if (!origins.has(name)) continue;
     set[name] = write(type, valueOf(config, { section, key }));
   }
-  const again = parseConfig(renderExample({ set }), "again", { environment });
+  const again = loadText(renderExample({ set }), { environment });
   assert.deepEqual(again.config, config);
 }
 

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { makePackage, shippedConfig } from "../../scripts/deb.ts";
 import { renderConfigManual, renderManual } from "../../scripts/man.ts";
 import { commandTree } from "../../src/commands/cli.ts";
-import { parseConfig } from "../../src/settings/config.ts";
 import { allSettings } from "../../src/settings/table.ts";
+import { loadText } from "../helpers/config.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { ensurePackages } from "../helpers/packages.ts";
 import { Process, repository } from "../helpers/process.ts";
@@ -63,7 +63,7 @@ Deno.test("makePackage() makes the same package twice, and lintian finds no erro
 });
 
 Deno.test("the shipped configuration is one that staps reads", () => {
-  const { config } = parseConfig(shippedConfig(), "staps.conf");
+  const { config } = loadText(shippedConfig());
   assert.equal(config.daemon.user, "staps");
   assert.equal(config.admin.socket, "/run/staps/admin.sock");
 });

@@ -1,32 +1,75 @@
 /** What a reload takes over, and what it leaves. */
 import assert from "node:assert/strict";
-import { parseConfig } from "../../src/settings/config.ts";
 import { ConfigError } from "../../src/common/errors.ts";
-import { reload, takeOver } from "../../src/settings/reload.ts";
+import { configureLog, log } from "../../src/common/log.ts";
+import { reload } from "../../src/settings/reload.ts";
 import type { Config } from "../../src/settings/table.ts";
+import { loadText } from "../helpers/config.ts";
 
 function config(text: string): Config {
-  return parseConfig(text, "staps.conf").config;
+  return loadText(text).config;
 }
 
-Deno.test("takeOver() changes the sections in place that others hold", () => {
+/** Gets what a reload of `running` returns when the file has `text` by now, and what it logs. */
+async function reloaded(
+  running: Config,
+  text: string,
+): Promise<{ notice: string | undefined; output: string }> {
+  let output = "";
+  configureLog({
+    level: "info",
+    format: "text",
+    write: (text) => {
+      output += text;
+      return Promise.resolve();
+    },
+  });
+  const notice = reload({
+    running,
+    load: () => config(text),
+    changed: () => {},
+  });
+  await log.flush();
+  return { notice, output };
+}
+
+Deno.test("reload() changes the sections in place that others hold", async () => {
   const running = config("[limits]\nclients = 5\n");
   const { limits } = running;
-  const changes = takeOver(running, config("[limits]\nclients = 6\n"));
+  const { notice, output } = await reloaded(
+    running,
+    "[limits]\nclients = 6\n",
+  );
   assert.equal(limits.clients, 6);
-  assert.deepEqual(changes, {
-    effective: ["[limits] clients"],
-    needRestart: [],
-  });
+  assert.equal(notice, undefined);
+  assert.match(output, /reloaded changed="\[limits\] clients"\n/);
 });
 
-Deno.test("takeOver() leaves what takes a restart, and names it each time", () => {
+Deno.test("reload() leaves what takes a restart, and names it each time", async () => {
   const running = config("[staps]\nmode = 0600\n");
   for (let i = 0; i < 2; i++) {
-    const { needRestart } = takeOver(running, config("[staps]\nmode = 0660\n"));
-    assert.deepEqual(needRestart, ["[staps] mode"]);
+    const { notice } = await reloaded(running, "[staps]\nmode = 0660\n");
+    assert.equal(notice, "Changed settings need a restart: [staps] mode");
     assert.equal(running.staps.mode, 0o600);
   }
+});
+
+Deno.test("reload() tells what it changes from what takes a restart", async () => {
+  const running = config("[limits]\nclients = 1");
+  const text =
+    "[staps]\nmode = 0600\namqp = amqp://a:b@c\n[limits]\nchannels = 5\n[bridge]\nhosts = x\n";
+  const { notice, output } = await reloaded(running, text);
+  assert.match(
+    output,
+    /reloaded changed="\[limits\] clients, \[limits\] channels"\n/,
+  );
+  assert.equal(
+    notice,
+    "Changed settings need a restart: [staps] mode, [staps] amqp, [bridge] hosts",
+  );
+  const same = await reloaded(config(text), text);
+  assert.equal(same.notice, undefined);
+  assert.match(same.output, /reloaded changed="?nothing"?\n/);
 });
 
 Deno.test("reload() changes nothing if the configuration is wrong", () => {

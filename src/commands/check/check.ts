@@ -5,9 +5,9 @@ import type { CheckCommand } from "../cli.ts";
 import {
   type Config,
   type ConfigReport,
-  problemText,
   readConfig,
 } from "../../settings/config.ts";
+import { problemText } from "../../settings/problems.ts";
 import { UsageError } from "../../common/errors.ts";
 import type { Environment } from "../../settings/table.ts";
 import { painter, writeAll } from "../../common/terminal.ts";

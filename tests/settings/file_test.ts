@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { ConfigError } from "../../src/common/errors.ts";
+import { loadConfig } from "../../src/settings/config.ts";
+import { allSettings } from "../../src/settings/table.ts";
+import { loadText, messageFor, refusal } from "../helpers/config.ts";
+import { TempFolder } from "../helpers/folder.ts";
+
+/** The largest file in bytes, 1 MiB. */
+const maxFileBytes = 1024 * 1024;
+
+Deno.test("readConfigFile() takes an empty value for the default", () => {
+  const text = allSettings.map(({ section, key }) => ({ section, key }))
+    .reduce((text, { section, key }) => {
+      const header = text.includes(`[${section}]`) ? "" : `[${section}]\n`;
+      return `${text}${header}${key} =\n`;
+    }, "");
+  assert.deepEqual(
+    loadText(text).config,
+    loadText("").config,
+  );
+});
+
+Deno.test("readConfigFile() names unknown sections and keys, with what was probably meant", () => {
+  const cases = {
+    "[stasp]": ["an unknown section", '"[staps]"'],
+    "[limits]\nclientz = 1": ["an unknown key", '"clients"'],
+    "[limits]\nidle-timeout-s = 1": ["an unknown key", '"idle_timeout_s"'],
+    "[staps]\nSocket = /x": ["an unknown key", '"socket"'],
+    "[staps]\nclients = 1": ["an unknown key", 'belongs to "[limits]"'],
+    "mode = 0660": ["a key above the first section", 'belongs to "[staps]"'],
+  };
+  for (const [text, [got, hint]] of Object.entries(cases)) {
+    const { problems, hint: found } = refusal(text);
+    assert.equal(problems.length, 1, text);
+    assert.equal(problems[0]!.got, got);
+    assert.ok(found!.includes(hint!), `${text}: ${found}`);
+  }
+  for (const text of ["[x]\na = 1\nb = 2", "[staps]\nconstructor = 1"]) {
+    const { problems } = refusal(text);
+    assert.deepEqual(problems.map(({ hint }) => hint), [undefined], text);
+  }
+  assert.match(refusal("[]").message, /a section that can't be right/);
+  for (const name of ["__proto__", "constructor", "toString"]) {
+    assert.equal(refusal(`[${name}]\nx = 1`).problems.length, 1, name);
+  }
+});
+
+Deno.test("readConfigFile() refuses what stands twice", () => {
+  assert.equal(
+    messageFor(
+      "staps.conf",
+      refusal("[staps]\nmode = 0660\nmode = 0666"),
+    ),
+    'Cannot read "mode" in staps.conf line 3: got it again after line 2, expected each key once',
+  );
+  assert.match(
+    messageFor(
+      "staps.conf",
+      refusal("[staps]\n[log]\n[staps]\nmode = 0666"),
+    ),
+    /^Cannot read section "staps" in staps.conf line 3: got it again after line 1/,
+  );
+});
+
+Deno.test("readConfigFile() reads a pipe", async () => {
+  await using folder = await TempFolder.make();
+  const configFile = `${folder.path}/pipe`;
+  await new Deno.Command("mkfifo", { args: [configFile] }).output();
+  const writer = new Deno.Command("sh", {
+    args: ["-c", 'printf "[limits]\\n" > "$0"', configFile],
+  }).spawn();
+  assert.deepEqual(loadConfig({ configFile }).sources, [configFile]);
+  await writer.status;
+});
+
+Deno.test("readConfigFile() refuses files it can't read, each with its reason", async () => {
+  await using folder = await TempFolder.make();
+  const write = async (
+    name: string,
+    content: Uint8Array | string,
+  ): Promise<string> => {
+    const file = `${folder.path}/${name}`;
+    await Deno.writeFile(
+      file,
+      typeof content === "string" ? new TextEncoder().encode(content) : content,
+    );
+    return file;
+  };
+  const cases: [string, RegExp][] = [
+    [`${folder.path}/none`, /got no such file, expected a file$/],
+    [`${folder.path}/none/none`, /got no such file/],
+    [folder.path, /got a folder, expected a file$/],
+    [
+      await write("latin1", new Uint8Array([0x23, 0x0a, 0x0a, 0x23, 0xe4])),
+      /latin1 line 3: got bytes that are no UTF-8/,
+    ],
+    [
+      await write("nul", "[staps]\nmode = 0660\0\n"),
+      /nul line 2: got the control character U\+0000/,
+    ],
+    [
+      await write("utf16", new Uint8Array([0xff, 0xfe, 0x5b, 0])),
+      /utf16 line 1: got bytes that are no UTF-8/,
+    ],
+    [
+      await write("huge", "#".repeat(maxFileBytes + 1)),
+      /got more than 1 MiB/,
+    ],
+    ["/dev/zero", /got more than 1 MiB/],
+  ];
+  for (const [configFile, message] of cases) {
+    assert.throws(
+      () => loadConfig({ configFile }),
+      (error) => error instanceof ConfigError && message.test(error.message),
+      configFile,
+    );
+  }
+  const configFile = await write("full", "#".repeat(maxFileBytes));
+  assert.deepEqual(loadConfig({ configFile }).sources, [configFile]);
+});
+
+Deno.test("readConfigFile() says so when it may not read a file, at the usual places too", async () => {
+  await using folder = await TempFolder.make();
+  await Deno.chmod(folder.path, 0o755);
+  const systemFile = `${folder.path}/staps.conf`;
+  await Deno.writeTextFile(systemFile, "[staps]\n", { mode: 0o600 });
+  // Rights bind everybody but root: become nobody, where that is possible.
+  const script = `
+    import { readConfig } from ${
+    JSON.stringify(
+      new URL("../../src/settings/config.ts", import.meta.url).href,
+    )
+  };
+    import process from "node:process";
+    // Loads what is needed while it can be read.
+    readConfig({});
+    if (process.getuid() === 0) process.setuid(65534);
+    else Deno.chmodSync(${JSON.stringify(systemFile)}, 0);
+    const { problems } = readConfig({ systemFile: ${
+    JSON.stringify(systemFile)
+  } });
+    console.log(JSON.stringify(problems));`;
+  const file = `${folder.path}/read.ts`;
+  await Deno.writeTextFile(file, script);
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--allow-all",
+      "--no-check",
+      `--config=${new URL("../../deno.json", import.meta.url).pathname}`,
+      file,
+    ],
+  }).output();
+  const output = new TextDecoder().decode(stdout);
+  assert.notEqual(output, "", new TextDecoder().decode(stderr));
+  const [problem, ...others] = JSON.parse(output);
+  assert.deepEqual(others, []);
+  assert.equal(problem.file, systemFile);
+  assert.equal(problem.got, "no permission");
+  assert.match(problem.hint, /permissions/);
+});
