@@ -1,9 +1,13 @@
 /**
  * The settings in words: `staps.conf.example` and the reference in the
- * documentation, both made from the table in `settings.ts`.
+ * documentation, both made from the table in `src/settings/table.ts`.
  */
-import { allSettings, type Section, settings } from "../src/settings/table.ts";
-import type { PlacedSetting } from "../src/settings/table.ts";
+import {
+  allSettings,
+  type PlacedSetting,
+  type Section,
+  settings,
+} from "../src/settings/table.ts";
 
 /** What {@linkcode renderExample} takes. */
 export interface ExampleOptions {

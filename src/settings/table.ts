@@ -70,7 +70,7 @@ const GiB = 1024 * MiB;
 /** The table: sections and keys as they stand in the file, in this order. */
 export const settings = {
   staps: {
-    doc: "Where clients come in, and whether this node has others beside it.",
+    doc: "The socket for clients, and the broker that joins nodes.",
     keys: {
       socket: required(socketPath, {
         default: "/run/staps/staps.sock",
@@ -85,116 +85,114 @@ export const settings = {
       mode: required(octal, {
         default: 0o660,
         doc:
-          "Who may connect to the socket, as permission bits. The frontend needs read and write: " +
+          "Permission bits of the socket. To connect, the frontend needs read and write: " +
           "put its user into the socket's group.",
       }),
       amqp: optional(amqpUrl, {
         doc:
           "The RabbitMQ broker that joins this node with others, such as `amqp://staps:PASSWORD@localhost/`, " +
-          "or `amqps://` through TLS. What follows the host is the virtual host, `/` if nothing does. In the password, write `/`, `?` " +
+          "or `amqps://` for TLS. The virtual host follows the host; it is `/` by default. In the password, write `/`, `?` " +
           "and `%` as `%2f`, `%3f` and `%25`. Unset: this node works alone.",
       }),
     },
   },
   daemon: {
     doc:
-      "For start-up without a service manager. Under systemd the unit does " +
-      "this, and none of it is needed.",
+      "For start-up without a service manager. Under systemd, leave these unset: " +
+      "the unit does the same.",
     keys: {
       user: optional(accountName, {
         doc:
-          "The user to become after binding the sockets, when started as root.",
+          "The user that staps runs as after it has bound its sockets as root.",
       }),
       group: optional(accountName, {
         doc:
-          "The group to become, and the one that owns the sockets. Unset: the main group of `user`.",
+          "The group that staps runs as, which also owns the sockets. Unset: the main group of `user`.",
       }),
       dir: optional(path, {
-        doc: "The folder to change into at start-up.",
+        doc: "The working folder, set at start-up.",
       }),
       pid_file: optional(path, {
         doc:
-          "The file that holds the process's number while staps runs. A file of a process that " +
-          "is gone is replaced, one of a running staps refused.",
+          "A file for the process number while staps runs. staps replaces the file of a process that " +
+          "has ended, and doesn't start if the process still runs.",
       }),
       umask: optional(octal, {
         doc:
-          "The permission bits that files created by staps don't get. The sockets have their `mode` whatever it is. " +
+          "Umask for files that staps creates. It doesn't affect the sockets: they have their `mode`. " +
           "Unset: as inherited.",
       }),
     },
   },
   limits: {
     doc:
-      "What one client, one channel and the whole node may use. A handshake over a " +
-      "limit is answered with 503, a connection over one is closed with a code of its own.",
+      "Limits of one client, one channel and the whole node. staps answers a handshake over a " +
+      "limit with 503, and closes a connection over a limit with that limit's code.",
     keys: {
       message_bytes: required(bytes(1, 64 * MiB), {
         default: MiB,
         reload: true,
         doc:
-          "The largest message. A client that sends a larger one is closed with 1009.",
+          "Maximum size of a message. A client that sends a larger one is closed with 1009.",
       }),
       client_buffer_bytes: required(bytes(1, GiB), {
         default: 8 * MiB,
         reload: true,
         doc:
-          "What may wait for one client that reads slowly; one with more waiting is closed with 4000, " +
-          "and the others don't notice. At least `message_bytes`. Each message counts 256 bytes more than it has.",
+          "Maximum unsent data per client. A client over it, one that reads too slowly, is closed with 4000; " +
+          "others aren't affected. At least `message_bytes`. Each message counts as its size plus 256 bytes.",
       }),
       clients: required(wholeNumber(1, 1_000_000), {
         default: 10_000,
         reload: true,
         doc:
-          "Connections at the same time. Each takes a file descriptor: see that the process may open enough.",
+          "Maximum number of connections to this node. Each takes a file descriptor: see that the process may open enough.",
       }),
       channel_clients: required(wholeNumber(1, 1_000_000), {
         default: 10_000,
         reload: true,
-        doc: "Connections to one channel on this node at the same time.",
+        doc: "Maximum number of connections to one channel on this node.",
       }),
       channels: required(wholeNumber(1, 1_000_000), {
         default: 10_000,
         reload: true,
-        doc: "Channels on this node at the same time.",
+        doc: "Maximum number of channels on this node.",
       }),
       messages_per_second: required(wholeNumber(0, 1_000_000), {
         default: 0,
         reload: true,
         doc:
-          "What one client may send; one that sends more is closed with 1008. `0`: no limit, and who floods a channel " +
-          "makes its readers look slow, see `client_buffer_bytes`.",
+          "Maximum rate of one client. A client that sends more is closed with 1008. `0`: no limit; a client that floods a channel " +
+          "then makes its readers look slow, see `client_buffer_bytes`.",
       }),
       idle_timeout_s: required(wholeNumber(1, 3600), {
         default: 30,
         reload: true,
         doc:
-          "Seconds of silence after which a client is asked for a sign of life, and is closed if it gives none. " +
+          "Seconds without data after which staps pings a client, and closes it if no answer comes. " +
           "Keep it below the frontend's time-out (60 s in nginx). A reload affects new connections.",
       }),
       shutdown_timeout_s: required(wholeNumber(1, 600), {
         default: 5,
         reload: true,
-        doc:
-          "Seconds within which a stopping staps ends, whatever its clients do.",
+        doc: "Maximum seconds that stopping takes, whatever the clients do.",
       }),
       shutdown_spread_ms: required(wholeNumber(0, 3_600_000), {
         default: 10_000,
         reload: true,
         doc:
-          "Milliseconds over which the clients of a stopping staps are told to come back, each at a moment " +
-          "drawn at random (`retry=` in the reason of 1012), so that they don't all come at once.",
+          "Milliseconds over which clients reconnect after staps stops, so that they don't all come at once. " +
+          "Each is told a random time in this span (`retry=` in the reason of 1012).",
       }),
       retry_after_s: required(wholeNumber(0, 3600), {
         default: 5,
         reload: true,
-        doc: "Seconds in the `Retry-After` of a handshake answered with 503.",
+        doc: "Seconds in the header `Retry-After` of a 503.",
       }),
     },
   },
   bridge: {
-    doc: "How this node works with others. Has a meaning only where " +
-      "`amqp` is set.",
+    doc: "How this node works with others. Used only if `amqp` is set.",
     keys: {
       exchange: required(exchangeName, {
         default: "staps",
@@ -209,45 +207,45 @@ export const settings = {
       }),
       ca: optional(path, {
         doc:
-          "A PEM file with the certificates of the authorities that may vouch for the broker (`amqps://`). " +
+          "A PEM file with the certificates of the authorities that staps trusts to certify the broker (`amqps://`). " +
           "Unset: those that the system trusts.",
       }),
       on_outage: required(oneOf("local", "refuse"), {
         default: "local",
         doc:
-          "What becomes of new clients while the broker can't be reached: `local` lets them in, and of the other nodes' messages " +
-          "they get those that are published after it is back; `refuse` answers 503 to those whose channel is new to this node.",
+          "New clients while the broker can't be reached: `local` lets them in, and they receive other nodes' messages " +
+          "that are published once the broker is back; `refuse` answers 503 to clients whose channel is new to this node.",
       }),
       on_gap: required(oneOf("close", "continue"), {
         default: "close",
         doc:
-          "What becomes of a channel's clients when messages between nodes were lost: `close` closes them with 4001; " +
-          "`continue` keeps them, and they may have missed messages.",
+          "A channel's clients after messages between nodes were lost: `close` closes them with 4001; " +
+          "`continue` keeps them, though they may have missed messages.",
       }),
       outbox_bytes: required(bytes(64 * KiB, 4 * GiB), {
         default: 64 * MiB,
         doc:
-          "What may wait in this node's memory for the broker. At least `message_bytes`.",
+          "Maximum data in this node's memory that the broker hasn't taken yet. At least `message_bytes`.",
       }),
       queue_bytes: required(bytes(64 * KiB, 64 * GiB), {
         default: 64 * MiB,
         doc:
-          "What may wait on the broker for this node. At least `message_bytes`.",
+          "Maximum data that the broker keeps for this node. At least `message_bytes`.",
       }),
       queue_expires_s: required(wholeNumber(5, 86_400), {
         default: 60,
         doc:
-          "Seconds for which the broker keeps what waits for a node that is away.",
+          "Seconds for which the broker keeps the messages for a node that is away.",
       }),
       heartbeat_s: required(wholeNumber(1, 60), {
         default: 5,
         doc:
-          "Seconds between signs of life on the broker's connections; a connection without any for twice as long is dropped.",
+          "Seconds between heartbeats on the broker's connections. A connection without any for twice as long is dropped.",
       }),
       join_timeout_s: required(wholeNumber(1, 60), {
         default: 5,
         doc:
-          "Seconds that a handshake waits for the broker to add the client's channel.",
+          "Maximum seconds that a handshake waits for the broker to add the client's channel.",
       }),
     },
   },
@@ -261,18 +259,20 @@ export const settings = {
       }),
       mode: required(octal, {
         default: 0o660,
-        doc: "Who may connect to it, as permission bits.",
+        doc:
+          "Permission bits of the admin socket: connecting takes read and write.",
       }),
     },
   },
   log: {
-    doc: "What is written to standard error. No channel path is, at any level.",
+    doc:
+      "The log on standard error. It contains no channel path, at any level.",
     keys: {
       level: required(oneOf("error", "warn", "info", "debug"), {
         default: "info",
         reload: true,
         doc:
-          "`error`, `warn`; `info` adds clients coming and going, `debug` every message.",
+          "The least severe level that is logged. `info` includes clients that connect and leave, `debug` every message.",
       }),
       format: required(oneOf("auto", "text", "json", "journal"), {
         default: "auto",
