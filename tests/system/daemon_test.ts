@@ -1,32 +1,10 @@
 /** The section [daemon], in processes of its own: rights and umask belong to a whole process. */
 import assert from "node:assert/strict";
-import type { DaemonReport } from "../helpers/daemon_child.ts";
+import { DaemonProcess } from "../helpers/daemon_process.ts";
 import { TempFolder } from "../helpers/folder.ts";
-import { Process, repository } from "../helpers/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 
 const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";
-
-/** A process of daemon_child.ts. */
-class Child extends Process {
-  constructor(options: unknown, through: readonly string[] = []) {
-    const [command, ...args] = [
-      ...through,
-      Deno.execPath(),
-      "run",
-      "--allow-all",
-      "--no-lock",
-      `${repository}/tests/helpers/daemon_child.ts`,
-      JSON.stringify(options),
-    ];
-    super(command!, args);
-  }
-
-  async report(): Promise<DaemonReport> {
-    const [line] = await this.printed(/^\{.*\}$/m);
-    return JSON.parse(line);
-  }
-}
 
 /** Starts a command with the rights of `user` (setpriv(1)). */
 function as(user: string): string[] {
@@ -43,7 +21,7 @@ testUnless(needsRoot, {
     "Daemon.settle() makes all threads of root's process the user's, with no group of root's left",
   async fn(): Promise<void> {
     const id = await idOf("www-data");
-    await using child = new Child({ user: "www-data" }, [
+    await using child = new DaemonProcess({ user: "www-data" }, [
       "setpriv",
       "--groups=0,4,6",
     ]);
@@ -61,7 +39,10 @@ testUnless(needsRoot, {
   name: "Daemon.settle() takes the group that is set",
   async fn(): Promise<void> {
     const user = await idOf("www-data");
-    await using child = new Child({ user: "www-data", group: "daemon" });
+    await using child = new DaemonProcess({
+      user: "www-data",
+      group: "daemon",
+    });
     const { owner, rights } = await child.report();
     assert.deepEqual(owner, { uid: user, gid: 1 });
     assert.match(rights!.join("\n"), /^Uid: .*; Gid: 1 1 1 1; Groups: 1;/);
@@ -71,7 +52,10 @@ testUnless(needsRoot, {
 testUnless(needsRoot, {
   name: "Daemon.prepare() has nothing to do for a process that is the user's",
   async fn(): Promise<void> {
-    await using child = new Child({ user: "www-data", group: "www-data" }, [
+    await using child = new DaemonProcess({
+      user: "www-data",
+      group: "www-data",
+    }, [
       ...as("www-data"),
     ]);
     const { owner, error } = await child.report();
@@ -83,7 +67,7 @@ testUnless(needsRoot, {
 testUnless(needsRoot, {
   name: "Daemon.prepare() gives sockets to a further group of the user",
   async fn(): Promise<void> {
-    await using child = new Child({ group: "daemon" }, [
+    await using child = new DaemonProcess({ group: "daemon" }, [
       "setpriv",
       "--reuid=www-data",
       "--regid=www-data",
@@ -96,14 +80,14 @@ testUnless(needsRoot, {
 testUnless(needsRoot, {
   name: "Daemon.prepare() says that only root can become somebody else",
   async fn(): Promise<void> {
-    await using user = new Child({ user: "daemon" }, as("www-data"));
+    await using user = new DaemonProcess({ user: "daemon" }, as("www-data"));
     assert.equal(
       (await user.report()).error,
       `ConfigError: Cannot become the user "daemon" of [daemon]: started as user id ${await idOf(
         "www-data",
       )}, expected root or "daemon"`,
     );
-    await using group = new Child({ group: "daemon" }, as("www-data"));
+    await using group = new DaemonProcess({ group: "daemon" }, as("www-data"));
     assert.match(
       (await group.report()).error!,
       /^ConfigError: Cannot become the group "daemon" of \[daemon\]: /,
@@ -112,14 +96,14 @@ testUnless(needsRoot, {
 });
 
 Deno.test("Daemon.prepare() names users and groups that don't exist", async () => {
-  await using user = new Child({ user: "no-such-user" });
+  await using user = new DaemonProcess({ user: "no-such-user" });
   const report = await user.report();
   assert.equal(
     report.error,
     'ConfigError: Cannot find the user "no-such-user" of [daemon]',
   );
   assert.match(report.hint!, /adduser --system/);
-  await using group = new Child({ group: "no-such-group" });
+  await using group = new DaemonProcess({ group: "no-such-group" });
   assert.equal(
     (await group.report()).error,
     'ConfigError: Cannot find the group "no-such-group" of [daemon]',
@@ -128,14 +112,14 @@ Deno.test("Daemon.prepare() names users and groups that don't exist", async () =
 
 Deno.test("Daemon sets the umask and changes into its folder", async () => {
   await using folder = await TempFolder.make();
-  await using child = new Child({ umask: 0o27, dir: folder.path });
+  await using child = new DaemonProcess({ umask: 0o27, dir: folder.path });
   const { umask, cwd } = await child.report();
   assert.equal(umask, 0o27);
   assert.equal(cwd, folder.path);
 });
 
 Deno.test("Daemon.settle() says why it can't change into its folder", async () => {
-  await using child = new Child({ dir: "/no/such/folder" });
+  await using child = new DaemonProcess({ dir: "/no/such/folder" });
   assert.equal(
     (await child.report()).error,
     `StartupError: Cannot change into the folder "/no/such/folder": it doesn't exist`,
@@ -147,7 +131,10 @@ testUnless(needsRoot, {
   async fn(): Promise<void> {
     await using folder = await TempFolder.make();
     await Deno.chmod(folder.path, 0o700);
-    await using child = new Child({ user: "www-data", dir: folder.path });
+    await using child = new DaemonProcess({
+      user: "www-data",
+      dir: folder.path,
+    });
     assert.equal(
       (await child.report()).error,
       `StartupError: Cannot change into the folder "${folder.path}": permission denied`,
@@ -155,84 +142,10 @@ testUnless(needsRoot, {
   },
 });
 
-Deno.test("PidFile has the process's number until the process ends", async () => {
-  await using folder = await TempFolder.make();
-  const pidFile = `${folder.path}/staps.pid`;
-  await using child = new Child({ pidFile, umask: 0 });
-  await child.report();
-  assert.equal(await Deno.readTextFile(pidFile), `${child.pid}\n`);
-  assert.equal((await Deno.stat(pidFile)).mode! & 0o777, 0o644);
-  await child.stop();
-  await assert.rejects(Deno.lstat(pidFile), Deno.errors.NotFound);
-});
-
-Deno.test("PidFile.claim() refuses a live owner's file and leaves it alone", async () => {
-  await using folder = await TempFolder.make();
-  const pidFile = `${folder.path}/staps.pid`;
-  await using first = new Child({ pidFile });
-  await first.report();
-  await using second = new Child({ pidFile });
-  assert.equal(
-    (await second.report()).error,
-    `StartupError: Cannot use the PID file "${pidFile}": the process ${first.pid} has it`,
-  );
-  assert.equal(await Deno.readTextFile(pidFile), `${first.pid}\n`);
-});
-
-Deno.test("PidFile.claim() replaces the file of a process that was killed", async () => {
-  await using folder = await TempFolder.make();
-  const pidFile = `${folder.path}/staps.pid`;
-  await using first = new Child({ pidFile });
-  await first.report();
-  await first.stop("SIGKILL");
-  // The number of a live process which has nothing to do with it.
-  await Deno.writeTextFile(pidFile, `${Deno.pid}\n`);
-  await using second = new Child({ pidFile });
-  await second.report();
-  assert.equal(await Deno.readTextFile(pidFile), `${second.pid}\n`);
-});
-
-Deno.test("PidFile.claim() overwrites nothing that isn't a PID file", async () => {
-  await using folder = await TempFolder.make();
-  const precious = `${folder.path}/precious`;
-  await Deno.writeTextFile(precious, "root:x:0:0\n");
-  const link = `${folder.path}/link`;
-  await Deno.symlink(precious, link);
-  for (
-    const [pidFile, reason] of [
-      [precious, "it holds something else than a process's number"],
-      [link, "it is there and isn't a file"],
-      [folder.path, "it is there and isn't a file"],
-      [`${folder.path}/none/staps.pid`, "its folder doesn't exist"],
-    ]
-  ) {
-    await using child = new Child({ pidFile });
-    assert.equal(
-      (await child.report()).error,
-      `StartupError: Cannot use the PID file "${pidFile}": ${reason}`,
-    );
-  }
-  assert.equal(await Deno.readTextFile(precious), "root:x:0:0\n");
-});
-
 Deno.test("Daemon.prepare() writes no PID file under a service manager", async () => {
   await using folder = await TempFolder.make();
   const pidFile = `${folder.path}/staps.pid`;
-  await using child = new Child({ pidFile, hasServiceManager: true });
+  await using child = new DaemonProcess({ pidFile, hasServiceManager: true });
   await child.report();
   await assert.rejects(Deno.lstat(pidFile), Deno.errors.NotFound);
-});
-
-testUnless(needsRoot, {
-  name: "PidFile is emptied where its folder is root's",
-  async fn(): Promise<void> {
-    await using folder = await TempFolder.make();
-    const pidFile = `${folder.path}/staps.pid`;
-    await using child = new Child({ pidFile, user: "www-data" });
-    await child.report();
-    await child.stop();
-    assert.equal(await Deno.readTextFile(pidFile), "");
-    await using next = new Child({ pidFile, user: "www-data" });
-    assert.equal((await next.report()).error, undefined);
-  },
 });

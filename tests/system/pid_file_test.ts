@@ -1,0 +1,81 @@
+/** PID files of processes of their own, as each process has a lock on its file. */
+import assert from "node:assert/strict";
+import { DaemonProcess } from "../helpers/daemon_process.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import { testUnless } from "../helpers/skip.ts";
+
+const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";
+
+Deno.test("PidFile has the process's number until the process ends", async () => {
+  await using folder = await TempFolder.make();
+  const pidFile = `${folder.path}/staps.pid`;
+  await using child = new DaemonProcess({ pidFile, umask: 0 });
+  await child.report();
+  assert.equal(await Deno.readTextFile(pidFile), `${child.pid}\n`);
+  assert.equal((await Deno.stat(pidFile)).mode! & 0o777, 0o644);
+  await child.stop();
+  await assert.rejects(Deno.lstat(pidFile), Deno.errors.NotFound);
+});
+
+Deno.test("PidFile.claim() refuses a live owner's file and leaves it alone", async () => {
+  await using folder = await TempFolder.make();
+  const pidFile = `${folder.path}/staps.pid`;
+  await using first = new DaemonProcess({ pidFile });
+  await first.report();
+  await using second = new DaemonProcess({ pidFile });
+  assert.equal(
+    (await second.report()).error,
+    `StartupError: Cannot use the PID file "${pidFile}": the process ${first.pid} has it`,
+  );
+  assert.equal(await Deno.readTextFile(pidFile), `${first.pid}\n`);
+});
+
+Deno.test("PidFile.claim() replaces the file of a process that was killed", async () => {
+  await using folder = await TempFolder.make();
+  const pidFile = `${folder.path}/staps.pid`;
+  await using first = new DaemonProcess({ pidFile });
+  await first.report();
+  await first.stop("SIGKILL");
+  // The number of a live process which has nothing to do with it.
+  await Deno.writeTextFile(pidFile, `${Deno.pid}\n`);
+  await using second = new DaemonProcess({ pidFile });
+  await second.report();
+  assert.equal(await Deno.readTextFile(pidFile), `${second.pid}\n`);
+});
+
+Deno.test("PidFile.claim() overwrites nothing that isn't a PID file", async () => {
+  await using folder = await TempFolder.make();
+  const precious = `${folder.path}/precious`;
+  await Deno.writeTextFile(precious, "root:x:0:0\n");
+  const link = `${folder.path}/link`;
+  await Deno.symlink(precious, link);
+  for (
+    const [pidFile, reason] of [
+      [precious, "it holds something else than a process's number"],
+      [link, "it is there and isn't a file"],
+      [folder.path, "it is there and isn't a file"],
+      [`${folder.path}/none/staps.pid`, "its folder doesn't exist"],
+    ]
+  ) {
+    await using child = new DaemonProcess({ pidFile });
+    assert.equal(
+      (await child.report()).error,
+      `StartupError: Cannot use the PID file "${pidFile}": ${reason}`,
+    );
+  }
+  assert.equal(await Deno.readTextFile(precious), "root:x:0:0\n");
+});
+
+testUnless(needsRoot, {
+  name: "PidFile is emptied where its folder is root's",
+  async fn(): Promise<void> {
+    await using folder = await TempFolder.make();
+    const pidFile = `${folder.path}/staps.pid`;
+    await using child = new DaemonProcess({ pidFile, user: "www-data" });
+    await child.report();
+    await child.stop();
+    assert.equal(await Deno.readTextFile(pidFile), "");
+    await using next = new DaemonProcess({ pidFile, user: "www-data" });
+    assert.equal((await next.report()).error, undefined);
+  },
+});
