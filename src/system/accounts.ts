@@ -1,7 +1,7 @@
 /**
- * The system's users and groups, by way of the C library: whatever
- * nsswitch.conf(5) says counts, not only /etc/passwd. And what the runtime
- * lacks, setting a process's supplementary groups.
+ * The system's users and groups, as the C library knows them: from all sources
+ * in nsswitch.conf(5), not only /etc/passwd. Also sets a process's
+ * supplementary groups, which the runtime can't.
  *
  * Needs the permission `ffi`, which is to be given up afterwards.
  */

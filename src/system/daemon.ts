@@ -1,7 +1,7 @@
 /**
- * What a daemon does beside serving, for those without a service manager: the
- * section `[daemon]`. Started as root it binds its sockets, and becomes its
- * user then, for good.
+ * The section `[daemon]`, for start-up without a service manager: user, group,
+ * umask, working folder and PID file. A process started as root binds its
+ * sockets first, then becomes its user for good.
  */
 import process from "node:process";
 import { Accounts, type User } from "./accounts.ts";
@@ -28,17 +28,13 @@ export class Daemon implements Disposable {
   readonly #becomeUser: (() => void) | undefined;
 
   private constructor(
-    { owner, dir, pidFile, becomeUser }: {
-      owner: Owner;
-      dir: string | undefined;
-      pidFile: PidFile | undefined;
-      becomeUser: (() => void) | undefined;
-    },
+    { owner, becomeUser }: Account,
+    { dir, pidFile }: { dir: string | undefined; pidFile: PidFile | undefined },
   ) {
     this.owner = owner;
+    this.#becomeUser = becomeUser;
     this.#dir = dir;
     this.#pidFile = pidFile;
-    this.#becomeUser = becomeUser;
   }
 
   /**
@@ -57,8 +53,7 @@ export class Daemon implements Disposable {
       ? nobodyElse
       : findAccount(options);
     if (options.umask !== undefined) Deno.umask(options.umask);
-    return new Daemon({
-      ...account,
+    return new Daemon(account, {
       dir: options.dir,
       pidFile: options.pidFile === undefined || hasServiceManager
         ? undefined

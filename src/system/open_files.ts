@@ -1,8 +1,11 @@
 /** How many files a process may have open: each client takes one. */
 
+/** RLIMIT_NOFILE on Linux, /usr/include/asm-generic/resource.h. */
+const openFiles = 7;
+
 /**
- * What is kept for handshakes that come at once, the broker and files; of a low
- * limit a quarter. At the limit the runtime gives up accepting for good, so
+ * Files kept free for handshakes that come at once, the broker and files; of a
+ * low limit a quarter. At the limit the runtime gives up accepting for good, so
  * clients must never reach it.
  */
 const reserve = 1024;
@@ -16,9 +19,6 @@ export function clientsFor(files: number): number {
 export function filesFor(clients: number): number {
   return clients + Math.min(reserve, Math.ceil(clients / 3));
 }
-
-/** RLIMIT_NOFILE on Linux, /usr/include/asm-generic/resource.h. */
-const openFiles = 7;
 
 /**
  * Gets the limit of open files of the process `pid`, 0 for this one; the

@@ -1,4 +1,4 @@
-/** Giving up what a running node doesn't need: the runtime refuses it from then on. */
+/** Gives up the permissions that a running node doesn't need, for good. */
 
 /** What stays allowed. */
 export interface Kept {

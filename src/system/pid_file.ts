@@ -1,4 +1,4 @@
-/** The file that tells the process's number to those who don't use a service manager. */
+/** The PID file: the process's number, for start-up without a service manager. */
 import { StartupError } from "../common/errors.ts";
 
 /**

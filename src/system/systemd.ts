@@ -1,6 +1,6 @@
 /**
- * What systemd is told about the process, after sd_notify(3): that it is ready,
- * reloads or stops, one line about how it does, and that its event loop lives.
+ * Notifies systemd (sd_notify(3)): the process is ready, reloads or stops, its
+ * status in one line, and the watchdog's signs of life.
  */
 
 /** How often the line about how the process does may change, in milliseconds. */
