@@ -8,8 +8,12 @@
  * the self-extracting file would. The same source gives the same package, byte
  * for byte. `--fast` compresses less.
  */
-import { type Shell, shells } from "../src/commands/cli.ts";
-import { completion } from "../src/commands/completion.ts";
+import { commandTree } from "../src/commands/cli.ts";
+import {
+  completionScript,
+  type Shell,
+  shells,
+} from "../src/commands/completion.ts";
 import { renderExample } from "./settings_text.ts";
 import { version } from "../src/common/version.ts";
 import { bundle, compile, fill, print, runFlags, top } from "./compile.ts";
@@ -227,7 +231,10 @@ async function addDocumentation(
     }
   }
   for (const shell of shells) {
-    await files.add(completionFiles[shell], completion(shell));
+    await files.add(
+      completionFiles[shell],
+      completionScript(shell, commandTree()),
+    );
   }
   if (await exists(`${top}/CHANGELOG.md`)) {
     await files.copy("CHANGELOG.md", `${doc}/NEWS.md`);

@@ -27,7 +27,7 @@ try {
 }
 
 await serve({
-  configFile,
+  config: configFile,
   socket: `${folder}/staps.sock`,
   listen: { hostname: "127.0.0.1", port: choosePort() },
   onListening: (server) => {

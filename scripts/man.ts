@@ -135,7 +135,7 @@ function readHelp(command: string): Help {
 
 function helpText(args: string[]): string {
   const command = parseCommandLine(args);
-  if (command.kind !== "help") throw new Error(`${args} gives no help`);
+  if (!("text" in command)) throw new Error(`${args} gives no help`);
   return command.text;
 }
 

@@ -38,7 +38,9 @@ export interface TcpAddress {
 
 /** What {@linkcode serve} takes. Paths are as on a command line: relative ones to the working folder. */
 export interface NodeOptions
-  extends Pick<ConfigOptions, "configFile" | "socket" | "adminSocket"> {
+  extends Pick<ConfigOptions, "socket" | "adminSocket"> {
+  /** The configuration file; otherwise those in the usual places. */
+  readonly config?: string | undefined;
   /** A TCP address to listen on beside the socket, for development. */
   readonly listen?: TcpAddress | undefined;
   /** Called when clients are accepted. */
@@ -60,7 +62,7 @@ export async function serve(options: NodeOptions): Promise<void> {
       manager,
       // The working folder is what [daemon] may change.
       configOptions: {
-        configFile: options.configFile && resolve(options.configFile),
+        configFile: options.config && resolve(options.config),
         socket: options.socket && resolve(options.socket),
         adminSocket: options.adminSocket && resolve(options.adminSocket),
         environment,

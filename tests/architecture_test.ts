@@ -175,10 +175,12 @@ Deno.test("every package is pinned, and is imported in one file only", () => {
   for (const [name, specifier] of Object.entries(manifest.imports)) {
     assert.match(specifier, /^npm:(@[\w-]+\/)?[\w-]+@\d+\.\d+\.\d+$/);
     assert.ok(specifier.startsWith(`npm:${name}@`), specifier);
-    const importers = sources.filter(({ path, imports }) =>
+    const importers = sources.filter(({ path, imports, typesOnly }) =>
       // A benchmark's peers are programs of their own.
       !path.startsWith("bench/") &&
-      imports.some((each) => each === name || each.startsWith(`${name}/`))
+      imports.some((each) =>
+        (each === name || each.startsWith(`${name}/`)) && !typesOnly.has(each)
+      )
     ).map(({ path }) => path);
     assert.ok(
       importers.length <= 1,

@@ -36,6 +36,6 @@ if (Deno.args[0] === "relay") {
   await import("./relay.ts");
 } else {
   const { serve } = await import("../../src/node.ts");
-  const [configFile, socket] = Deno.args.slice(1) as [string, string];
-  await serve({ configFile, socket });
+  const [config, socket] = Deno.args.slice(1) as [string, string];
+  await serve({ config, socket });
 }

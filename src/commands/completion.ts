@@ -1,9 +1,58 @@
-/** `staps completion`: scripts that make a shell complete staps's command line. */
-import { type CommandInfo, commandTree, type Shell } from "./cli.ts";
+/** `staps completion`: prints what makes a shell complete staps's command line. */
+import { writeAll } from "../common/terminal.ts";
+import type { Subcommand } from "./subcommand.ts";
 
-/** Gets the script for `shell`. */
-export function completion(shell: Shell): string {
-  return scripts[shell](commandTree());
+/** The shells with completions. */
+export const shells = ["bash", "zsh", "fish"] as const;
+
+/** A shell with completions. */
+export type Shell = typeof shells[number];
+
+/** A subcommand, as far as completing it in a shell needs it. */
+export interface CommandInfo {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: readonly {
+    readonly short: string | undefined;
+    readonly long: string;
+    readonly description: string;
+    /** What follows: a file, a user, something that can't be completed, or nothing. */
+    readonly value: "file" | "user" | "other" | undefined;
+  }[];
+  /** What its argument may be, if these are few words. */
+  readonly choices: readonly string[];
+}
+
+/** `staps completion`, for the subcommands that `tree` returns, the default one first. */
+export function completion(
+  tree: () => readonly CommandInfo[],
+): Subcommand<{ readonly shell: Shell }> {
+  return {
+    name: "completion",
+    summary: "print completions for a shell",
+    description:
+      "Prints a script that makes the shell complete staps's commands and options:\n\n" +
+      "bash: staps completion bash > /etc/bash_completion.d/staps\n" +
+      "zsh:  staps completion zsh > /usr/local/share/zsh/site-functions/_staps\n" +
+      "fish: staps completion fish > /etc/fish/completions/staps.fish",
+    declare(command): void {
+      command.addArgument(
+        command.createArgument("<shell>", "the shell").choices(shells),
+      );
+    },
+    async run({ shell }, { stdout }): Promise<number> {
+      await writeAll(stdout, completionScript(shell, tree()));
+      return 0;
+    },
+  };
+}
+
+/** Gets the script for `shell` that completes the subcommands `tree`, the default one first. */
+export function completionScript(
+  shell: Shell,
+  tree: readonly CommandInfo[],
+): string {
+  return scripts[shell](tree);
 }
 
 const scripts: Record<Shell, (tree: readonly CommandInfo[]) => string> = {

@@ -1,5 +1,27 @@
-/** `staps url`: a channel that nobody else knows. */
+/** `staps url`: prints a channel that nobody else knows. */
 import { UsageError } from "../common/errors.ts";
+import { writeAll } from "../common/terminal.ts";
+import type { Subcommand } from "./subcommand.ts";
+
+/** `staps url` */
+export const url: Subcommand<{ readonly base: string }> = {
+  name: "url",
+  summary: "print the URL of a fresh channel",
+  description:
+    "Prints the URL of a channel that nobody else knows: BASE with a random\n" +
+    "UUID4 after it. Whoever has the URL may read and write.",
+  declare(command): void {
+    command.argument(
+      "[base]",
+      "where staps is reached, such as wss://example.org/ or example.org",
+      "ws://localhost/",
+    );
+  },
+  async run({ base }, { stdout }): Promise<number> {
+    await writeAll(stdout, `${freshUrl(base)}\n`);
+    return 0;
+  },
+};
 
 /** WebSocket schemes by what people paste. */
 const schemes: Readonly<Record<string, string>> = {

@@ -1,30 +1,18 @@
 import assert from "node:assert/strict";
-import { type Command, parseCommandLine } from "../../src/commands/cli.ts";
+import { commandTree, parseCommandLine } from "../../src/commands/cli.ts";
 import { UsageError } from "../../src/common/errors.ts";
+import { build, version } from "../../src/common/version.ts";
+import { parse, refusal, textOf } from "../helpers/command_line.ts";
 import { fc } from "../helpers/property.ts";
 
-/** Gets the usage error that `args` cause. */
-function refusal(...args: string[]): UsageError {
-  try {
-    parseCommandLine(args);
-  } catch (error) {
-    assert.ok(error instanceof UsageError, String(error));
-    assert.equal(error.exitCode, 2);
-    assert.doesNotMatch(error.message, /\.$|^error/);
-    return error;
-  }
-  throw new assert.AssertionError({ message: `${args} was accepted` });
-}
-
 Deno.test("parseCommandLine() serves where there is no command", () => {
-  assert.deepEqual(parseCommandLine([]), { kind: "serve" });
-  assert.deepEqual(parseCommandLine(["serve"]), { kind: "serve" });
+  assert.deepEqual(parse(), { name: "serve", options: {} });
+  assert.deepEqual(parse("serve"), { name: "serve", options: {} });
 });
 
 Deno.test("parseCommandLine() takes options with and without the command's name", () => {
-  const expected: Command = {
-    kind: "serve",
-    configFile: "a.conf",
+  const expected = {
+    config: "a.conf",
     socket: "./s.sock",
     listen: { hostname: "127.0.0.1", port: 8080 },
   };
@@ -38,88 +26,78 @@ Deno.test("parseCommandLine() takes options with and without the command's name"
       ["-c", "a.conf", "-s", "./s.sock", "-l", "127.0.0.1:8080"],
     ]
   ) {
-    assert.deepEqual(parseCommandLine(args), expected, args.join(" "));
+    assert.deepEqual(
+      parse(...args),
+      { name: "serve", options: expected },
+      args.join(" "),
+    );
   }
+});
+
+Deno.test("parseCommandLine() names the argument as its options", () => {
+  assert.deepEqual(parse("join", "/x", "-b", "-n", "7", "-s", "s", "-r"), {
+    name: "join",
+    options: {
+      url: "/x",
+      binary: true,
+      count: 7,
+      socket: "s",
+      reconnect: true,
+    },
+  });
+  assert.deepEqual(parse("url"), {
+    name: "url",
+    options: { base: "ws://localhost/" },
+  });
+  assert.deepEqual(parse("completion", "fish").options, { shell: "fish" });
+  assert.deepEqual(parse("status", "-w", "-c", "c", "-s", "s").options, {
+    watch: true,
+    config: "c",
+    socket: "s",
+  });
+  assert.deepEqual(parse("check", "-j", "-u", "a", "-f", "b").options, {
+    json: true,
+    user: "a",
+    frontend: "b",
+  });
 });
 
 Deno.test("parseCommandLine() gives the help as text", () => {
   for (const args of [["--help"], ["-h"], ["serve", "--help"]]) {
-    const command = parseCommandLine(args);
-    assert.equal(command.kind, "help");
-    if (command.kind !== "help") return;
+    const text = textOf(...args);
     for (const option of ["--config", "--socket", "--listen", "--help"]) {
-      assert.match(command.text, new RegExp(`${option}\\b`), args.join(" "));
+      assert.match(text, new RegExp(`${option}\\b`), args.join(" "));
     }
-    for (const line of command.text.split("\n")) {
+    for (const line of text.split("\n")) {
       assert.ok(line.length <= 80, `Longer than a terminal: ${line}`);
     }
   }
 });
 
-Deno.test("parseCommandLine() knows --version", () => {
-  assert.deepEqual(parseCommandLine(["--version"]), { kind: "version" });
-  assert.deepEqual(parseCommandLine(["-V"]), { kind: "version" });
+Deno.test("parseCommandLine() gives the version as text", () => {
+  const text = `staps ${version} (${build()})\n`;
+  assert.equal(textOf("--version"), text);
+  assert.equal(textOf("-V"), text);
 });
 
-Deno.test("parseCommandLine() listens on any loopback address", () => {
-  for (
-    const [text, hostname, port] of [
-      ["127.0.0.1:0", "127.0.0.1", 0],
-      ["127.255.0.9:65535", "127.255.0.9", 65535],
-      ["[::1]:80", "::1", 80],
-      ["localhost:1", "127.0.0.1", 1],
-      ["LOCALHOST:1", "127.0.0.1", 1],
-    ] as const
-  ) {
-    assert.deepEqual(parseCommandLine(["--listen", text]), {
-      kind: "serve",
-      listen: { hostname, port },
-    });
-  }
-});
-
-Deno.test("parseCommandLine() refuses to listen for other machines, and says why", () => {
-  for (
-    const address of [
-      "0.0.0.0:80",
-      "[::]:80",
-      "192.168.0.1:80",
-      "10.127.0.1:80",
-      "128.0.0.1:80",
-      "127.0.0.256:80",
-      "127.1:80",
-      "example.org:80",
-      "localhost.example.org:80",
-      "[::ffff:127.0.0.1]:80",
-      ":80",
-    ]
-  ) {
-    const error = refusal("--listen", address);
-    assert.match(error.message, /expected a loopback address/, address);
-    assert.match(error.hint!, /no authentication, no TLS.* frontend/);
-  }
-});
-
-Deno.test("parseCommandLine() refuses what is no address with a port", () => {
-  for (
-    const address of [
-      "",
-      "8080",
-      "127.0.0.1",
-      "127.0.0.1:",
-      "127.0.0.1:x",
-      "127.0.0.1:65536",
-      "127.0.0.1:-1",
-      "::1:80",
-      "127.0.0.1:80/",
-    ]
-  ) {
-    assert.match(
-      refusal("--listen", address).message,
-      /expected an address and a port/,
-      address,
-    );
-  }
+Deno.test("commandTree() has the commands in the order of the help, and their options", () => {
+  const tree = commandTree();
+  assert.deepEqual(
+    tree.map(({ name }) => name),
+    ["serve", "check", "status", "url", "join", "completion"],
+  );
+  const { options } = tree[1]!;
+  assert.deepEqual(
+    options.map(({ short, long, value }) => [short, long, value]),
+    [
+      ["-c", "--config", "file"],
+      ["-j", "--json", undefined],
+      ["-u", "--user", "user"],
+      ["-f", "--frontend", "user"],
+      ["-h", "--help", undefined],
+    ],
+  );
+  assert.deepEqual(tree[5]!.choices, ["bash", "zsh", "fish"]);
 });
 
 Deno.test("parseCommandLine() helps with slips", () => {

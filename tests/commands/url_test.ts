@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { freshUrl } from "../../src/commands/url.ts";
+import { freshUrl, url } from "../../src/commands/url.ts";
 import { UsageError } from "../../src/common/errors.ts";
+import { commandContext } from "../helpers/command_line.ts";
 
 const uuid4 =
   "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}";
@@ -42,4 +43,10 @@ Deno.test("freshUrl() refuses what no path can follow", () => {
   ) {
     assert.throws(() => freshUrl(base), UsageError, base);
   }
+});
+
+Deno.test("url.run() prints the URL on a line", async () => {
+  const context = commandContext();
+  assert.equal(await url.run({ base: "example.org" }, context), 0);
+  assert.match(context.printed, new RegExp(`^wss://example.org/${uuid4}\n$`));
 });

@@ -1,8 +1,12 @@
 /** Completions, asked of the real shells. */
 import assert from "node:assert/strict";
 import { dirname } from "node:path";
-import { commandTree, type Shell, shells } from "../../src/commands/cli.ts";
-import { completion } from "../../src/commands/completion.ts";
+import { commandTree } from "../../src/commands/cli.ts";
+import {
+  completionScript,
+  type Shell,
+  shells,
+} from "../../src/commands/completion.ts";
 import { block } from "../helpers/docs.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { ensurePackages } from "../helpers/packages.ts";
@@ -16,10 +20,13 @@ async function scripts(): Promise<TempFolder> {
   for (const shell of shells) {
     await Deno.writeTextFile(
       `${folder.path}/staps.${shell}`,
-      completion(shell),
+      completionScript(shell, commandTree()),
     );
   }
-  await Deno.writeTextFile(`${folder.path}/_staps`, completion("zsh"));
+  await Deno.writeTextFile(
+    `${folder.path}/_staps`,
+    completionScript("zsh", commandTree()),
+  );
   return folder;
 }
 
@@ -108,7 +115,7 @@ Deno.test("staps completion prints the script", async () => {
     ...["completion", "fish"],
   ]);
   assert.equal(code, 0);
-  assert.equal(stdout, completion("fish"));
+  assert.equal(stdout, completionScript("fish", commandTree()));
 });
 
 Deno.test("docs/commands.md installs them where the shells look", async () => {
@@ -125,6 +132,9 @@ Deno.test("docs/commands.md installs them where the shells look", async () => {
   ]);
   assert.equal(status, 0, stderr);
   for (const [index, shell] of shells.entries()) {
-    assert.equal(await Deno.readTextFile(files[index]!), completion(shell));
+    assert.equal(
+      await Deno.readTextFile(files[index]!),
+      completionScript(shell, commandTree()),
+    );
   }
 });

@@ -1,6 +1,6 @@
 /** `staps url` and `staps join` as docs/commands.md shows them, in real shells and pipes. */
 import assert from "node:assert/strict";
-import { joinStatus } from "../../src/commands/join/join.ts";
+import { joinStatus } from "../../src/commands/join/ending.ts";
 import { block, readPage } from "../helpers/docs.ts";
 import { eventually, within } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";

@@ -260,10 +260,11 @@ const argv = pureTarget<readonly string[]>({
       }
       return;
     }
-    assert.equal(typeof command?.kind, "string");
-    if (command.kind === "help") assert.ok(!command.text.includes(secret));
-    if (command.kind === "url") {
-      expectError(() => freshUrl(command.base), UsageError);
+    assert.ok(command !== undefined);
+    if ("text" in command) assert.ok(!command.text.includes(secret));
+    else if ("base" in command.options) {
+      const { base } = command.options;
+      expectError(() => freshUrl(String(base)), UsageError);
     }
   },
 });

@@ -1,4 +1,5 @@
 /** Whether the frontend's user can open the socket: the usual cause of "502 Bad Gateway". */
+import type { Accounts } from "../../system/accounts.ts";
 import {
   barrier,
   bits,
@@ -8,6 +9,7 @@ import {
   type Subject,
 } from "./access.ts";
 import { type Finding, Findings } from "./finding.ts";
+import { requireSubject, subjectNamed } from "./user.ts";
 
 /** A worker process of nginx. */
 export interface Worker {
@@ -70,6 +72,30 @@ export function checkFrontend(
     } else findings.ok(`the user "${name}" can connect to "${path}"`);
   }
   return findings.all;
+}
+
+/**
+ * Gets the frontend's user: `name`, or else that of nginx, whose configuration
+ * is in the file `nginxConfig`; `undefined` if there is no nginx.
+ *
+ * @throws {UsageError} If there is no user `name`.
+ */
+export function findFrontend(
+  { accounts, name, nginxConfig }: {
+    accounts: Accounts;
+    name: string | undefined;
+    nginxConfig: string;
+  },
+): Subject | undefined {
+  if (name !== undefined) return requireSubject(accounts, name);
+  let text;
+  try {
+    text = Deno.readTextFileSync(nginxConfig);
+  } catch {
+    return undefined;
+  }
+  // What Debian builds nginx with.
+  return subjectNamed(accounts, nginxUser(text) ?? "www-data");
 }
 
 /** Gets the user of an nginx configuration's text. */

@@ -1,5 +1,6 @@
 /** Whether staps could listen on its sockets, or does. */
 import { dirname } from "node:path";
+import { within } from "../../common/timing.ts";
 import {
   barrier,
   bits,
@@ -150,7 +151,11 @@ export async function whoAnswers(
 ): Promise<"staps" | "another" | "nobody" | "locked"> {
   let connection: Deno.UnixConn;
   try {
-    connection = await withTimeout(Deno.connect({ transport: "unix", path }));
+    connection = await within(
+      Deno.connect({ transport: "unix", path }),
+      answerMs,
+      noAnswer,
+    );
   } catch (error) {
     if (error instanceof Deno.errors.PermissionDenied) return "locked";
     return error instanceof Deno.errors.ConnectionRefused ||
@@ -165,7 +170,7 @@ export async function whoAnswers(
     const buffer = new Uint8Array(4096);
     let text = "";
     while (text.length < 4096 && !/\r\n\r\n[^]*\n$/.test(text)) {
-      const count = await withTimeout(connection.read(buffer));
+      const count = await within(connection.read(buffer), answerMs, noAnswer);
       if (count === null) break;
       text += new TextDecoder().decode(buffer.subarray(0, count));
     }
@@ -180,14 +185,6 @@ export async function whoAnswers(
   }
 }
 
-async function withTimeout<T>(promise: Promise<T>): Promise<T> {
-  let timer;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("No answer")), answerMs);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function noAnswer(): never {
+  throw new Error("No answer");
 }

@@ -1,5 +1,6 @@
 /** One connection of a client, with limits on every wait. */
 import { StartupError } from "../../common/errors.ts";
+import { within } from "../../common/timing.ts";
 import type { Message } from "../../relay/message.ts";
 
 /** How a connection ended. */
@@ -27,24 +28,22 @@ const minRefusalMs = 50;
 const maxRefusalMs = 1000;
 
 /** A connection that couldn't be made. The message shows neither path nor query. */
-export class ConnectError extends Error {
-  override readonly name = "ConnectError";
+export class ConnectError extends StartupError {
   /** Whether trying again makes no sense. */
   readonly permanent: boolean;
-  readonly hint: string | undefined;
 
   constructor(
     message: string,
-    options: { permanent: boolean; hint: string | undefined },
+    { permanent = false, ...options }: { permanent?: boolean; hint?: string } =
+      {},
   ) {
-    super(message);
-    this.permanent = options.permanent;
-    this.hint = options.hint;
+    super(message, options);
+    this.permanent = permanent;
   }
 }
 
 /** A connection to a channel. */
-export class Link {
+export class Connection {
   /** Resolves when the channel is joined. @throws {ConnectError} If it can't be. */
   readonly opened: Promise<void>;
   /** Resolves when the connection is no more. */
@@ -70,20 +69,15 @@ export class Link {
     const startMs = performance.now();
     const opened = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<Ended>();
-    this.opened = opened.promise;
-    this.ended = ended.promise;
     const place = path === undefined ? new URL(url).origin : `"${path}"`;
-    const timer = setTimeout(() => {
-      opened.reject(
-        new ConnectError(
-          `Cannot connect to ${place}: no answer in ${connectMs / 1000} s`,
-          { permanent: false, hint: undefined },
-        ),
-      );
+    this.opened = within(opened.promise, connectMs, () => {
       socket.close();
-    }, connectMs);
+      throw new ConnectError(
+        `Cannot connect to ${place}: no answer in ${connectMs / 1000} s`,
+      );
+    });
+    this.ended = ended.promise;
     socket.onopen = () => {
-      clearTimeout(timer);
       this.#handshakeMs = performance.now() - startMs;
       opened.resolve();
     };
@@ -94,7 +88,6 @@ export class Link {
     socket.onmessage = ({ data }: MessageEvent<Message>) =>
       this.onMessage(data);
     socket.onclose = ({ code, reason }) => {
-      clearTimeout(timer);
       ended.resolve({ code: code === 0 ? 1006 : code, reason });
       this.#http?.close();
     };
@@ -135,7 +128,7 @@ export class Link {
       maxRefusalMs,
       Math.max(minRefusalMs, 2 * this.#handshakeMs),
     );
-    await this.#endOr(patienceMs);
+    await within(this.ended, patienceMs);
     return this.#socket.readyState === WebSocket.OPEN;
   }
 
@@ -147,7 +140,7 @@ export class Link {
       // It takes nothing any more, and won't take the close either.
     }
     this.#socket.close(1000);
-    await this.#endOr(closeMs);
+    await within(this.ended, closeMs);
   }
 
   /** Resolves when at most `maxBytes` wait, with false if they won't be written. */
@@ -164,19 +157,9 @@ export class Link {
           `Cannot publish: the server takes nothing for ${stalledMs / 1000} s`,
         );
       }
-      await this.#endOr(pollMs);
+      await within(this.ended, pollMs);
     }
     return this.#socket.readyState === WebSocket.OPEN;
-  }
-
-  /** Resolves when the connection has ended, or after `ms` milliseconds. */
-  async #endOr(ms: number): Promise<void> {
-    let timer;
-    await Promise.race([
-      this.ended,
-      new Promise((resolve) => timer = setTimeout(resolve, ms)),
-    ]);
-    clearTimeout(timer);
   }
 }
 
@@ -188,21 +171,19 @@ function connectError(place: string, detail: string): ConnectError {
   );
   const status = /^Invalid status code: ([0-9]{3})$/.exec(words)?.[1];
   if (status === undefined) {
-    return new ConnectError(`Cannot connect to ${place}: ${words}`, {
-      permanent: false,
-      hint: undefined,
-    });
+    return new ConnectError(`Cannot connect to ${place}: ${words}`);
   }
   const hints: Record<string, string> = {
     404: "this frontend knows no such path: is it a UUID4, as of staps url?",
     502: "the frontend can't reach staps",
     503: "a limit is reached, or the node is stopping, or its broker is away",
   };
+  const hint = hints[status];
   return new ConnectError(
     `Cannot connect to ${place}: got HTTP status ${status}, expected 101`,
     {
       permanent: status.startsWith("4") && status !== "429",
-      hint: hints[status],
+      ...hint === undefined ? {} : { hint },
     },
   );
 }

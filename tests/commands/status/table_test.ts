@@ -1,40 +1,15 @@
 import assert from "node:assert/strict";
-import type { Status } from "../../src/admin/status.ts";
+import type { Status } from "../../../src/admin/status.ts";
 import {
-  again,
   bytes,
   count,
   duration,
   table,
-} from "../../src/commands/status.ts";
+} from "../../../src/commands/status/table.ts";
+import { block } from "../../helpers/docs.ts";
+import { nodeStatus } from "../../helpers/node_status.ts";
 
-import { block } from "../helpers/docs.ts";
-
-const now: Status = {
-  version: "1.2.3",
-  pid: 42,
-  started: "2026-01-01T00:00:00.000Z",
-  uptime_s: 3723,
-  ready: true,
-  reasons: [],
-  clients: 1234,
-  clients_limit: 10_000,
-  channels: 5,
-  channels_limit: 10_000,
-  connects: 2000,
-  messages_received: 1_000_000,
-  received_bytes: 64_000_000,
-  deliveries: 5_000_000,
-  delivered_bytes: 320_000_000,
-  buffered_bytes: 0,
-  closes: { rate: 0, too_big: 2, restart: 0, slow: 1, gap: 0 },
-  limit_hits: { message_bytes: 2 },
-  event_loop_lag_ms: 1.5,
-  memory_bytes: 100 << 20,
-  cpu_s: 61.23,
-  open_fds: 1300,
-  bridge: null,
-};
+const now = nodeStatus;
 const bridge = {
   connected: true,
   broker: "rabbit:5672",
@@ -147,20 +122,5 @@ Deno.test("docs/commands.md shows what staps status prints", async () => {
   assert.equal(
     await block("docs/commands.md", "status"),
     table(sample, { paint }),
-  );
-});
-
-Deno.test("again() shows it in place on a terminal, else below", () => {
-  const text = "a\nb\n";
-  const [first, next] = [{ shownLines: 0 }, { shownLines: 2 }];
-  assert.equal(again(text, { ...first, inPlace: false }), text);
-  assert.equal(again(text, { ...next, inPlace: false }), `\n${text}`);
-  assert.equal(
-    again(text, { ...first, inPlace: true }),
-    `\x1b[?7l${text}\x1b[?7h`,
-  );
-  assert.equal(
-    again(text, { ...next, inPlace: true }),
-    `\x1b[2A\x1b[J\x1b[?7l${text}\x1b[?7h`,
   );
 });

@@ -1,0 +1,46 @@
+/** Whether the configuration can be read, by the user that staps runs as, and by nobody who shouldn't. */
+import type { ConfigReport } from "../../settings/config.ts";
+import { problemText } from "../../settings/problems.ts";
+import { barrier, bits, may, rightsOf, type Subject } from "./access.ts";
+import { type Finding, Findings } from "./finding.ts";
+
+/**
+ * Reports the configuration's problems, and who can read its files.
+ *
+ * @param who The user that staps runs as, and the name of that user's group.
+ */
+export function checkConfiguration(
+  { problems, sources, config, origins }: ConfigReport,
+  { subject, group }: { subject: Subject; group: string },
+): Finding[] {
+  const findings = new Findings("configuration");
+  for (const problem of problems) {
+    findings.fail(problemText(problem), problem.hint);
+  }
+  for (const file of sources) {
+    const rights = rightsOf(file);
+    if (rights === undefined) continue;
+    const folder = barrier(subject, file);
+    if (folder !== undefined || !may(subject, rights, bits.read)) {
+      findings.fail(
+        `The user "${subject.name}" can't read "${file}"${
+          folder === undefined ? "" : `: it can't pass through "${folder}"`
+        }`,
+        `chgrp ${group} ${file} && chmod 0640 ${file}`,
+      );
+    }
+  }
+  if (findings.all.length === 0) {
+    findings.ok(sources.join(", ") || "no file: all settings are defaults");
+  }
+  const origin = origins.get("staps.amqp");
+  if (origin !== undefined && config.staps.amqp?.password) {
+    if (((rightsOf(origin.file)?.mode ?? 0) & 0o004) !== 0) {
+      findings.warn(
+        `Every user of this machine can read the broker's password in "${origin.file}"`,
+        `chmod 0640 ${origin.file}`,
+      );
+    }
+  }
+  return findings.all;
+}

@@ -1,0 +1,49 @@
+/** What the end of a connection means: an exit status, or a wait before the next one. */
+
+/** The first wait before connecting again, and the longest, in milliseconds. */
+const minRetryMs = 500;
+const maxRetryMs = 30_000;
+/** The longest wait that a server may ask for, in milliseconds. */
+const maxAskedRetryMs = 600_000;
+
+/** The exit statuses of `staps join`, by what ended it; the table in docs/commands.md. */
+export const joinStatus = {
+  /** It ended as asked: at the end of the input, or after `-n` messages. */
+  done: 0,
+  /** It couldn't connect, or not print what came. */
+  failed: 1,
+  /** The server stops or restarts: 1001, 1012, 1013. */
+  comeBack: 3,
+  /** What was published is refused: 1003, 1007, 1008, 1009. */
+  refused: 4,
+  /** Messages may have been missed: 4000, 4001. */
+  missed: 5,
+  /** The connection was lost, or closed with any other code. */
+  lost: 6,
+} as const;
+
+/**
+ * Gets the exit status for a connection that ended with `code`, as far as
+ * staps join didn't end it itself.
+ */
+export function statusOfClose(code: number): number {
+  if ([1001, 1012, 1013].includes(code)) return joinStatus.comeBack;
+  if ([1003, 1007, 1008, 1009].includes(code)) return joinStatus.refused;
+  if ([4000, 4001].includes(code)) return joinStatus.missed;
+  return joinStatus.lost;
+}
+
+/**
+ * Gets how long to wait before connecting again, in milliseconds: what the
+ * server asks for (`retry=MILLISECONDS` in a close's reason), else 500 ms
+ * doubling with every failure to 30 s, ± 20 % so that many don't come at once.
+ */
+export function retryDelayMs(
+  reason: string,
+  { failures, random = Math.random() }: { failures: number; random?: number },
+): number {
+  const asked = /(?:^|[ ,;])retry=([0-9]{1,9})\b/.exec(reason)?.[1];
+  if (asked !== undefined) return Math.min(Number(asked), maxAskedRetryMs);
+  const delayMs = Math.min(maxRetryMs, minRetryMs * 2 ** failures);
+  return Math.round(delayMs * (0.8 + 0.4 * random));
+}

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import {
+  checkSocket,
+  whoAnswers,
+} from "../../../src/commands/check/sockets.ts";
+import { TempFolder } from "../../helpers/folder.ts";
+import { startServer } from "../../helpers/server.ts";
+
+const root = { name: "root", uid: 0, gids: [0] };
+
+Deno.test("whoAnswers() tells staps from others, and from nobody", async () => {
+  await using server = await startServer();
+  assert.equal(await whoAnswers(server.socket), "staps");
+  await using folder = await TempFolder.make();
+  const path = `${folder.path}/s`;
+  assert.equal(await whoAnswers(path), "nobody");
+  await using _other = Deno.serve(
+    { path, onListen: () => {} },
+    () => new Response("hello"),
+  );
+  assert.equal(await whoAnswers(path), "another");
+});
+
+Deno.test("checkSocket() warns of a mode that lets everybody connect, or nobody", async () => {
+  await using folder = await TempFolder.make();
+  const path = `${folder.path}/s`;
+  const levels = async (mode: number): Promise<string[]> =>
+    (await checkSocket("socket", { path, mode, subject: root }))
+      .map(({ level }) => level);
+  assert.deepEqual(await levels(0o660), ["ok"]);
+  assert.deepEqual(await levels(0o666), ["warn", "ok"]);
+  assert.deepEqual(await levels(0o444), ["fail", "ok"]);
+});
+
+Deno.test("checkSocket() fails where the folder is missing or the path is taken", async () => {
+  await using folder = await TempFolder.make();
+  const options = { mode: 0o660, subject: root };
+  const [missing] = await checkSocket("admin", {
+    ...options,
+    path: `${folder.path}/none/s`,
+  });
+  assert.equal(missing!.check, "admin");
+  assert.equal(
+    missing!.message,
+    `The folder "${folder.path}/none" doesn't exist`,
+  );
+  await Deno.writeTextFile(`${folder.path}/file`, "");
+  const [taken] = await checkSocket("socket", {
+    ...options,
+    path: `${folder.path}/file`,
+  });
+  assert.equal(
+    taken!.message,
+    `"${folder.path}/file" is a file, expected a socket or nothing`,
+  );
+});

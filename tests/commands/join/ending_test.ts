@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import {
+  retryDelayMs,
+  statusOfClose,
+} from "../../../src/commands/join/ending.ts";
+import { closes, restart } from "../../../src/relay/close.ts";
+
+Deno.test("statusOfClose() tells the classes of closes apart", () => {
+  assert.deepEqual(
+    Object.values(closes).map(({ code }) => [code, statusOfClose(code)]),
+    [[1008, 4], [1009, 4], [1012, 3], [4000, 5], [4001, 5]],
+  );
+  assert.deepEqual([1001, 1006, 1011].map(statusOfClose), [3, 6, 6]);
+});
+
+Deno.test("retryDelayMs() does what the server asks, else backs off within bounds", () => {
+  const { reason } = restart(1234);
+  assert.equal(retryDelayMs(reason, { failures: 0 }), 1234);
+  assert.equal(retryDelayMs("retry=0", { failures: 5 }), 0);
+  assert.equal(retryDelayMs("retry=999999999", { failures: 0 }), 600_000);
+  const middle = (failures: number): number =>
+    retryDelayMs("", { failures, random: 0.5 });
+  assert.deepEqual([0, 1, 2, 6, 7, 99].map(middle), [
+    500,
+    1000,
+    2000,
+    30_000,
+    30_000,
+    30_000,
+  ]);
+  assert.equal(retryDelayMs("no retry", { failures: 0, random: 0 }), 400);
+  assert.equal(retryDelayMs("", { failures: 0, random: 1 }), 600);
+});

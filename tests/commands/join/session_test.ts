@@ -1,0 +1,317 @@
+import assert from "node:assert/strict";
+import { joinStatus } from "../../../src/commands/join/ending.ts";
+import { InputError } from "../../../src/commands/join/input.ts";
+import {
+  Session,
+  type SessionOptions,
+} from "../../../src/commands/join/session.ts";
+import type { Output } from "../../../src/commands/subcommand.ts";
+import { StartupError } from "../../../src/common/errors.ts";
+import { commandContext } from "../../helpers/command_line.ts";
+import { eventually, pause, within } from "../../helpers/eventually.ts";
+import { TempFolder } from "../../helpers/folder.ts";
+import { startServer, type TestServer } from "../../helpers/server.ts";
+
+const path = "/11111111-2222-4333-8444-555555555555";
+
+/** A `staps join` in this process, on streams of the test's own. */
+class Run {
+  stdout = "";
+  stderr = "";
+  readonly #input = new TransformStream<Uint8Array, Uint8Array>();
+  readonly #writer = this.#input.writable.getWriter();
+  readonly #interruption = new AbortController();
+  readonly status: Promise<number>;
+
+  constructor(
+    server: TestServer | undefined,
+    options: Partial<SessionOptions> = {},
+    { isTerminal = false, write }: {
+      isTerminal?: boolean;
+      write?: (bytes: Uint8Array) => Promise<number>;
+    } = {},
+  ) {
+    const output = (add: (text: string) => void): Output => ({
+      write(bytes: Uint8Array): Promise<number> {
+        add(new TextDecoder("latin1").decode(bytes));
+        return Promise.resolve(bytes.length);
+      },
+      isTerminal: () => isTerminal,
+    });
+    const stdout = output((text) => this.stdout += text);
+    const context = commandContext({
+      stdin: { readable: this.#input.readable },
+      stdout: write ? { ...stdout, write } : stdout,
+      stderr: output((text) => this.stderr += text),
+      interruption: () => this.#interruption.signal,
+    });
+    this.status = new Session({
+      url: `ws://localhost${path}`,
+      ...server && { socket: server.socket },
+      ...options,
+    }, context).run();
+    this.status.catch(() => {});
+  }
+
+  async type(text: string): Promise<void> {
+    await this.write(new TextEncoder().encode(text));
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#writer.write(bytes);
+  }
+
+  async endInput(): Promise<void> {
+    // Input that can't be published is given up.
+    await this.#writer.close().catch(() => {});
+  }
+
+  interrupt(status: number): void {
+    this.#interruption.abort(status);
+  }
+
+  end(): Promise<number> {
+    return within(this.status, "the end of staps join");
+  }
+}
+
+async function joined(server: TestServer, count: number): Promise<void> {
+  await eventually(
+    () => server.server.channels.memberCount(path) === count,
+    `${count} members`,
+  );
+}
+
+Deno.test("Session publishes lines, and ends with the input", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server);
+  await run.type("one\n\ntw");
+  await run.type("o\r\nthree");
+  await run.endInput();
+  assert.deepEqual(await peer.take(4), ["one", "", "two\r", "three"]);
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stderr, "");
+});
+
+Deno.test("Session prints messages, and ends after as many as it is told", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { count: 2 });
+  await run.endInput();
+  await joined(server, 2);
+  for (const text of ["one", "", "three"]) peer.send(text);
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "one\n\n");
+});
+
+Deno.test("Session sends its input and waits for the answer", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { count: 1 });
+  await run.type("question\n");
+  await run.endInput();
+  assert.equal(await peer.next(), "question");
+  peer.send("answer");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "answer\n");
+});
+
+Deno.test("Session publishes the whole input as one binary message", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { binary: true });
+  await run.type("a\n");
+  await run.type("b");
+  await run.endInput();
+  assert.deepEqual(await peer.next(), new Uint8Array([97, 10, 98]));
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(peer.count, 1);
+});
+
+Deno.test("Session prints binary messages as they are, without publishing an empty input", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { binary: true, count: 2 });
+  await run.endInput();
+  await joined(server, 2);
+  peer.send(new Uint8Array([0, 255, 10]));
+  peer.send("text");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "\x00\xff\ntext");
+  assert.equal(peer.count, 0);
+});
+
+Deno.test("Session tells about binary messages that it doesn't print", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { count: 1 });
+  await joined(server, 2);
+  peer.send(new Uint8Array(3));
+  peer.send("text");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "text\n");
+  assert.match(run.stderr, /^staps: 3 bytes of binary data .*--binary/);
+});
+
+Deno.test("Session lets no message steer a terminal", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, { count: 2 }, { isTerminal: true });
+  await joined(server, 2);
+  peer.send("\x1b[2Jtwo\nlines");
+  peer.send(new Uint8Array(3));
+  assert.equal(await run.end(), joinStatus.done);
+  const mark = "\x1b[32m<\x1b[0m";
+  assert.equal(
+    run.stdout,
+    `${mark} \\u001b[2Jtwo\n  lines\n${mark} (3 bytes of binary data)\n`,
+  );
+});
+
+Deno.test("Session refuses input that is no text", async () => {
+  await using server = await startServer();
+  for (const bytes of [[0xff], [0x61, 0x0a, 0xc3]]) {
+    const run = new Run(server);
+    await run.write(new Uint8Array(bytes));
+    await run.endInput();
+    await assert.rejects(
+      run.end(),
+      (error: unknown) =>
+        error instanceof InputError && error.exitCode === 65 &&
+        error.hint!.includes("--binary"),
+    );
+  }
+});
+
+Deno.test("Session tells by its status that a message was refused", async () => {
+  // What is published last must not hide it behind a close of its own.
+  await using server = await startServer({ limits: { messageBytes: 10 } });
+  for (const binary of [false, true]) {
+    const run = new Run(server, { binary });
+    await run.type("x".repeat(11));
+    await run.endInput();
+    assert.equal(await run.end(), joinStatus.refused);
+    assert.equal(
+      run.stderr,
+      "staps: closed by the server: 1009 message too big\n",
+    );
+  }
+});
+
+Deno.test("Session gives a distant server time to refuse its last message", async () => {
+  // A close that overtakes the refusal would make it look published.
+  await using distant = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    async (request) => {
+      await pause(300);
+      const { socket, response } = Deno.upgradeWebSocket(request);
+      socket.onmessage = () =>
+        setTimeout(() => socket.close(1008, "too many"), 20);
+      return response;
+    },
+  );
+  const run = new Run(undefined, {
+    url: `ws://127.0.0.1:${distant.addr.port}/`,
+  });
+  await run.type("x\n");
+  await run.endInput();
+  assert.equal(await run.end(), joinStatus.refused);
+});
+
+Deno.test("Session tries again until there is a server, if it is told to", async () => {
+  await using folder = await TempFolder.make();
+  const socket = `${folder.path}/s`;
+  const run = new Run(undefined, { socket, reconnect: true, count: 1 });
+  await eventually(() => run.stderr.includes("Cannot connect"), "a failure");
+  await using server = await startServer({ socket });
+  await joined(server, 1);
+  (await server.connect(path)).send("here you are");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "here you are\n");
+});
+
+Deno.test("Session tells by its status that the server stops", async () => {
+  await using server = await startServer();
+  const run = new Run(server);
+  await joined(server, 1);
+  await server.server.stop();
+  assert.equal(await run.end(), joinStatus.comeBack);
+  assert.match(run.stderr, /1012 service restart, retry=[0-9]+\n$/);
+});
+
+Deno.test("Session comes back when it is told to, and goes on", async () => {
+  await using server = await startServer({ limits: { shutdownSpreadMs: 100 } });
+  const { socket } = server;
+  const run = new Run(server, { reconnect: true, count: 1 });
+  await joined(server, 1);
+  await server.server.stop();
+  await run.type("while nobody is there\n");
+  await using again = await startServer({ socket });
+  await eventually(
+    () => again.server.metrics.messagesReceived === 1,
+    "the message of before",
+  );
+  const peer = await server.connect(path);
+  peer.send("welcome back");
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(run.stdout, "welcome back\n");
+});
+
+Deno.test("Session ends with the signal's status", async () => {
+  await using server = await startServer();
+  const run = new Run(server);
+  await joined(server, 1);
+  run.interrupt(130);
+  assert.equal(await run.end(), 130);
+  await joined(server, 0);
+});
+
+Deno.test("Session ends in peace when nobody reads what it prints", async () => {
+  await using server = await startServer();
+  const peer = await server.connect(path);
+  const run = new Run(server, {}, {
+    write: () => Promise.reject(new Deno.errors.BrokenPipe()),
+  });
+  await joined(server, 2);
+  peer.send("x");
+  assert.equal(await run.end(), joinStatus.done);
+});
+
+Deno.test("Session bounds what waits to be printed", async () => {
+  await using server = await startServer({
+    limits: { messageBytes: 64 << 20, clientBufferBytes: 256 << 20 },
+  });
+  const peer = await server.connect(path);
+  const run = new Run(server, {}, { write: () => new Promise(() => {}) });
+  await joined(server, 2);
+  const message = "x".repeat(33 << 20);
+  peer.send(message);
+  peer.send(message);
+  await assert.rejects(run.end(), /the output is read too slowly/);
+});
+
+Deno.test("Session says why it can't connect, without the path", async () => {
+  await using server = await startServer();
+  await using refuser = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    () => new Response(null, { status: 404 }),
+  );
+  // It will never be found: no reason to try again.
+  const run = new Run(undefined, {
+    url: `ws://127.0.0.1:${refuser.addr.port}${path}`,
+    reconnect: true,
+  });
+  await assert.rejects(
+    run.end(),
+    (error: unknown) =>
+      error instanceof StartupError && error.exitCode === 1 &&
+      /got HTTP status 404, expected 101$/.test(error.message) &&
+      !error.message.includes(path),
+  );
+  await assert.rejects(
+    new Run(server, { socket: `${server.socket}.none` }).end(),
+    (error: unknown) =>
+      error instanceof StartupError && !error.message.includes(path),
+  );
+});

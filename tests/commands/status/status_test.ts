@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import {
+  again,
+  status,
+  statusStatus,
+} from "../../../src/commands/status/status.ts";
+import { commandContext } from "../../helpers/command_line.ts";
+import { eventually, within } from "../../helpers/eventually.ts";
+import { TempFolder } from "../../helpers/folder.ts";
+import { nodeStatus } from "../../helpers/node_status.ts";
+
+/** Answers on the admin socket `path` that the node is ready, or isn't. */
+function admin(path: string, ready: boolean): Deno.HttpServer {
+  return Deno.serve(
+    { path, onListen: () => {} },
+    () => Response.json({ ...nodeStatus, ready }),
+  );
+}
+
+Deno.test("status.run() tells by its status whether the node is ready", async () => {
+  await using folder = await TempFolder.make();
+  for (
+    const [ready, expected] of [
+      [true, statusStatus.ready],
+      [false, statusStatus.notReady],
+    ] as const
+  ) {
+    const socket = `${folder.path}/${ready}`;
+    await using _admin = admin(socket, ready);
+    const context = commandContext();
+    assert.equal(await status.run({ socket }, context), expected);
+    assert.match(context.printed, /^staps 1\.2\.3, process 42, /);
+  }
+});
+
+Deno.test("status.run() asks on the socket of the configuration", async () => {
+  await using folder = await TempFolder.make();
+  const config = `${folder.path}/staps.conf`;
+  await Deno.writeTextFile(config, "[admin]\n");
+  await assert.rejects(status.run({ config }, commandContext()), {
+    message: "Cannot ask: the configuration has no admin socket",
+  });
+  await Deno.writeTextFile(config, `[admin]\nsocket = ${folder.path}/s\n`);
+  await assert.rejects(status.run({ config }, commandContext()), {
+    message: `Cannot ask "${folder.path}/s": there is no such socket`,
+  });
+  await using _admin = admin(`${folder.path}/s`, true);
+  assert.equal(await status.run({ config }, commandContext()), 0);
+});
+
+Deno.test("status.run() watches until it is interrupted, through failures too", async () => {
+  await using folder = await TempFolder.make();
+  const socket = `${folder.path}/s`;
+  const interruption = new AbortController();
+  const context = commandContext({ interruption: () => interruption.signal });
+  const running = status.run({ socket, watch: true }, context);
+  await eventually(
+    () => context.printed.includes("there is no such socket"),
+    "the failure",
+  );
+  await using _admin = admin(socket, true);
+  await eventually(
+    () => context.printed.includes("\n\nstaps 1.2.3"),
+    "the table below it",
+  );
+  interruption.abort(130);
+  assert.equal(await within(running, "the end"), 130);
+});
+
+Deno.test("again() shows it in place on a terminal, else below", () => {
+  const text = "a\nb\n";
+  const [first, next] = [{ shownLines: 0 }, { shownLines: 2 }];
+  assert.equal(again(text, { ...first, inPlace: false }), text);
+  assert.equal(again(text, { ...next, inPlace: false }), `\n${text}`);
+  assert.equal(
+    again(text, { ...first, inPlace: true }),
+    `\x1b[?7l${text}\x1b[?7h`,
+  );
+  assert.equal(
+    again(text, { ...next, inPlace: true }),
+    `\x1b[2A\x1b[J\x1b[?7l${text}\x1b[?7h`,
+  );
+});

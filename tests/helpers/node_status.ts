@@ -1,0 +1,29 @@
+/** What a node says of itself. */
+import type { Status } from "../../src/admin/status.ts";
+
+/** The status of a node that works alone, and well. */
+export const nodeStatus: Status = {
+  version: "1.2.3",
+  pid: 42,
+  started: "2026-01-01T00:00:00.000Z",
+  uptime_s: 3723,
+  ready: true,
+  reasons: [],
+  clients: 1234,
+  clients_limit: 10_000,
+  channels: 5,
+  channels_limit: 10_000,
+  connects: 2000,
+  messages_received: 1_000_000,
+  received_bytes: 64_000_000,
+  deliveries: 5_000_000,
+  delivered_bytes: 320_000_000,
+  buffered_bytes: 0,
+  closes: { rate: 0, too_big: 2, restart: 0, slow: 1, gap: 0 },
+  limit_hits: { message_bytes: 2 },
+  event_loop_lag_ms: 1.5,
+  memory_bytes: 100 << 20,
+  cpu_s: 61.23,
+  open_fds: 1300,
+  bridge: null,
+};
