@@ -5,6 +5,7 @@
 import { dirname } from "node:path";
 import process from "node:process";
 import { StartupError } from "../common/errors.ts";
+import { sleep, within } from "../common/timing.ts";
 
 /** Whom a file is to belong to; `null` where it stays as it is (chown(2)). */
 export interface Owner {
@@ -12,8 +13,6 @@ export interface Owner {
   readonly gid: number | null;
 }
 
-/** The longest path of a unix socket in bytes: `sun_path` without its NUL (unix(7)). */
-const maxPathBytes = 107;
 /** How long another server may take to answer a probe, in milliseconds. */
 const probeMs = 2000;
 /** How long to wait for another process that is starting in the same folder, in milliseconds. */
@@ -39,13 +38,6 @@ export async function bindUnixSocket<T>(
     bind: () => T;
   },
 ): Promise<T> {
-  const bytes = new TextEncoder().encode(path).length;
-  if (bytes > maxPathBytes) {
-    throw cannotListen(
-      path,
-      `the path has ${bytes} bytes, expected at most ${maxPathBytes} (unix(7))`,
-    );
-  }
   try {
     using _lock = await lockFolder(path);
     await removeStaleSocket(path);
@@ -83,7 +75,7 @@ async function lockFolder(path: string): Promise<Disposable> {
           } s`,
         );
       }
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await sleep(20);
     }
   } catch (error) {
     folder.close();
@@ -120,18 +112,12 @@ async function removeStaleSocket(path: string): Promise<void> {
 /** Tells whether something accepts connections on the unix socket `path`. */
 async function answers(path: string): Promise<boolean> {
   const connecting = Deno.connect({ transport: "unix", path });
-  let timer;
-  const timeout = new Promise<"timeout">((resolve) => {
-    timer = setTimeout(resolve, probeMs, "timeout");
-  });
   try {
-    const connection = await Promise.race([connecting, timeout]);
+    const connection = await within(connecting, probeMs);
     // A server whose queue is full lives.
-    if (connection === "timeout") {
+    if (connection === undefined) {
       connecting.then((late) => late.close(), () => {});
-      return true;
-    }
-    connection.close();
+    } else connection.close();
     return true;
   } catch (error) {
     // ECONNREFUSED is a socket without a server (connect(2)). EAGAIN is one
@@ -142,8 +128,6 @@ async function answers(path: string): Promise<boolean> {
     ) return false;
     if (error instanceof Deno.errors.PermissionDenied) throw error;
     return true;
-  } finally {
-    clearTimeout(timer);
   }
 }
 
