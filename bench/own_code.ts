@@ -4,7 +4,8 @@
  */
 import { NoBridge } from "../src/relay/bridge.ts";
 import { Channels } from "../src/relay/channels.ts";
-import { Client, type ClientContext } from "../src/relay/client.ts";
+import { Client, type ClientOptions } from "../src/relay/client.ts";
+import type { Limits } from "../src/relay/limits.ts";
 import { Metrics } from "../src/relay/metrics.ts";
 
 /** The same work done by staps and by the least code that could do it, in nanoseconds for each delivery. */
@@ -31,22 +32,28 @@ class Socket extends EventTarget {
 /** Measures this with one channel of `clients`. */
 export async function measureOwnCode(clients: number): Promise<OwnCode> {
   const metrics = new Metrics();
-  const limits = {
+  const limits: Limits = {
     messageBytes: 1 << 20,
     clientBufferBytes: 8 << 20,
+    clients: 10_000,
+    channelClients: 10_000,
+    channels: 10_000,
     messagesPerSecond: 0,
     idleTimeoutS: 30,
+    shutdownTimeoutS: 5,
+    shutdownSpreadMs: 10_000,
+    retryAfterS: 5,
   };
-  const context: ClientContext = {
+  const options: ClientOptions = {
     channels: new Channels({ bridge: new NoBridge(), metrics, limits }),
     metrics,
     limits,
-    released: () => {},
+    onReleased: () => {},
   };
   const sockets: Socket[] = [];
   let sender: Client | undefined;
   for (let i = 0; i < clients; i++) {
-    const client = new Client(context);
+    const client = new Client(options);
     await client.join("/");
     const socket = new Socket();
     client.attach(socket as unknown as WebSocket);

@@ -23,7 +23,7 @@ export const messageOverheadBytes = 256;
 const checksPerLimit = 16;
 
 /** What was sent in one channel since it began. */
-export class Sent {
+export class Traffic {
   /** Payload bytes. */
   bytes = 0;
   /** The same with the overhead of each message. */
@@ -56,8 +56,8 @@ interface Mark {
 
 /** An upper bound of what waits for one client. */
 export class Backlog {
-  readonly #sent: Sent;
-  /** What of `#sent` was not for this client: it came before, or from it. */
+  readonly #traffic: Traffic;
+  /** What of `#traffic` was not for this client: it came before, or from it. */
   #foreignBytes: number;
   #foreignCounted: number;
   /** What of {@linkcode #counted} is known to be written. */
@@ -68,10 +68,10 @@ export class Backlog {
   #progressAtMs = 0;
 
   /** Counts what is sent from now on. */
-  constructor(sent: Sent) {
-    this.#sent = sent;
-    this.#foreignBytes = sent.bytes;
-    this.#foreignCounted = sent.counted;
+  constructor(traffic: Traffic) {
+    this.#traffic = traffic;
+    this.#foreignBytes = traffic.bytes;
+    this.#foreignCounted = traffic.counted;
   }
 
   /** Leaves out a message of `bytes` payload that the client published itself. */
@@ -82,12 +82,12 @@ export class Backlog {
 
   /** Payload bytes handed over. */
   get #bytes(): number {
-    return this.#sent.bytes - this.#foreignBytes;
+    return this.#traffic.bytes - this.#foreignBytes;
   }
 
   /** The same with the overhead of each message. */
   get #counted(): number {
-    return this.#sent.counted - this.#foreignCounted;
+    return this.#traffic.counted - this.#foreignCounted;
   }
 
   /** Gets how much payload is written while the runtime still holds `bufferedBytes` of it. */

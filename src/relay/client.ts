@@ -1,39 +1,18 @@
-/** One connection: what it may send, what it is sent, and how it ends. */
+/** One connection: receives its messages, sends it those of others, ends it. */
 import { Backlog } from "./backlog.ts";
 import { channelHash } from "./channel_hash.ts";
-import type { Channel, Channels, Member, Sink } from "./channels.ts";
+import type { Channel, Channels } from "./channels.ts";
 import { type Close, type CloseName, closes } from "./close.ts";
-import { closeSocket } from "./closing.ts";
 import { log } from "../common/log.ts";
+import {
+  Allowance,
+  type ClosingLimitName,
+  type Limits,
+  limitTable,
+} from "./limits.ts";
+import { closeAndLinger } from "./linger.ts";
 import { type Message, messageBytes } from "./message.ts";
-import type { LimitName, Metrics } from "./metrics.ts";
-
-/** What one client may do. A reload changes the object in place. */
-export interface ClientLimits {
-  /** The largest message, in bytes of payload. */
-  messageBytes: number;
-  /** What may wait for the client to read it, in bytes; see `backlog.ts` for how messages count. */
-  clientBufferBytes: number;
-  /** How many messages it may send in a second, and in one burst. 0 for any number. */
-  messagesPerSecond: number;
-  /** How long it may be silent until a ping, left without an answer, ends it; in seconds. */
-  idleTimeoutS: number;
-}
-
-/** What a client needs of its server. */
-export interface ClientContext {
-  readonly channels: Channels;
-  readonly limits: ClientLimits;
-  readonly metrics: Metrics;
-  /** Called once, when nothing of the connection is left. */
-  released(client: Client): void;
-}
-
-/** The limits that close a client, by the close that they end in. */
-const limitOfClose: Partial<Record<CloseName, LimitName>> = {
-  rate: "messages_per_second",
-  too_big: "message_bytes",
-};
+import type { Metrics } from "./metrics.ts";
 
 /** How many times `clientBufferBytes` may wait with the overhead of small messages, for a moment. */
 const maxFloodFactor = 4;
@@ -41,24 +20,31 @@ const maxFloodFactor = 4;
 const maxFloodTurns = 20;
 const floodTurnMs = 100;
 
-let lastId = 0;
+/** Where a client's messages go: its connection, or what stands in for one that isn't open yet. */
+export type Sink = WebSocket | EarlyMessages;
 
-/** Stands in for a socket that isn't open yet. */
-class EarlyMessages implements Sink {
+/** Keeps the messages for a socket that isn't open yet. */
+class EarlyMessages {
   readonly messages: Message[] = [];
-
   /** Their payload, in bytes. */
-  get bytes(): number {
-    return this.messages.reduce(
-      (sum, message) => sum + messageBytes(message),
-      0,
-    );
-  }
+  bytes = 0;
 
   send(message: Message): void {
     this.messages.push(message);
+    this.bytes += messageBytes(message);
   }
 }
+
+/** What a client needs of its node. */
+export interface ClientOptions {
+  readonly channels: Channels;
+  readonly limits: Limits;
+  readonly metrics: Metrics;
+  /** Called once, when nothing of the connection is left. */
+  readonly onReleased: (client: Client) => void;
+}
+
+let lastId = 0;
 
 /**
  * A client, from its handshake to the end of its connection.
@@ -66,10 +52,11 @@ class EarlyMessages implements Sink {
  * It becomes a member of its channel first ({@linkcode join}), and gets its
  * socket then ({@linkcode attach}): what is published in between waits.
  */
-export class Client implements Member {
+export class Client {
   /** Names the client in logs; unique in this process. */
   readonly id: number = ++lastId;
-  readonly #context: ClientContext;
+  readonly #node: ClientOptions;
+  readonly #allowance: Allowance;
   #channel: Channel | undefined;
   /** Of `#channel`. */
   #backlog: Backlog | undefined;
@@ -79,16 +66,14 @@ export class Client implements Member {
   /** How staps ended it, if staps did. */
   #ended: Close | undefined;
   #released = false;
-  /** Whether {@linkcode Client.#judgeLater} is about to look. */
-  #judged = false;
+  /** Whether {@linkcode Client.#checkLater} is under way. */
+  #isCheckDue = false;
   /** What was written to it at the last {@linkcode endIfStalled}, in bytes, if something waited then. */
   #stalledAtBytes: number | undefined;
-  /** How many messages it may send at `#tokensAtMs`. */
-  #tokens = 0;
-  #tokensAtMs = -Infinity;
 
-  constructor(context: ClientContext) {
-    this.#context = context;
+  constructor(node: ClientOptions) {
+    this.#node = node;
+    this.#allowance = new Allowance(node.limits);
   }
 
   /**
@@ -98,8 +83,8 @@ export class Client implements Member {
    * @throws {BridgeUnavailableError} If the others can't be reached now; it isn't a member then.
    */
   async join(path: string): Promise<void> {
-    this.#channel = this.#context.channels.join(path, this);
-    this.#backlog = new Backlog(this.#channel.sent);
+    this.#channel = this.#node.channels.join(path, this);
+    this.#backlog = new Backlog(this.#channel.traffic);
     try {
       await this.#channel.bridged;
     } catch (error) {
@@ -108,25 +93,23 @@ export class Client implements Member {
     }
   }
 
+  /** Where its messages go. Changes when its socket opens: see {@linkcode Channel.replaceSink}. */
   get sink(): Sink {
     return this.#early ?? this.#socket!;
   }
 
   /** The payload that waits for it to read, in bytes; 0 once it is closing, for the runtime tells no more then. */
   get bufferedBytes(): number {
-    return this.#early === undefined
-      ? this.#socket?.bufferedAmount ?? 0
-      : this.#early.bytes;
+    return this.#early?.bytes ?? this.#socket?.bufferedAmount ?? 0;
   }
 
   /** Gives it the socket of its upgraded connection, which hasn't opened yet. */
   attach(socket: WebSocket): void {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
-    socket.addEventListener("open", this);
-    socket.addEventListener("message", this);
-    socket.addEventListener("error", this);
-    socket.addEventListener("close", this);
+    for (const type of ["open", "message", "error", "close"]) {
+      socket.addEventListener(type, this);
+    }
   }
 
   /** Takes the socket's events: one object for all, instead of a closure for each. */
@@ -158,26 +141,24 @@ export class Client implements Member {
    */
   checkBacklog(added: number | undefined): void {
     const waitingBytes = this.#waitingBytes(added);
-    const { clientBufferBytes } = this.#context.limits;
+    const { clientBufferBytes } = this.#node.limits;
     if (waitingBytes <= clientBufferBytes) return;
     if (
       waitingBytes <= clientBufferBytes * maxFloodFactor &&
       this.bufferedBytes <= clientBufferBytes
     ) {
-      if (!this.#judged) this.#judgeLater();
-    } else this.#endAsSlow();
+      if (!this.#isCheckDue) this.#checkLater();
+    } else this.#endBeyond("client_buffer_bytes");
   }
 
+  /** Ends the connection and the membership for a reason of staps's. Does nothing the second time. */
   end(why: CloseName, close: Close = closes[why]): void {
     if (this.#ended !== undefined) return;
     this.#ended = close;
-    const { metrics } = this.#context;
-    metrics.closes[why]++;
-    const limit = limitOfClose[why];
-    if (limit !== undefined) metrics.limitHits[limit]++;
+    this.#node.metrics.closes[why]++;
     log.info("client ended", { client: this.id, why, code: close.code });
     this.#leave();
-    if (this.#early === undefined) closeSocket(this.#socket!, close);
+    if (this.#early === undefined) closeAndLinger(this.#socket!, close);
   }
 
   /**
@@ -206,55 +187,41 @@ export class Client implements Member {
     this.#released = true;
     this.#leave();
     if (this.#early === undefined) {
-      this.#context.metrics.countDisconnect(code ?? 1006);
+      this.#node.metrics.countDisconnect(code ?? 1006);
     }
     this.#early = undefined;
-    this.#context.released(this);
+    this.#node.onReleased(this);
     log.info("client disconnected", { client: this.id, code });
   }
 
   #open(): void {
     const early = this.#early!;
     this.#early = undefined;
-    this.#context.metrics.connects++;
+    this.#node.metrics.connects++;
     if (log.isEnabled("info")) {
       log.info("client connected", {
         client: this.id,
         channel: channelHash(this.#channel!.path),
       });
     }
-    this.#context.channels.replaceSink(this.#channel!, this, early);
+    this.#channel!.replaceSink(this, early);
     for (const message of early.messages) this.#socket!.send(message);
-    if (this.#ended !== undefined) closeSocket(this.#socket!, this.#ended);
+    if (this.#ended !== undefined) closeAndLinger(this.#socket!, this.#ended);
   }
 
   #receive(message: Message): void {
     if (this.#ended !== undefined) return;
-    const { limits, metrics, channels } = this.#context;
+    const { metrics, channels } = this.#node;
     const bytes = messageBytes(message);
     metrics.messagesReceived++;
     metrics.bytesReceived += bytes;
-    if (bytes > limits.messageBytes) return this.end("too_big");
-    if (limits.messagesPerSecond > 0 && !this.#takeToken()) {
-      return this.end("rate");
-    }
+    const limit = this.#allowance.spend(bytes);
+    if (limit !== undefined) return this.#endBeyond(limit);
     if (log.isEnabled("debug")) {
       log.debug("message", { client: this.id, bytes });
     }
     this.#backlog!.skip(bytes);
     channels.publish(this.#channel!, { message, bytes, sender: this });
-  }
-
-  /** Counts a message against `messagesPerSecond`. Gets whether it is within it. */
-  #takeToken(): boolean {
-    const rate = this.#context.limits.messagesPerSecond;
-    const nowMs = performance.now();
-    const earned = (nowMs - this.#tokensAtMs) / 1000 * rate;
-    this.#tokensAtMs = nowMs;
-    this.#tokens = Math.min(rate, this.#tokens + earned);
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
   }
 
   /**
@@ -265,28 +232,29 @@ export class Client implements Member {
    * @param lastBytes What was written to it at the last look; none at first,
    * for that may come right after the flood, with nothing written yet.
    */
-  #judgeLater(turns = maxFloodTurns, lastBytes?: number): void {
-    this.#judged = true;
+  #checkLater(turns = maxFloodTurns, lastBytes?: number): void {
+    this.#isCheckDue = true;
     setTimeout(() => {
-      this.#judged = false;
+      this.#isCheckDue = false;
       if (this.#ended !== undefined || this.#released) return;
-      const { clientBufferBytes } = this.#context.limits;
+      const { clientBufferBytes } = this.#node.limits;
       if (this.#waitingBytes() <= clientBufferBytes) return;
       const writtenBytes = this.#backlog!.writtenBytes(this.bufferedBytes);
       if (turns > 1 && writtenBytes !== lastBytes) {
-        this.#judgeLater(turns - 1, writtenBytes);
-      } else this.#endAsSlow();
+        this.#checkLater(turns - 1, writtenBytes);
+      } else this.#endBeyond("client_buffer_bytes");
     }, floodTurnMs);
   }
 
-  #endAsSlow(): void {
-    this.#context.metrics.limitHits.client_buffer_bytes++;
-    this.end("slow");
+  /** Ends the client for what it did beyond `limit`. */
+  #endBeyond(limit: ClosingLimitName): void {
+    this.#node.metrics.limitHits[limit]++;
+    this.end(limitTable[limit].close);
   }
 
   /** What waits for it, without the message of `added` bytes that it is about to get; see {@linkcode Backlog.check}. */
   #waitingBytes(added?: number): number {
-    const { limits } = this.#context;
+    const { limits } = this.#node;
     return this.#backlog!.check(added, {
       bufferedBytes: this.bufferedBytes,
       limitBytes: limits.clientBufferBytes,
@@ -297,7 +265,7 @@ export class Client implements Member {
 
   #leave(): void {
     if (this.#channel !== undefined) {
-      this.#context.channels.leave(this.#channel, this);
+      this.#node.channels.leave(this.#channel, this);
     }
   }
 }

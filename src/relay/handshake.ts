@@ -10,7 +10,7 @@ export interface Refusal {
   readonly status: number;
   /** The response's body: one line for whoever reads it by hand. */
   readonly message: string;
-  readonly headers?: Record<string, string>;
+  readonly headers: Record<string, string>;
 }
 
 /** A handshake that may become a WebSocket. */
@@ -112,10 +112,11 @@ function hasToken(value: string | null, token: string): boolean {
     lower.split(",").some((item) => item.trim() === token);
 }
 
-function refusal(
+/** Gets a refusal with `status` and one line of text. */
+export function refusal(
   status: number,
   message: string,
-  headers?: Record<string, string>,
+  headers: Record<string, string> = {},
 ): Refusal {
-  return headers ? { status, message, headers } : { status, message };
+  return { status, message, headers };
 }

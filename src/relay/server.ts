@@ -1,29 +1,15 @@
-/** The listeners, the handshakes, and the end of it all. */
+/** Admits clients, refuses those that a node has no room for, and stops. */
 import { type Bridge, BridgeUnavailableError } from "./bridge.ts";
 import { Channels } from "./channels.ts";
-import { Client, type ClientContext, type ClientLimits } from "./client.ts";
+import { Client, type ClientOptions } from "./client.ts";
 import { restart } from "./close.ts";
 import { StartupError } from "../common/errors.ts";
-import { readHandshake, type Refusal } from "./handshake.ts";
+import { readHandshake, type Refusal, refusal } from "./handshake.ts";
 import { IdleTimers } from "./idle_timers.ts";
+import { type LimitName, type Limits, reachedLimit } from "./limits.ts";
 import { log } from "../common/log.ts";
-import { type LimitName, Metrics } from "./metrics.ts";
-
-/** What the server as a whole may do. A reload changes the object in place. */
-export interface Limits extends ClientLimits {
-  /** How many connections may be open, handshakes and closing ones included. */
-  clients: number;
-  /** How many of them one channel may have on this node. */
-  channelClients: number;
-  /** How many channels may exist on this node. */
-  channels: number;
-  /** How long a stop may take to say goodbye, in seconds. */
-  shutdownTimeoutS: number;
-  /** The window over which clients are told to come back after a stop, in milliseconds. */
-  shutdownSpreadMs: number;
-  /** When a refused client may try again, in seconds. */
-  retryAfterS: number;
-}
+import { Metrics } from "./metrics.ts";
+import { within } from "../common/timing.ts";
 
 /** What accepts connections at one address: `Deno.HttpServer` has this shape. */
 export interface Listener {
@@ -57,31 +43,40 @@ const limitWarningIntervalMs = 10_000;
 const socketRemovalMs = 500;
 
 /** A node's server. */
-export class Server implements ClientContext, AsyncDisposable {
+export class Server implements AsyncDisposable {
   readonly limits: Limits;
   readonly metrics: Metrics;
   readonly channels: Channels;
   readonly #bridge: Bridge;
   readonly #clients = new Set<Client>();
+  readonly #clientOptions: ClientOptions;
   readonly #listeners: Listener[] = [];
   readonly #maxClients: number;
   readonly #idleTimers = new IdleTimers();
+  readonly #allReleased = Promise.withResolvers<void>();
   readonly #failure = Promise.withResolvers<StartupError>();
   #stallTimer: ReturnType<typeof setTimeout> | undefined;
   #limitWarningDueMs = -Infinity;
   #stopping: Promise<void> | undefined;
-  #allReleased: (() => void) | undefined;
 
   private constructor(options: ServerOptions) {
-    this.limits = options.limits;
-    this.metrics = options.metrics ?? new Metrics();
-    this.#bridge = options.bridge;
+    const { bridge, limits, metrics = new Metrics() } = options;
+    this.limits = limits;
+    this.metrics = metrics;
+    this.channels = new Channels({ bridge, metrics, limits });
+    this.#bridge = bridge;
     this.#maxClients = options.maxClients ?? Infinity;
-    this.channels = new Channels({
-      bridge: options.bridge,
-      metrics: this.metrics,
-      limits: this.limits,
-    });
+    this.#clientOptions = {
+      channels: this.channels,
+      limits,
+      metrics,
+      onReleased: (client) => {
+        this.#clients.delete(client);
+        if (this.isStopping && this.clientCount === 0) {
+          this.#allReleased.resolve();
+        }
+      },
+    };
   }
 
   /**
@@ -147,11 +142,6 @@ export class Server implements ClientContext, AsyncDisposable {
     return this.stop();
   }
 
-  released(client: Client): void {
-    this.#clients.delete(client);
-    if (this.#clients.size === 0) this.#allReleased?.();
-  }
-
   /** Keeps a listener, whose failure is the server's. */
   #addListener(listener: Listener): void {
     this.#listeners.push(listener);
@@ -182,7 +172,7 @@ export class Server implements ClientContext, AsyncDisposable {
     if (unavailable !== undefined) return unavailable;
 
     const startMs = performance.now();
-    const client = new Client(this);
+    const client = new Client(this.#clientOptions);
     this.#clients.add(client);
     try {
       await client.join(path);
@@ -213,7 +203,7 @@ export class Server implements ClientContext, AsyncDisposable {
         client: client.id,
         error: (error as Error).name,
       });
-      return this.#refuse({ status: 400, message: "The handshake failed" });
+      return this.#refuse(refusal(400, "The handshake failed"));
     }
   }
 
@@ -222,15 +212,12 @@ export class Server implements ClientContext, AsyncDisposable {
     if (this.#stopping !== undefined) {
       return this.#refuseForNow("staps is stopping");
     }
-    const { limits, channels } = this;
-    const members = channels.memberCount(path);
-    let full: LimitName | undefined;
-    if (this.#clients.size >= Math.min(limits.clients, this.#maxClients)) {
-      full = "clients";
-    } else if (members >= limits.channelClients) full = "channel_clients";
-    else if (members === 0 && channels.size >= limits.channels) {
-      full = "channels";
-    }
+    const full = reachedLimit(this.limits, {
+      clients: this.#clients.size,
+      maxClients: this.#maxClients,
+      channelClients: this.channels.memberCount(path),
+      channels: this.channels.size,
+    });
     if (full === undefined) return undefined;
     this.metrics.limitHits[full]++;
     this.#warnOfLimit(full);
@@ -246,11 +233,9 @@ export class Server implements ClientContext, AsyncDisposable {
   }
 
   #refuseForNow(message: string): Response {
-    return this.#refuse({
-      status: 503,
-      message,
-      headers: { "Retry-After": String(this.limits.retryAfterS) },
-    });
+    return this.#refuse(
+      refusal(503, message, { "Retry-After": String(this.limits.retryAfterS) }),
+    );
   }
 
   #refuse({ status, message, headers }: Refusal): Response {
@@ -275,30 +260,14 @@ export class Server implements ClientContext, AsyncDisposable {
     for (const client of this.#clients) {
       client.end("restart", restart(Math.random() * shutdownSpreadMs));
     }
-    const released = new Promise<void>((resolve) => {
-      this.#allReleased = resolve;
-      if (this.#clients.size === 0) resolve();
-    });
-    await atMost(shutdownTimeoutS * 1000, released);
+    if (this.clientCount === 0) this.#allReleased.resolve();
+    await within(this.#allReleased.promise, shutdownTimeoutS * 1000);
     // The runtime removes the socket file a moment after it stops listening. It
     // also waits for requests that are only half here, and we don't.
-    await atMost(socketRemovalMs, Promise.allSettled(closed));
+    await within(Promise.allSettled(closed), socketRemovalMs);
     await this.#bridge.close();
     this.#idleTimers.stop();
   }
-}
-
-/** Waits for `promise`, and no longer than `timeoutMs` milliseconds. */
-async function atMost(
-  timeoutMs: number,
-  promise: Promise<unknown>,
-): Promise<void> {
-  let timer;
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  await Promise.race([promise, timeout]);
-  clearTimeout(timer);
 }
 
 /** Answers a request whose handler failed, which is a fault of staps's. */

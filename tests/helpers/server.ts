@@ -1,11 +1,8 @@
 /** A server in the test's own process, and clients for it. */
 import { listeners, type ListenersOptions } from "../../src/node.ts";
 import { NoBridge } from "../../src/relay/bridge.ts";
-import {
-  type Limits,
-  Server,
-  type ServerOptions,
-} from "../../src/relay/server.ts";
+import type { Limits } from "../../src/relay/limits.ts";
+import { Server, type ServerOptions } from "../../src/relay/server.ts";
 import { TempFolder } from "./folder.ts";
 import { type Client, Clients } from "./ws_client.ts";
 
@@ -57,4 +54,18 @@ export async function startServer(
     connect: (path, protocols = []) => clients.join(path, { protocols }),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+/** Opens a client of the channel `path` that reads nothing, not even the 101. */
+export async function connectStalled(
+  { socket }: TestServer,
+  path: string,
+): Promise<Deno.Conn> {
+  const connection = await Deno.connect({ transport: "unix", path: socket });
+  await connection.write(new TextEncoder().encode(
+    `GET ${path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n` +
+      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+  ));
+  return connection;
 }

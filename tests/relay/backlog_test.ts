@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import {
   Backlog,
   messageOverheadBytes,
-  Sent,
+  Traffic,
 } from "../../src/relay/backlog.ts";
 
 const limitBytes = 1 << 20;
@@ -10,20 +10,20 @@ const emptyRunMs = 60_000;
 
 /** A runtime that writes what it is told to, and whose `bufferedAmount` the backlog sees. */
 class Reader {
-  readonly sent: Sent;
+  readonly traffic: Traffic;
   readonly backlog: Backlog;
   readonly queue: number[] = [];
   timeMs = 1;
   checks = 0;
 
-  constructor(sent = new Sent()) {
-    this.sent = sent;
-    this.backlog = new Backlog(sent);
+  constructor(traffic = new Traffic()) {
+    this.traffic = traffic;
+    this.backlog = new Backlog(traffic);
   }
 
   /** Hands over a message. Gets what the backlog says waits, if it looked. */
   send(bytes: number): number | undefined {
-    const isDue = this.sent.add(bytes, limitBytes);
+    const isDue = this.traffic.add(bytes, limitBytes);
     const waiting = isDue ? this.check(bytes) : undefined;
     this.queue.push(bytes);
     return waiting;
@@ -32,7 +32,7 @@ class Reader {
   /** Publishes a message itself. Gets what the backlog says waits, if it looked. */
   publish(bytes: number): number | undefined {
     this.backlog.skip(bytes);
-    return this.sent.add(bytes, limitBytes) ? this.check() : undefined;
+    return this.traffic.add(bytes, limitBytes) ? this.check() : undefined;
   }
 
   check(added?: number): number {
@@ -132,9 +132,9 @@ Deno.test("Backlog lets a long run of empty messages pass when it is slow enough
 });
 
 Deno.test("Backlog counts from when the client joined, and not what it publishes", () => {
-  const sent = new Sent();
-  for (let i = 0; i < 100; i++) sent.add(limitBytes, limitBytes);
-  const reader = new Reader(sent);
+  const traffic = new Traffic();
+  for (let i = 0; i < 100; i++) traffic.add(limitBytes, limitBytes);
+  const reader = new Reader(traffic);
   for (let i = 0; i < 100; i++) {
     assert.ok((reader.publish(limitBytes) ?? 0) <= 0);
   }

@@ -2,12 +2,6 @@ import assert from "node:assert/strict";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { closes } from "../../src/relay/close.ts";
 import { eventually, within } from "../helpers/eventually.ts";
-import {
-  concat,
-  frameBytes,
-  opcodes,
-  RawClient,
-} from "../helpers/raw_client.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import { startServer, type TestServer } from "../helpers/server.ts";
 
@@ -30,20 +24,6 @@ function untilEmpty({ server }: TestServer): Promise<unknown> {
     () => server.clientCount === 0 && server.channels.size === 0,
     "an empty server",
   );
-}
-
-/** Opens a client of the channel `path` that reads nothing, not even the 101. */
-async function connectStalled(
-  { socket }: TestServer,
-  path: string,
-): Promise<Deno.Conn> {
-  const connection = await Deno.connect({ transport: "unix", path: socket });
-  await connection.write(new TextEncoder().encode(
-    `GET ${path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n` +
-      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-  ));
-  return connection;
 }
 
 Deno.test("Server passes text, binary and empty messages on, in order and without an echo", async () => {
@@ -119,62 +99,6 @@ Deno.test("Server closes with the documented code when the bridge lost messages"
   assert.equal(server.server.metrics.closes.gap, 1);
 });
 
-Deno.test("Server closes the sender of a message of more than message_bytes, and only it", async () => {
-  await using server = await startServer({ limits: { messageBytes: 10 } });
-  const [a, b] = await Promise.all([
-    server.connect("/x"),
-    server.connect("/x"),
-  ]);
-  a.send("0123456789");
-  assert.equal(await b.next(), "0123456789");
-  a.send("é".repeat(6));
-  const { code, reason } = await a.closed;
-  assert.deepEqual({ code, reason }, closes.too_big);
-  assert.equal(server.server.metrics.limitHits.message_bytes, 1);
-  assert.equal(b.isOpen, true);
-});
-
-Deno.test("Server closes a client that sends more than messages_per_second", async () => {
-  await using server = await startServer({ limits: { messagesPerSecond: 5 } });
-  const [a, b] = await Promise.all([
-    server.connect("/x"),
-    server.connect("/x"),
-  ]);
-  for (let i = 0; i < 50; i++) a.send(String(i));
-  const { code, reason } = await a.closed;
-  assert.deepEqual({ code, reason }, closes.rate);
-  assert.equal(server.server.metrics.limitHits.messages_per_second, 1);
-  for (let i = 0; i < 5; i++) assert.equal(await b.next(), String(i));
-});
-
-for (
-  const [limit, limits, paths] of [
-    ["clients", { clients: 2 }, ["/a", "/b", "/c"]],
-    ["channel_clients", { channelClients: 2 }, ["/a", "/a", "/a"]],
-    ["channels", { channels: 2 }, ["/a", "/b", "/c"]],
-  ] as const
-) {
-  Deno.test(`Server answers 503 with Retry-After when ${limit} is reached, until somebody leaves`, async () => {
-    await using server = await startServer({ limits });
-    const clients = [];
-    for (const path of paths.slice(0, 2)) {
-      clients.push(await server.connect(path));
-    }
-    await assert.rejects(server.connect(paths[2]));
-    assert.equal(server.server.metrics.limitHits[limit], 1);
-    assert.equal(server.server.metrics.refusals[503], 1);
-    clients[0]!.close();
-    await eventually(() => server.server.clientCount === 1, "a leave");
-    await server.connect(paths[2]);
-  });
-}
-
-Deno.test("Server lets another client into an existing channel when channels is reached", async () => {
-  await using server = await startServer({ limits: { channels: 1 } });
-  await server.connect("/a");
-  await server.connect("/a");
-});
-
 Deno.test("Server answers a request that is no handshake with a status and a line of text", async () => {
   await using server = await startServer();
   const get = await request(server);
@@ -192,73 +116,6 @@ Deno.test("Server accepts the first subprotocol offered", async () => {
   await using server = await startServer();
   const client = await server.connect("/x", ["one", "two"]);
   assert.equal(client.protocol, "one");
-});
-
-Deno.test("Server closes a client that takes nothing of what waits for it for idle_timeout_s", async () => {
-  await using server = await startServer({ limits: { idleTimeoutS: 1 } });
-  const [sender, reader] = await Promise.all([
-    server.connect("/x"),
-    server.connect("/x"),
-  ]);
-  using _stalled = await connectStalled(server, "/x");
-  const { metrics, channels } = server.server;
-  await eventually(() => metrics.connects === 3, "the client that stalls");
-  // More than the kernel takes, less than may wait.
-  for (let i = 0; i < 32; i++) sender.send(new Uint8Array(65536));
-  await reader.take(32);
-  await eventually(() => metrics.closes.slow === 1, "the close as slow");
-  assert.equal(channels.memberCount("/x"), 2);
-});
-
-Deno.test("Server closes a reader for which more than client_buffer_bytes wait, and only it", async () => {
-  await using server = await startServer({
-    limits: { messageBytes: 65536, clientBufferBytes: 1 << 20 },
-  });
-  const { metrics, channels } = server.server;
-  const sender = await server.connect("/x");
-  const reader = await server.connect("/x");
-  using _stalled = await connectStalled(server, "/x");
-  await eventually(() => metrics.connects === 3, "the client that stalls");
-  for (let i = 0; i < 64; i++) {
-    sender.send(new Uint8Array(65536));
-    await reader.next();
-  }
-  assert.equal(metrics.closes.slow, 1);
-  assert.equal(metrics.limitHits.client_buffer_bytes, 1);
-  assert.equal(channels.memberCount("/x"), 2);
-});
-
-// While small messages come without a pause, the runtime reads them all before
-// it writes any: the overhead of those that wait made every reader look slow.
-Deno.test("Server gives readers time when a flood of small messages comes at once", async () => {
-  // With their overhead the messages count 15 MiB.
-  await using server = await startServer({
-    limits: { messageBytes: 65536, clientBufferBytes: 4 << 20 },
-  });
-  const { metrics } = server.server;
-  using reader = await connectStalled(server, "/x");
-  await eventually(() => metrics.connects === 1, "the reader");
-  const messages = 60_000;
-  let received = 0;
-  const reading = (async () => {
-    const chunk = new Uint8Array(65536);
-    // The 101 is longer than a few frames, and counts as nothing.
-    while (received < messages * 3) {
-      const bytes = await reader.read(chunk);
-      if (bytes === null) break;
-      received += bytes;
-    }
-  })();
-  using sender = await RawClient.join({ socket: server.socket }, "/x");
-  await sender.write(
-    concat(Array.from(
-      { length: messages },
-      () => frameBytes(opcodes.binary, new Uint8Array(1)),
-    )),
-  );
-  await within(reading, "the flood at the reader");
-  assert.equal(metrics.closes.slow, 0);
-  assert.ok(received >= messages * 3);
 });
 
 Deno.test("Server.stop() tells every client to come back, at different times", async () => {

@@ -1,11 +1,11 @@
 /**
- * Closing a socket so that a busy client learns why.
+ * Closes a socket so that a client that is busy sending learns why.
  *
  * After `close()` the runtime drops a server's connection with the next message
  * or pong that comes, mostly before the close frame is written: a client that
  * sends all the time would never see a code (Deno 2.8.2,
- * `ext/websocket/01_websocket.js`). It leaves that to clients' sockets, whose
- * part a closing one plays here for a moment. A runtime that has no such switch
+ * `ext/websocket/01_websocket.js`). It doesn't do so with a client's socket, so
+ * a closing one plays that part for a moment. A runtime without this switch
  * closes as it does.
  */
 import type { Close } from "./close.ts";
@@ -18,8 +18,8 @@ const roles = { server: 0, client: 1 } as const;
 
 let roleSymbol: symbol | undefined;
 
-/** Sends a close frame behind what waits for the client, and ignores what comes until its answer. */
-export function closeSocket(
+/** Sends a close frame behind what is queued for the client, and ignores what comes until its answer. */
+export function closeAndLinger(
   socket: WebSocket,
   { code, reason }: Close,
 ): void {

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { closes } from "../../src/relay/close.ts";
+import {
+  Allowance,
+  limitNames,
+  limitTable,
+  reachedLimit,
+} from "../../src/relay/limits.ts";
+import { findSetting } from "../../src/settings/table.ts";
+import { readPage } from "../helpers/docs.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { connectStalled, startServer, testLimits } from "../helpers/server.ts";
+
+Deno.test("limitTable has settings of the section [limits], by their names", () => {
+  for (const name of limitNames) {
+    const { property } = findSetting("limits", name) ?? {};
+    assert.equal(property, limitTable[name].setting, name);
+  }
+});
+
+Deno.test("docs/protocol.md's table of limits says what each limit of limitTable leads to", async () => {
+  const { text } = await readPage("docs/protocol.md");
+  const documented = Array.from(
+    text.matchAll(
+      /^\| `(\w+)` +\| \d+ +\| .* with (\d+)\b/gm,
+    ),
+    ([, name, code]) => [name!, Number(code)] as const,
+  );
+  const expected = limitNames.map((name) => {
+    const limit = limitTable[name];
+    return [name, "close" in limit ? closes[limit.close].code : 503] as const;
+  });
+  assert.deepEqual(new Map(documented), new Map(expected));
+});
+
+const empty = {
+  clients: 0,
+  maxClients: Infinity,
+  channelClients: 0,
+  channels: 0,
+};
+
+Deno.test("reachedLimit() finds the limit that leaves no room for another client", () => {
+  const limits = { ...testLimits, clients: 3, channelClients: 2, channels: 1 };
+  const cases = [
+    [undefined, {}],
+    [undefined, { clients: 2, channelClients: 1 }],
+    ["clients", { clients: 3 }],
+    ["clients", { clients: 1, maxClients: 1 }],
+    ["channel_clients", { clients: 2, channelClients: 2, channels: 1 }],
+    ["channels", { clients: 2, channels: 1 }],
+    [undefined, { clients: 1, channelClients: 1, channels: 1 }],
+  ] as const;
+  for (const [expected, node] of cases) {
+    assert.equal(reachedLimit(limits, { ...empty, ...node }), expected);
+  }
+});
+
+Deno.test("Allowance.spend() takes messages up to message_bytes, as it is at the moment", () => {
+  const limits = { ...testLimits, messageBytes: 10 };
+  const allowance = new Allowance(limits);
+  assert.equal(allowance.spend(10), undefined);
+  assert.equal(allowance.spend(11), "message_bytes");
+  limits.messageBytes = 11;
+  assert.equal(allowance.spend(11), undefined);
+});
+
+Deno.test("Allowance.spend() takes a burst of messages_per_second, and any number without that limit", () => {
+  const limits = { ...testLimits, messagesPerSecond: 0 };
+  const allowance = new Allowance(limits);
+  for (let i = 0; i < 1000; i++) assert.equal(allowance.spend(0), undefined);
+  // More than come back while this loop runs.
+  limits.messagesPerSecond = 3;
+  const taken = Array.from({ length: 5 }, () => allowance.spend(0));
+  assert.deepEqual(taken, [
+    ...[undefined, undefined, undefined],
+    ...["messages_per_second", "messages_per_second"],
+  ]);
+});
+
+Deno.test("Server closes the sender of a message of more than message_bytes, and only it", async () => {
+  await using server = await startServer({ limits: { messageBytes: 10 } });
+  const [a, b] = await Promise.all([
+    server.connect("/x"),
+    server.connect("/x"),
+  ]);
+  a.send("0123456789");
+  assert.equal(await b.next(), "0123456789");
+  a.send("é".repeat(6));
+  const { code, reason } = await a.closed;
+  assert.deepEqual({ code, reason }, closes.too_big);
+  assert.equal(server.server.metrics.limitHits.message_bytes, 1);
+  assert.equal(b.isOpen, true);
+});
+
+Deno.test("Server closes a client that sends more than messages_per_second", async () => {
+  await using server = await startServer({ limits: { messagesPerSecond: 5 } });
+  const [a, b] = await Promise.all([
+    server.connect("/x"),
+    server.connect("/x"),
+  ]);
+  for (let i = 0; i < 50; i++) a.send(String(i));
+  const { code, reason } = await a.closed;
+  assert.deepEqual({ code, reason }, closes.rate);
+  assert.equal(server.server.metrics.limitHits.messages_per_second, 1);
+  for (let i = 0; i < 5; i++) assert.equal(await b.next(), String(i));
+});
+
+Deno.test("Server closes a reader for which more than client_buffer_bytes wait, and only it", async () => {
+  await using server = await startServer({
+    limits: { messageBytes: 65536, clientBufferBytes: 1 << 20 },
+  });
+  const { metrics, channels } = server.server;
+  const sender = await server.connect("/x");
+  const reader = await server.connect("/x");
+  using _stalled = await connectStalled(server, "/x");
+  await eventually(() => metrics.connects === 3, "the client that stalls");
+  for (let i = 0; i < 64; i++) {
+    sender.send(new Uint8Array(65536));
+    await reader.next();
+  }
+  assert.equal(metrics.closes.slow, 1);
+  assert.equal(metrics.limitHits.client_buffer_bytes, 1);
+  assert.equal(channels.memberCount("/x"), 2);
+});
+
+for (
+  const [limit, limits, paths] of [
+    ["clients", { clients: 2 }, ["/a", "/b", "/c"]],
+    ["channel_clients", { channelClients: 2 }, ["/a", "/a", "/a"]],
+    ["channels", { channels: 2 }, ["/a", "/b", "/c"]],
+  ] as const
+) {
+  Deno.test(`Server answers 503 with Retry-After when ${limit} is reached, until somebody leaves`, async () => {
+    await using server = await startServer({ limits });
+    const clients = [];
+    for (const path of paths.slice(0, 2)) {
+      clients.push(await server.connect(path));
+    }
+    await assert.rejects(server.connect(paths[2]));
+    assert.equal(server.server.metrics.limitHits[limit], 1);
+    assert.equal(server.server.metrics.refusals[503], 1);
+    clients[0]!.close();
+    await eventually(() => server.server.clientCount === 1, "a leave");
+    await server.connect(paths[2]);
+  });
+}
+
+Deno.test("Server lets another client into an existing channel when channels is reached", async () => {
+  await using server = await startServer({ limits: { channels: 1 } });
+  await server.connect("/a");
+  await server.connect("/a");
+});
