@@ -171,7 +171,7 @@ async function makeSelfExtracting(output: string): Promise<void> {
  * `staps.js` is what to run, and the others are what it loads when needed.
  * `build` is what `--version` says of how it was built.
  *
- * In one script, what few starts need (AMQP, metrics) would cost all of them.
+ * In one script, what few starts need (AMQP) would cost all of them.
  */
 export async function bundle(build: string): Promise<Record<string, string>> {
   const folder = await Deno.makeTempDir({ prefix: "staps-bundle-" });

@@ -4,7 +4,7 @@
  * `staps.conf.example`, and the references between their markers in the pages. `--check` writes
  * nothing and fails if something differs.
  */
-import { renderFigures } from "../src/admin/figures.ts";
+import { renderFigures } from "./figures_text.ts";
 import { renderExample, renderReference } from "./settings_text.ts";
 
 /** The pages that have a made part, what it is called there, and what makes it. */

@@ -13,8 +13,8 @@ import { processFigures, startTimeSeconds } from "./process_figures.ts";
 import type { Reason } from "./readiness.ts";
 import { version } from "../common/version.ts";
 
-/** What the figures are about. */
-export interface Node {
+/** What the figures of a node are read from. */
+export interface FigureSource {
   readonly metrics: Metrics;
   readonly clientCount: number;
   readonly channelCount: number;
@@ -29,7 +29,7 @@ export interface Node {
 
 /** What is asked for once for all figures of one answer. */
 export interface Snapshot {
-  readonly node: Node;
+  readonly source: FigureSource;
   readonly process: ReturnType<typeof processFigures>;
   /** `undefined` without other nodes. */
   readonly bridge: BridgeState | undefined;
@@ -54,11 +54,11 @@ export interface Figure {
   readonly read: (snapshot: Snapshot) => Reading;
 }
 
-/** Gets what the figures are read from. */
-export function snapshot(node: Node): Snapshot {
-  const { bridge } = node;
+/** Asks `source` what takes more than reading a number. */
+export function snapshot(source: FigureSource): Snapshot {
+  const { bridge } = source;
   return {
-    node,
+    source,
     process: processFigures(),
     bridge: hasHealth(bridge) ? bridge.state() : undefined,
   };
@@ -77,44 +77,44 @@ export const figures: readonly Figure[] = [
     name: "staps_ready",
     type: "gauge",
     help: "1 if the node does its work, as /readyz says, else 0",
-    read: ({ node }) => node.notReady().length === 0 ? 1 : 0,
+    read: ({ source }) => source.notReady().length === 0 ? 1 : 0,
   },
   {
     name: "staps_clients",
     type: "gauge",
     help: "Open connections, with those that begin or end",
-    read: ({ node }) => node.clientCount,
+    read: ({ source }) => source.clientCount,
   },
   {
     name: "staps_clients_limit",
     type: "gauge",
     help: "The setting clients in [limits]",
-    read: ({ node }) => node.limits.clients,
+    read: ({ source }) => source.limits.clients,
   },
   {
     name: "staps_channels",
     type: "gauge",
     help: "Channels with a client on this node",
-    read: ({ node }) => node.channelCount,
+    read: ({ source }) => source.channelCount,
   },
   {
     name: "staps_channels_limit",
     type: "gauge",
     help: "The setting channels in [limits]",
-    read: ({ node }) => node.limits.channels,
+    read: ({ source }) => source.limits.channels,
   },
   {
     name: "staps_connects_total",
     type: "counter",
     help: "Connections that became a WebSocket",
-    read: ({ node }) => node.metrics.connects,
+    read: ({ source }) => source.metrics.connects,
   },
   {
     name: "staps_handshakes_refused_total",
     type: "counter",
     help: "Handshakes answered with an HTTP status other than 101",
     label: "status",
-    read: ({ node }) => node.metrics.refusals,
+    read: ({ source }) => source.metrics.refusals,
   },
   {
     name: "staps_disconnects_total",
@@ -122,70 +122,70 @@ export const figures: readonly Figure[] = [
     help:
       "Connections that ended, by close code as the runtime saw it; 1006 without a close frame, other for codes that clients made up",
     label: "code",
-    read: ({ node }) => node.metrics.disconnects,
+    read: ({ source }) => source.metrics.disconnects,
   },
   {
     name: "staps_closes_total",
     type: "counter",
     help: "Connections that staps ended, by its reason",
     label: "reason",
-    read: ({ node }) => node.metrics.closes,
+    read: ({ source }) => source.metrics.closes,
   },
   {
     name: "staps_limit_hits_total",
     type: "counter",
     help: "Times that a limit refused or ended a connection",
     label: "limit",
-    read: ({ node }) => node.metrics.limitHits,
+    read: ({ source }) => source.metrics.limitHits,
   },
   {
     name: "staps_messages_received_total",
     type: "counter",
     help: "Messages that clients of this node sent",
-    read: ({ node }) => node.metrics.messagesReceived,
+    read: ({ source }) => source.metrics.messagesReceived,
   },
   {
     name: "staps_received_bytes_total",
     type: "counter",
     help: "Their payload",
-    read: ({ node }) => node.metrics.bytesReceived,
+    read: ({ source }) => source.metrics.bytesReceived,
   },
   {
     name: "staps_deliveries_total",
     type: "counter",
     help: "Messages handed to clients of this node, each receiver counted",
-    read: ({ node }) => node.metrics.deliveries,
+    read: ({ source }) => source.metrics.deliveries,
   },
   {
     name: "staps_delivered_bytes_total",
     type: "counter",
     help: "Their payload",
-    read: ({ node }) => node.metrics.bytesDelivered,
+    read: ({ source }) => source.metrics.bytesDelivered,
   },
   {
     name: "staps_fan_out_clients",
     type: "histogram",
     help: "How many clients of this node a message went to",
-    read: ({ node }) => node.metrics.fanOut,
+    read: ({ source }) => source.metrics.fanOut,
   },
   {
     name: "staps_buffered_bytes",
     type: "gauge",
     help: "Payload that waits for clients to read it",
-    read: ({ node }) => node.bufferedBytes(),
+    read: ({ source }) => source.bufferedBytes(),
   },
   {
     name: "staps_join_duration_seconds",
     type: "histogram",
     help: "Time from a handshake to its 101, with the broker's part",
-    read: ({ node }) => node.metrics.joinSeconds,
+    read: ({ source }) => source.metrics.joinSeconds,
   },
   {
     name: "staps_event_loop_lag_seconds",
     type: "histogram",
     help:
       "How late a timer fires, measured twice a second: all clients wait as long",
-    read: ({ node }) => node.lag.seconds,
+    read: ({ source }) => source.lag.seconds,
   },
   ...bridgeFigures([
     [
@@ -295,7 +295,7 @@ export const figures: readonly Figure[] = [
     name: "process_max_fds",
     type: "gauge",
     help: "How many it may open; absent where the process may not ask",
-    read: ({ node }) => node.maxFds,
+    read: ({ source }) => source.maxFds,
   },
   {
     name: "process_start_time_seconds",
@@ -304,21 +304,6 @@ export const figures: readonly Figure[] = [
     read: () => startTimeSeconds,
   },
 ];
-
-/** Gets the table of all figures in Markdown. */
-export function renderFigures(): string {
-  const rows = figures.map(({ name, type, help, label }) =>
-    `| \`${name}\` | ${type} | ${
-      label === undefined ? "" : `\`${label}\``
-    } | ${help} |`
-  );
-  return [
-    "| Name | Type | Label | Meaning |",
-    "| --- | --- | --- | --- |",
-    ...rows,
-    "",
-  ].join("\n");
-}
 
 /** Gets figures that only a node with a bridge has. */
 function bridgeFigures(

@@ -1,96 +1,78 @@
-/** The figures as text for Prometheus; the only code that knows prom-client. */
-import { Counter, Gauge, type Metric, Registry } from "prom-client";
+/**
+ * The figures in Prometheus's text format 0.0.4:
+ * https://prometheus.io/docs/instrumenting/exposition_formats/
+ */
+import { Histogram } from "../common/histogram.ts";
 import {
   type Figure,
   figures,
-  type Node,
-  type Snapshot,
+  type FigureSource,
+  type Reading,
   snapshot,
 } from "./figures.ts";
-import { Histogram } from "../common/histogram.ts";
 
-/** The content type of {@linkcode PrometheusText.text}: Prometheus's text format. */
-export const contentType = Registry.PROMETHEUS_CONTENT_TYPE;
+/** The content type of {@linkcode prometheusText}. */
+export const contentType = "text/plain; version=0.0.4; charset=utf-8";
 
-/** Turns a node's numbers into text, when somebody asks. */
-export class PrometheusText {
-  readonly #node: Node;
-  readonly #registry = new Registry();
-  #snapshot: Snapshot;
-  #writing: Promise<string> | undefined;
-
-  constructor(node: Node) {
-    this.#node = node;
-    this.#snapshot = snapshot(node);
-    for (const figure of figures) this.#register(figure);
-  }
-
-  /** Gets the text. Those who ask at once get the same. */
-  text(): Promise<string> {
-    return this.#writing ??= this.#write().finally(() =>
-      this.#writing = undefined
-    );
-  }
-
-  async #write(): Promise<string> {
-    this.#snapshot = snapshot(this.#node);
-    const text = await this.#registry.metrics();
-    // A figure that a node doesn't have leaves its heading behind.
-    return text.replace(/# HELP .*\n# TYPE .*\n(?=\n|$)\n*/g, "");
-  }
-
-  #register(figure: Figure): void {
-    const { name, type, help, label } = figure;
-    const read = (): ReturnType<Figure["read"]> => figure.read(this.#snapshot);
-    if (type === "histogram") {
-      this.#registry.registerMetric(histogram(figure, read));
-      return;
-    }
-    const Kind = type === "counter" ? Counter : Gauge;
-    new Kind({
-      name,
-      help,
-      labelNames: label === undefined ? [] : [label],
-      registers: [this.#registry],
-      collect(): void {
-        this.reset();
-        const reading = read();
-        if (typeof reading === "number") this.inc(reading);
-        else if (reading === undefined) this.remove();
-        else {
-          for (const [value, count] of Object.entries(reading)) {
-            this.inc({ [label!]: value }, count);
-          }
-        }
-      },
-    });
-  }
+/** Gets the present figures of `source` as text. */
+export function prometheusText(source: FigureSource): string {
+  const now = snapshot(source);
+  return figures.map((figure) => figureText(figure, figure.read(now)))
+    .filter((text) => text !== "").join("\n");
 }
 
-/** Gets a metric that shows counts which are kept elsewhere; prom-client's own counts by itself. */
-function histogram(
-  { name, help }: Figure,
-  read: () => ReturnType<Figure["read"]>,
-): Metric {
-  const get = (): unknown => {
-    const { bounds, counts, sum } = read() as Histogram;
-    let count = 0;
-    const values = counts.map((inBucket, index) => ({
-      metricName: `${name}_bucket`,
-      labels: { le: bounds[index] ?? "+Inf" },
-      value: count += inBucket,
-    }));
-    return {
-      name,
-      help,
-      type: "histogram",
-      aggregator: "sum",
-      values: [
-        ...values,
-        { metricName: `${name}_sum`, labels: {}, value: sum },
-        { metricName: `${name}_count`, labels: {}, value: count },
-      ],
-    };
-  };
-  return { name, help, get, collect: () => {} } as unknown as Metric;
+/** Gets one figure with its heading; an empty text if there is nothing to show. */
+export function figureText(
+  { name, type, help, label = "" }: Omit<Figure, "read">,
+  reading: Reading,
+): string {
+  const lines = samples(name, label, reading);
+  if (lines.length === 0) return "";
+  return [
+    `# HELP ${name} ${escapeLine(help)}`,
+    `# TYPE ${name} ${type}`,
+    ...lines,
+    "",
+  ].join("\n");
+}
+
+function samples(name: string, label: string, reading: Reading): string[] {
+  if (reading === undefined) return [];
+  if (typeof reading === "number") return [`${name} ${numberText(reading)}`];
+  if (reading instanceof Histogram) return histogramSamples(name, reading);
+  return Object.entries(reading).map(([value, count]) =>
+    `${name}{${label}="${escapeLabel(value)}"} ${numberText(count)}`
+  );
+}
+
+/** Gets a histogram's samples: a bucket here counts what is in smaller ones, too. */
+function histogramSamples(
+  name: string,
+  { bounds, counts, sum }: Histogram,
+): string[] {
+  let count = 0;
+  const buckets = counts.map((inBucket, index) => {
+    count += inBucket;
+    return `${name}_bucket{le="${
+      numberText(bounds[index] ?? Infinity)
+    }"} ${count}`;
+  });
+  return [
+    ...buckets,
+    `${name}_sum ${numberText(sum)}`,
+    `${name}_count ${count}`,
+  ];
+}
+
+/** Gets a number as Go reads it. */
+function numberText(value: number): string {
+  return String(value).replace("Infinity", "Inf").replace(/^Inf/, "+Inf");
+}
+
+function escapeLine(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
+}
+
+function escapeLabel(text: string): string {
+  return escapeLine(text).replaceAll('"', '\\"');
 }

@@ -1,10 +1,10 @@
 /** The admin socket: metrics, health and an overview, for whoever may open it. */
 import type { Bridge } from "../relay/bridge.ts";
 import { EventLoopLag } from "./event_loop_lag.ts";
-import type { Node } from "./figures.ts";
+import type { FigureSource } from "./figures.ts";
 import { fdLimit } from "../system/open_files.ts";
 import { log } from "../common/log.ts";
-import type { PrometheusText } from "./prometheus.ts";
+import { contentType, prometheusText } from "./prometheus.ts";
 import { notReady } from "./readiness.ts";
 import type { Server } from "../relay/server.ts";
 import { statusOf } from "./status.ts";
@@ -22,25 +22,17 @@ export interface AdminOptions {
   readonly bridge: Bridge;
 }
 
-/** How many requests are answered at once. */
-const maxRequests = 16;
-
 const noStore = { "Cache-Control": "no-store", "Connection": "close" };
 
 /** The server of the admin socket. */
 export class Admin implements AsyncDisposable {
-  readonly #node: Node;
+  readonly #source: FigureSource;
   readonly #lag = new EventLoopLag();
-  /** prom-client takes long to load: clients needn't wait for it at start-up. */
-  readonly #prometheus: Promise<
-    { metrics: PrometheusText; contentType: string }
-  >;
   #listener: Deno.HttpServer | undefined;
-  #requests = 0;
 
   private constructor({ server, bridge }: AdminOptions) {
     const lag = this.#lag;
-    this.#node = {
+    this.#source = {
       metrics: server.metrics,
       get clientCount(): number {
         return server.clientCount;
@@ -56,9 +48,6 @@ export class Admin implements AsyncDisposable {
       bufferedBytes: () => server.bufferedBytes,
       notReady: () => notReady({ isStopping: server.isStopping, bridge }),
     };
-    this.#prometheus = import("./prometheus.ts").then((
-      { PrometheusText, contentType },
-    ) => ({ metrics: new PrometheusText(this.#node), contentType }));
   }
 
   /**
@@ -76,15 +65,13 @@ export class Admin implements AsyncDisposable {
         bind: () =>
           Deno.serve(
             { path: socket, onListen: () => {}, onError },
-            (request) => admin.#limited(request),
+            (request) => admin.#answer(request),
           ),
       });
       // The runtime gives up accepting at the first error; clients go on.
       admin.#listener.finished.catch((error: Error) =>
         log.error("the admin socket answers no more", { reason: error.message })
       );
-      // The user that the process becomes may not be able to load it.
-      if (owner !== undefined) await admin.#prometheus;
     } catch (error) {
       await admin[Symbol.asyncDispose]();
       throw error;
@@ -95,42 +82,27 @@ export class Admin implements AsyncDisposable {
   /** Stops answering, and removes the socket file. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#lag[Symbol.dispose]();
-    await this.#prometheus;
     await this.#listener?.shutdown();
   }
 
-  async #limited(request: Request): Promise<Response> {
-    if (this.#requests >= maxRequests) {
-      return text(503, "Too many requests at once", { "Retry-After": "1" });
-    }
-    this.#requests++;
-    try {
-      return await this.#answer(request);
-    } finally {
-      this.#requests--;
-    }
-  }
-
-  async #answer({ method, url }: Request): Promise<Response> {
+  #answer({ method, url }: Request): Response {
     if (method !== "GET" && method !== "HEAD") {
       return text(405, "Only GET and HEAD", { Allow: "GET, HEAD" });
     }
     switch (URL.parse(url)?.pathname) {
-      case "/metrics": {
-        const { metrics, contentType } = await this.#prometheus;
-        return new Response(await metrics.text(), {
+      case "/metrics":
+        return new Response(prometheusText(this.#source), {
           headers: { ...noStore, "Content-Type": contentType },
         });
-      }
       case "/healthz":
         return text(200, "ok");
       case "/readyz": {
-        const reasons = this.#node.notReady();
+        const reasons = this.#source.notReady();
         const ready = reasons.length === 0;
         return json(ready ? 200 : 503, { ready, reasons });
       }
       case "/status":
-        return json(200, statusOf(this.#node));
+        return json(200, statusOf(this.#source));
       default:
         return text(404, "There are /metrics, /healthz, /readyz and /status");
     }

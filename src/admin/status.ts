@@ -1,11 +1,11 @@
 /** What `/status` tells: one object for people's programs, and for `staps status`. */
 import { closes } from "../relay/close.ts";
-import { type Node, snapshot } from "./figures.ts";
+import { type FigureSource, snapshot } from "./figures.ts";
 import { startTimeSeconds } from "./process_figures.ts";
 import type { Reason } from "./readiness.ts";
 import { version } from "../common/version.ts";
 
-/** An overview of a node. Counters run since its start; no field names a channel. */
+/** An overview of a source. Counters run since its start; no field names a channel. */
 export interface Status {
   readonly version: string;
   readonly pid: number;
@@ -52,11 +52,11 @@ export interface BridgeStatus {
   readonly connects: number;
 }
 
-/** Gets the overview of `node`. */
-export function statusOf(node: Node): Status {
-  const { process, bridge } = snapshot(node);
-  const { metrics } = node;
-  const reasons = node.notReady();
+/** Gets the overview of the node that `source` tells of. */
+export function statusOf(source: FigureSource): Status {
+  const { process, bridge } = snapshot(source);
+  const { metrics } = source;
+  const reasons = source.notReady();
   return {
     version,
     pid: Deno.pid,
@@ -64,19 +64,19 @@ export function statusOf(node: Node): Status {
     uptime_s: Math.round(performance.now() / 1000),
     ready: reasons.length === 0,
     reasons,
-    clients: node.clientCount,
-    clients_limit: node.limits.clients,
-    channels: node.channelCount,
-    channels_limit: node.limits.channels,
+    clients: source.clientCount,
+    clients_limit: source.limits.clients,
+    channels: source.channelCount,
+    channels_limit: source.limits.channels,
     connects: metrics.connects,
     messages_received: metrics.messagesReceived,
     received_bytes: metrics.bytesReceived,
     deliveries: metrics.deliveries,
     delivered_bytes: metrics.bytesDelivered,
-    buffered_bytes: node.bufferedBytes(),
+    buffered_bytes: source.bufferedBytes(),
     closes: metrics.closes,
     limit_hits: metrics.limitHits,
-    event_loop_lag_ms: tenths(node.lag.recentMs),
+    event_loop_lag_ms: tenths(source.lag.recentMs),
     memory_bytes: process.residentBytes,
     cpu_s: process.cpuSeconds,
     open_fds: process.openFds ?? null,

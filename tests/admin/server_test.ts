@@ -84,17 +84,15 @@ Deno.test("Admin refuses what it doesn't know", async () => {
   assert.equal(head.text, "");
 });
 
-Deno.test("Admin answers many requests at once, or says that it is too many", async () => {
+Deno.test("Admin answers many requests at once", async () => {
   await using admin = await startAdmin();
   const answers = await Promise.all(
     Array.from({ length: 100 }, () => admin.ask("/metrics")),
   );
   for (const { status, text } of answers) {
-    assert.ok(
-      status === 200 ? text.includes("staps_clients 0") : status === 503,
-    );
+    assert.equal(status, 200);
+    assert.ok(text.includes("staps_clients 0"));
   }
-  assert.ok(answers.some(({ status }) => status === 200));
 });
 
 Deno.test("/metrics has each figure once, with its type and help", async () => {
@@ -106,16 +104,6 @@ Deno.test("/metrics has each figure once, with its type and help", async () => {
     assert.equal(text.split(heading).length, 2, name);
   }
   assert.equal(text.match(/^# HELP/gm)!.length, figures.length);
-});
-
-Deno.test("/metrics follows Prometheus's naming conventions", () => {
-  // https://prometheus.io/docs/practices/naming/
-  for (const { name, type, help } of figures) {
-    assert.match(name, /^(staps|process)_[a-z]+(_[a-z]+)*$/);
-    assert.equal(name.endsWith("_total"), type === "counter", name);
-    assert.doesNotMatch(name, /_(ms|milliseconds|kb|mb|percent)(_|$)/);
-    assert.doesNotMatch(help, /\.$/);
-  }
 });
 
 Deno.test("/metrics counts what clients do", async () => {
