@@ -62,10 +62,11 @@ async function startBridge(
   amqp: string,
   listener: BridgeListener,
 ): Promise<AmqpBridge> {
+  const url = brokerUrl(amqp);
   const bridge = new AmqpBridge({
-    amqp: brokerUrl(amqp),
+    amqp: url,
     exchange: "staps",
-    hosts: [],
+    hosts: [url],
     onOutage: "local",
     onGap: "close",
     outboxBytes: 64 * 1024 * 1024,

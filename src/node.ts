@@ -18,6 +18,7 @@ import {
   type ConfigOptions,
   loadConfig,
 } from "./settings/config.ts";
+import { brokerHosts } from "./settings/amqp_url.ts";
 import { reload } from "./settings/reload.ts";
 import { Daemon } from "./system/daemon.ts";
 import { clientsFor, fdLimit } from "./system/open_files.ts";
@@ -222,7 +223,11 @@ function accept(
 async function makeBridge({ staps, bridge }: Config): Promise<Bridge> {
   if (staps.amqp === undefined) return new NoBridge();
   const { AmqpBridge } = await import("./amqp/bridge.ts");
-  return new AmqpBridge({ amqp: staps.amqp, ...bridge });
+  return new AmqpBridge({
+    amqp: staps.amqp,
+    ...bridge,
+    hosts: brokerHosts(staps.amqp, bridge.hosts),
+  });
 }
 
 /**

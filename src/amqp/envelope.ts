@@ -18,13 +18,16 @@
  *   one node, which missed them.
  * - `probe`: a node's message to itself.
  */
-export type Kind =
-  | "text"
-  | "binary"
-  | "batch"
-  | "lost"
-  | "rejected"
-  | "probe";
+export type Kind = typeof kinds[number];
+
+const kinds = [
+  "text",
+  "binary",
+  "batch",
+  "lost",
+  "rejected",
+  "probe",
+] as const;
 
 /** A message's kind, sender, and place in the order of what that sender sent. */
 export interface Envelope {
@@ -47,15 +50,6 @@ export interface EnvelopeProperties {
   readonly messageId: string;
 }
 
-const kinds: ReadonlySet<string> = new Set<Kind>([
-  "text",
-  "binary",
-  "batch",
-  "lost",
-  "rejected",
-  "probe",
-]);
-
 /** Gets the properties that carry `envelope`. */
 export function writeEnvelope(envelope: Envelope): EnvelopeProperties {
   const { kind, node, sequence, since } = envelope;
@@ -71,7 +65,8 @@ export function readEnvelope(
   properties: Record<keyof EnvelopeProperties, unknown>,
 ): Envelope | undefined {
   const { type, appId, messageId } = properties;
-  if (typeof type !== "string" || !kinds.has(type)) return undefined;
+  const kind = kinds.find((kind) => kind === type);
+  if (kind === undefined) return undefined;
   if (typeof appId !== "string" || !/^[0-9a-f]{16}$/.test(appId)) {
     return undefined;
   }
@@ -84,5 +79,5 @@ export function readEnvelope(
   if (!Number.isSafeInteger(sequence) || !Number.isSafeInteger(since)) {
     return undefined;
   }
-  return { kind: type as Kind, node: appId, sequence, since };
+  return { kind, node: appId, sequence, since };
 }

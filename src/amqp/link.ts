@@ -1,114 +1,64 @@
 /**
  * The way to the broker: two connections that live and die together, one to
- * publish, one to consume and bind. The only code that knows amqplib.
+ * publish, one to consume and bind.
  *
  * Two, because the broker stops reading from a connection that publishes while
  * it is short of memory or disk (`connection.blocked`), and joins, leaves and
  * acknowledgements go on.
  */
 import { Buffer } from "node:buffer";
-import type { EventEmitter } from "node:events";
+import type { Message } from "../relay/message.ts";
 import {
-  type Channel,
-  type ChannelModel,
-  type ConfirmChannel,
+  type Access,
+  answerWithin,
+  BrokerError,
+  replyCodes,
+  toBrokerError,
+} from "./broker_error.ts";
+import {
+  breakOff,
   connect,
+  type Connections,
   type ConsumeMessage,
-} from "amqplib";
-import type { HostPort } from "../common/host_port.ts";
+  type Endpoint,
+  whenLost,
+} from "./connect.ts";
 import type { EnvelopeProperties } from "./envelope.ts";
+import { slotCount } from "./memberships.ts";
+import type { Probe } from "./probe.ts";
+import type { Receiver } from "./receiver.ts";
+import type { Sender } from "./sender.ts";
 
-/** A broker's URL, taken apart and decoded. */
-export interface BrokerUrl extends HostPort {
-  /** `amqps`: through TLS. */
-  readonly tls: boolean;
-  readonly user: string;
-  readonly password: string;
-  /** The virtual host, such as `/`. */
-  readonly vhost: string;
-}
-
-/** One of several brokers that share their queues. */
-export interface BrokerHost {
-  /** A name or an address; IPv6 without its brackets. */
-  readonly hostname: string;
-  /** `undefined`: {@linkcode defaultBrokerPort}. */
-  readonly port: number | undefined;
-}
-
-/** Where a broker is, as whom to log in, and whom to trust. */
-export interface Endpoint extends BrokerUrl {
-  /** Certificates of the authorities to trust, in PEM; `undefined`: the system's. */
-  readonly ca: string | undefined;
-}
-
-/** Settings of {@linkcode Link.open}. */
+/** Settings of {@linkcode Link.open}, and whom a link calls. */
 export interface LinkOptions {
   readonly heartbeatS: number;
-  /** How long connecting may take, the broker's greeting included. */
-  readonly connectTimeoutMs: number;
-  /** How many channel joins and leaves may be under way at once. */
-  readonly binders: number;
   /** Where messages are published. */
   readonly exchange: string;
+  readonly sender: Sender;
+  readonly receiver: Receiver;
+  readonly probe: Probe;
 }
 
-/** What a link tells its owner. None of the calls may throw. */
-export interface LinkListener {
-  /** The broker has everything up to the message `tag`, or only that one. */
-  confirmed(tag: number, upTo: boolean): void;
-  /** At least one queue didn't take the message `tag`, or everything up to it. */
-  rejected(tag: number, upTo: boolean): void;
-  /** A mandatory message had nowhere to go. */
-  returned(): void;
-  /** The broker takes no messages for now. */
-  blocked(): void;
-  /** There may be room for more messages. */
-  ready(): void;
-  /** A message came. Its body lasts. */
-  received(delivery: Delivery): void;
-}
-
-/** A message from the broker. */
+/** A message from the broker. Its body lasts. */
 export interface Delivery {
   readonly key: string;
   readonly properties: Record<keyof EnvelopeProperties, unknown>;
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
-/** What was being done when the broker refused it. */
-export interface Access {
-  readonly right: "configure" | "write" | "read";
-  readonly kind: "exchange" | "queue";
-  readonly name: string;
+/** How a message is published. */
+export interface PublishOptions extends EnvelopeProperties {
+  /** It doesn't outlive the broker. */
+  readonly transient?: boolean;
+  /** It comes back if it has nowhere to go. */
+  readonly mandatory?: boolean;
 }
 
-/** The broker said no, or can't be talked to. `code` is AMQP's, if it gave one. */
-export class BrokerError extends Error {
-  override readonly name = "BrokerError";
-
-  constructor(
-    message: string,
-    readonly detail: {
-      readonly code?: number | undefined;
-      readonly access?: Access | undefined;
-      readonly cause?: unknown;
-      /** During the login, when the broker's refusals have no code of their own. */
-      readonly opening?: boolean;
-      /** Something that came from the queue can't be read, and would come again. */
-      readonly unreadable?: boolean;
-    } = {},
-  ) {
-    super(message, { cause: detail.cause });
-  }
+/** A queue, and the routing key of what goes to it. */
+export interface Binding {
+  readonly queue: string;
+  readonly key: string;
 }
-
-/** AMQP 0-9-1 reply codes, and RabbitMQ's use of them. */
-export const replyCodes = {
-  accessRefused: 403,
-  notFound: 404,
-  preconditionFailed: 406,
-} as const;
 
 /** At most this many messages wait here to be acknowledged, and at most this long. */
 const ackCount = 100;
@@ -122,41 +72,24 @@ const answerTimeoutMs = 30_000;
 
 /** Two connections to one broker. */
 export class Link {
-  readonly #models: ChannelModel[];
-  readonly #listener: LinkListener;
-  readonly #exchange: string;
-  readonly #publisher: ConfirmChannel;
-  readonly #control: Channel;
-  readonly #binders: readonly Channel[];
+  readonly #connections: Connections;
+  readonly #options: LinkOptions;
   readonly #down = Promise.withResolvers<BrokerError>();
   /** Those that wait for an answer. */
   readonly #waiting = new Set<(reason: BrokerError) => void>();
-  readonly #blocking: { reason?: string | undefined };
-  #isDown = false;
-  #full = false;
-  #deleting = false;
+  #state: "up" | "closing" | "down" = "up";
+  /** amqplib's buffer is full. */
+  #isFull = false;
+  #isDeleting = false;
   #tag = 0;
   #unacked: ConsumeMessage | undefined;
   #unackedCount = 0;
   #ackTimer: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor(
-    models: ChannelModel[],
-    { publisher, control, binders, blocking }: {
-      publisher: ConfirmChannel;
-      control: Channel;
-      binders: Channel[];
-      blocking: { reason?: string | undefined };
-    },
-    { listener, exchange }: LinkOptions & { listener: LinkListener },
-  ) {
-    this.#models = models;
-    this.#exchange = exchange;
-    this.#publisher = publisher;
-    this.#control = control;
-    this.#binders = binders;
-    this.#blocking = blocking;
-    this.#listener = listener;
+  private constructor(connections: Connections, options: LinkOptions) {
+    this.#connections = connections;
+    this.#options = options;
+    this.#listen();
   }
 
   /**
@@ -164,52 +97,12 @@ export class Link {
    *
    * @throws {BrokerError} If that fails or takes too long.
    */
-  static async open(
-    endpoint: Endpoint,
-    options: LinkOptions & { listener: LinkListener },
-  ): Promise<Link> {
-    const models: ChannelModel[] = [];
-    let ended = false;
-    const one = async (name: string): Promise<ChannelModel> => {
-      const model = await connectOnce(endpoint, options, name);
-      // The other one may have failed meanwhile.
-      if (ended) destroy(model);
-      models.push(model);
-      return model;
-    };
-    try {
-      const [sender, receiver] = await Promise.all([
-        one("publish"),
-        one("consume"),
-      ]);
-      // It may come with the first answer.
-      const blocking: { reason?: string | undefined } = {};
-      sender.on("blocked", (reason) => blocking.reason = reason || "no reason");
-      sender.on("unblocked", () => blocking.reason = undefined);
-      const opening = Promise.all([
-        sender.createConfirmChannel(),
-        receiver.createChannel(),
-        ...Array.from(
-          { length: options.binders },
-          () => receiver.createChannel(),
-        ),
-      ]);
-      const [publisher, control, ...binders] = await within(opening, {
-        timeoutMs: options.connectTimeoutMs,
-        what: "to open channels",
-      });
-      const link = new Link(
-        [sender, receiver],
-        { publisher, control, binders, blocking },
-        options,
-      );
-      link.#listen(sender, receiver);
-      return link;
-    } catch (error) {
-      ended = true;
-      for (const model of models) destroy(model);
-      throw wrap(error);
-    }
+  static async open(endpoint: Endpoint, options: LinkOptions): Promise<Link> {
+    const { heartbeatS } = options;
+    return new Link(
+      await connect(endpoint, { heartbeatS, binderCount: slotCount }),
+      options,
+    );
   }
 
   /** Resolves with the reason when the link is gone. */
@@ -219,20 +112,21 @@ export class Link {
 
   /** Why the broker doesn't take messages at the moment. */
   get blocked(): string | undefined {
-    return this.#blocking.reason;
+    return this.#connections.blocked.reason;
   }
 
   /** Whether {@linkcode publish} may be called. */
   get isReady(): boolean {
-    return !this.#isDown && this.blocked === undefined && !this.#full;
+    return this.#state === "up" && this.blocked === undefined && !this.#isFull;
   }
 
   /** Makes sure that the exchange exists, durable and direct. */
   async declareExchange(): Promise<void> {
-    const name = this.#exchange;
+    const { exchange: name } = this.#options;
     await this.#ask(
-      () => this.#control.assertExchange(name, "direct", { durable: true }),
       { right: "configure", kind: "exchange", name },
+      ({ control }) =>
+        control.assertExchange(name, "direct", { durable: true }),
     );
   }
 
@@ -242,26 +136,29 @@ export class Link {
     args: Record<string, unknown>,
   ): Promise<void> {
     await this.#ask(
-      () => this.#control.assertQueue(name, { durable: true, arguments: args }),
       { right: "configure", kind: "queue", name },
+      ({ control }) =>
+        control.assertQueue(name, { durable: true, arguments: args }),
     );
   }
 
   /** Tells whether the queue `name` exists. */
   async hasQueue(name: string): Promise<boolean> {
     // The broker answers a "no" by closing the channel.
-    const scratch = await this.#guard(this.#models[1]!.createChannel());
+    const scratch = await this.#guard(
+      this.#connections.receiving.createChannel(),
+    );
     scratch.on("error", () => {});
     try {
       await this.#guard(scratch.checkQueue(name));
       await this.#guard(scratch.close());
       return true;
-    } catch (error) {
-      const { code } = wrap(error).detail;
+    } catch (thrown) {
+      const error = toBrokerError(thrown);
       // Another text says that the queue's place in a cluster is down.
-      if (code !== replyCodes.notFound || /home node/.test(String(error))) {
-        throw wrap(error);
-      }
+      const isMissing = error.detail.code === replyCodes.notFound &&
+        !/home node/.test(error.message);
+      if (!isMissing) throw error;
       return false;
     }
   }
@@ -272,157 +169,126 @@ export class Link {
     { isConsumed }: { isConsumed: boolean },
   ): Promise<void> {
     // The broker cancels the consumer then.
-    this.#deleting = isConsumed;
-    await this.#ask(() => this.#control.deleteQueue(name), {
-      right: "configure",
-      kind: "queue",
-      name,
-    });
+    this.#isDeleting = isConsumed;
+    await this.#ask(
+      { right: "configure", kind: "queue", name },
+      ({ control }) => control.deleteQueue(name),
+    );
   }
 
-  /** Makes messages with `key` go to `queue`. `slot` is one of those that {@linkcode LinkOptions} asked for. */
-  async bind(
-    slot: number,
-    { queue, key }: { queue: string; key: string },
-  ): Promise<void> {
-    const channel = this.#binders[slot]!;
-    await this.#ask(() => channel.bindQueue(queue, this.#exchange, key), {
-      right: "write",
-      kind: "queue",
-      name: queue,
-    });
+  /** Makes messages with `key` go to `queue`. Only one call at a time may use a `slot`, below {@linkcode slotCount}. */
+  async bind(slot: number, { queue: name, key }: Binding): Promise<void> {
+    const { exchange } = this.#options;
+    await this.#ask(
+      { right: "write", kind: "queue", name },
+      ({ binders }) => binders[slot]!.bindQueue(name, exchange, key),
+    );
   }
 
   /** Ends what {@linkcode bind} began. */
-  async unbind(
-    slot: number,
-    { queue, key }: { queue: string; key: string },
-  ): Promise<void> {
-    const channel = this.#binders[slot]!;
-    await this.#ask(() => channel.unbindQueue(queue, this.#exchange, key), {
-      right: "write",
-      kind: "queue",
-      name: queue,
-    });
+  async unbind(slot: number, { queue: name, key }: Binding): Promise<void> {
+    const { exchange } = this.#options;
+    await this.#ask(
+      { right: "write", kind: "queue", name },
+      ({ binders }) => binders[slot]!.unbindQueue(name, exchange, key),
+    );
   }
 
-  /** Begins to receive what is in `queue`. */
-  async consume(queue: string): Promise<void> {
-    await this.#guard(this.#control.prefetch(prefetch));
-    const access = { right: "read", kind: "queue", name: queue } as const;
+  /** Begins to receive what is in the queue `name`. */
+  async consume(name: string): Promise<void> {
+    await this.#guard(this.#connections.control.prefetch(prefetch));
     await this.#ask(
-      () => this.#control.consume(queue, (message) => this.#take(message)),
-      access,
+      { right: "read", kind: "queue", name },
+      ({ control }) => control.consume(name, (message) => this.#take(message)),
     );
   }
 
   /**
-   * Sends a message, and gets its tag. Only while {@linkcode isReady}.
-   *
-   * `transient` messages don't outlive the broker; `mandatory` ones come back
-   * if they have nowhere to go.
+   * Publishes a message, and gets its tag, by which {@linkcode Sender.answered}
+   * is called. Only while {@linkcode isReady}.
    */
   publish(
-    { key, body }: {
-      key: string;
-      body: string | ArrayBuffer | Uint8Array<ArrayBuffer>;
-    },
-    options: EnvelopeProperties & { transient?: boolean; mandatory?: boolean },
+    { key, body }: { key: string; body: Message },
+    { type, appId, messageId, transient, mandatory = false }: PublishOptions,
   ): number {
-    const { type, appId, messageId, transient, mandatory } = options;
-    const room = this.#publisher.publish(this.#exchange, key, toBuffer(body), {
-      type,
-      appId,
-      messageId,
-      deliveryMode: transient ? 1 : 2,
-      mandatory: mandatory === true,
-    });
-    if (!room) this.#full = true;
+    const { publisher } = this.#connections;
+    const { exchange } = this.#options;
+    const deliveryMode = transient ? 1 : 2;
+    const properties = { type, appId, messageId, deliveryMode, mandatory };
+    try {
+      const hasRoom = publisher.publish(
+        exchange,
+        key,
+        toBuffer(body),
+        properties,
+      );
+      if (!hasRoom) this.#isFull = true;
+    } catch (error) {
+      this.destroy(new BrokerError(String(error), { cause: error }));
+    }
     return ++this.#tag;
   }
 
   /** Breaks both connections off; `reason` goes to {@linkcode down}. */
   destroy(reason: BrokerError): void {
-    if (this.#isDown) return;
-    this.#isDown = true;
-    clearTimeout(this.#ackTimer);
-    for (const model of this.#models) destroy(model);
-    for (const reject of this.#waiting) reject(reason);
-    this.#down.resolve(reason);
+    // While it is closing, the end of a connection is no error.
+    if (this.#state === "up") this.#end(reason);
   }
 
   /** Closes both connections in good order, or breaks them off after `timeoutMs`. */
   async close(timeoutMs: number): Promise<void> {
-    if (this.#isDown) return;
+    if (this.#state !== "up") return;
     this.#acknowledge();
-    const closing = Promise.all(this.#models.map((model) => model.close()));
-    // From here on their end is no error.
-    this.#isDown = true;
+    this.#state = "closing";
+    const { sending, receiving } = this.#connections;
     try {
-      await within(closing, { timeoutMs, what: "to close" });
+      await answerWithin(Promise.all([sending.close(), receiving.close()]), {
+        timeoutMs,
+        what: "to close",
+      });
     } catch {
       // Nothing is lost: the broker notices by itself.
     }
-    this.#isDown = false;
-    this.destroy(new BrokerError("closed"));
+    this.#end(new BrokerError("closed"));
   }
 
-  #listen(sender: ChannelModel, receiver: ChannelModel): void {
-    for (const model of [sender, receiver]) {
-      model.on("error", (error) => this.destroy(wrap(error)));
-      model.on(
-        "close",
-        (error) => this.destroy(wrap(error ?? "connection closed")),
-      );
-    }
-    // Before amqplib's own listener, which would only tell of a lost connection.
-    const frames = receiver.connection as unknown as EventEmitter;
-    frames.prependListener("frameError", (error: Error) =>
-      this.destroy(
-        new BrokerError(`a message can't be read: ${error.message}`, {
-          cause: error,
-          unreadable: true,
-        }),
-      ));
-    const channels = [this.#publisher, this.#control, ...this.#binders];
-    for (const channel of channels) {
-      channel.on("error", (error) => {
-        const access: Access | undefined = channel === this.#publisher
-          ? { right: "write", kind: "exchange", name: this.#exchange }
-          : undefined;
-        // The error of an answer says more, and comes right behind this one.
-        queueMicrotask(() => this.destroy(wrap(error, access)));
+  #end(reason: BrokerError): void {
+    this.#state = "down";
+    clearTimeout(this.#ackTimer);
+    breakOff(this.#connections.sending);
+    breakOff(this.#connections.receiving);
+    for (const reject of this.#waiting) reject(reason);
+    this.#down.resolve(reason);
+  }
+
+  #listen(): void {
+    const { sending, publisher } = this.#connections;
+    const { exchange, sender, probe } = this.#options;
+    whenLost(this.#connections, exchange, (reason) => this.destroy(reason));
+    sending.on("blocked", () => probe.blocked());
+    sending.on("unblocked", () => sender.pump());
+    publisher.on("drain", () => {
+      this.#isFull = false;
+      sender.pump();
+    });
+    const answers = [["ack", true], ["nack", false]] as const;
+    for (const [event, isTaken] of answers) {
+      publisher.on(event, ({ deliveryTag: tag, multiple: upTo }) => {
+        if (this.#state === "up") sender.answered({ tag, upTo, isTaken });
       });
-      channel.on(
-        "close",
-        () =>
-          queueMicrotask(() => this.destroy(new BrokerError("channel closed"))),
-      );
     }
-    sender.on("blocked", () => this.#listener.blocked());
-    sender.on("unblocked", () => this.#listener.ready());
-    this.#publisher.on("drain", () => {
-      this.#full = false;
-      this.#listener.ready();
-    });
-    this.#publisher.on("ack", ({ deliveryTag, multiple }) => {
-      if (!this.#isDown) this.#listener.confirmed(deliveryTag, multiple);
-    });
-    this.#publisher.on("nack", ({ deliveryTag, multiple }) => {
-      if (!this.#isDown) this.#listener.rejected(deliveryTag, multiple);
-    });
-    this.#publisher.on("return", () => this.#listener.returned());
+    publisher.on("return", () => probe.unroutable(this));
   }
 
   #take(message: ConsumeMessage | null): void {
-    if (this.#isDown) return;
+    if (this.#state !== "up") return;
     if (message === null) {
-      if (!this.#deleting) {
+      if (!this.#isDeleting) {
         this.destroy(new BrokerError("the broker cancelled the consumer"));
       }
       return;
     }
-    this.#listener.received({
+    this.#options.receiver.receive({
       key: message.fields.routingKey,
       properties: message.properties,
       body: message.content as Uint8Array<ArrayBuffer>,
@@ -435,26 +301,29 @@ export class Link {
   #acknowledge(): void {
     clearTimeout(this.#ackTimer);
     this.#ackTimer = undefined;
-    if (!this.#unacked || this.#isDown) return;
+    if (!this.#unacked || this.#state !== "up") return;
     this.#unackedCount = 0;
     const message = this.#unacked;
     this.#unacked = undefined;
     try {
-      this.#control.ack(message, true);
+      this.#connections.control.ack(message, true);
     } catch (error) {
-      this.destroy(wrap(error));
+      this.destroy(toBrokerError(error));
     }
   }
 
   /** Asks the broker for something that needs the right `access`. */
-  async #ask<T>(question: () => Promise<T>, access: Access): Promise<T> {
+  async #ask(
+    access: Access,
+    question: (connections: Connections) => Promise<unknown>,
+  ): Promise<void> {
     try {
-      return await this.#guard(question());
-    } catch (error) {
-      const wrapped = wrap(error, access);
+      await this.#guard(question(this.#connections));
+    } catch (thrown) {
+      const error = toBrokerError(thrown, { access });
       // The channel is gone, and so is its order.
-      this.destroy(wrapped);
-      throw wrapped;
+      this.destroy(error);
+      throw error;
     }
   }
 
@@ -463,7 +332,7 @@ export class Link {
     const ended = Promise.withResolvers<never>();
     this.#waiting.add(ended.reject);
     try {
-      return await within(Promise.race([answer, ended.promise]), {
+      return await answerWithin(Promise.race([answer, ended.promise]), {
         timeoutMs: answerTimeoutMs,
         what: "to answer",
       });
@@ -473,93 +342,7 @@ export class Link {
   }
 }
 
-async function connectOnce(
-  endpoint: Endpoint,
-  options: LinkOptions,
-  name: string,
-): Promise<ChannelModel> {
-  const { tls, hostname, port, user, password, vhost, ca } = endpoint;
-  const opening = connect(
-    {
-      protocol: tls ? "amqps" : "amqp",
-      hostname,
-      port,
-      username: user,
-      password,
-      // amqplib decodes it.
-      vhost: encodeURIComponent(vhost),
-      heartbeat: options.heartbeatS,
-    },
-    {
-      noDelay: true,
-      timeout: options.connectTimeoutMs,
-      clientProperties: { connection_name: `staps ${name}` },
-      ...(ca === undefined ? {} : { ca: [ca] }),
-    },
-  );
-  // One that comes too late must not stay.
-  let late = false;
-  opening.then((model) => late && destroy(model), () => {});
-  try {
-    const model = await within(opening, {
-      timeoutMs: options.connectTimeoutMs,
-      what: "to connect",
-    });
-    // Without a listener the first error ends the process.
-    model.on("error", () => {});
-    return model;
-  } catch (error) {
-    late = true;
-    throw wrap(error, undefined, true);
-  }
-}
-
-/** Breaks a connection off at once; `close()` may wait for ever in a silent network. */
-function destroy(model: ChannelModel): void {
-  const { stream } = model.connection as unknown as {
-    stream: { destroy(error: Error): void };
-  };
-  // With an error: amqplib takes no notice of an end without one, and goes on
-  // with its heartbeats and with waiting for answers.
-  stream.destroy(new Error("broken off"));
-}
-
-async function within<T>(
-  promise: Promise<T>,
-  { timeoutMs, what }: { timeoutMs: number; what: string },
-): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () =>
-      late.reject(
-        new BrokerError(`Waited ${timeoutMs / 1000} s for the broker ${what}`),
-      ),
-    timeoutMs,
-  );
-  try {
-    return await Promise.race([promise, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function wrap(error: unknown, access?: Access, opening = false): BrokerError {
-  if (error instanceof BrokerError && (error.detail.access || !access)) {
-    return error;
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof BrokerError
-    ? error.detail.code
-    : (error as { code?: unknown } | null)?.code;
-  return new BrokerError(message, {
-    code: typeof code === "number" ? code : undefined,
-    access,
-    cause: error,
-    opening,
-  });
-}
-
-function toBuffer(body: string | ArrayBuffer | Uint8Array): Buffer {
+function toBuffer(body: Message): Buffer {
   if (typeof body === "string") return Buffer.from(body);
   if (body instanceof ArrayBuffer) return Buffer.from(body);
   return Buffer.from(body.buffer, body.byteOffset, body.byteLength);

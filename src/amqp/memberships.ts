@@ -8,37 +8,35 @@
  */
 import { BridgeUnavailableError } from "../relay/bridge.ts";
 import { channelKey } from "../relay/channel_hash.ts";
-import type { Outlet } from "./outbox.ts";
+import { within } from "../common/timing.ts";
+import type { Link } from "./link.ts";
 import { Tracker } from "./tracker.ts";
 
-/** Adds and removes bindings, one at a time. */
-export interface Binder {
-  /** Resolves when messages with `key` reach this node's queue. */
-  bind(key: string): Promise<void>;
-  /** Resolves when they don't any more. */
-  unbind(key: string): Promise<void>;
-}
-
 /** One channel that this node is in, or about to join or leave. */
-export interface Membership extends Outlet {
+export interface Membership {
   readonly path: string;
+  /** Its routing key. */
   readonly key: string;
+  /** The number of the last message of this node in it, see `outbox.ts`; 0 before the first. */
+  lastSequence: number;
   /** Whether this node wants to be in it. */
   wanted: boolean;
-  /** What the broker has; `undefined` if that isn't known. */
-  bound: boolean | undefined;
+  /**
+   * What the broker has. `binding` and `unbinding` were begun, and it isn't
+   * known whether they took effect: they are under way, or the connection was
+   * lost before the answer. A bind after such an unbind leaves it `unbinding`
+   * until the answer, as what came before the unbind may still come.
+   */
+  state: "unbound" | "binding" | "bound" | "unbinding";
   /** When it was bound last. */
   boundMs: number;
   /** When the latest join was called. */
   joinedMs: number;
   tracker: Tracker;
-  /** Messages were lost; it is told as soon as new ones arrive again. */
+  /** Messages were lost; its clients learn it as soon as new ones arrive again. */
   missed: boolean;
-  working: boolean;
-  /** An unbind was begun, and it isn't known when it took effect. */
-  unbinding: boolean;
-  queued: boolean;
-  waiting: PromiseWithResolvers<void>[];
+  /** The joins that wait for the broker. */
+  joins: PromiseWithResolvers<void>[];
 }
 
 /** Settings of {@linkcode Memberships}. */
@@ -49,14 +47,27 @@ export interface MembershipsOptions {
   readonly joinTimeoutMs: number;
   /** Called when a channel is bound again that had lost messages. */
   readonly onMissed: (membership: Membership) => void;
-  /** Tells the time in milliseconds. */
-  readonly nowMs: () => number;
   /** Gets the number of the node's latest message to itself. */
   readonly latestProbe: () => number;
 }
 
+/** How many joins and leaves are under way at once. */
+export const slotCount = 8;
+
 /** So many channels that were left are remembered; of more, the oldest are taken for drained. */
 const maxLeft = 10_000;
+
+/** The work on one link, the oldest first. */
+interface Work {
+  readonly link: Pick<Link, "bind" | "unbind">;
+  /** The node's queue. */
+  readonly queue: string;
+  /** Numbers of what {@linkcode Link.bind} may use now. */
+  readonly idleSlots: number[];
+  readonly waiting: Membership[];
+  /** Those in `waiting`, and those that the broker hasn't answered. */
+  readonly scheduled: Set<Membership>;
+}
 
 /** The channels of one node. */
 export class Memberships {
@@ -68,11 +79,8 @@ export class Memberships {
    * queue: by key the latest probe at that time, the lowest first.
    */
   readonly #left = new Map<string, number>();
-  #attached = false;
-  /** Counts attachments, so that what a former one began is ignored. */
-  #generation = 0;
-  #idle: Binder[] = [];
-  #queue: Membership[] = [];
+  /** `undefined` while the broker is away. */
+  #work: Work | undefined;
 
   constructor(options: MembershipsOptions) {
     this.#options = options;
@@ -85,17 +93,11 @@ export class Memberships {
 
   /** How many wait for the broker. */
   get waiting(): number {
-    return this.#queue.length;
-  }
-
-  /** Gets the channel with the routing key `key`, if this node is in it. */
-  byKey(key: string): Membership | undefined {
-    const membership = this.#byKey.get(key);
-    return membership?.wanted ? membership : undefined;
+    return this.#work?.waiting.length ?? 0;
   }
 
   /** Gets the channel with the routing key `key`, even if this node is about to leave it. */
-  find(key: string): Membership | undefined {
+  byKey(key: string): Membership | undefined {
     return this.#byKey.get(key);
   }
 
@@ -114,26 +116,22 @@ export class Memberships {
   /** See {@linkcode Bridge.join}. */
   async join(path: string): Promise<void> {
     const membership = this.#obtain(path);
-    membership.joinedMs = this.#options.nowMs();
+    membership.joinedMs = performance.now();
     membership.wanted = true;
-    if (!this.#attached) {
+    if (!this.#work) {
       if (this.#options.onOutage === "local") return;
       this.#giveUp(membership);
       throw new BridgeUnavailableError("The broker can't be reached");
     }
-    if (membership.bound && !membership.working) return;
-    const waiting = Promise.withResolvers<void>();
-    membership.waiting.push(waiting);
+    if (membership.state === "bound") return;
+    const join = Promise.withResolvers<void>();
+    membership.joins.push(join);
     this.#schedule(membership);
-    const timer = setTimeout(
-      () => this.#endWait(membership, waiting),
-      this.#options.joinTimeoutMs,
-    );
-    try {
-      await waiting.promise;
-    } finally {
-      clearTimeout(timer);
-    }
+    const { joinTimeoutMs } = this.#options;
+    await within(join.promise, joinTimeoutMs, () => {
+      this.#endJoin(membership, join);
+      return join.promise;
+    });
   }
 
   /** See {@linkcode Bridge.leave}. */
@@ -142,27 +140,23 @@ export class Memberships {
     if (membership) this.#giveUp(membership);
   }
 
-  /** Goes on with several `binders` at once, after the connection was made. */
-  attach(binders: readonly Binder[]): void {
-    this.#attached = true;
-    this.#generation++;
-    this.#idle = [...binders];
+  /** Binds and unbinds on `link` what changed, now that there is a connection. */
+  connected(link: Work["link"], queue: string): void {
+    const idleSlots = Array.from({ length: slotCount }, (_, slot) => slot);
+    const scheduled = new Set<Membership>();
+    this.#work = { link, queue, idleSlots, waiting: [], scheduled };
     for (const membership of this.#byPath.values()) {
-      if (membership.wanted !== membership.bound) this.#schedule(membership);
+      if (!isSettled(membership)) this.#schedule(membership);
     }
   }
 
   /** Stops, after the connection was lost. */
-  detach(): void {
-    if (!this.#attached) return;
-    this.#attached = false;
-    this.#generation++;
-    this.#idle = [];
-    this.#queue = [];
+  disconnected(): void {
+    if (!this.#work) return;
+    this.#work = undefined;
     for (const membership of this.#byPath.values()) {
-      membership.working = membership.queued = false;
-      for (const waiting of [...membership.waiting]) {
-        this.#endWait(membership, waiting);
+      for (const join of [...membership.joins]) {
+        this.#endJoin(membership, join);
       }
     }
   }
@@ -171,11 +165,10 @@ export class Memberships {
   loseBindings(): void {
     for (const membership of [...this.#byPath.values()]) {
       // One that was never bound has missed nothing that it was promised.
-      if (membership.wanted && membership.bound !== false) {
+      if (membership.wanted && membership.state !== "unbound") {
         membership.missed = true;
       }
-      membership.bound = false;
-      membership.unbinding = false;
+      membership.state = "unbound";
       membership.tracker = new Tracker();
       if (!membership.wanted) this.#forget(membership);
     }
@@ -183,8 +176,8 @@ export class Memberships {
   }
 
   /** Tells whether a message of a channel that comes now may be meant for an earlier membership. */
-  mayHaveLeftovers({ key, unbinding }: Membership): boolean {
-    return unbinding || this.#left.has(key);
+  mayHaveLeftovers({ key, state }: Membership): boolean {
+    return state === "unbinding" || this.#left.has(key);
   }
 
   /** Takes note that the node's message to itself with this number came out of the queue. */
@@ -199,17 +192,17 @@ export class Memberships {
   boundSince(ms: number): Map<Membership, number> {
     const found = new Map<Membership, number>();
     for (const membership of this.#byPath.values()) {
-      const { bound, boundMs } = membership;
-      if (bound && boundMs > ms) found.set(membership, boundMs);
+      const { state, boundMs } = membership;
+      if (state === "bound" && boundMs > ms) found.set(membership, boundMs);
     }
     return found;
   }
 
   /** Takes note that the broker has lost the binding that was made at `boundMs`. */
   loseBinding(membership: Membership, boundMs: number): void {
-    const { wanted, bound } = membership;
-    if (!wanted || !bound || membership.boundMs !== boundMs) return;
-    membership.bound = false;
+    const { wanted, state } = membership;
+    if (!wanted || state !== "bound" || membership.boundMs !== boundMs) return;
+    membership.state = "unbound";
     membership.missed = true;
     membership.tracker = new Tracker();
     this.#schedule(membership);
@@ -229,15 +222,12 @@ export class Memberships {
       key: channelKey(path),
       lastSequence: 0,
       wanted: false,
-      bound: false,
+      state: "unbound",
       boundMs: -Infinity,
       joinedMs: 0,
       tracker: new Tracker(),
       missed: false,
-      working: false,
-      unbinding: false,
-      queued: false,
-      waiting: [],
+      joins: [],
     };
     this.#byPath.set(path, membership);
     this.#byKey.set(membership.key, membership);
@@ -249,76 +239,72 @@ export class Memberships {
     membership.missed = false;
     // Clients that come later missed nothing of what they weren't there for.
     membership.tracker = new Tracker();
-    if (membership.bound === false && !membership.working) {
-      this.#forget(membership);
-    } else if (this.#attached) this.#schedule(membership);
+    if (membership.state === "unbound") this.#forget(membership);
+    else this.#schedule(membership);
   }
 
   #forget(membership: Membership): void {
     // A leave that overtakes a join: nobody waits for that any more.
-    for (const { resolve } of membership.waiting.splice(0)) resolve();
+    for (const { resolve } of membership.joins.splice(0)) resolve();
     this.#byPath.delete(membership.path);
     this.#byKey.delete(membership.key);
   }
 
-  /** Ends a wait that the broker didn't. */
-  #endWait(
-    membership: Membership,
-    waiting: PromiseWithResolvers<void>,
-  ): void {
-    const index = membership.waiting.indexOf(waiting);
+  /** Ends the wait of a join that the broker didn't answer. */
+  #endJoin(membership: Membership, join: PromiseWithResolvers<void>): void {
+    const index = membership.joins.indexOf(join);
     if (index < 0) return;
-    membership.waiting.splice(index, 1);
-    if (this.#options.onOutage === "local") return waiting.resolve();
-    if (membership.waiting.length === 0) this.#giveUp(membership);
-    waiting.reject(new BridgeUnavailableError("The broker doesn't answer"));
+    membership.joins.splice(index, 1);
+    if (this.#options.onOutage === "local") return join.resolve();
+    if (membership.joins.length === 0) this.#giveUp(membership);
+    join.reject(new BridgeUnavailableError("The broker doesn't answer"));
   }
 
   #schedule(membership: Membership): void {
-    if (!this.#attached || membership.working || membership.queued) return;
-    membership.queued = true;
-    this.#queue.push(membership);
-    this.#dispatch();
+    const work = this.#work;
+    if (!work || work.scheduled.has(membership)) return;
+    work.scheduled.add(membership);
+    work.waiting.push(membership);
+    this.#dispatch(work);
   }
 
-  #dispatch(): void {
-    while (this.#idle.length > 0) {
-      const membership = this.#queue.shift();
+  #dispatch(work: Work): void {
+    while (work.idleSlots.length > 0) {
+      const membership = work.waiting.shift();
       if (!membership) return;
-      membership.queued = false;
-      void this.#settle(membership, this.#idle.pop()!);
+      void this.#settle(membership, work);
     }
   }
 
   /** Makes the broker have what is wanted for one channel. Never rejects. */
-  async #settle(membership: Membership, binder: Binder): Promise<void> {
-    const generation = this.#generation;
+  async #settle(membership: Membership, work: Work): Promise<void> {
+    const slot = work.idleSlots.pop()!;
     const { key, wanted } = membership;
-    if (wanted !== membership.bound) {
-      membership.working = true;
-      // Until it is answered, either may be true.
-      membership.bound = undefined;
-      membership.unbinding ||= !wanted;
+    if (!isSettled(membership)) {
+      if (!wanted) membership.state = "unbinding";
+      else if (membership.state === "unbound") membership.state = "binding";
+      const { link, queue } = work;
       try {
-        await (wanted ? binder.bind(key) : binder.unbind(key));
+        await (wanted
+          ? link.bind(slot, { queue, key })
+          : link.unbind(slot, { queue, key }));
       } catch {
         // The connection is about to go; then all is tried again on the next.
         return;
       }
-      if (generation !== this.#generation) return;
-      membership.working = false;
-      membership.bound = wanted;
-      if (wanted) membership.boundMs = this.#options.nowMs();
-      if (membership.unbinding) this.#rememberLeft(key);
-      membership.unbinding = false;
+      if (work !== this.#work) return;
+      if (membership.state === "unbinding") this.#rememberLeft(key);
+      membership.state = wanted ? "bound" : "unbound";
+      if (wanted) membership.boundMs = performance.now();
     }
-    this.#idle.push(binder);
-    if (membership.wanted !== membership.bound) this.#schedule(membership);
+    work.scheduled.delete(membership);
+    work.idleSlots.push(slot);
+    if (!isSettled(membership)) this.#schedule(membership);
     else if (membership.wanted) this.#joined(membership);
     else if (this.#byPath.get(membership.path) === membership) {
       this.#forget(membership);
     }
-    this.#dispatch();
+    this.#dispatch(work);
   }
 
   #rememberLeft(key: string): void {
@@ -330,7 +316,12 @@ export class Memberships {
   }
 
   #joined(membership: Membership): void {
-    for (const { resolve } of membership.waiting.splice(0)) resolve();
+    for (const { resolve } of membership.joins.splice(0)) resolve();
     if (membership.missed) this.tellMissed(membership);
   }
+}
+
+/** Tells whether the broker has what this node wants. */
+function isSettled({ wanted, state }: Membership): boolean {
+  return state === (wanted ? "bound" : "unbound");
 }

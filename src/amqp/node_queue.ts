@@ -1,7 +1,8 @@
 /** A node's queue on the broker, and the bindings that every node has. */
-import { BrokerError, type Link, replyCodes } from "./link.ts";
+import { BrokerError, replyCodes } from "./broker_error.ts";
+import type { Link } from "./link.ts";
 import { everyNode } from "./outbox.ts";
-import { messageCost } from "./tracker.ts";
+import { messageCost } from "./queue_watch.ts";
 
 /** Settings of {@linkcode NodeQueue}. */
 export interface NodeQueueOptions {
@@ -9,17 +10,6 @@ export interface NodeQueueOptions {
   readonly queueBytes: number;
   /** How long it is kept without its node, in seconds. */
   readonly queueExpiresS: number;
-}
-
-/** What {@linkcode NodeQueue.prepare} needs of its node. */
-export interface NodeQueueOwner {
-  /** Tells whether a message to ourselves has somewhere to go. */
-  isBound(): Promise<boolean>;
-  /**
-   * Messages were lost with the queue or its bindings. Called at once, not when
-   * all is set up again: if that fails, the next try can't see it.
-   */
-  onLost(): void;
 }
 
 /** The queue of one node, from its first connection to the last. */
@@ -67,23 +57,32 @@ export class NodeQueue {
   /**
    * Makes sure of the queue and its own bindings.
    *
+   * @param isBound Tells whether a message to ourselves has somewhere to go.
+   * @param onLost Messages were lost with the queue or its bindings. Called at
+   * once, not when all is set up again: if that fails, the next try can't see it.
    * @throws {BrokerError} If that can't be.
    */
-  async prepare(link: Link, owner: NodeQueueOwner): Promise<void> {
+  async prepare(
+    link: Link,
+    { isBound, onLost }: {
+      isBound: () => Promise<boolean>;
+      onLost: () => void;
+    },
+  ): Promise<void> {
     if (this.#givenUp) {
       await link.deleteQueue(this.#name, { isConsumed: false });
       this.#givenUp = false;
     }
     if (this.#exists && !await this.#isThere(link)) {
-      owner.onLost();
+      onLost();
       this.#exists = false;
     }
     if (!this.#exists) {
       await link.declareQueue(this.#name, this.#arguments());
       await this.#bindOwnKeys(link);
       this.#exists = true;
-    } else if (!await owner.isBound()) {
-      owner.onLost();
+    } else if (!await isBound()) {
+      onLost();
       await this.#bindOwnKeys(link);
     }
   }

@@ -2,25 +2,19 @@
  * What a node has for the others and the broker hasn't confirmed: in order,
  * bounded in bytes. It knows nothing of AMQP.
  *
- * Letters are numbered over the whole node, and each names the number of the
- * one before it in its channel, so that a receiver sees duplicates and gaps.
- * While letters wait, a channel's further messages join the one that waits.
- * Where a message has to be given up, a notice takes its place: see `Kind` in
- * `envelope.ts`.
+ * An entry becomes one AMQP message: it has a message of a client, or a batch
+ * of them, or is a notice in place of messages that had to be given up; see
+ * `Kind` in `envelope.ts`. Entries are numbered over the whole node, and each
+ * names the number of the one before it in its channel, so that a receiver sees
+ * duplicates and gaps. Further messages of a channel are added to its entry as
+ * long as that wasn't sent.
  */
 import type { Message } from "../relay/message.ts";
 import { headerBytes } from "./batch.ts";
 import type { Kind } from "./envelope.ts";
+import type { Membership } from "./memberships.ts";
 
-/** A channel as its sender sees it. */
-export interface Outlet {
-  /** The routing key. */
-  readonly key: string;
-  /** The number of the last letter in this channel, 0 before the first. */
-  lastSequence: number;
-}
-
-/** Letters of one channel, by number. */
+/** Entries of one channel, by number. */
 interface Range {
   low: number;
   high: number;
@@ -29,42 +23,41 @@ interface Range {
 }
 
 /** Something to send; what the fields mean stands in `Envelope`. */
-export interface Letter {
+export interface Entry {
   readonly key: string;
   kind: Kind;
   sequence: number;
   since: number;
   /** What clients sent; a notice has none. */
   readonly messages: Message[];
-  /** The size of the messages together; of a notice that of the largest letter concerned. */
+  /** The size of the messages together; of a notice that of the largest entry concerned. */
   bytes: number;
   /** What it counts towards the limit. */
   cost: number;
-  done: boolean;
-  /** A notice tells of it, so that it isn't sent again. */
-  told: boolean;
+  /** `replaced`: a notice tells of it, so that it isn't sent again. */
+  state: "waiting" | "confirmed" | "replaced";
 }
 
 /** The routing key that every node listens to. */
 export const everyNode = "all";
 
-/** What a letter costs beside its payload: an estimate of the memory it takes. */
-const letterBytes = 256;
+/** What an entry costs beside its payload: an estimate of the memory it takes. */
+const entryBytes = 256;
 
-/** The same for a message in a letter with others. */
+/** The same for a message in an entry with others. */
 const messageBytes = 64;
 
-/** A letter with several messages grows up to here; the smallest `queue_bytes` is twice that. */
+/** An entry with several messages grows up to here; the smallest `queue_bytes` is twice that. */
 const maxBatch = { messages: 256, bytes: 32 * 1024 } as const;
 
 /** More notices than this are replaced by one that concerns every channel. */
 const maxNotices = 10_000;
 
-/** Letters towards the broker, the oldest first. */
+/** Entries towards the broker, the oldest first. */
 export class Outbox {
   readonly #maxBytes: number;
   /** From #head on; those before are gone. */
-  #letters: (Letter | undefined)[] = [];
+  #entries: (Entry | undefined)[] = [];
   #head = 0;
   #next = 0;
   #bytes = 0;
@@ -73,10 +66,10 @@ export class Outbox {
   #sequence = 0;
   /** What wasn't sent yet and may be extended, by routing key. */
   readonly #open = {
-    /** Letters that weren't sent yet and may get more messages. */
-    batch: new Map<string, Letter>(),
-    lost: new Map<string, Letter>(),
-    rejected: new Map<string, Letter>(),
+    /** Entries that weren't sent yet and may get more messages. */
+    batch: new Map<string, Entry>(),
+    lost: new Map<string, Entry>(),
+    rejected: new Map<string, Entry>(),
   };
   /** Numbers of messages that the broker rejected, by routing key. */
   #rejected = new Map<string, Range>();
@@ -96,14 +89,14 @@ export class Outbox {
     return this.#messages;
   }
 
-  /** How many letters weren't sent yet, or have to be sent again. */
+  /** How many entries weren't sent yet, or have to be sent again. */
   get unsent(): number {
-    return this.#letters.length - this.#next;
+    return this.#entries.length - this.#next;
   }
 
   /** Whether nothing waits here. */
   get isEmpty(): boolean {
-    return this.#head === this.#letters.length;
+    return this.#head === this.#entries.length;
   }
 
   /**
@@ -111,15 +104,15 @@ export class Outbox {
    * then the message is given up, and a notice tells the other nodes.
    */
   add(
-    outlet: Outlet,
+    channel: Pick<Membership, "key" | "lastSequence">,
     message: Message,
     { bytes }: { bytes: number },
   ): boolean {
-    const { key, lastSequence: since } = outlet;
-    if (this.#join(key, message, bytes)) return true;
-    const cost = bytes + letterBytes;
+    const { key, lastSequence: since } = channel;
+    if (this.#extend(key, message, bytes)) return true;
+    const cost = bytes + entryBytes;
     const sequence = ++this.#sequence;
-    outlet.lastSequence = sequence;
+    channel.lastSequence = sequence;
     // One message always fits, so that none is too large for ever.
     if (this.#bytes > 0 && this.#bytes + cost > this.#maxBytes) {
       this.#open.batch.delete(key);
@@ -131,7 +124,7 @@ export class Outbox {
     this.#open.lost.delete(key);
     if (this.#open.lost.size > 0) this.#open.lost.delete(everyNode);
     const kind = typeof message === "string" ? "text" : "binary";
-    const letter: Letter = {
+    const entry: Entry = {
       key,
       kind,
       sequence,
@@ -139,84 +132,68 @@ export class Outbox {
       messages: [message],
       bytes,
       cost,
-      done: false,
-      told: false,
+      state: "waiting",
     };
-    this.#open.batch.set(key, letter);
+    this.#open.batch.set(key, entry);
     this.#messages++;
-    this.#push(letter);
+    this.#push(entry);
     return true;
   }
 
-  /** Gets the next letter to send, and takes it as sent. */
-  take(): Letter | undefined {
-    while (this.#next < this.#letters.length) {
-      const letter = this.#letters[this.#next++]!;
-      if (letter.done) continue;
+  /** Gets the next entry to send, and takes it as sent. */
+  take(): Entry | undefined {
+    while (this.#next < this.#entries.length) {
+      const entry = this.#entries[this.#next++]!;
+      if (entry.state !== "waiting") continue;
       // Once it may have been received it stays as it is.
-      const open = this.#open[isNotice(letter.kind) ? letter.kind : "batch"];
-      if (open.get(letter.key) === letter) open.delete(letter.key);
-      return letter;
+      const open = this.#open[isNotice(entry.kind) ? entry.kind : "batch"];
+      if (open.get(entry.key) === entry) open.delete(entry.key);
+      return entry;
     }
     return undefined;
   }
 
-  /** Takes note that every node concerned has `letter` in its queue. */
-  confirm(letter: Letter): void {
-    if (letter.done) return;
-    letter.done = true;
-    this.#bytes -= letter.cost;
-    this.#messages -= letter.messages.length;
-    if (isNotice(letter.kind)) this.#notices--;
-    while (
-      this.#head < this.#next && this.#letters[this.#head]!.done
-    ) {
-      this.#letters[this.#head++] = undefined;
-    }
-    // Moving the rest costs as much as it frees.
-    if (this.#head > 1024 && this.#head * 2 > this.#letters.length) {
-      this.#letters = this.#letters.slice(this.#head);
-      this.#next -= this.#head;
-      this.#head = 0;
-    }
+  /** Takes note that every node concerned has `entry` in its queue. */
+  confirm(entry: Entry): void {
+    this.#settle(entry, "confirmed");
   }
 
   /**
-   * Takes note that at least one node's queue didn't take `letter`, be it a
-   * message or a notice; {@linkcode tellRejected} makes a notice of it.
+   * Takes note that at least one node's queue didn't take `entry`, be it a
+   * message or a notice; {@linkcode addRejectedNotices} makes a notice of it.
    */
-  reject(letter: Letter): void {
-    if (letter.done) return;
-    this.confirm(letter);
-    letter.told = true;
-    const { key, kind, since, sequence: high, bytes } = letter;
+  reject(entry: Entry): void {
+    if (entry.state !== "waiting") return;
+    this.#settle(entry, "replaced");
+    const { key, kind, since, sequence: high, bytes } = entry;
     const range = { low: isNotice(kind) ? since : high, high, bytes };
     const known = this.#rejected.get(key);
-    if (known) extend(known, range);
+    if (known) widen(known, range);
     else if (this.#rejected.size < maxNotices) this.#rejected.set(key, range);
     else this.#rejected = new Map([[everyNode, everything]]);
   }
 
   /** Gives up the largest message that was sent and not confirmed, as the broker can't take it. */
   giveUpLargest(): void {
-    let largest: Letter | undefined;
+    let largest: Entry | undefined;
     for (let i = this.#head; i < this.#next; i++) {
-      const letter = this.#letters[i]!;
-      if (!letter.done && letter.cost > (largest?.cost ?? 0)) largest = letter;
+      const entry = this.#entries[i]!;
+      if (entry.state === "waiting" && entry.cost > (largest?.cost ?? 0)) {
+        largest = entry;
+      }
     }
     if (!largest) return;
-    this.confirm(largest);
-    largest.told = true;
+    this.#settle(largest, "replaced");
     const { key, sequence, bytes } = largest;
     this.#note("lost", key, { low: sequence, high: sequence, bytes });
   }
 
   /**
-   * Puts notices of what was rejected in line. To be called from time to time:
+   * Adds notices of what was rejected. To be called from time to time:
    * a full queue takes a while to have room again, and one notice for many
    * messages does.
    */
-  tellRejected(): void {
+  addRejectedNotices(): void {
     const rejected = this.#rejected;
     this.#rejected = new Map();
     // Nodes whose queue took the first copy of a notice know already, so
@@ -225,59 +202,75 @@ export class Outbox {
   }
 
   /**
-   * Takes everything from the first unconfirmed letter on as unsent, after the
+   * Takes everything from the first unconfirmed entry on as unsent, after the
    * connection was lost: confirms come in any order, and without the later
-   * letters a node that joined meanwhile would find a gap behind the first.
+   * entries a node that joined meanwhile would find a gap behind the first.
    */
   rewind(): void {
     for (let i = this.#head; i < this.#next; i++) {
-      const letter = this.#letters[i]!;
-      if (!letter.done || letter.told || isNotice(letter.kind)) continue;
-      letter.done = false;
-      this.#bytes += letter.cost;
-      this.#messages += letter.messages.length;
+      const entry = this.#entries[i]!;
+      if (entry.state !== "confirmed" || isNotice(entry.kind)) continue;
+      entry.state = "waiting";
+      this.#bytes += entry.cost;
+      this.#messages += entry.messages.length;
     }
     this.#next = this.#head;
   }
 
-  /** Adds a message to the letter of its channel that waits, if there is one with room. */
-  #join(key: string, message: Message, bytes: number): boolean {
-    const letter = this.#open.batch.get(key);
+  /** Adds a message to the entry of its channel that wasn't sent, if there is one with room. */
+  #extend(key: string, message: Message, bytes: number): boolean {
+    const entry = this.#open.batch.get(key);
     const cost = bytes + messageBytes;
     if (
-      !letter || letter.messages.length >= maxBatch.messages ||
-      letter.bytes + bytes + headerBytes > maxBatch.bytes ||
+      !entry || entry.messages.length >= maxBatch.messages ||
+      entry.bytes + bytes + headerBytes > maxBatch.bytes ||
       this.#bytes + cost > this.#maxBytes
     ) return false;
-    letter.messages.push(message);
-    letter.kind = "batch";
-    letter.bytes += bytes + headerBytes;
-    letter.cost += cost;
+    entry.messages.push(message);
+    entry.kind = "batch";
+    entry.bytes += bytes + headerBytes;
+    entry.cost += cost;
     this.#bytes += cost;
     this.#messages++;
     return true;
   }
 
-  #note(
-    kind: "lost" | "rejected",
-    key: string,
-    range: Range,
-  ): void {
+  #settle(entry: Entry, state: Entry["state"]): void {
+    if (entry.state !== "waiting") return;
+    entry.state = state;
+    this.#bytes -= entry.cost;
+    this.#messages -= entry.messages.length;
+    if (isNotice(entry.kind)) this.#notices--;
+    while (
+      this.#head < this.#next && this.#entries[this.#head]!.state !== "waiting"
+    ) {
+      this.#entries[this.#head++] = undefined;
+    }
+    // Moving the rest costs as much as it frees.
+    if (this.#head > 1024 && this.#head * 2 > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#head);
+      this.#next -= this.#head;
+      this.#head = 0;
+    }
+  }
+
+  /** Adds a notice, or extends the one that wasn't sent. */
+  #note(kind: "lost" | "rejected", key: string, range: Range): void {
     const open = this.#open[kind];
     // One for every channel takes in all of them.
     if (open.has(everyNode)) return;
-    const letter = open.get(key);
-    if (letter) {
-      letter.since = Math.min(letter.since, range.low);
-      letter.sequence = Math.max(letter.sequence, range.high);
-      letter.bytes = Math.max(letter.bytes, range.bytes);
+    const entry = open.get(key);
+    if (entry) {
+      entry.since = Math.min(entry.since, range.low);
+      entry.sequence = Math.max(entry.sequence, range.high);
+      entry.bytes = Math.max(entry.bytes, range.bytes);
       return;
     }
     if (this.#notices >= maxNotices && key !== everyNode) {
       this.#note(kind, everyNode, everything);
       return;
     }
-    const notice: Letter = {
+    const notice: Entry = {
       key,
       kind,
       sequence: range.high,
@@ -286,17 +279,16 @@ export class Outbox {
       bytes: range.bytes,
       // Their number is bounded; there must be room to tell that there is none.
       cost: 0,
-      done: false,
-      told: false,
+      state: "waiting",
     };
     open.set(key, notice);
     this.#notices++;
     this.#push(notice);
   }
 
-  #push(letter: Letter): void {
-    this.#letters.push(letter);
-    this.#bytes += letter.cost;
+  #push(entry: Entry): void {
+    this.#entries.push(entry);
+    this.#bytes += entry.cost;
   }
 }
 
@@ -304,7 +296,7 @@ function isNotice(kind: Kind): kind is "lost" | "rejected" {
   return kind === "lost" || kind === "rejected";
 }
 
-function extend(range: Range, { low, high, bytes }: Range): void {
+function widen(range: Range, { low, high, bytes }: Range): void {
   range.low = Math.min(range.low, low);
   range.high = Math.max(range.high, high);
   range.bytes = Math.max(range.bytes, bytes);

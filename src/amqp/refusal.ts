@@ -1,7 +1,8 @@
 /** What a broker's "no" means to an administrator. */
 import { ConfigError } from "../common/errors.ts";
 import { formatHostPort } from "../common/host_port.ts";
-import { type BrokerError, type Endpoint, replyCodes } from "./link.ts";
+import { type BrokerError, replyCodes } from "./broker_error.ts";
+import type { BrokerUrl } from "./connect.ts";
 
 /**
  * Gets the error to end with if `error` can't heal by itself; `undefined` if
@@ -9,11 +10,11 @@ import { type BrokerError, type Endpoint, replyCodes } from "./link.ts";
  */
 export function explainRefusal(
   error: BrokerError,
-  endpoint: Endpoint,
+  url: BrokerUrl,
 ): ConfigError | undefined {
   const { code, access, opening } = error.detail;
-  const { user, password, vhost } = endpoint;
-  const broker = `the broker at ${formatHostPort(endpoint)}`;
+  const { user, password, vhost } = url;
+  const broker = `the broker at ${formatHostPort(url)}`;
   if (opening) {
     if (/ACCESS.REFUSED/.test(error.message)) {
       return password === ""
@@ -44,14 +45,10 @@ export function explainRefusal(
         },
       );
     }
-    const certificate = certificateProblem(error);
-    if (certificate !== undefined) {
-      return new ConfigError(
-        `Cannot trust ${broker}: ${certificate}`,
-        {
-          hint: `"ca" in [bridge] names the authorities that may vouch for it`,
-        },
-      );
+    if (/certificate|UnknownIssuer|self.signed/i.test(error.message)) {
+      return new ConfigError(`Cannot trust ${broker}: ${error.message}`, {
+        hint: `"ca" in [bridge] names the authorities that may vouch for it`,
+      });
     }
     return undefined;
   }
@@ -65,9 +62,7 @@ export function explainRefusal(
       ? access.name
       : /access to \w+ '([^']*)'/.exec(error.message)?.[1] ?? "";
     return new ConfigError(
-      `Cannot use the broker at ${
-        formatHostPort(endpoint)
-      }: the user "${user}" lacks the right "${right}" ` +
+      `Cannot use ${broker}: the user "${user}" lacks the right "${right}" ` +
         `on the ${kind} "${name}" in the virtual host "${vhost}"`,
       {
         hint: `docs/bridge.md has the command that sets the rights`,
@@ -83,10 +78,4 @@ export function explainRefusal(
     );
   }
   return undefined;
-}
-
-function certificateProblem({ message }: BrokerError): string | undefined {
-  return /certificate|UnknownIssuer|self.signed/i.test(message)
-    ? message
-    : undefined;
 }

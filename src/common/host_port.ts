@@ -1,4 +1,4 @@
-/** A server's host and port: how they are written, and the ports of AMQP brokers. */
+/** A server's host and port, and how they are written. */
 
 /** Where a server listens. */
 export interface HostPort {
@@ -13,9 +13,4 @@ export function formatHostPort(
 ): string {
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return port === undefined ? host : `${host}:${port}`;
-}
-
-/** Gets the port of a broker that is given without one, by IANA's registry. */
-export function defaultBrokerPort({ tls }: { tls: boolean }): number {
-  return tls ? 5671 : 5672;
 }

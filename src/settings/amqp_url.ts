@@ -6,8 +6,16 @@
  * administrators write: a `#` in a password, an empty password, an empty
  * virtual host.
  */
-import type { BrokerUrl } from "../amqp/link.ts";
-import { defaultBrokerPort } from "../common/host_port.ts";
+import type { BrokerUrl } from "../amqp/connect.ts";
+import type { HostPort } from "../common/host_port.ts";
+
+/** One of the nodes of a broker's cluster, as it is written in `[bridge] hosts`. */
+export interface BrokerHost {
+  /** A name or an address; IPv6 without its brackets. */
+  readonly hostname: string;
+  /** `undefined`: AMQP's own. */
+  readonly port: number | undefined;
+}
 
 /** What is wrong with a URL, in words that contain nothing of it. */
 export interface AmqpUrlProblem {
@@ -72,7 +80,7 @@ export function parseAmqpUrl(text: string): BrokerUrl | AmqpUrlProblem {
     };
   }
   const port = place.port === undefined
-    ? defaultBrokerPort({ tls })
+    ? defaultPort({ tls })
     : readPort(place.port);
   if (port === undefined) {
     return { got: "no valid port", expected: "a port from 1 to 65535" };
@@ -80,6 +88,21 @@ export function parseAmqpUrl(text: string): BrokerUrl | AmqpUrlProblem {
   const vhost = decode(place.vhost ?? "");
   if (vhost === undefined) return badPercent;
   return { tls, user, password, hostname, port, vhost: vhost || "/" };
+}
+
+/** Gets the brokers to try in turn, each with its port: `hosts`, or the one in `amqp`. */
+export function brokerHosts(
+  amqp: BrokerUrl,
+  hosts: readonly BrokerHost[],
+): HostPort[] {
+  return (hosts.length > 0 ? hosts : [amqp]).map(({ hostname, port }) => ({
+    hostname,
+    port: port ?? defaultPort(amqp),
+  }));
+}
+
+function defaultPort({ tls }: { tls: boolean }): number {
+  return tls ? 5671 : 5672;
 }
 
 /** Gets a host as it is dialled, without brackets, or `undefined` if it is none. */

@@ -3,7 +3,7 @@
  * errors, `staps.conf.example`, the reference in docs/configuration.md and the
  * manual page all come from it: a new setting is one entry here.
  */
-import type { BrokerHost } from "../amqp/link.ts";
+import type { BrokerHost } from "./amqp_url.ts";
 import {
   accountName,
   amqpUrl,

@@ -2,9 +2,14 @@
  * The kinds of values a setting can have: how text becomes a value, and how
  * people are told what is expected.
  */
-import type { BrokerHost, BrokerUrl } from "../amqp/link.ts";
+import type { BrokerUrl } from "../amqp/connect.ts";
 import { formatHostPort } from "../common/host_port.ts";
-import { parseAmqpUrl, readHostname, readPort } from "./amqp_url.ts";
+import {
+  type BrokerHost,
+  parseAmqpUrl,
+  readHostname,
+  readPort,
+} from "./amqp_url.ts";
 import { choice } from "./problems.ts";
 
 /** The longest path of a unix socket in bytes: 108 with a final NUL (unix(7)). */

@@ -36,6 +36,7 @@ Deno.test("docs/bridge.md: the rights are enough, and the policy is accepted", a
     const bridge = new AmqpBridge({
       amqp: config.staps.amqp!,
       ...config.bridge,
+      hosts: [config.staps.amqp!],
     });
     const listener = new RecordingListener();
     await bridge.start(listener);

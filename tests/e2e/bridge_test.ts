@@ -33,10 +33,11 @@ async function startNode(
   amqp: string,
   options: Partial<AmqpBridgeOptions> = {},
 ): Promise<Node> {
+  const url = brokerUrl(amqp);
   const bridge = new AmqpBridge({
-    amqp: brokerUrl(amqp),
+    amqp: url,
     exchange: "staps",
-    hosts: [],
+    hosts: [url],
     onOutage: "local",
     onGap: "close",
     outboxBytes: 64 * KiB * KiB,

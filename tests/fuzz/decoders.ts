@@ -2,16 +2,20 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { readBatch, writeBatch } from "../../src/amqp/batch.ts";
-import { BrokerError, type Endpoint, replyCodes } from "../../src/amqp/link.ts";
+import { BrokerError, replyCodes } from "../../src/amqp/broker_error.ts";
+import type { BrokerUrl } from "../../src/amqp/connect.ts";
 import {
   type Envelope,
   type EnvelopeProperties,
   readEnvelope,
   writeEnvelope,
 } from "../../src/amqp/envelope.ts";
-import { Probes } from "../../src/amqp/probes.ts";
+import type { Link } from "../../src/amqp/link.ts";
+import { Memberships } from "../../src/amqp/memberships.ts";
+import { Probe } from "../../src/amqp/probe.ts";
 import { explainRefusal } from "../../src/amqp/refusal.ts";
-import { QueueWatch, Tracker } from "../../src/amqp/tracker.ts";
+import { QueueWatch } from "../../src/amqp/queue_watch.ts";
+import { Tracker } from "../../src/amqp/tracker.ts";
 import { ConfigError } from "../../src/common/errors.ts";
 import { type Message, messageBytes } from "../../src/relay/message.ts";
 import type { Random } from "../helpers/random.ts";
@@ -193,25 +197,42 @@ const returned = pureTarget<readonly number[]>({
   show: (input) => JSON.stringify(input),
   simpler: shorterList,
   check: (steps) => {
-    const probes = new Probes();
     const watch = new QueueWatch(10_000);
+    const link = { isReady: true } as Link;
+    const returned: unknown[] = [];
+    const probe = new Probe({
+      ownKey: "node",
+      connector: { link },
+      sender: { publishProbe: () => {} },
+      memberships: new Memberships({
+        onOutage: "local",
+        joinTimeoutMs: 1,
+        onMissed: () => {},
+        latestProbe: () => 0,
+      }),
+      watch: {
+        received: 0,
+        probed: (sent) => {
+          returned.push(sent);
+          watch.probed(sent);
+        },
+      },
+    });
     const waiting = new Set<number>();
     for (const step of steps) {
       const number = Math.abs(step);
       if (step < 0) {
-        const sent = { ms: performance.now(), received: watch.received };
-        if (!waiting.has(number)) void probes.sent(number, sent);
-        waiting.add(number);
+        probe.connected(link);
+        waiting.add(probe.latest);
       } else {
         watch.receive(number * 100);
-        const probe = probes.returned(number);
-        assert.equal(probe !== undefined, waiting.delete(number));
-        if (probe) watch.probed(probe);
+        probe.returned(number);
+        assert.equal(returned.splice(0).length, waiting.delete(number) ? 1 : 0);
       }
-      assert.equal(probes.size, waiting.size);
     }
-    probes.clear();
-    assert.equal(probes.size, 0);
+    probe.disconnected();
+    for (const number of waiting) probe.returned(number);
+    assert.deepEqual(returned, []);
   },
 });
 
@@ -228,14 +249,13 @@ const refusalWords = [
 ];
 
 const secret = "s3cr3tcanary";
-const endpoint: Endpoint = {
+const url: BrokerUrl = {
   tls: false,
   hostname: "::1",
   port: 5672,
   user: "staps",
   password: secret,
   vhost: "/",
-  ca: undefined,
 };
 
 interface Refusal {
@@ -267,7 +287,7 @@ const refusal = pureTarget<Refusal>({
       opening,
       access: { right: "write", kind: "exchange", name: "staps" },
     });
-    const explained = explainRefusal(error, endpoint);
+    const explained = explainRefusal(error, url);
     if (explained === undefined) return;
     assert.ok(explained instanceof ConfigError);
     assert.ok(!`${explained.message}${explained.hint}`.includes(secret));

@@ -1,7 +1,7 @@
 /** Text from administrators and clients: files, values, arguments, URLs. Nothing but these runs. */
 import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
-import type { BrokerUrl } from "../../src/amqp/link.ts";
+import type { BrokerUrl } from "../../src/amqp/connect.ts";
 import { formatHostPort } from "../../src/common/host_port.ts";
 import { parseAmqpUrl } from "../../src/settings/amqp_url.ts";
 import { parseCommandLine } from "../../src/commands/cli.ts";

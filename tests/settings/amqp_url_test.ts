@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { BrokerUrl } from "../../src/amqp/link.ts";
+import type { BrokerUrl } from "../../src/amqp/connect.ts";
 import { parseAmqpUrl } from "../../src/settings/amqp_url.ts";
 import { fc } from "../helpers/property.ts";
 

@@ -1,6 +1,7 @@
 /** Whether the bridge works, by making one: what it says is what the server would say. */
-import { AmqpBridge, brokerHosts } from "../../amqp/bridge.ts";
+import { AmqpBridge } from "../../amqp/bridge.ts";
 import { formatHostPort } from "../../common/host_port.ts";
+import { brokerHosts } from "../../settings/amqp_url.ts";
 import type { Config } from "../../settings/config.ts";
 import { AdminError } from "../../common/errors.ts";
 import { type Finding, Findings } from "./finding.ts";
@@ -18,7 +19,7 @@ export async function checkBroker(
     findings.ok("none: this node works alone");
     return findings.all;
   }
-  for (const host of brokerHosts({ amqp, hosts: bridge.hosts })) {
+  for (const host of brokerHosts(amqp, bridge.hosts)) {
     await checkHost(findings, {
       place: formatHostPort(host),
       bridge: new AmqpBridge({ amqp, ...bridge, hosts: [host] }),

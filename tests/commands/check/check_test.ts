@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BrokerError } from "../../../src/amqp/link.ts";
+import { BrokerError } from "../../../src/amqp/broker_error.ts";
 import { explainRefusal } from "../../../src/amqp/refusal.ts";
 import {
   check,
@@ -44,7 +44,6 @@ Deno.test("docs/commands.md shows what staps check prints", async () => {
       user: "staps",
       password: "wrong",
       vhost: "/",
-      ca: undefined,
     },
   );
   const text = render([

@@ -1,0 +1,218 @@
+/**
+ * A node's messages to itself: they show that messages get through and how
+ * fast, that the queue's own binding is there, and which bindings the broker
+ * has lost, although it has confirmed them.
+ *
+ * RabbitMQ 3.10 forgets durable bindings that are younger than a second when it
+ * is killed; older ones, and queues, survive. A node that took such a channel
+ * for bound would hear nothing of it any more. So after a lost connection it
+ * sends itself a message in each channel that it joined shortly before, and
+ * another one straight to its queue, behind them: where the first hasn't come
+ * when the other one has, the binding is gone.
+ */
+import { within } from "../common/timing.ts";
+import { BrokerError } from "./broker_error.ts";
+import type { Connector } from "./connector.ts";
+import type { Link } from "./link.ts";
+import type { Membership, Memberships } from "./memberships.ts";
+import type { QueueWatch } from "./queue_watch.ts";
+import type { Sender } from "./sender.ts";
+
+/** A message that takes longer is taken for lost. */
+const lateMs = 5_000;
+
+/** So old may a binding be that is doubted: a generous multiple of a second. */
+const doubtMs = 30_000;
+
+/** What {@linkcode Probe} works with. */
+export interface ProbeOptions {
+  /** The routing key of the node's messages to itself. */
+  readonly ownKey: string;
+  readonly connector: Pick<Connector, "link">;
+  readonly sender: Pick<Sender, "publishProbe">;
+  readonly memberships: Pick<
+    Memberships,
+    "boundSince" | "byKey" | "loseBinding" | "probed"
+  >;
+  readonly watch: Pick<QueueWatch, "received" | "probed">;
+}
+
+/** A message to ourselves, on its way. */
+interface Waiting {
+  readonly sentMs: number;
+  /** What had come out of the node's queue by then, see `QueueWatch`. */
+  readonly received: number;
+  readonly returned: PromiseWithResolvers<number>;
+}
+
+/** The messages of one node to itself. */
+export class Probe {
+  readonly #options: ProbeOptions;
+  #latest = 0;
+  /** By number, the oldest first. */
+  readonly #waiting = new Map<number, Waiting>();
+  #roundTripMs: number | undefined;
+  /** The question whether our own binding is there, while it is asked. */
+  #ownBinding: PromiseWithResolvers<boolean> | undefined;
+  /** When each doubtful binding was made. */
+  readonly #doubtful = new Map<Membership, number>();
+  /** The number of the messages through the doubtful bindings, while they are on their way. */
+  #doubtsNumber: number | undefined;
+
+  constructor(options: ProbeOptions) {
+    this.#options = options;
+  }
+
+  /** The number of the latest message. */
+  get latest(): number {
+    return this.#latest;
+  }
+
+  /** How long the latest one that came back took; `undefined` if there is none, or while another one is late. */
+  get roundTripMs(): number | undefined {
+    const [oldest] = this.#waiting.values();
+    const isLate = oldest !== undefined &&
+      performance.now() - oldest.sentMs > lateMs;
+    return isLate ? undefined : this.#roundTripMs;
+  }
+
+  /** See {@linkcode BridgeHealth.probe}. */
+  async measure(timeoutMs: number): Promise<number> {
+    const { link } = this.#options.connector;
+    if (!link) throw new Error("The broker can't be reached");
+    if (!link.isReady) {
+      throw new Error(
+        link.blocked === undefined
+          ? "The broker is slow"
+          : `The broker takes no messages: ${link.blocked}`,
+      );
+    }
+    return await within(this.#send(link), timeoutMs, () => {
+      throw new Error("The broker doesn't return a message");
+    });
+  }
+
+  /** To be called when `link` is in use: asks for doubtful bindings, too. */
+  connected(link: Link): void {
+    if (link.isReady) void this.#send(link);
+  }
+
+  /** To be called about once a second. */
+  tick(link: Link): void {
+    if (this.#waiting.size === 0 && link.isReady) void this.#send(link);
+  }
+
+  /** Tells whether messages to ourselves have somewhere to go, before `link` is in use. */
+  async isOwnKeyBound(link: Link): Promise<boolean> {
+    // While the broker takes no messages there is no answer. Then the first
+    // message after that shows it.
+    if (!link.isReady) return true;
+    const answer = this.#ownBinding = Promise.withResolvers<boolean>();
+    void this.#send(link);
+    void link.down.then((reason) => answer.reject(reason));
+    try {
+      return await within(answer.promise, lateMs, () => true);
+    } finally {
+      this.#ownBinding = undefined;
+    }
+  }
+
+  /** A message to ourselves had nowhere to go. */
+  unroutable(link: Link): void {
+    if (this.#ownBinding) {
+      this.#failAll("Nothing is bound for it");
+      this.#ownBinding.resolve(false);
+    } // Set up again, which finds what is missing.
+    else link.destroy(new BrokerError("bindings are gone"));
+  }
+
+  /** The broker takes no messages for now. */
+  blocked(): void {
+    this.#ownBinding?.resolve(true);
+  }
+
+  /** A message to ourselves came through the binding of a channel, for `key`. */
+  passed(number: number, key: string): void {
+    const membership = this.#options.memberships.byKey(key);
+    if (number === this.#doubtsNumber && membership) {
+      this.#doubtful.delete(membership);
+    }
+  }
+
+  /** A message to ourselves came straight through the queue. */
+  returned(number: number): void {
+    const { memberships, watch } = this.#options;
+    memberships.probed(number);
+    if (number === this.#doubtsNumber) this.#endDoubts();
+    const waiting = this.#waiting.get(number);
+    if (!waiting) return;
+    this.#waiting.delete(number);
+    this.#roundTripMs = performance.now() - waiting.sentMs;
+    waiting.returned.resolve(this.#roundTripMs);
+    watch.probed(waiting);
+  }
+
+  /** Gives up what is on its way, and doubts young bindings, after the connection was lost. */
+  disconnected(): void {
+    this.#failAll("The connection to the broker was lost");
+    this.#roundTripMs = undefined;
+    this.#doubtsNumber = undefined;
+    const { memberships } = this.#options;
+    const fresh = memberships.boundSince(performance.now() - doubtMs);
+    for (const [membership, ms] of fresh) this.#doubtful.set(membership, ms);
+  }
+
+  /** Sends a message, and gets how many milliseconds it took, when it is back. */
+  #send(link: Link): Promise<number> {
+    const { ownKey, connector, sender, watch } = this.#options;
+    const number = ++this.#latest;
+    // Until the link is in use, its bindings are set up.
+    if (connector.link === link) this.#askDoubtful(link, number);
+    sender.publishProbe(link, {
+      key: ownKey,
+      number,
+      mandatory: true,
+      onAnswer: (isTaken) => {
+        if (!isTaken) this.#fail(number, "This node's queue is full");
+        this.#ownBinding?.resolve(true);
+      },
+    });
+    const returned = Promise.withResolvers<number>();
+    // Nobody may be waiting.
+    returned.promise.catch(() => {});
+    const sentMs = performance.now();
+    this.#waiting.set(number, { sentMs, received: watch.received, returned });
+    return returned.promise;
+  }
+
+  #askDoubtful(link: Link, number: number): void {
+    if (this.#doubtsNumber !== undefined || this.#doubtful.size === 0) return;
+    this.#doubtsNumber = number;
+    for (const { key } of this.#doubtful.keys()) {
+      this.#options.sender.publishProbe(link, {
+        key,
+        number,
+        mandatory: false,
+        onAnswer: () => {},
+      });
+    }
+  }
+
+  /** The bindings that no message came through are lost. */
+  #endDoubts(): void {
+    for (const [membership, ms] of this.#doubtful) {
+      this.#options.memberships.loseBinding(membership, ms);
+    }
+    this.#doubtful.clear();
+    this.#doubtsNumber = undefined;
+  }
+
+  #fail(number: number, reason: string): void {
+    this.#waiting.get(number)?.returned.reject(new Error(reason));
+    this.#waiting.delete(number);
+  }
+
+  #failAll(reason: string): void {
+    for (const number of [...this.#waiting.keys()]) this.#fail(number, reason);
+  }
+}

@@ -1,0 +1,142 @@
+/** What comes from the broker: the other nodes' messages and notices, for the clients of this node. */
+import { Buffer } from "node:buffer";
+import type { BridgeListener } from "../relay/bridge.ts";
+import type { Message } from "../relay/message.ts";
+import { readBatch } from "./batch.ts";
+import { type Envelope, readEnvelope } from "./envelope.ts";
+import type { Delivery } from "./link.ts";
+import type { Membership, Memberships } from "./memberships.ts";
+import { everyNode } from "./outbox.ts";
+import type { Probe } from "./probe.ts";
+import type { QueueWatch } from "./queue_watch.ts";
+
+/** What {@linkcode Receiver} works with. */
+export interface ReceiverOptions {
+  /** This node's name. */
+  readonly node: string;
+  /** The routing key of the node's messages to itself. */
+  readonly ownKey: string;
+  readonly memberships: Memberships;
+  readonly probe: Pick<Probe, "passed" | "returned">;
+  readonly watch: QueueWatch;
+  /** Called when messages of a channel were lost, or may have been, with the reason. */
+  readonly onGap: (membership: Membership, reason: string) => void;
+}
+
+type Body = Delivery["body"];
+
+/** Hands over what other nodes published, each message once. */
+export class Receiver {
+  readonly #options: ReceiverOptions;
+  /** See {@linkcode BridgeState}. */
+  readonly counts = { received: 0, duplicates: 0 };
+  #listener: BridgeListener | undefined;
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+  }
+
+  /** Hands over messages to `listener` from now on. */
+  start(listener: BridgeListener): void {
+    this.#listener = listener;
+  }
+
+  /** Takes what came out of the node's queue. Never throws. */
+  receive({ key, properties, body }: Delivery): void {
+    const { node, ownKey, memberships, probe, watch } = this.#options;
+    watch.receive(body.byteLength);
+    const envelope = readEnvelope(properties);
+    // Our own come back, too: the exchange has no way to leave one queue out.
+    if (properties.appId === node && key !== ownKey) {
+      if (envelope?.kind === "probe") probe.passed(envelope.sequence, key);
+      return;
+    }
+    if (!envelope) return;
+    if (envelope.kind === "probe") {
+      if (envelope.node === node) probe.returned(envelope.sequence);
+      return;
+    }
+    if (key === everyNode) return this.#noticeForAll(envelope, body);
+    const membership = memberships.byKey(key);
+    if (!membership?.wanted) return;
+    // It may be here before the broker's answer to the bind.
+    if (membership.missed) memberships.tellMissed(membership);
+    if (envelope.kind === "lost" || envelope.kind === "rejected") {
+      return this.#notice(membership, envelope, body);
+    }
+    this.#message(membership, envelope, body);
+  }
+
+  #notice(membership: Membership, envelope: Envelope, body: Body): void {
+    const isMissing = membership.tracker.notice(
+      envelope,
+      () => this.#mayHaveBeenFull(membership, body),
+    );
+    if (!isMissing) return;
+    this.#options.onGap(membership, `a node reports "${envelope.kind}"`);
+  }
+
+  #noticeForAll({ kind }: Envelope, body: Body): void {
+    // Nodes tell everyone nothing else: somebody else wrote it.
+    if (kind !== "lost" && kind !== "rejected") return;
+    const { memberships, onGap } = this.#options;
+    for (const membership of [...memberships.wanted()]) {
+      if (kind === "lost" || this.#mayHaveBeenFull(membership, body)) {
+        onGap(membership, `a node reports "${kind}" for many channels`);
+      }
+    }
+  }
+
+  /** Whether this node's queue may have rejected what a notice is about, which has the size as its body. */
+  #mayHaveBeenFull({ joinedMs }: Membership, body: Body): boolean {
+    const number = Number(toText(body));
+    // If somebody else wrote it: be careful.
+    const bytes = Number.isNaN(number) ? Infinity : number;
+    return this.#options.watch.mayHaveBeenFull(joinedMs, bytes);
+  }
+
+  #message(membership: Membership, envelope: Envelope, body: Body): void {
+    const { memberships, onGap } = this.#options;
+    const verdict = membership.tracker.message(
+      envelope,
+      memberships.mayHaveLeftovers(membership),
+    );
+    if (verdict === "duplicate") {
+      this.counts.duplicates++;
+      return;
+    }
+    if (verdict === "gap") onGap(membership, "messages are missing");
+    const { path } = membership;
+    switch (envelope.kind) {
+      case "text":
+        return this.#deliver(path, toText(body), body.byteLength);
+      case "binary":
+        return this.#deliver(path, body, body.byteLength);
+      case "batch":
+        return this.#deliverBatch(membership, body);
+    }
+  }
+
+  #deliverBatch(membership: Membership, body: Body): void {
+    let messages;
+    try {
+      messages = readBatch(body);
+    } catch {
+      // Not written by staps.
+      return this.#options.onGap(membership, "a batch can't be read");
+    }
+    for (const { message, bytes } of messages) {
+      this.#deliver(membership.path, message, bytes);
+    }
+  }
+
+  #deliver(path: string, message: Message, bytes: number): void {
+    this.counts.received++;
+    this.#listener!.deliver(path, message, bytes);
+  }
+}
+
+/** Unlike TextDecoder's, this keeps a byte order mark. */
+function toText(body: Body): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
+}

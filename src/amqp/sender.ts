@@ -1,0 +1,194 @@
+/** What goes to the broker: the outbox's entries, and the broker's answers to them. */
+import { sleep } from "../common/timing.ts";
+import type { Message } from "../relay/message.ts";
+import { writeBatch } from "./batch.ts";
+import { BrokerError, replyCodes } from "./broker_error.ts";
+import type { Connector } from "./connector.ts";
+import { writeEnvelope } from "./envelope.ts";
+import type { Link } from "./link.ts";
+import type { Membership } from "./memberships.ts";
+import { type Entry, Outbox } from "./outbox.ts";
+
+/**
+ * No more entries than this are on their way to the broker, or being written to
+ * its disk. Far more than a steady flow needs; beyond it messages share entries.
+ */
+const maxUnconfirmed = 200;
+
+/** Messages that stay unconfirmed for so long mean that something is stuck. */
+const confirmTimeoutMs = 30_000;
+
+/** How often {@linkcode Sender.flush} looks whether all is sent. */
+const flushLookMs = 20;
+
+/** A message of a node to itself, see `probe.ts`. */
+export interface ProbeMessage {
+  readonly key: string;
+  readonly number: number;
+  /** Whether {@linkcode Probe.unroutable} is called if it has nowhere to go. */
+  readonly mandatory: boolean;
+  /** Called with whether the queues took it. */
+  readonly onAnswer: (isTaken: boolean) => void;
+}
+
+/** What was published, and isn't confirmed. */
+interface Unconfirmed {
+  /** An entry, or what a message of the node to itself calls. */
+  readonly what: Entry | ProbeMessage["onAnswer"];
+  readonly sentMs: number;
+}
+
+/** Publishes what the other nodes are to get, in order, until the broker has it. */
+export class Sender {
+  /** See {@linkcode BridgeState}. */
+  readonly counts = { rejected: 0 };
+  readonly #node: string;
+  readonly #connector: Pick<Connector, "link">;
+  readonly #outbox: Outbox;
+  /** By tag, the oldest first. */
+  readonly #unconfirmed = new Map<number, Unconfirmed>();
+
+  /** Makes the sender of the node called `node`. */
+  constructor(
+    { node, connector, outboxBytes }: {
+      node: string;
+      connector: Pick<Connector, "link">;
+      outboxBytes: number;
+    },
+  ) {
+    this.#node = node;
+    this.#connector = connector;
+    this.#outbox = new Outbox(outboxBytes);
+  }
+
+  /** What waits for the broker. */
+  get outbox(): Pick<Outbox, "bytes" | "messages" | "unsent"> {
+    return this.#outbox;
+  }
+
+  /** How many messages were published and not confirmed. */
+  get unconfirmed(): number {
+    return this.#unconfirmed.size;
+  }
+
+  /** Sends a client's message, `bytes` long, as soon as may be. Gets `false` if it had to be given up. */
+  publish(
+    membership: Membership,
+    message: Message,
+    { bytes }: { bytes: number },
+  ): boolean {
+    const hasRoom = this.#outbox.add(membership, message, { bytes });
+    if (hasRoom) this.pump();
+    return hasRoom;
+  }
+
+  /** Publishes what may be published now. */
+  pump(): void {
+    const { link } = this.#connector;
+    while (link?.isReady && this.#unconfirmed.size < maxUnconfirmed) {
+      const entry = this.#outbox.take();
+      if (!entry) return;
+      const { key, kind, sequence, since } = entry;
+      const envelope = { kind, node: this.#node, sequence, since };
+      const tag = link.publish(
+        { key, body: bodyOf(entry) },
+        writeEnvelope(envelope),
+      );
+      this.#unconfirmed.set(tag, { what: entry, sentMs: performance.now() });
+    }
+  }
+
+  /** Publishes a message to ourselves on `link`, which has to be ready. */
+  publishProbe(
+    link: Link,
+    { key, number, mandatory, onAnswer }: ProbeMessage,
+  ): void {
+    const envelope = {
+      kind: "probe",
+      node: this.#node,
+      sequence: number,
+      since: 0,
+    } as const;
+    const tag = link.publish({ key, body: "" }, {
+      ...writeEnvelope(envelope),
+      transient: true,
+      mandatory,
+    });
+    this.#unconfirmed.set(tag, { what: onAnswer, sentMs: performance.now() });
+  }
+
+  /**
+   * The broker answers the message `tag`, or all up to it that it hasn't
+   * answered: every queue has it, or at least one didn't take it.
+   */
+  answered(
+    { tag, upTo, isTaken }: { tag: number; upTo: boolean; isTaken: boolean },
+  ): void {
+    if (upTo) {
+      for (const earlier of this.#unconfirmed.keys()) {
+        if (earlier > tag) break;
+        this.#answer(earlier, isTaken);
+      }
+    } else this.#answer(tag, isTaken);
+    this.pump();
+  }
+
+  #answer(tag: number, isTaken: boolean): void {
+    const what = this.#unconfirmed.get(tag)?.what;
+    this.#unconfirmed.delete(tag);
+    if (what === undefined) return;
+    if (typeof what === "function") what(isTaken);
+    else if (isTaken) this.#outbox.confirm(what);
+    else {
+      this.counts.rejected += what.messages.length;
+      this.#outbox.reject(what);
+    }
+  }
+
+  /** Publishes all that isn't confirmed again, now that there is a connection. */
+  connected(): void {
+    this.#outbox.rewind();
+    this.pump();
+  }
+
+  /** Forgets what was on its way, after the connection was lost. */
+  disconnected(reason: BrokerError): void {
+    this.#unconfirmed.clear();
+    if (isTooBig(reason)) this.#outbox.giveUpLargest();
+  }
+
+  /** To be called about once a second: sends notices, and breaks off a link that confirms nothing. */
+  tick(link: Link): void {
+    this.#outbox.addRejectedNotices();
+    this.pump();
+    const [oldest] = this.#unconfirmed.values();
+    if (
+      oldest && link.blocked === undefined &&
+      performance.now() - oldest.sentMs > confirmTimeoutMs
+    ) link.destroy(new BrokerError("The broker confirms nothing"));
+  }
+
+  /** Resolves when the broker has everything, or is away, or after `timeoutMs`. */
+  async flush(timeoutMs: number): Promise<void> {
+    const endMs = performance.now() + timeoutMs;
+    while (this.#connector.link && performance.now() < endMs) {
+      // No other node can tell of what was rejected.
+      this.#outbox.addRejectedNotices();
+      this.pump();
+      if (this.#outbox.isEmpty) return;
+      await sleep(flushLookMs);
+    }
+  }
+}
+
+/** Whether the broker refused a message for its size: rabbitmq.conf, `max_message_size`. */
+function isTooBig({ detail: { code, access } }: BrokerError): boolean {
+  return code === replyCodes.preconditionFailed &&
+    access?.right === "write" && access.kind === "exchange";
+}
+
+/** An entry's body. A notice's is the size of the largest entry concerned. */
+function bodyOf({ kind, messages, bytes }: Entry): Message {
+  if (kind === "batch") return writeBatch(messages, bytes);
+  return messages[0] ?? String(bytes);
+}

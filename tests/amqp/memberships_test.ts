@@ -1,0 +1,222 @@
+import assert from "node:assert/strict";
+import type { Binding } from "../../src/amqp/link.ts";
+import {
+  type Membership,
+  Memberships,
+  slotCount,
+} from "../../src/amqp/memberships.ts";
+import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
+import { channelKey } from "../../src/relay/channel_hash.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { fc } from "../helpers/property.ts";
+
+/** A broker's bindings, and which operations are under way. */
+class FakeBroker {
+  readonly bound = new Set<string>();
+  readonly busy = new Set<string>();
+  readonly #busySlots = new Set<number>();
+  most = 0;
+
+  async bind(slot: number, { key }: Binding): Promise<void> {
+    await this.#act(key, slot);
+    this.bound.add(key);
+  }
+
+  async unbind(slot: number, { key }: Binding): Promise<void> {
+    await this.#act(key, slot);
+    this.bound.delete(key);
+  }
+
+  async #act(key: string, slot: number): Promise<void> {
+    assert.ok(!this.busy.has(key), "two operations on one channel");
+    assert.ok(!this.#busySlots.has(slot), "two operations in one slot");
+    this.#busySlots.add(slot);
+    this.busy.add(key);
+    this.most = Math.max(this.most, this.busy.size);
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 2));
+    this.busy.delete(key);
+    this.#busySlots.delete(slot);
+  }
+}
+
+Deno.test("Memberships: the last call counts, whatever connections do meanwhile", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.tuple(fc.constantFrom("join", "leave", "cut", "wait"), fc.nat(3)),
+        { maxLength: 60 },
+      ),
+      async (steps) => {
+        const memberships = new Memberships({
+          onOutage: "local",
+          joinTimeoutMs: 5_000,
+          onMissed: () => assert.fail("nothing was lost"),
+          latestProbe: () => 0,
+        });
+        const broker = new FakeBroker();
+        const joined = new Set<string>();
+        memberships.connected(broker, "queue");
+        for (const [what, i] of steps) {
+          const path = `/${i}`;
+          if (what === "join") {
+            void memberships.join(path);
+            joined.add(path);
+          } else if (what === "leave") {
+            memberships.leave(path);
+            joined.delete(path);
+          } else if (what === "cut") {
+            memberships.disconnected();
+            // What was under way still reaches the broker.
+            await eventually(() => broker.busy.size === 0, "the broker");
+            memberships.connected(broker, "queue");
+          } else await new Promise((resolve) => setTimeout(resolve, i));
+        }
+        const wanted = [...joined].map(channelKey).sort();
+        await eventually(
+          () =>
+            broker.busy.size === 0 && memberships.waiting === 0 &&
+            memberships.size === joined.size,
+          "everything to settle",
+        );
+        assert.deepEqual([...broker.bound].sort(), wanted);
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
+
+Deno.test("Memberships binds no more channels at once than there are slots", async () => {
+  const memberships = new Memberships({
+    onOutage: "refuse",
+    joinTimeoutMs: 5_000,
+    onMissed: () => assert.fail("nothing was lost"),
+    latestProbe: () => 0,
+  });
+  const broker = new FakeBroker();
+  memberships.connected(broker, "queue");
+  const joins = Array.from(
+    { length: 4 * slotCount },
+    (_, i) => memberships.join(`/${i}`),
+  );
+  assert.equal(memberships.waiting, 3 * slotCount);
+  await Promise.all(joins);
+  assert.equal(broker.most, slotCount);
+  assert.equal(broker.bound.size, 4 * slotCount);
+});
+
+Deno.test("Memberships.join() ends when the broker doesn't answer, as onOutage says", async () => {
+  const silent = {
+    bind: () => new Promise<never>(() => {}),
+    unbind: () => new Promise<never>(() => {}),
+  };
+  for (const onOutage of ["local", "refuse"] as const) {
+    const memberships = new Memberships({
+      onOutage,
+      joinTimeoutMs: 1,
+      onMissed: () => assert.fail("nothing was lost"),
+      latestProbe: () => 0,
+    });
+    memberships.connected(silent, "queue");
+    const join = memberships.join("/a");
+    if (onOutage === "local") await join;
+    else await assert.rejects(join, BridgeUnavailableError);
+    assert.equal(memberships.byPath("/a")!.wanted, onOutage === "local");
+  }
+});
+
+Deno.test("Memberships tell of lost bindings as soon as they are back, and not to newcomers", async () => {
+  const missed: string[] = [];
+  const memberships = new Memberships({
+    onOutage: "refuse",
+    joinTimeoutMs: 5_000,
+    onMissed: ({ path }) => missed.push(path),
+    latestProbe: () => 0,
+  });
+  const broker = new FakeBroker();
+  memberships.connected(broker, "queue");
+  for (const path of ["/a", "/b", "/c"]) await memberships.join(path);
+  memberships.disconnected();
+  await assert.rejects(memberships.join("/d"), BridgeUnavailableError);
+  memberships.leave("/b");
+  memberships.loseBindings();
+  broker.bound.clear();
+  assert.deepEqual(missed, []);
+  memberships.connected(broker, "queue");
+  await memberships.join("/d");
+  await eventually(() => missed.length === 2, "both");
+  assert.deepEqual(missed.sort(), ["/a", "/c"]);
+  assert.equal(memberships.size, 3);
+});
+
+Deno.test("Memberships.mayHaveLeftovers() says so from the unbind to the next probe", async () => {
+  let latest = 4;
+  const memberships = new Memberships({
+    onOutage: "refuse",
+    joinTimeoutMs: 5_000,
+    onMissed: () => assert.fail("nothing was lost"),
+    latestProbe: () => latest,
+  });
+  const broker = new FakeBroker();
+  memberships.connected(broker, "queue");
+  const has = (): boolean =>
+    memberships.mayHaveLeftovers(memberships.byPath("/a")!);
+  await memberships.join("/a");
+  memberships.probed(4);
+  assert.ok(!has());
+  memberships.leave("/a");
+  // It joins again before the unbind is answered.
+  assert.ok(has());
+  latest = 5;
+  await memberships.join("/a");
+  // The queue may have got it before the unbind.
+  memberships.probed(5);
+  assert.ok(has());
+  memberships.probed(6);
+  assert.ok(!has());
+});
+
+Deno.test("Memberships.mayHaveLeftovers() says so after an unbind that a lost connection left unanswered", async () => {
+  const memberships = new Memberships({
+    onOutage: "local",
+    joinTimeoutMs: 5_000,
+    onMissed: () => assert.fail("nothing was lost"),
+    latestProbe: () => 1,
+  });
+  const broker = new FakeBroker();
+  memberships.connected(broker, "queue");
+  await memberships.join("/a");
+  memberships.leave("/a");
+  memberships.disconnected();
+  await memberships.join("/a");
+  memberships.connected(new FakeBroker(), "queue");
+  const membership = memberships.byPath("/a")!;
+  // The unbind may take effect until the bind is answered.
+  memberships.probed(2);
+  assert.ok(memberships.mayHaveLeftovers(membership));
+  await eventually(() => membership.state === "bound", "the bind");
+  assert.ok(memberships.mayHaveLeftovers(membership));
+  memberships.probed(2);
+  assert.ok(!memberships.mayHaveLeftovers(membership));
+});
+
+Deno.test("Memberships.loseBinding() binds again and tells, unless it was bound again since", async () => {
+  const missed: string[] = [];
+  const memberships = new Memberships({
+    onOutage: "refuse",
+    joinTimeoutMs: 5_000,
+    onMissed: ({ path }) => missed.push(path),
+    latestProbe: () => 0,
+  });
+  const broker = new FakeBroker();
+  memberships.connected(broker, "queue");
+  await memberships.join("/a");
+  const [[membership, boundMs]] = [...memberships.boundSince(-Infinity)] as [
+    [Membership, number],
+  ];
+  memberships.loseBinding(membership, boundMs - 1);
+  assert.equal(membership.state, "bound");
+  memberships.loseBinding(membership, boundMs);
+  assert.equal(membership.state, "binding");
+  await eventually(() => membership.state === "bound", "the bind");
+  assert.deepEqual(missed, ["/a"]);
+});

@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { BrokerError } from "../../src/amqp/broker_error.ts";
+import type { Link } from "../../src/amqp/link.ts";
+import type { Membership } from "../../src/amqp/memberships.ts";
+import { Probe } from "../../src/amqp/probe.ts";
+import type { ProbeMessage } from "../../src/amqp/sender.ts";
+
+/** A link that only lives and dies. */
+class FakeLink {
+  isReady = true;
+  readonly #down = Promise.withResolvers<BrokerError>();
+  readonly down = this.#down.promise;
+
+  destroy(reason: BrokerError): void {
+    this.#down.resolve(reason);
+  }
+}
+
+/** A probe with everything around it, remembered. */
+class Bench {
+  readonly link = new FakeLink() as unknown as Link;
+  readonly connector: { link: Link | undefined } = { link: undefined };
+  readonly sent: ProbeMessage[] = [];
+  /** Keys of channels that were bound lately. */
+  bound: string[] = [];
+  readonly lost: string[] = [];
+  readonly drained: number[] = [];
+  readonly #memberships = new Map(
+    ["a", "b"].map((key) => [key, { key } as Membership]),
+  );
+  readonly probe = new Probe({
+    ownKey: "own",
+    connector: this.connector,
+    sender: { publishProbe: (_, message) => void this.sent.push(message) },
+    memberships: {
+      boundSince: () =>
+        new Map(this.bound.map((key) => [this.#memberships.get(key)!, 1])),
+      byKey: (key) => this.#memberships.get(key),
+      loseBinding: ({ key }) => void this.lost.push(key),
+      probed: (number) => void this.drained.push(number),
+    },
+    watch: { received: 0, probed: () => {} },
+  });
+
+  connect(): void {
+    this.connector.link = this.link;
+    this.probe.connected(this.link);
+  }
+
+  get keys(): string[] {
+    return this.sent.splice(0).map(({ key }) => key);
+  }
+}
+
+Deno.test("Probe.measure() resolves when the message is back, and says why it isn't", async () => {
+  const bench = new Bench();
+  const { probe } = bench;
+  await assert.rejects(probe.measure(1), /can't be reached/);
+  bench.connect();
+  probe.returned(1);
+  const measured = probe.measure(60_000);
+  probe.returned(probe.latest);
+  assert.equal(await measured, probe.roundTripMs);
+  await assert.rejects(probe.measure(1), /doesn't return a message/);
+  const refused = probe.measure(60_000);
+  bench.sent.at(-1)!.onAnswer(false);
+  await assert.rejects(refused, /This node's queue is full/);
+  const cut = probe.measure(60_000);
+  probe.disconnected();
+  await assert.rejects(cut, /connection to the broker was lost/);
+  assert.equal(probe.roundTripMs, undefined);
+});
+
+Deno.test("Probe.tick() sends one message at a time", () => {
+  const bench = new Bench();
+  bench.connect();
+  bench.probe.tick(bench.link);
+  assert.deepEqual(bench.keys, ["own"]);
+  bench.probe.returned(1);
+  assert.deepEqual(bench.drained, [1]);
+  bench.probe.tick(bench.link);
+  assert.deepEqual(bench.keys, ["own"]);
+});
+
+Deno.test("Probe finds young bindings that are lost with the connection", () => {
+  const bench = new Bench();
+  const { probe } = bench;
+  bench.connect();
+  bench.bound = ["a", "b"];
+  probe.disconnected();
+  bench.keys;
+  bench.connect();
+  assert.deepEqual(bench.keys, ["a", "b", "own"]);
+  // From before the connection was lost.
+  probe.passed(1, "b");
+  probe.passed(probe.latest, "a");
+  assert.deepEqual(bench.lost, []);
+  probe.returned(probe.latest);
+  assert.deepEqual(bench.lost, ["b"]);
+  // Asked once.
+  probe.tick(bench.link);
+  assert.deepEqual(bench.keys, ["own"]);
+});
+
+Deno.test("Probe.isOwnKeyBound() tells what the broker does with the message", async () => {
+  const bench = new Bench();
+  const { probe, link } = bench;
+  bench.bound = ["a"];
+  probe.disconnected();
+
+  const taken = probe.isOwnKeyBound(link);
+  // Doubts are for later: bindings are being set up.
+  assert.deepEqual(bench.sent.map(({ key }) => key), ["own"]);
+  bench.sent[0]!.onAnswer(true);
+  assert.equal(await taken, true);
+
+  const returned = probe.isOwnKeyBound(link);
+  probe.unroutable(link);
+  bench.sent.at(-1)!.onAnswer(true);
+  assert.equal(await returned, false);
+
+  const blocked = probe.isOwnKeyBound(link);
+  probe.blocked();
+  assert.equal(await blocked, true);
+
+  const cut = probe.isOwnKeyBound(link);
+  link.destroy(new BrokerError("cut"));
+  await assert.rejects(cut, /cut/);
+});
+
+// It stayed on its way for ever: no other one was sent while the connection
+// lasted, and the round trip was unknown.
+Deno.test("Probe.unroutable() gives up the message that had nowhere to go", async () => {
+  const bench = new Bench();
+  const { probe, link } = bench;
+  const isBound = probe.isOwnKeyBound(link);
+  probe.unroutable(link);
+  assert.equal(await isBound, false);
+  bench.connector.link = link;
+  bench.keys;
+  probe.tick(link);
+  assert.deepEqual(bench.keys, ["own"]);
+});
+
+Deno.test("Probe.unroutable() breaks off a link whose bindings are gone", async () => {
+  const bench = new Bench();
+  bench.connect();
+  bench.probe.unroutable(bench.link);
+  assert.equal((await bench.link.down).message, "bindings are gone");
+});

@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { writeBatch } from "../../src/amqp/batch.ts";
+import { type Kind, writeEnvelope } from "../../src/amqp/envelope.ts";
+import { Memberships } from "../../src/amqp/memberships.ts";
+import { everyNode } from "../../src/amqp/outbox.ts";
+import { QueueWatch } from "../../src/amqp/queue_watch.ts";
+import { Receiver } from "../../src/amqp/receiver.ts";
+import { channelKey } from "../../src/relay/channel_hash.ts";
+import type { Message } from "../../src/relay/message.ts";
+import { RecordingListener } from "../relay/bridge_contract.ts";
+
+const own = "0123456789abcdef";
+const other = "fedcba9876543210";
+
+/** A receiver of a node that is in the channel `/a`. */
+class Bench {
+  readonly listener = new RecordingListener();
+  readonly gaps: string[] = [];
+  readonly probes: string[] = [];
+  readonly receiver: Receiver;
+  #sequence = 0;
+
+  constructor() {
+    const memberships = new Memberships({
+      onOutage: "local",
+      joinTimeoutMs: 1_000,
+      onMissed: () => {},
+      latestProbe: () => 0,
+    });
+    void memberships.join("/a");
+    this.receiver = new Receiver({
+      node: own,
+      ownKey: "own",
+      memberships,
+      probe: {
+        passed: (number, key) => void this.probes.push(`${number} by ${key}`),
+        returned: (number) => void this.probes.push(`${number} back`),
+      },
+      watch: new QueueWatch(10_000),
+      onGap: ({ path }, reason) => void this.gaps.push(`${path}: ${reason}`),
+    });
+    this.receiver.start(this.listener);
+  }
+
+  /** Lets a message come, by default the next one of another node in `/a`. */
+  receive(
+    kind: Kind,
+    body: string | Uint8Array,
+    { key = channelKey("/a"), node = other, since = this.#sequence }: {
+      key?: string;
+      node?: string;
+      since?: number;
+    } = {},
+  ): void {
+    const sequence = ++this.#sequence;
+    this.receiver.receive({
+      key,
+      properties: writeEnvelope({ kind, node, sequence, since }),
+      body: new Uint8Array(Buffer.from(body as string)),
+    });
+  }
+
+  get messages(): Message[] {
+    return this.listener.messages("/a");
+  }
+}
+
+Deno.test("Receiver hands over messages of every kind, in order", () => {
+  const bench = new Bench();
+  bench.receive("text", "one");
+  bench.receive("binary", new Uint8Array([2]));
+  bench.receive("batch", writeBatch(["three", "four"], 9));
+  assert.deepEqual(bench.messages, [
+    "one",
+    new Uint8Array([2]),
+    "three",
+    "four",
+  ]);
+  assert.deepEqual(bench.receiver.counts, { received: 4, duplicates: 0 });
+  assert.deepEqual(bench.gaps, []);
+});
+
+Deno.test("Receiver drops its own messages, duplicates, and those of channels that it isn't in", () => {
+  const bench = new Bench();
+  bench.receive("text", "own", { node: own });
+  bench.receive("text", "b", { key: channelKey("/b") });
+  bench.receive("text", "first");
+  const { delivered } = bench.listener;
+  const copy = writeEnvelope({
+    kind: "text",
+    node: other,
+    sequence: 3,
+    since: 2,
+  });
+  const body = new Uint8Array();
+  bench.receiver.receive({ key: channelKey("/a"), properties: copy, body });
+  assert.deepEqual(delivered.map(({ message }) => message), ["first"]);
+  assert.equal(bench.receiver.counts.duplicates, 1);
+});
+
+Deno.test("Receiver tells of gaps, notices, and batches that can't be read", () => {
+  const bench = new Bench();
+  bench.receive("text", "one");
+  bench.receive("text", "three", { since: 100 });
+  bench.receive("lost", "5");
+  // This node's queue had room.
+  bench.receive("rejected", "5", { key: everyNode });
+  bench.receive("lost", "5", { key: everyNode });
+  bench.receive("batch", new Uint8Array([1]), { since: 0 });
+  assert.deepEqual(bench.gaps, [
+    "/a: messages are missing",
+    '/a: a node reports "lost"',
+    '/a: a node reports "lost" for many channels',
+    "/a: a batch can't be read",
+  ]);
+});
+
+Deno.test("Receiver gives messages to itself to the probe, and ignores what no node wrote", () => {
+  const bench = new Bench();
+  bench.receive("probe", "", { key: "own", node: own });
+  bench.receive("probe", "", { node: own });
+  // Somebody else's.
+  bench.receive("probe", "", { key: "own" });
+  assert.deepEqual(bench.probes, ["1 back", `2 by ${channelKey("/a")}`]);
+  const properties = { type: "text", appId: "me", messageId: "1.0" };
+  const body = new Uint8Array();
+  bench.receiver.receive({ key: channelKey("/a"), properties, body });
+  assert.deepEqual(bench.listener.delivered, []);
+  assert.deepEqual(bench.gaps, []);
+});

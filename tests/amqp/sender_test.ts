@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { BrokerError } from "../../src/amqp/broker_error.ts";
+import type { Link } from "../../src/amqp/link.ts";
+import { Memberships } from "../../src/amqp/memberships.ts";
+import { Sender } from "../../src/amqp/sender.ts";
+
+/** A link that keeps what is published on it. */
+class FakeLink {
+  isReady = true;
+  readonly published: string[] = [];
+
+  publish({ body }: { body: unknown }): number {
+    return this.published.push(String(body));
+  }
+}
+
+/** Makes a sender, and what puts it on a link. */
+function make(): {
+  sender: Sender;
+  connect: (link: FakeLink) => void;
+  say: (message: string) => boolean;
+} {
+  const memberships = new Memberships({
+    onOutage: "local",
+    joinTimeoutMs: 1_000,
+    onMissed: () => {},
+    latestProbe: () => 0,
+  });
+  void memberships.join("/a");
+  const membership = memberships.byPath("/a")!;
+  const connector: { link: Link | undefined } = { link: undefined };
+  const sender = new Sender({
+    node: "0123456789abcdef",
+    connector,
+    outboxBytes: 2_000,
+  });
+  return {
+    sender,
+    connect: (link) => {
+      connector.link = link as unknown as Link;
+      sender.connected();
+    },
+    say: (message) =>
+      sender.publish(membership, message, { bytes: message.length }),
+  };
+}
+
+Deno.test("Sender publishes at once, and after a lost connection what wasn't confirmed", () => {
+  const { sender, connect, say } = make();
+  const first = new FakeLink();
+  connect(first);
+  for (const message of ["a", "b", "c"]) say(message);
+  assert.deepEqual(first.published, ["a", "b", "c"]);
+  sender.answered({ tag: 1, upTo: false, isTaken: true });
+  assert.equal(sender.unconfirmed, 2);
+  sender.disconnected(new BrokerError("cut"));
+  const second = new FakeLink();
+  connect(second);
+  assert.deepEqual(second.published, ["b", "c"]);
+  sender.answered({ tag: 2, upTo: true, isTaken: true });
+  assert.equal(sender.unconfirmed, 0);
+  assert.equal(sender.outbox.messages, 0);
+});
+
+Deno.test("Sender keeps what comes while the link isn't ready, and pump() publishes it as one", () => {
+  const { sender, connect, say } = make();
+  const link = new FakeLink();
+  link.isReady = false;
+  connect(link);
+  say("a");
+  say("b");
+  assert.deepEqual(link.published, []);
+  link.isReady = true;
+  sender.pump();
+  assert.equal(link.published.length, 1);
+  assert.equal(sender.outbox.messages, 2);
+});
+
+Deno.test("Sender counts what a queue didn't take, and tick() publishes a notice of it", () => {
+  const { sender, connect, say } = make();
+  const link = new FakeLink();
+  connect(link);
+  say("abc");
+  sender.answered({ tag: 1, upTo: false, isTaken: false });
+  assert.equal(sender.counts.rejected, 1);
+  sender.tick(link as unknown as Link);
+  // A notice's body is the size of what it is about.
+  assert.deepEqual(link.published, ["abc", "3"]);
+});
+
+Deno.test("Sender.disconnected() gives up the largest message if the broker found one too big", () => {
+  const { sender, connect, say } = make();
+  const link = new FakeLink();
+  connect(link);
+  say("small");
+  say("much larger");
+  const access = { right: "write", kind: "exchange", name: "staps" } as const;
+  sender.disconnected(new BrokerError("too big", { code: 406, access }));
+  const next = new FakeLink();
+  connect(next);
+  assert.deepEqual(next.published, ["small", "11"]);
+});
+
+Deno.test("Sender.publish() gets false when the outbox is full", () => {
+  const { say } = make();
+  assert.equal(say("x".repeat(1_900)), true);
+  assert.equal(say("x".repeat(500)), false);
+});

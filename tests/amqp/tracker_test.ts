@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { Tracker, type Verdict } from "../../src/amqp/tracker.ts";
+
+Deno.test("Tracker remembers those that sent last, and not every node that ever was", () => {
+  const tracker = new Tracker();
+  const say = (node: string, sequence: number): Verdict =>
+    tracker.message({ kind: "text", node, sequence, since: sequence - 1 });
+  for (let i = 1; i <= 10_000; i++) {
+    assert.equal(say(`passer-by ${i}`, 1), "next");
+    assert.equal(say("always here", i), "next");
+    assert.equal(say("always here", i), "duplicate");
+    assert.ok(tracker.nodes <= 2_000);
+  }
+  assert.equal(say("always here", 10_002), "gap");
+});
+
+Deno.test("Tracker.message() finds a loss after what an earlier membership left", () => {
+  const tracker = new Tracker();
+  const envelope = { kind: "text", node: "x" } as const;
+  const verdicts = [
+    tracker.message({ ...envelope, sequence: 1, since: 0 }, true),
+    tracker.message({ ...envelope, sequence: 3, since: 2 }, true),
+    tracker.message({ ...envelope, sequence: 5, since: 4 }),
+    tracker.message({ ...envelope, sequence: 7, since: 6 }),
+  ];
+  assert.deepEqual(verdicts, ["next", "next", "next", "gap"]);
+});
