@@ -12,5 +12,8 @@ export type Message = string | ArrayBuffer | Uint8Array<ArrayBuffer>;
 
 /** Gets the size of `message` in bytes as it is on the wire: UTF-8 for text. */
 export function messageBytes(message: Message): number {
-  return Buffer.byteLength(message);
+  // byteLength() takes bytes, too, and needs 75 ns more for them.
+  return typeof message === "string"
+    ? Buffer.byteLength(message)
+    : message.byteLength;
 }
