@@ -220,3 +220,27 @@ Deno.test("Memberships.loseBinding() binds again and tells, unless it was bound 
   await eventually(() => membership.state === "bound", "the bind");
   assert.deepEqual(missed, ["/a"]);
 });
+
+Deno.test("Memberships ignores what a former link answers", async () => {
+  const memberships = new Memberships({
+    onOutage: "local",
+    joinTimeoutMs: 5_000,
+    onMissed: () => assert.fail("nothing was lost"),
+    latestProbe: () => 0,
+  });
+  const late = Promise.withResolvers<void>();
+  memberships.connected(
+    { bind: () => late.promise, unbind: () => Promise.reject() },
+    "queue",
+  );
+  const join = memberships.join("/a");
+  memberships.disconnected();
+  await join;
+  const membership = memberships.byPath("/a")!;
+  const silent = (): Promise<never> => new Promise<never>(() => {});
+  memberships.connected({ bind: silent, unbind: silent }, "queue");
+  late.resolve();
+  await late.promise;
+  await Promise.resolve();
+  assert.equal(membership.state, "binding");
+});
