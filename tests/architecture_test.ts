@@ -138,6 +138,20 @@ Deno.test("docs/architecture.md has the same rules", async () => {
   );
 });
 
+Deno.test("docs/architecture.md's steps are in the files that it names", async () => {
+  const text = await Deno.readTextFile(`${repository}/docs/architecture.md`);
+  const steps = Array.from(
+    text.matchAll(/`([a-z_/]+\.ts)` `(#?\w+)\(\)`/g),
+    ([, file, name]) => ({ path: `src/${file}`, name: name! }),
+  );
+  assert.ok(steps.length >= 12);
+  for (const { path, name } of steps) {
+    const text = program.find((source) => source.path === path)?.text ?? "";
+    const declaration = new RegExp(`^  (?:async )?${name}\\(`, "m");
+    assert.match(text, declaration, `${name}() isn't in ${path}`);
+  }
+});
+
 Deno.test("no file loads itself, not through others either", () => {
   const importsOf = new Map(
     sources.map(({ path, imports, typesOnly }) => [
