@@ -1,15 +1,15 @@
 /**
- * The log on standard error; the only code that knows LogTape.
+ * The log on standard error.
  *
- * A record is one line whatever is in it. Lines wait in memory, up to
- * {@linkcode maxWaitingBytes}, and are written in the background: a reader of
- * standard error that stalls must not stall the clients. What doesn't fit is
- * dropped and counted, and the count is logged as soon as there is room. A
- * standard error that is gone is no reason to end.
+ * A record is one line whatever is in it. Lines are written in the background,
+ * see {@linkcode LineWriter}: those that don't fit are dropped and counted, and
+ * the count is logged as soon as there is room. A standard error that is gone
+ * is no reason to end.
  *
  * Never give it a channel's path: see `channel_hash.ts`.
  */
-import { configureSync, getLogger, type LogRecord } from "@logtape/logtape";
+import { LineWriter } from "./line_writer.ts";
+import { escapeControls, writeAll } from "./terminal.ts";
 
 /** How important a record is, the most important first. */
 export type LogLevel = "error" | "warn" | "info" | "debug";
@@ -26,37 +26,22 @@ export type LogFields = Readonly<
 export interface LogOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
-  /** What `auto` is; otherwise {@linkcode isJournal} decides. */
-  readonly journal?: boolean;
   /** Replaces standard error, for tests; gets whole lines. */
   readonly write?: (text: string) => Promise<void>;
 }
 
-/** What may wait to be written, in UTF-16 units. */
-export const maxWaitingBytes = 1024 * 1024;
-
 /** The longest text value in a record; what is longer is cut. */
 const maxValueLength = 1024;
 
-/**
- * How long lines wait for others to go along, in milliseconds: each write is a
- * trip to another thread, which costs more than a connect. Warnings and errors
- * don't wait.
- */
-const gatherMs = 20;
-
 const ranks = { error: 0, warn: 1, info: 2, debug: 3 } as const;
-const logTapeLevels = {
-  error: "error",
-  warn: "warning",
-  info: "info",
-  debug: "debug",
-} as const;
 
-const logger = getLogger("staps");
+/** Priorities of syslog, as sd-daemon(3) reads them. */
+const priorities = { error: 3, warn: 4, info: 6, debug: 7 } as const;
 
 /** The least important rank that is written; nothing is before {@linkcode configureLog}. */
 let threshold = -1;
+let formatLine: FormatLine = textLine;
+let writer = makeWriter((text) => writeAll(Deno.stderr, text));
 
 /** The log of this process. Quiet until {@linkcode configureLog} is called. */
 export const log = {
@@ -87,33 +72,25 @@ export const log = {
 };
 
 /** Sets level and format, from now on. May be called again, as on a reload. */
-export function configureLog(options: LogOptions): void {
-  const { level, format, journal = isJournal() } = options;
-  const name = format === "auto" ? (journal ? "journal" : "text") : format;
-  const formatLine = formats[name];
-  if (options.write !== undefined) writer = new LineWriter(options.write);
-  const target = writer;
-  const sink = (record: LogRecord): void => {
-    target.add(formatLine(record));
-    if (record.level !== "info" && record.level !== "debug") target.hurry();
-  };
-  // Says that a record isn't kept, which spares LogTape a copy of each: its own
-  // sinks carry the same mark.
-  Object.defineProperty(
-    sink,
-    Symbol.for("LogTape.sinkSnapshotPolicy.immediate"),
-    { value: true },
-  );
-  configureSync({
-    reset: true,
-    sinks: { stderr: sink },
-    loggers: [
-      { category: "staps", sinks: ["stderr"], lowestLevel: "debug" },
-      // LogTape's own: it speaks of sinks that fail, and this one doesn't.
-      { category: ["logtape", "meta"], lowestLevel: "fatal" },
-    ],
-  });
+export function configureLog({ level, format, write }: LogOptions): void {
+  formatLine = {
+    auto: isJournal() ? journalLine : textLine,
+    text: textLine,
+    json: jsonLine,
+    journal: journalLine,
+  }[format];
+  if (write !== undefined) writer = makeWriter(write);
   threshold = ranks[level];
+}
+
+function makeWriter(write: (text: string) => Promise<void>): LineWriter {
+  return new LineWriter({
+    write,
+    onDropped: (lines) =>
+      log.error("log lines dropped, standard error was read too slowly", {
+        lines,
+      }),
+  });
 }
 
 let journalFound: boolean | undefined;
@@ -124,7 +101,8 @@ let journalFound: boolean | undefined;
  * whatever a service starts inherits it, a desktop's terminals for example.
  */
 function isJournal(): boolean {
-  // Looked up once: later the process may have given up the permission.
+  // Looked up once, at the first configureLog(): later the process may have
+  // given up the permission.
   return journalFound ??= (() => {
     try {
       // Not fstat(2): loading node:fs takes a fifth of the start-up.
@@ -142,93 +120,52 @@ function emit(
   fields: LogFields | undefined,
 ): void {
   if (ranks[level] > threshold) return;
-  // emit() takes the message as it is; the other methods would look for
-  // placeholders in it.
-  // With its category a record is taken as it is; without, as a copy that has one.
-  const record: LogRecord = {
-    category: logger.category,
-    level: logTapeLevels[level],
-    message: [message],
-    rawMessage: message,
-    timestamp: Date.now(),
-    properties: fields ?? {},
-  };
-  logger.emit(record);
+  const line = formatLine({ level, message, fields: fields ?? {} });
+  writer.add(`${escapeControls(line)}\n`);
+  // Warnings and errors don't wait for others.
+  if (ranks[level] <= ranks.warn) writer.hurry();
 }
 
-/** Priorities of syslog, as sd-daemon(3) reads them. */
-const priorities = { error: 3, warning: 4, info: 6, debug: 7 } as const;
-
-const formats: Record<
-  Exclude<LogFormat, "auto">,
-  (record: LogRecord) => string
-> = {
-  text: (record) => {
-    return `${isoTime(record)} ${levelName(record)} ${words(record)}\n`;
-  },
-  journal: (record) => {
-    const level = record.level as keyof typeof priorities;
-    return `<${priorities[level] ?? 6}>${words(record)}\n`;
-  },
-  json: (record) => {
-    const own = {
-      time: isoTime(record),
-      level: levelName(record),
-      message: cut(record.message.join("")),
-    };
-    const fields = plainFields(record)
-      .filter(([name]) => !Object.hasOwn(own, name))
-      .map(([name, value]) => [
-        name,
-        typeof value === "bigint" ? String(value) : value,
-      ]);
-    return escapeControls(
-      JSON.stringify({ ...own, ...Object.fromEntries(fields) }),
-    ) + "\n";
-  },
-};
-
-let lastTimestamp = NaN;
-let lastTime = "";
-
-/** Gets the record's time; that of the last one again where it is the same, for many come at once. */
-function isoTime({ timestamp }: LogRecord): string {
-  if (timestamp !== lastTimestamp) {
-    lastTime = new Date(timestamp).toISOString();
-    lastTimestamp = timestamp;
-  }
-  return lastTime;
+interface LogRecord {
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly fields: LogFields;
 }
 
-function levelName({ level }: LogRecord): string {
-  return level === "warning" ? "warn" : level;
+/** Makes text of a record, which may have characters to escape, as JSON does it. */
+type FormatLine = (record: LogRecord) => string;
+
+function textLine(record: LogRecord): string {
+  return `${isoTime()} ${record.level} ${words(record)}`;
+}
+
+function journalLine(record: LogRecord): string {
+  return `<${priorities[record.level]}>${words(record)}`;
+}
+
+function jsonLine({ level, message, fields }: LogRecord): string {
+  const own = { time: isoTime(), level, message };
+  // Own keys stand first, and fields don't replace them.
+  return JSON.stringify({ ...own, ...fields, ...own }, (_key, value) => {
+    if (typeof value === "bigint") return String(value);
+    return typeof value === "string" ? cut(value) : value;
+  });
 }
 
 /** `client joined client=7 reason="too big"` */
-function words(record: LogRecord): string {
-  let text = cut(record.message.join(""));
-  for (const [name, value] of plainFields(record)) {
-    text += ` ${name}=${typeof value === "number" ? value : word(value)}`;
+function words({ message, fields }: LogRecord): string {
+  let text = cut(message);
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined) text += ` ${name}=${word(value)}`;
   }
-  return escapeControls(text);
+  return text;
 }
 
 /** Gets `value` as one word, in quotes if need be. */
-function word(value: unknown): string {
-  const text = String(value);
+function word(value: NonNullable<unknown> | null): string {
+  if (typeof value !== "string") return String(value);
+  const text = cut(value);
   return /^[\w.:/+-]+$/.test(text) ? text : JSON.stringify(text);
-}
-
-function plainFields({ properties }: LogRecord): [string, unknown][] {
-  const fields = Object.entries(properties);
-  let count = 0;
-  for (const field of fields) {
-    if (field[1] === undefined) continue;
-    if (typeof field[1] === "string") field[1] = cut(field[1]);
-    fields[count++] = field;
-  }
-  fields.length = count;
-  return fields;
 }
 
 function cut(text: string): string {
@@ -237,96 +174,15 @@ function cut(text: string): string {
     : text;
 }
 
-/** Replaces what would break a line or steer a terminal; as JSON has it, so that JSON stays JSON. */
-function escapeControls(text: string): string {
-  // Nearly all lines have none.
-  if (!/[^\x20-\x7e]/.test(text)) return text;
-  return text.replace(
-    /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu,
-    (character) =>
-      character.split("").map((unit) =>
-        `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
-      ).join(""),
-  );
+let lastTimeMs = NaN;
+let lastTime = "";
+
+/** Gets the time; that of the last record again where it is the same, for many come at once. */
+function isoTime(): string {
+  const nowMs = Date.now();
+  if (nowMs !== lastTimeMs) {
+    lastTime = new Date(nowMs).toISOString();
+    lastTimeMs = nowMs;
+  }
+  return lastTime;
 }
-
-/** Writes lines in order and in the background; never throws. */
-class LineWriter {
-  readonly #write: (text: string) => Promise<void>;
-  #waiting = "";
-  #dropped = 0;
-  #writing: Promise<void> | undefined;
-  /** Ends the wait for more lines. */
-  #hurry: (() => void) | undefined;
-
-  constructor(write: (text: string) => Promise<void>) {
-    this.#write = write;
-  }
-
-  add(line: string): void {
-    if (this.#waiting.length + line.length > maxWaitingBytes) {
-      this.#dropped++;
-      return;
-    }
-    this.#waiting += line;
-    this.#writing ??= this.#writeAll();
-  }
-
-  /** Writes what waits without waiting for more. */
-  hurry(): void {
-    this.#hurry?.();
-  }
-
-  async flush(): Promise<void> {
-    if (this.#writing === undefined) return;
-    this.hurry();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const patience = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, 1000);
-    });
-    await Promise.race([this.#writing, patience]);
-    clearTimeout(timer);
-  }
-
-  async #writeAll(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, gatherMs);
-      this.#hurry = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#hurry = undefined;
-    while (this.#waiting !== "") {
-      const text = this.#waiting;
-      this.#waiting = "";
-      try {
-        await this.#write(text);
-      } catch {
-        // Nobody reads it (EPIPE), and there is no other place to say so.
-      }
-      this.#reportDropped();
-    }
-    this.#writing = undefined;
-  }
-
-  #reportDropped(): void {
-    if (this.#dropped === 0) return;
-    const lines = this.#dropped;
-    this.#dropped = 0;
-    log.error("log lines dropped, standard error was read too slowly", {
-      lines,
-    });
-  }
-}
-
-const encoder = new TextEncoder();
-
-async function writeToStderr(text: string): Promise<void> {
-  let bytes = encoder.encode(text);
-  while (bytes.length > 0) {
-    bytes = bytes.subarray(await Deno.stderr.write(bytes));
-  }
-}
-
-let writer = new LineWriter(writeToStderr);

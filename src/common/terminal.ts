@@ -26,17 +26,22 @@ export function painter(
   return (meaning, text) => `\x1b[${codes[meaning]}m${text}\x1b[0m`;
 }
 
-/** Replaces what would steer a terminal: control and format characters but tab, as JSON writes them. */
-export function harmless(text: string): string {
+/** Replaces control and format characters as JSON writes them, so that JSON stays JSON. */
+export function escapeControls(text: string): string {
+  // Nearly all texts have none.
+  if (!/[^\x20-\x7e]/.test(text)) return text;
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu,
     (character) =>
-      character === "\t"
-        ? character
-        : character.split("").map((unit) =>
-          `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
-        ).join(""),
+      character.split("").map((unit) =>
+        `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
+      ).join(""),
   );
+}
+
+/** Replaces what would steer a terminal: what {@linkcode escapeControls} does, but tabs stay. */
+export function harmless(text: string): string {
+  return text.split("\t").map(escapeControls).join("\t");
 }
 
 /** Writes all of `content` to a stream such as `Deno.stdout`. */

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { harmless, painter, writeAll } from "../../src/common/terminal.ts";
+import {
+  escapeControls,
+  harmless,
+  painter,
+  writeAll,
+} from "../../src/common/terminal.ts";
 
 const terminal = { isTerminal: () => true };
 const pipe = { isTerminal: () => false };
@@ -17,6 +22,13 @@ Deno.test("harmless() leaves nothing that steers a terminal", () => {
   assert.equal(
     harmless("\x1b[2J\x07\r\u202e"),
     "\\u001b[2J\\u0007\\u000d\\u202e",
+  );
+});
+
+Deno.test("escapeControls() writes control characters as JSON does, tabs too", () => {
+  assert.equal(
+    escapeControls("grün\t\n\u{e0001}\ud800😀"),
+    "grün\\u0009\\u000a\\udb40\\udc01\\ud800😀",
   );
 });
 
