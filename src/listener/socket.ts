@@ -72,6 +72,8 @@ export interface SocketHandler {
   message(message: Message): void;
   /** See {@linkcode Socket.tellBelow}. */
   caughtUp(): void;
+  /** The connection is about to be ended from here, because of `why`. Called once at most, before {@linkcode closed}. */
+  faulted(why: SocketFault): void;
   /**
    * The connection is no more, and its queue is gone. Called once, also without
    * {@linkcode opened} if the client hung up before.
