@@ -25,6 +25,9 @@ export type SocketState = "open" | "closing" | "closed";
 export interface Socket {
   readonly state: SocketState;
 
+  /** Whether {@linkcode SocketHandler.message} may answer `false`: the runtime's socket can't wait. */
+  readonly canWait: boolean;
+
   /**
    * What was sent and the kernel hasn't taken yet, in bytes: frames, and the
    * memory that each piece in the queue takes beside them. Exact, also while
@@ -50,14 +53,9 @@ export interface Socket {
   close(code: number, reason: string): void;
 
   /**
-   * Hands over no further message, and reads no further than it must, until
-   * {@linkcode resume}: what the peer sends waits in the kernel. Control frames
-   * that came before the next message are still answered. Pings that we sent
-   * needn't be answered meanwhile.
+   * Goes on after {@linkcode SocketHandler.message} did not take a message:
+   * hands over the same one again, then what follows.
    */
-  pause(): void;
-
-  /** Ends {@linkcode pause}. */
   resume(): void;
 
   /** Asks for one call of {@linkcode SocketHandler.caughtUp} when no more than `bytes` are queued. */
@@ -68,8 +66,16 @@ export interface Socket {
 export interface SocketHandler {
   /** The 101 is written. */
   opened(): void;
-  /** A message came. */
-  message(message: Message): void;
+  /**
+   * A message came. Gets whether it was taken. One that wasn't waits in the
+   * socket, which hands over no further message and reads no further, so that
+   * what the peer sends waits in the kernel, until {@linkcode Socket.resume}.
+   * Control frames before that message are answered as ever; no pong is
+   * expected meanwhile. This is how a fast sender is slowed down to its
+   * channel's readers. (The lead's change: it replaces pause(); only a socket
+   * that really holds a message waits, so pure readers stay alive.)
+   */
+  message(message: Message): boolean;
   /** See {@linkcode Socket.tellBelow}. */
   caughtUp(): void;
   /** The connection is about to be ended from here, because of `why`. Called once at most, before {@linkcode closed}. */
