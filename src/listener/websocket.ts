@@ -1,18 +1,29 @@
-/** One WebSocket connection after its 101: reading, writing, pausing, closing. */
+/** One WebSocket connection after its 101: reading, writing, waiting, closing. */
+import {
+  type FaultEvent,
+  type FrameEvent,
+  FrameReader,
+  maxBufferBytes,
+  type MessageEvent,
+  minBufferBytes,
+} from "./frame_reader.ts";
+import { closeFrame, frameOf, opcodes } from "./frames.ts";
+import { giveLargeBuffer, takeLargeBuffer } from "./read_buffers.ts";
 import type {
-  Message,
   Socket,
   SocketFault,
   SocketHandler,
   SocketLimits,
   SocketState,
 } from "./socket.ts";
+import { type Block, newBlock } from "./unmask.ts";
+import { WriteQueue, type WriteQueueOwner } from "./write_queue.ts";
 
 /** What a {@linkcode WebSocketConnection} is made of. */
 export interface WebSocketConnectionOptions {
   /** The connection that the request came by. It belongs to the WebSocket from here on. */
-  readonly conn: Deno.Conn;
-  /** What was read of the connection beyond the request's head. */
+  readonly conn: Pick<Deno.Conn, "read" | "write" | "close" | "closeWrite">;
+  /** What was read of the connection beyond the request's head; at most 64 KiB. */
   readonly rest: Uint8Array;
   readonly handler: SocketHandler;
   readonly limits: SocketLimits;
@@ -25,47 +36,364 @@ export interface WebSocketConnectionOptions {
 /** How often {@linkcode WebSocketConnection.tick} is to be called, in milliseconds. */
 export const tickMs = 250;
 
+/**
+ * How much is read of a client that broke a rule, in bytes, so that it gets the
+ * close frame: a connection that is closed with something unread is reset, and
+ * the client loses what it didn't read.
+ */
+const maxDrainedBytes = 16 * 1024 * 1024;
+
+/** How far a connection is. */
+type Phase =
+  /** Its 101 isn't written. */
+  | "new"
+  | "open"
+  /** Our close frame is on its way, the client's is awaited. */
+  | "closing"
+  /** The client's close frame is there; the end comes when ours is written. */
+  | "answering"
+  /** The client broke a rule and gets a close frame; what it sends is dropped. */
+  | "draining"
+  /** Writing failed. What the client sent before is still read. */
+  | "lost"
+  | "closed";
+
 /** A WebSocket on a connection whose handshake is done by somebody else. */
-export class WebSocketConnection implements Socket {
+export class WebSocketConnection implements Socket, WriteQueueOwner {
+  readonly canWait = true;
   readonly #options: WebSocketConnectionOptions;
-  #state: SocketState = "open";
+  readonly #reader: FrameReader;
+  readonly #queue: WriteQueue;
+  #phase: Phase = "new";
+  /** Reading waits in it while little comes. */
+  readonly #smallBuffer = newBlock(minBufferBytes);
+  /** What the reader uses now: the small one, one of the large ones, or one of its own. */
+  #buffer: Block;
+  #bufferIsLarge = false;
+  #spaceBytes = 0;
+  #isReading = false;
+  /** The last read filled all the space that it had, so that more is likely there. */
+  #wasFilled = false;
+  /** Whether the client sends nothing more: an end, not an error. */
+  #isAtEnd = false;
+  /** Not taken by the handler, until {@linkcode resume}. */
+  #held: MessageEvent | undefined;
+  #tellBelow: number | undefined;
+  #closeCode: number | undefined;
+  #drainedBytes = 0;
+  /** Ticks without a byte from the client while open, then ticks since it is closing. */
+  #ticks = 0;
+  #isPinged = false;
+  #hasFault = false;
 
   constructor(options: WebSocketConnectionOptions) {
+    if (options.rest.length > maxBufferBytes) {
+      throw new RangeError(
+        `Cannot begin with ${options.rest.length} bytes, expected at most ${maxBufferBytes}`,
+      );
+    }
     this.#options = options;
+    this.#buffer = this.#smallBuffer;
+    this.#reader = new FrameReader(options.limits, this.#buffer);
+    this.#queue = new WriteQueue(options.conn, this);
   }
 
   get state(): SocketState {
-    return this.#state;
+    const phase = this.#phase;
+    if (phase === "new" || phase === "open") return "open";
+    return phase === "closed" ? "closed" : "closing";
   }
 
   get queuedBytes(): number {
-    return 0;
+    return this.#queue.queuedBytes;
   }
 
   /** Begins to read and write: call it once the 101 is written. What was sent before goes out now. */
   start(): void {
-    this.#options.handler.opened();
+    if (this.#phase === "closed") return;
+    if (this.#phase === "new") {
+      this.#phase = "open";
+      this.#call(() => this.#options.handler.opened());
+    }
+    this.#queue.start();
+    // The handler may have ended it.
+    if (this.state === "closed") return;
+    const { rest } = this.#options;
+    this.#useBuffer(newBlock(rest.length), { isLarge: false });
+    this.#reader.space.set(rest);
+    this.#reader.filled(rest.length);
+    this.#handle();
   }
 
-  /** Judges what has become of the peer: call it every {@linkcode tickMs}, from one timer for all connections. */
-  tick(): void {}
+  /**
+   * Judges what has become of the client: call it every {@linkcode tickMs},
+   * from one timer for all connections. What counts is how often it was called,
+   * not the time: after the process stood still, nobody is judged before what
+   * has arrived is read.
+   */
+  tick(): void {
+    if (this.#phase === "new" || this.#phase === "closed") return;
+    const { idleTimeoutS, closeTimeoutS } = this.#options.limits;
+    // Only a client that waits for us has a right to be silent.
+    if (this.#phase === "open" && this.#held !== undefined) this.#heardOf();
+    const ticks = ++this.#ticks;
+    if (this.#phase !== "open") {
+      if (ticks > closeTimeoutS * ticksPerS) this.destroy();
+    } else if (ticks > idleTimeoutS * ticksPerS) {
+      this.#giveUp();
+    } else if (ticks * 2 >= idleTimeoutS * ticksPerS && !this.#isPinged) {
+      this.#isPinged = true;
+      this.#queue.push(ping);
+    }
+  }
 
   /**
    * Closes the connection at once, without a close frame. Also before
    * {@linkcode start}, if the peer hung up. Does nothing the second time.
    */
   destroy(): void {
-    if (this.#state === "closed") return;
-    this.#state = "closed";
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    this.#held = undefined;
+    this.#queue.drop();
+    this.#reader.discardMessages();
     this.#options.conn.close();
-    this.#options.handler.closed(undefined);
+    // A read under way still has the buffer.
+    if (!this.#isReading) this.#giveBuffer();
+    try {
+      this.#options.handler.closed(this.#closeCode);
+    } catch (error) {
+      this.#options.onHandlerError(error);
+    }
     this.#options.onEnded();
   }
 
-  send(_frames: Uint8Array<ArrayBuffer>): void {}
-  close(_code: number, _reason: string): void {}
-  pause(): void {}
-  resume(): void {}
-  tellBelow(_bytes: number): void {}
+  send(frames: Uint8Array<ArrayBuffer>): void {
+    if (this.#phase === "open" || this.#phase === "new") {
+      this.#queue.push(frames);
+    }
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#phase !== "open" && this.#phase !== "new") return;
+    this.#beginClosing("closing");
+    this.#queue.push(closeFrame(code, reason));
+    if (this.#held === undefined) return;
+    // Nobody reads on: the client's answer is behind what was held.
+    this.#held = undefined;
+    this.#handle();
+  }
+
+  resume(): void {
+    if (this.#held !== undefined) this.#handle();
+  }
+
+  tellBelow(bytes: number): void {
+    this.#tellBelow = bytes;
+    if (this.queuedBytes <= bytes) queueMicrotask(() => this.#checkQueue());
+  }
+
+  /** For the queue. */
+  written(): void {
+    this.#checkQueue();
+    if (this.queuedBytes > 0) return;
+    if (this.#phase === "answering" || this.#isAtEnd) this.destroy();
+    else if (this.#phase === "draining") {
+      // The client sees the end behind the close frame, and ends its side.
+      this.#options.conn.closeWrite().catch(() => {});
+    }
+  }
+
+  /** For the queue. */
+  writeFailed(): void {
+    if (this.#isAtEnd || this.#phase === "answering") return this.destroy();
+    // Draining and closing need no more words either: what is left is to read to the end.
+    if (this.#phase === "open") this.#phase = "lost";
+    else this.#drain();
+    this.#ticks = 0;
+    this.#checkQueue();
+  }
+
+  #read(): void {
+    this.#isReading = true;
+    const { space } = this.#reader;
+    this.#spaceBytes = space.length;
+    this.#options.conn.read(space).then(this.#onRead, this.#onReadFailed);
+  }
+
+  // One function each for all reads, as for writes.
+  readonly #onRead = (bytes: number | null): void => {
+    this.#isReading = false;
+    if (this.#phase === "closed") return this.#giveBuffer();
+    if (bytes === null) return this.#readEnd();
+    if (this.#phase === "open") this.#heardOf();
+    this.#wasFilled = bytes === this.#spaceBytes;
+    if (this.#phase === "answering" || this.#phase === "draining") {
+      this.#drainedBytes += bytes;
+      if (this.#drainedBytes > maxDrainedBytes) this.destroy();
+      else this.#readOn();
+      return;
+    }
+    this.#reader.filled(bytes);
+    this.#handle();
+  };
+
+  readonly #onReadFailed = (): void => {
+    this.#isReading = false;
+    if (this.#phase === "closed") this.#giveBuffer();
+    else this.destroy();
+  };
+
+  #readEnd(): void {
+    this.#isAtEnd = true;
+    // A client that has said goodbye may still want to read the answer.
+    const canEnd = this.#phase === "open" || this.#phase === "lost" ||
+      this.queuedBytes === 0;
+    if (canEnd) this.destroy();
+  }
+
+  /** Handles what the reader has, and reads on if the handler took it. */
+  #handle(): void {
+    while (
+      this.#phase === "open" || this.#phase === "lost" ||
+      this.#phase === "closing"
+    ) {
+      const event = this.#held ?? this.#reader.next();
+      if (event === undefined) break;
+      this.#held = undefined;
+      if (!this.#handleEvent(event)) return this.#hold(event as MessageEvent);
+    }
+    if (this.#phase !== "closed" && !this.#isAtEnd) this.#readOn();
+  }
+
+  /** Says whether that was done; only messages may have to wait. */
+  #handleEvent(event: FrameEvent): boolean {
+    if (event.kind === "message") return this.#takeMessage(event);
+    if (event.kind === "ping") {
+      if (this.#phase === "open") this.#queue.pushPong(event.payload);
+    } else if (event.kind === "close") this.#closedByPeer(event.code);
+    else if (event.kind === "fault") this.#fail(event);
+    return true;
+  }
+
+  #takeMessage(message: MessageEvent): boolean {
+    if (this.#phase === "closing") return true;
+    try {
+      const isTaken = this.#options.handler.message(message);
+      // A handler that closes the connection needs no message again.
+      return isTaken || this.#phase !== "open" && this.#phase !== "lost";
+    } catch (error) {
+      this.#handlerFailed(error);
+      return true;
+    }
+  }
+
+  /** Waits with `message`, and keeps no more memory than is needed for what came behind it. */
+  #hold(message: MessageEvent): void {
+    this.#held = message;
+    if (this.#bufferIsLarge) {
+      this.#useBuffer(newBlock(this.#reader.unreadBytes), { isLarge: false });
+    }
+  }
+
+  #readOn(): void {
+    if (this.#isReading) return;
+    if (this.#wasFilled && !this.#bufferIsLarge) {
+      const large = takeLargeBuffer();
+      if (large !== undefined) this.#useBuffer(large, { isLarge: true });
+    }
+    if (!this.#wasFilled || !this.#bufferIsLarge) {
+      this.#useBuffer(this.#smallBuffer, { isLarge: false });
+    }
+    this.#read();
+  }
+
+  #useBuffer(buffer: Block, { isLarge }: { isLarge: boolean }): void {
+    if (buffer === this.#buffer) return;
+    this.#reader.useBuffer(buffer);
+    this.#giveBuffer();
+    this.#buffer = buffer;
+    this.#bufferIsLarge = isLarge;
+  }
+
+  #giveBuffer(): void {
+    if (this.#bufferIsLarge) giveLargeBuffer(this.#buffer);
+    this.#bufferIsLarge = false;
+  }
+
+  #closedByPeer(code: number): void {
+    this.#closeCode = code;
+    if (this.#phase === "open") {
+      this.#beginClosing("answering");
+      this.#queue.push(closeFrame(code));
+    } else if (this.queuedBytes === 0) this.destroy();
+    else this.#phase = "answering";
+    this.#reader.discardAll();
+  }
+
+  #fail({ fault, code, reason }: FaultEvent): void {
+    if (this.#phase === "open") {
+      this.#tellFault(fault);
+      this.close(code, reason);
+    }
+    // Also if it was closing: its answer can't be found any more.
+    if (this.state !== "closed") this.#drain();
+  }
+
+  #drain(): void {
+    this.#phase = "draining";
+    this.#reader.discardAll();
+  }
+
+  /** Ends what is dead, most likely; a close frame is tried all the same. */
+  #giveUp(): void {
+    const isStuck = this.queuedBytes > 0;
+    this.#tellFault("idle");
+    if (isStuck) return this.destroy();
+    this.close(1001, "no answer to a ping");
+    // The next tick is the end.
+    this.#ticks = Infinity;
+  }
+
+  #handlerFailed(error: unknown): void {
+    this.#options.onHandlerError(error);
+    if (this.#phase !== "open") return;
+    this.#tellFault("handler");
+    this.close(1011, "internal error");
+  }
+
+  #tellFault(why: SocketFault): void {
+    if (this.#hasFault) return;
+    this.#hasFault = true;
+    this.#call(() => this.#options.handler.faulted(why));
+  }
+
+  #call(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.#handlerFailed(error);
+    }
+  }
+
+  #beginClosing(phase: Phase): void {
+    this.#phase = phase;
+    this.#ticks = 0;
+    this.#reader.discardMessages();
+  }
+
+  #heardOf(): void {
+    this.#ticks = 0;
+    this.#isPinged = false;
+  }
+
+  #checkQueue(): void {
+    if (this.#tellBelow === undefined || this.#phase === "closed") return;
+    if (this.queuedBytes > this.#tellBelow) return;
+    this.#tellBelow = undefined;
+    this.#call(() => this.#options.handler.caughtUp());
+  }
 }
-export type { Message, SocketFault };
+
+const ticksPerS = 1000 / tickMs;
+const ping = frameOf(opcodes.ping, new Uint8Array(0));
