@@ -8,7 +8,16 @@
  * fragments, is collected in a {@linkcode MessageBuffer}.
  */
 import { isUtf8 } from "node:buffer";
-import { maxControlBytes, opcodes, readClosePayload } from "./frames.ts";
+import {
+  fault,
+  type FaultEvent,
+  type Head,
+  maskBit,
+  maskBytes,
+  readHead,
+  readKey,
+} from "./frame_head.ts";
+import { finBit, opcodes, readClosePayload } from "./frames.ts";
 import { MessageBuffer } from "./message_buffer.ts";
 import type { Message, SocketLimits } from "./socket.ts";
 import { type Block, newBlock, turnKey, unmask } from "./unmask.ts";
@@ -36,16 +45,6 @@ export interface PongEvent {
 export interface CloseEvent {
   readonly kind: "close";
   readonly code: number;
-  readonly reason: string;
-}
-
-/** The client broke a rule. Nothing can be read after this. */
-export interface FaultEvent {
-  readonly kind: "fault";
-  readonly fault: "protocol" | "not_utf8" | "too_big";
-  /** The close code that says so (RFC 6455 section 7.4.1). */
-  readonly code: 1002 | 1007 | 1009;
-  /** The rule, short enough for a close frame. */
   readonly reason: string;
 }
 
@@ -77,15 +76,8 @@ export class MessageEvent implements Message {
   }
 }
 
-const finBit = 0x80;
-const rsvBits = 0x70;
-const opcodeBits = 0x0f;
-const maskBit = 0x80;
 const lengthBits = 0x7f;
-const maskBytes = 4;
 const pong: PongEvent = { kind: "pong" };
-/** RFC 6455 section 7.4.1. */
-const faultCodes = { protocol: 1002, not_utf8: 1007, too_big: 1009 } as const;
 const wholeText = finBit | opcodes.text;
 const wholeBinary = finBit | opcodes.binary;
 const nothing = new Uint8Array(0);
@@ -97,7 +89,7 @@ const workspace = newBlock(maxBufferBytes);
 /** Reads the frames of one client. */
 export class FrameReader {
   readonly #limits: Pick<SocketLimits, "messageBytes">;
-  #block: Block;
+  #block = newBlock(0);
   /** What of the buffer is filled and not yet read. */
   #start = 0;
   #end = 0;
@@ -115,10 +107,9 @@ export class FrameReader {
   #frameIsLast = true;
   #discards = false;
 
-  /** @param limits Looked at for every frame. */
-  constructor(limits: Pick<SocketLimits, "messageBytes">, buffer: Block) {
+  /** @param limits Looked at for every frame. A buffer is needed, too: {@linkcode useBuffer}. */
+  constructor(limits: Pick<SocketLimits, "messageBytes">) {
     this.#limits = limits;
-    this.#block = buffer;
   }
 
   /** How much of the buffer is filled and not yet read, in bytes. */
@@ -172,7 +163,14 @@ export class FrameReader {
         if (this.#frameLeftBytes > 0) return undefined;
       } else {
         if (this.#unmaskWholeOnes()) continue;
-        const head = this.#readHead();
+        const held = this.#message?.payloadBytes ?? 0;
+        const { messageBytes } = this.#limits;
+        const head = readHead(this.#block.bytes, this.#start, this.#end, {
+          hasMessage: this.#message !== undefined,
+          leftBytes: messageBytes - held,
+          messageBytes,
+          discards: this.#discards,
+        });
         if (head === undefined) return undefined;
         if (head.kind === "fault") {
           this.#fault = head;
@@ -263,63 +261,6 @@ export class FrameReader {
     return to > first || this.#fault !== undefined;
   }
 
-  /** Reads a frame's header and checks all that it says. */
-  #readHead(): Head | FaultEvent | undefined {
-    const bytes = this.#block.bytes;
-    const start = this.#start;
-    if (this.unreadBytes < 2) return undefined;
-    const first = bytes[start]!;
-    const second = bytes[start + 1]!;
-    const opcode = first & opcodeBits;
-    const isLast = (first & finBit) !== 0;
-    if ((first & rsvBits) !== 0) return broken("reserved bit set");
-    if (!isOpcode(opcode)) return broken(`opcode ${opcode} is reserved`);
-    if ((second & maskBit) === 0) return broken("frame without a mask");
-    let payloadBytes = second & lengthBits;
-    if (opcode >= opcodes.close) {
-      if (!isLast) return broken("control frame in fragments");
-      if (payloadBytes > maxControlBytes) {
-        return broken(`control frame over ${maxControlBytes} bytes`);
-      }
-    } else if (!this.#discards) {
-      const isUnderWay = this.#message !== undefined;
-      if (opcode === opcodes.continuation && !isUnderWay) {
-        return broken("continuation of no message");
-      }
-      if (opcode !== opcodes.continuation && isUnderWay) {
-        return broken("message inside of another one");
-      }
-    }
-    const lengthBytes = payloadBytes === 127 ? 8 : payloadBytes === 126 ? 2 : 0;
-    const headBytes = 2 + lengthBytes + maskBytes;
-    if (this.unreadBytes < headBytes) return undefined;
-    if (lengthBytes > 0) {
-      payloadBytes = 0;
-      for (let i = 0; i < lengthBytes; i++) {
-        payloadBytes = payloadBytes * 256 + bytes[start + 2 + i]!;
-      }
-      if (payloadBytes >= 2 ** 63) return broken("length over 63 bits");
-      if (payloadBytes < (lengthBytes === 8 ? 65536 : 126)) {
-        return broken("length in more bytes than needed");
-      }
-    }
-    if (opcode < opcodes.close && !this.#discards) {
-      const { messageBytes } = this.#limits;
-      if ((this.#message?.payloadBytes ?? 0) + payloadBytes > messageBytes) {
-        return fault("too_big", `message over ${messageBytes} bytes`);
-      }
-    }
-    const key = readKey(bytes, start + headBytes - maskBytes);
-    return {
-      kind: "head",
-      opcode,
-      isLast,
-      bytes: headBytes,
-      payloadBytes,
-      key,
-    };
-  }
-
   #takeControl(head: Head): FrameEvent {
     const block = newBlock(head.payloadBytes);
     const payload = block.bytes.subarray(0, head.payloadBytes);
@@ -370,38 +311,8 @@ export class FrameReader {
   }
 }
 
-/** A header without faults. */
-interface Head {
-  readonly kind: "head";
-  readonly opcode: number;
-  readonly isLast: boolean;
-  /** Its size, mask included. */
-  readonly bytes: number;
-  readonly payloadBytes: number;
-  readonly key: number;
-}
-
-function isOpcode(opcode: number): boolean {
-  return opcode <= opcodes.binary ||
-    opcode >= opcodes.close && opcode <= opcodes.pong;
-}
-
-/** Gets the mask at `at`, its first byte lowest. */
-function readKey(bytes: Uint8Array, at: number): number {
-  return bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 |
-    bytes[at + 3]! << 24;
-}
-
 /** Gets the size of the frame without a mask that is at `at`, shorter than 64 KiB. */
 function frameBytes(bytes: Uint8Array, at: number): number {
   const length = bytes[at + 1]!;
   return length < 126 ? 2 + length : 4 + (bytes[at + 2]! << 8 | bytes[at + 3]!);
-}
-
-function broken(reason: string): FaultEvent {
-  return fault("protocol", reason);
-}
-
-function fault(kind: FaultEvent["fault"], reason: string): FaultEvent {
-  return { kind: "fault", fault: kind, code: faultCodes[kind], reason };
 }

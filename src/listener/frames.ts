@@ -11,6 +11,8 @@ export const opcodes = {
   pong: 10,
 } as const;
 
+/** Marks the last frame of a message, in a header's first byte. */
+export const finBit = 0x80;
 /** The longest header of a frame without a mask, in bytes (RFC 6455 section 5.2). */
 export const maxHeadBytes = 10;
 /** The most that a control frame may carry, in bytes (RFC 6455 section 5.5). */
@@ -20,7 +22,6 @@ export const maxReasonBytes = maxControlBytes - 2;
 /** Stands for a close frame without a code (RFC 6455 section 7.4.1). Never on the wire. */
 export const noCode = 1005;
 
-const finBit = 0x80;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 

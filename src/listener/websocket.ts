@@ -1,14 +1,14 @@
 /** One WebSocket connection after its 101: reading, writing, waiting, closing. */
+import type { FaultEvent } from "./frame_head.ts";
 import {
-  type FaultEvent,
   type FrameEvent,
   FrameReader,
   maxBufferBytes,
   type MessageEvent,
-  minBufferBytes,
 } from "./frame_reader.ts";
 import { closeFrame, frameOf, opcodes } from "./frames.ts";
-import { giveLargeBuffer, takeLargeBuffer } from "./read_buffers.ts";
+import { ReadBuffers } from "./read_buffers.ts";
+import { Silence, ticksPerS } from "./silence.ts";
 import type {
   Socket,
   SocketFault,
@@ -16,8 +16,9 @@ import type {
   SocketLimits,
   SocketState,
 } from "./socket.ts";
-import { type Block, newBlock } from "./unmask.ts";
 import { WriteQueue, type WriteQueueOwner } from "./write_queue.ts";
+
+export { tickMs } from "./silence.ts";
 
 /** What a {@linkcode WebSocketConnection} is made of. */
 export interface WebSocketConnectionOptions {
@@ -32,9 +33,6 @@ export interface WebSocketConnectionOptions {
   /** Gets what a call of the handler threw, for the log. */
   readonly onHandlerError: (error: unknown) => void;
 }
-
-/** How often {@linkcode WebSocketConnection.tick} is to be called, in milliseconds. */
-export const tickMs = 250;
 
 /**
  * How much is read of a client that broke a rule, in bytes, so that it gets the
@@ -64,16 +62,10 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   readonly #options: WebSocketConnectionOptions;
   readonly #reader: FrameReader;
   readonly #queue: WriteQueue;
+  readonly #buffers: ReadBuffers;
+  readonly #silence = new Silence();
   #phase: Phase = "new";
-  /** Reading waits in it while little comes. */
-  readonly #smallBuffer = newBlock(minBufferBytes);
-  /** What the reader uses now: the small one, one of the large ones, or one of its own. */
-  #buffer: Block;
-  #bufferIsLarge = false;
-  #spaceBytes = 0;
   #isReading = false;
-  /** The last read filled all the space that it had, so that more is likely there. */
-  #wasFilled = false;
   /** Whether the client sends nothing more: an end, not an error. */
   #isAtEnd = false;
   /** Not taken by the handler, until {@linkcode resume}. */
@@ -81,9 +73,8 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   #tellBelow: number | undefined;
   #closeCode: number | undefined;
   #drainedBytes = 0;
-  /** Ticks without a byte from the client while open, then ticks since it is closing. */
-  #ticks = 0;
-  #isPinged = false;
+  /** Ticks since it is closing, in whatever way. */
+  #endingTicks = 0;
   #hasFault = false;
 
   constructor(options: WebSocketConnectionOptions) {
@@ -93,8 +84,8 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
       );
     }
     this.#options = options;
-    this.#buffer = this.#smallBuffer;
-    this.#reader = new FrameReader(options.limits, this.#buffer);
+    this.#reader = new FrameReader(options.limits);
+    this.#buffers = new ReadBuffers(this.#reader);
     this.#queue = new WriteQueue(options.conn, this);
   }
 
@@ -118,33 +109,23 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
     this.#queue.start();
     // The handler may have ended it.
     if (this.state === "closed") return;
-    const { rest } = this.#options;
-    this.#useBuffer(newBlock(rest.length), { isLarge: false });
-    this.#reader.space.set(rest);
-    this.#reader.filled(rest.length);
+    this.#buffers.fill(this.#options.rest);
     this.#handle();
   }
 
-  /**
-   * Judges what has become of the client: call it every {@linkcode tickMs},
-   * from one timer for all connections. What counts is how often it was called,
-   * not the time: after the process stood still, nobody is judged before what
-   * has arrived is read.
-   */
+  /** Judges what has become of the client: call it every `tickMs`, from one timer for all connections. */
   tick(): void {
     if (this.#phase === "new" || this.#phase === "closed") return;
     const { idleTimeoutS, closeTimeoutS } = this.#options.limits;
-    // Only a client that waits for us has a right to be silent.
-    if (this.#phase === "open" && this.#held !== undefined) this.#heardOf();
-    const ticks = ++this.#ticks;
     if (this.#phase !== "open") {
-      if (ticks > closeTimeoutS * ticksPerS) this.destroy();
-    } else if (ticks > idleTimeoutS * ticksPerS) {
-      this.#giveUp();
-    } else if (ticks * 2 >= idleTimeoutS * ticksPerS && !this.#isPinged) {
-      this.#isPinged = true;
-      this.#queue.push(ping);
+      if (++this.#endingTicks > closeTimeoutS * ticksPerS) this.destroy();
+      return;
     }
+    // Only a client that waits for us has a right to be silent.
+    if (this.#held !== undefined) return this.#silence.heard();
+    const todo = this.#silence.tick(idleTimeoutS);
+    if (todo === "ask") this.#queue.push(ping);
+    else if (todo === "give up") this.#giveUp();
   }
 
   /**
@@ -159,7 +140,7 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
     this.#reader.discardMessages();
     this.#options.conn.close();
     // A read under way still has the buffer.
-    if (!this.#isReading) this.#giveBuffer();
+    if (!this.#isReading) this.#buffers.release();
     try {
       this.#options.handler.closed(this.#closeCode);
     } catch (error) {
@@ -210,24 +191,17 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
     // Draining and closing need no more words either: what is left is to read to the end.
     if (this.#phase === "open") this.#phase = "lost";
     else this.#drain();
-    this.#ticks = 0;
+    this.#endingTicks = 0;
     this.#checkQueue();
-  }
-
-  #read(): void {
-    this.#isReading = true;
-    const { space } = this.#reader;
-    this.#spaceBytes = space.length;
-    this.#options.conn.read(space).then(this.#onRead, this.#onReadFailed);
   }
 
   // One function each for all reads, as for writes.
   readonly #onRead = (bytes: number | null): void => {
     this.#isReading = false;
-    if (this.#phase === "closed") return this.#giveBuffer();
+    if (this.#phase === "closed") return this.#buffers.release();
     if (bytes === null) return this.#readEnd();
-    if (this.#phase === "open") this.#heardOf();
-    this.#wasFilled = bytes === this.#spaceBytes;
+    this.#silence.heard();
+    this.#buffers.wasRead(bytes);
     if (this.#phase === "answering" || this.#phase === "draining") {
       this.#drainedBytes += bytes;
       if (this.#drainedBytes > maxDrainedBytes) this.destroy();
@@ -240,7 +214,7 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
 
   readonly #onReadFailed = (): void => {
     this.#isReading = false;
-    if (this.#phase === "closed") this.#giveBuffer();
+    if (this.#phase === "closed") this.#buffers.release();
     else this.destroy();
   };
 
@@ -291,34 +265,14 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   /** Waits with `message`, and keeps no more memory than is needed for what came behind it. */
   #hold(message: MessageEvent): void {
     this.#held = message;
-    if (this.#bufferIsLarge) {
-      this.#useBuffer(newBlock(this.#reader.unreadBytes), { isLarge: false });
-    }
+    this.#buffers.shrink();
   }
 
   #readOn(): void {
     if (this.#isReading) return;
-    if (this.#wasFilled && !this.#bufferIsLarge) {
-      const large = takeLargeBuffer();
-      if (large !== undefined) this.#useBuffer(large, { isLarge: true });
-    }
-    if (!this.#wasFilled || !this.#bufferIsLarge) {
-      this.#useBuffer(this.#smallBuffer, { isLarge: false });
-    }
-    this.#read();
-  }
-
-  #useBuffer(buffer: Block, { isLarge }: { isLarge: boolean }): void {
-    if (buffer === this.#buffer) return;
-    this.#reader.useBuffer(buffer);
-    this.#giveBuffer();
-    this.#buffer = buffer;
-    this.#bufferIsLarge = isLarge;
-  }
-
-  #giveBuffer(): void {
-    if (this.#bufferIsLarge) giveLargeBuffer(this.#buffer);
-    this.#bufferIsLarge = false;
+    this.#isReading = true;
+    this.#options.conn.read(this.#buffers.space())
+      .then(this.#onRead, this.#onReadFailed);
   }
 
   #closedByPeer(code: number): void {
@@ -352,7 +306,7 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
     if (isStuck) return this.destroy();
     this.close(1001, "no answer to a ping");
     // The next tick is the end.
-    this.#ticks = Infinity;
+    this.#endingTicks = Infinity;
   }
 
   #handlerFailed(error: unknown): void {
@@ -378,13 +332,8 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
 
   #beginClosing(phase: Phase): void {
     this.#phase = phase;
-    this.#ticks = 0;
+    this.#endingTicks = 0;
     this.#reader.discardMessages();
-  }
-
-  #heardOf(): void {
-    this.#ticks = 0;
-    this.#isPinged = false;
   }
 
   #checkQueue(): void {
@@ -395,5 +344,4 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   }
 }
 
-const ticksPerS = 1000 / tickMs;
 const ping = frameOf(opcodes.ping, new Uint8Array(0));
