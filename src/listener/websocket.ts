@@ -179,10 +179,7 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
     this.#checkQueue();
     if (this.queuedBytes > 0) return;
     if (this.#phase === "answering" || this.#isAtEnd) this.destroy();
-    else if (this.#phase === "draining") {
-      // The client sees the end behind the close frame, and ends its side.
-      this.#options.conn.closeWrite().catch(() => {});
-    }
+    else if (this.#phase === "draining") this.#endWriting();
   }
 
   /** For the queue. */
@@ -297,6 +294,12 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   #drain(): void {
     this.#phase = "draining";
     this.#reader.discardAll();
+    if (this.queuedBytes === 0) this.#endWriting();
+  }
+
+  /** Lets the client see the end behind the close frame, so that it ends its side. */
+  #endWriting(): void {
+    this.#options.conn.closeWrite().catch(() => {});
   }
 
   /** Ends what is dead, most likely; a close frame is tried all the same. */
@@ -311,6 +314,7 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
 
   #handlerFailed(error: unknown): void {
     this.#options.onHandlerError(error);
+    if (this.#phase === "lost") return this.destroy();
     if (this.#phase !== "open") return;
     this.#tellFault("handler");
     this.close(1011, "internal error");
