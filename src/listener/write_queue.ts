@@ -2,9 +2,12 @@
 import { frameOf, opcodes } from "./frames.ts";
 
 /**
- * What a queued piece takes beside its bytes, in bytes. TODO
+ * What a queued piece takes beside its bytes, in bytes. Measured with Deno
+ * 2.9.6 as resident memory after a collection: 200,000 pieces of 66 bytes take
+ * 755 bytes each if each has memory of its own, as a message has that came
+ * alone; 202 bytes if they are parts of the same.
  */
-export const pieceOverheadBytes = 200;
+export const pieceOverheadBytes = 700;
 
 /** Pieces are copied together up to this, in bytes: one write costs more than copying that. */
 const maxTogetherBytes = 64 * 1024;

@@ -1,0 +1,515 @@
+/** Real connections over a unix socket; time passes only when a test calls `tick()`. */
+import assert from "node:assert/strict";
+import { messageFrame } from "../../src/listener/frames.ts";
+import { ticksPerS } from "../../src/listener/silence.ts";
+import type { Message, SocketLimits } from "../../src/listener/socket.ts";
+import { WebSocketConnection } from "../../src/listener/websocket.ts";
+import { pieceOverheadBytes } from "../../src/listener/write_queue.ts";
+import { eventually, within } from "../helpers/eventually.ts";
+import {
+  closePayload,
+  concat,
+  frameBytes,
+  opcodes,
+  RawClient,
+  readClose,
+} from "../helpers/raw_client.ts";
+
+const { text, binary, close, ping, pong } = opcodes;
+const limits: SocketLimits = {
+  messageBytes: 1000,
+  idleTimeoutS: 10,
+  closeTimeoutS: 2,
+};
+
+/** A WebSocket and the client at its other end. */
+interface Pair extends AsyncDisposable {
+  readonly socket: WebSocketConnection;
+  readonly client: RawClient;
+  /** What the handler was told, in order: text as it is, all else by name. */
+  readonly told: string[];
+  /** Resolves when the owner is told of the end. */
+  readonly ended: Promise<void>;
+}
+
+interface PairOptions {
+  readonly rest?: Uint8Array;
+  readonly limits?: Partial<SocketLimits>;
+  /** Instead of taking every message. */
+  readonly message?: (message: Message, socket: WebSocketConnection) => boolean;
+  readonly opened?: () => void;
+  readonly isStarted?: boolean;
+}
+
+async function pair(options: PairOptions = {}): Promise<Pair> {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/socket`;
+  const listener = Deno.listen({ transport: "unix", path });
+  const accepted = listener.accept();
+  const client = await RawClient.connect({ socket: path });
+  const conn = await accepted;
+  listener.close();
+  const told: string[] = [];
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const socket: WebSocketConnection = new WebSocketConnection({
+    conn,
+    rest: options.rest ?? new Uint8Array(0),
+    limits: { ...limits, ...options.limits },
+    onEnded: () => {
+      told.push("ended");
+      resolve();
+    },
+    onHandlerError: (error) => told.push(`error ${(error as Error).message}`),
+    handler: {
+      opened: () => {
+        told.push("opened");
+        options.opened?.();
+      },
+      message: (message) => {
+        const { isText, payload } = message;
+        told.push(
+          isText
+            ? new TextDecoder().decode(payload)
+            : `${payload.length} bytes`,
+        );
+        return options.message?.(message, socket) ?? true;
+      },
+      caughtUp: () => told.push("caught up"),
+      faulted: (why) => told.push(`faulted ${why}`),
+      closed: (code) => told.push(`closed ${code}`),
+    },
+  });
+  if (options.isStarted !== false) socket.start();
+  return {
+    socket,
+    client,
+    told,
+    ended,
+    async [Symbol.asyncDispose](): Promise<void> {
+      socket.destroy();
+      client.close();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+/** Tests with a pair, and that no descriptor is left behind. */
+function testPair(
+  name: string,
+  test: (pair: Pair) => Promise<void>,
+  options: PairOptions = {},
+): void {
+  Deno.test(`WebSocketConnection ${name}`, async () => {
+    const before = descriptors();
+    {
+      await using one = await pair(options);
+      await test(one);
+      assert.ok(one.told.filter((what) => what === "ended").length <= 1);
+    }
+    await eventually(
+      () => descriptors() <= before,
+      () => `${before} descriptors, got ${descriptors()}`,
+    );
+  });
+}
+
+function descriptors(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+/** Waits until the handler was told `count` things, and gets them. */
+async function heard({ told }: Pair, count: number): Promise<string[]> {
+  await eventually(() => told.length >= count, () => `${count}: ${told}`);
+  return told;
+}
+
+async function readCloseOf(
+  client: RawClient,
+): Promise<ReturnType<typeof readClose>> {
+  const frame = await client.readFrame();
+  assert.equal(frame?.opcode, close);
+  return readClose(frame.payload);
+}
+
+function tick(socket: WebSocketConnection, count: number): void {
+  for (let i = 0; i < count; i++) socket.tick();
+}
+
+/** Sends more than the kernel takes; gets what is queued then. */
+async function stall({ socket }: Pair): Promise<number> {
+  socket.send(messageFrame(new Uint8Array(8 << 20), { isText: false }));
+  let queued;
+  do {
+    queued = socket.queuedBytes;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  } while (queued !== socket.queuedBytes);
+  return queued;
+}
+
+testPair("hands over what came with the request first", async (one) => {
+  await one.client.send(text, "b");
+  assert.deepEqual(await heard(one, 3), ["opened", "a", "b"]);
+}, { rest: frameBytes(text, "a") });
+
+testPair("hands over messages of every size, in order", async (one) => {
+  await one.client.write(concat([
+    frameBytes(text, "a"),
+    frameBytes(binary, new Uint8Array(300_000)),
+    frameBytes(text, "b"),
+    frameBytes(binary, new Uint8Array(1 << 20)),
+  ]));
+  assert.deepEqual(await heard(one, 5), [
+    "opened",
+    "a",
+    "300000 bytes",
+    "b",
+    "1048576 bytes",
+  ]);
+}, { limits: { messageBytes: 1 << 20 } });
+
+testPair(
+  "sends frames in order, and counts what is queued exactly",
+  async (one) => {
+    const frames = [1, 2, 3].map((n) =>
+      frameBytes(text, `${n}`, { mask: false })
+    );
+    for (const frame of frames) one.socket.send(frame);
+    assert.equal(one.socket.queuedBytes, 3 * (3 + pieceOverheadBytes));
+    for (const n of [1, 2, 3]) {
+      const frame = await one.client.readFrame();
+      assert.equal(new TextDecoder().decode(frame!.payload), `${n}`);
+    }
+    await eventually(() => one.socket.queuedBytes === 0, "an empty queue");
+  },
+);
+
+testPair("sends what was sent before start(), after opened()", async (one) => {
+  one.socket.send(frameBytes(text, "early", { mask: false }));
+  assert.deepEqual(one.told, []);
+  one.socket.start();
+  assert.equal((await one.client.readFrame())!.payload.length, 5);
+}, { isStarted: false });
+
+testPair("answers pings in order, between messages", async (one) => {
+  const pings = [1, 2, 3].map((n) => frameBytes(ping, Uint8Array.of(n)));
+  await one.client.write(concat([...pings, frameBytes(text, "a")]));
+  for (const n of [1, 2, 3]) {
+    const frame = (await one.client.readFrame())!;
+    assert.equal(frame.opcode, pong);
+    assert.deepEqual(frame.payload, Uint8Array.of(n));
+  }
+});
+
+testPair("keeps a flood of pings from growing its queue", async (one) => {
+  const stalled = await stall(one);
+  const flood = concat(Array(5000).fill(frameBytes(ping, "x".repeat(125))));
+  await one.client.write(concat([flood, frameBytes(text, "end")]));
+  await heard(one, 2);
+  const grown = one.socket.queuedBytes - stalled;
+  assert.ok(grown <= 16 * (127 + pieceOverheadBytes), `${grown} bytes`);
+});
+
+/** Whether the next test's handler takes messages. */
+let taken = false;
+
+testPair(
+  "waits with a message that isn't taken, and reads no further",
+  async (one) => {
+    await one.client.write(
+      concat([
+        frameBytes(ping, "p"),
+        frameBytes(text, "a"),
+        frameBytes(text, "b"),
+      ]),
+    );
+    assert.equal((await one.client.readFrame())!.opcode, pong);
+    assert.deepEqual(await heard(one, 2), ["opened", "a"]);
+    // More than the kernel and a buffer would take.
+    let isWritten = false;
+    const flood = concat(
+      Array(4000).fill(frameBytes(binary, new Uint8Array(900))),
+    );
+    const written = one.client.write(flood).then(() => isWritten = true);
+    tick(one.socket, 100 * ticksPerS);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(isWritten, false);
+    assert.deepEqual(one.told, ["opened", "a"]);
+    taken = true;
+    one.socket.resume();
+    await written;
+    const all = await heard(one, 4 + 4000);
+    assert.deepEqual(all.slice(0, 5), ["opened", "a", "a", "b", "900 bytes"]);
+  },
+  { message: () => taken },
+);
+
+testPair(
+  "closes while a message waits, and hands it over no more",
+  async (one) => {
+    await one.client.send(text, "a");
+    await heard(one, 2);
+    one.socket.close(1001, "away");
+    assert.equal(one.socket.state, "closing");
+    assert.deepEqual(await readCloseOf(one.client), {
+      code: 1001,
+      reason: "away",
+    });
+    await one.client.send(close, closePayload(1001));
+    await within(one.ended, "the end");
+    assert.deepEqual(one.told, ["opened", "a", "closed 1001", "ended"]);
+  },
+  { message: () => false },
+);
+
+for (
+  const [name, payload, code] of [
+    ["its code", closePayload(4321, "why"), 4321],
+    ["no code", new Uint8Array(0), 1005],
+  ] as const
+) {
+  testPair(
+    `answers a close frame with ${name}, behind what is queued`,
+    async (one) => {
+      one.socket.send(frameBytes(text, "last", { mask: false }));
+      await one.client.write(
+        concat([frameBytes(close, payload), frameBytes(text, "late")]),
+      );
+      assert.equal((await one.client.readFrame())!.payload.length, 4);
+      assert.equal((await readCloseOf(one.client)).code, code);
+      assert.equal(await one.client.readFrame(), undefined);
+      await within(one.ended, "the end");
+      assert.deepEqual(one.told, ["opened", `closed ${code}`, "ended"]);
+      assert.equal(one.socket.queuedBytes, 0);
+    },
+  );
+}
+
+testPair("close() ignores all but the answer", async (one) => {
+  one.socket.close(1012, "again");
+  one.socket.close(1000, "twice");
+  one.socket.send(frameBytes(text, "late", { mask: false }));
+  assert.deepEqual(await readCloseOf(one.client), {
+    code: 1012,
+    reason: "again",
+  });
+  await one.client.write(concat([
+    frameBytes(text, "unheard"),
+    frameBytes(ping, "unanswered"),
+    frameBytes(binary, new Uint8Array(100_000)),
+    frameBytes(close, closePayload(1000)),
+  ]));
+  assert.equal(await one.client.readFrame(), undefined);
+  await within(one.ended, "the end");
+  assert.deepEqual(one.told, ["opened", "closed 1000", "ended"]);
+});
+
+testPair(
+  "ends a client that never answers a close frame, in time",
+  async (one) => {
+    await stall(one);
+    one.socket.close(1000, "");
+    assert.ok(one.socket.queuedBytes > 0);
+    tick(one.socket, limits.closeTimeoutS * ticksPerS);
+    assert.equal(one.socket.state, "closing");
+    one.socket.tick();
+    assert.equal(one.socket.state, "closed");
+    assert.equal(one.socket.queuedBytes, 0);
+    assert.deepEqual(one.told, ["opened", "closed undefined", "ended"]);
+    await one.client.readToEnd();
+  },
+);
+
+for (
+  const [name, frame, fault, code, reason] of [
+    [
+      "an unmasked frame",
+      frameBytes(text, "a", { mask: false }),
+      "protocol",
+      1002,
+      "frame without a mask",
+    ],
+    [
+      "bad UTF-8",
+      frameBytes(text, Uint8Array.of(0xff)),
+      "not_utf8",
+      1007,
+      "text message is not UTF-8",
+    ],
+    [
+      "a large message",
+      frameBytes(binary, new Uint8Array(1001)),
+      "too_big",
+      1009,
+      "message over 1000 bytes",
+    ],
+    [
+      "a very large message",
+      frameBytes(binary, new Uint8Array(3 << 20)),
+      "too_big",
+      1009,
+      "message over 1000 bytes",
+    ],
+  ] as const
+) {
+  testPair(`tells a client that sends ${name} why it ends`, async (one) => {
+    await one.client.write(
+      concat([frameBytes(text, "good"), frame, frameBytes(text, "late")]),
+    );
+    assert.deepEqual(await readCloseOf(one.client), { code, reason });
+    assert.equal(await one.client.readFrame(), undefined);
+    one.client.close();
+    await within(one.ended, "the end");
+    assert.deepEqual(one.told, [
+      "opened",
+      "good",
+      `faulted ${fault}`,
+      "closed undefined",
+      "ended",
+    ]);
+  });
+}
+
+testPair("ends a client that broke a rule and stays, in time", async (one) => {
+  await one.client.send(text, "a", { mask: false });
+  assert.equal((await readCloseOf(one.client)).code, 1002);
+  tick(one.socket, limits.closeTimeoutS * ticksPerS + 1);
+  assert.equal(one.socket.state, "closed");
+});
+
+testPair("is told of a client that hangs up, once", async (one) => {
+  await one.client.send(text, "bye");
+  one.client.close();
+  await within(one.ended, "the end");
+  assert.deepEqual(one.told, ["opened", "bye", "closed undefined", "ended"]);
+});
+
+testPair(
+  "still reads what a client sent before it hung up, when writing fails",
+  async (one) => {
+    await one.client.send(text, "bye");
+    one.client.close();
+    one.socket.send(frameBytes(text, "in vain", { mask: false }));
+    await within(one.ended, "the end");
+    assert.deepEqual(one.told, ["opened", "bye", "closed undefined", "ended"]);
+  },
+  { rest: frameBytes(ping, "also in vain") },
+);
+
+testPair(
+  "pings a silent client after half of the idle timeout, once, and hears it",
+  async (one) => {
+    const half = limits.idleTimeoutS * ticksPerS / 2;
+    tick(one.socket, half - 1);
+    assert.equal(one.socket.queuedBytes, 0);
+    tick(one.socket, half + 1);
+    assert.equal((await one.client.readFrame())!.opcode, ping);
+    await one.client.send(pong);
+    await one.client.send(text, "here");
+    await heard(one, 2);
+    tick(one.socket, 2 * half);
+    assert.equal((await one.client.readFrame())!.opcode, ping);
+    assert.equal(one.socket.state, "open");
+  },
+);
+
+testPair("gives a client up that answers no ping", async (one) => {
+  tick(one.socket, limits.idleTimeoutS * ticksPerS);
+  assert.equal((await one.client.readFrame())!.opcode, ping);
+  await eventually(() => one.socket.queuedBytes === 0, "an empty queue");
+  one.socket.tick();
+  assert.deepEqual(await readCloseOf(one.client), {
+    code: 1001,
+    reason: "no answer to a ping",
+  });
+  one.socket.tick();
+  assert.deepEqual(one.told, [
+    "opened",
+    "faulted idle",
+    "closed undefined",
+    "ended",
+  ]);
+});
+
+testPair("gives a client up at once that takes nothing either", async (one) => {
+  await stall(one);
+  tick(one.socket, limits.idleTimeoutS * ticksPerS + 1);
+  assert.deepEqual(one.told, [
+    "opened",
+    "faulted idle",
+    "closed undefined",
+    "ended",
+  ]);
+  assert.equal(one.socket.queuedBytes, 0);
+});
+
+testPair(
+  "ends with 1011 when the handler throws, and nothing else ends",
+  async (one) => {
+    await one.client.write(
+      concat([frameBytes(text, "a"), frameBytes(text, "b")]),
+    );
+    assert.deepEqual(await readCloseOf(one.client), {
+      code: 1011,
+      reason: "internal error",
+    });
+    await one.client.send(close, closePayload(1011));
+    await within(one.ended, "the end");
+    assert.deepEqual(one.told, [
+      "opened",
+      "a",
+      "error broken",
+      "faulted handler",
+      "closed 1011",
+      "ended",
+    ]);
+  },
+  {
+    message: () => {
+      throw new Error("broken");
+    },
+  },
+);
+
+testPair("may be closed or destroyed by its handler", async (one) => {
+  await one.client.write(
+    concat([frameBytes(text, "a"), frameBytes(text, "b")]),
+  );
+  await within(one.ended, "the end");
+  assert.deepEqual(one.told, ["opened", "a", "closed undefined", "ended"]);
+}, {
+  message: (_, socket) => {
+    socket.destroy();
+    return false;
+  },
+});
+
+testPair("tells once when its queue is small enough", async (one) => {
+  await stall(one);
+  one.socket.tellBelow(1000);
+  const read = one.client.readToEnd();
+  await heard(one, 2);
+  assert.deepEqual(one.told, ["opened", "caught up"]);
+  assert.equal(one.socket.queuedBytes, 0);
+  one.socket.tellBelow(0);
+  assert.equal(one.told.length, 2, "never inside of the call");
+  await heard(one, 3);
+  one.socket.destroy();
+  await read;
+});
+
+testPair("destroy() before start() tells of the end, too", async (one) => {
+  one.socket.destroy();
+  one.socket.destroy();
+  one.socket.start();
+  assert.deepEqual(one.told, ["closed undefined", "ended"]);
+  assert.equal(await one.client.readFrame(), undefined);
+}, { isStarted: false });
+
+testPair("answers in time although the client reads nothing", async (one) => {
+  await stall(one);
+  await one.client.send(close, closePayload(1000));
+  await eventually(() => one.socket.state === "closing", "the close frame");
+  tick(one.socket, limits.closeTimeoutS * ticksPerS + 1);
+  assert.deepEqual(one.told, ["opened", "closed 1000", "ended"]);
+  assert.equal(one.socket.queuedBytes, 0);
+});

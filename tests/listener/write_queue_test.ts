@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { frameOf, opcodes } from "../../src/listener/frames.ts";
+import {
+  pieceOverheadBytes,
+  WriteQueue,
+} from "../../src/listener/write_queue.ts";
+import { concat } from "../helpers/raw_client.ts";
+
+/** A connection that takes what the test says, when the test says so. */
+class StubConn {
+  readonly writes: {
+    bytes: Uint8Array;
+    take(count?: number): Promise<void>;
+    fail(): Promise<void>;
+  }[] = [];
+
+  write(bytes: Uint8Array): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    this.writes.push({
+      bytes,
+      async take(count = bytes.length): Promise<void> {
+        resolve(count);
+        await settled();
+      },
+      async fail(): Promise<void> {
+        reject(new Deno.errors.BrokenPipe());
+        await settled();
+      },
+    });
+    return promise;
+  }
+}
+
+/** Lets everything happen that doesn't wait for the outside. */
+const settled = (): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, 0));
+
+function newQueue(): { conn: StubConn; queue: WriteQueue; told: string[] } {
+  const conn = new StubConn();
+  const told: string[] = [];
+  const queue = new WriteQueue(conn, {
+    written: () => told.push("written"),
+    writeFailed: () => told.push("failed"),
+  });
+  return { conn, queue, told };
+}
+
+const piece = (size: number, value = 1): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(size).fill(value);
+
+Deno.test("WriteQueue writes nothing before start(), then all of it together", async () => {
+  const { conn, queue } = newQueue();
+  queue.push(piece(3, 1));
+  queue.push(piece(2, 2));
+  assert.equal(conn.writes.length, 0);
+  assert.equal(queue.queuedBytes, 5 + 2 * pieceOverheadBytes);
+  queue.start();
+  assert.deepEqual(conn.writes[0]!.bytes, Uint8Array.of(1, 1, 1, 2, 2));
+  assert.equal(queue.queuedBytes, 5 + pieceOverheadBytes);
+  await conn.writes[0]!.take();
+  assert.equal(queue.queuedBytes, 0);
+});
+
+Deno.test("WriteQueue has one write under way, and doesn't copy a single piece", async () => {
+  const { conn, queue } = newQueue();
+  queue.start();
+  const first = piece(10);
+  const second = piece(20);
+  queue.push(first);
+  queue.push(second);
+  assert.equal(conn.writes.length, 1);
+  assert.equal(conn.writes[0]!.bytes, first);
+  await conn.writes[0]!.take();
+  assert.equal(conn.writes[1]!.bytes, second);
+});
+
+Deno.test("WriteQueue goes on where a write ended early", async () => {
+  const { conn, queue, told } = newQueue();
+  queue.start();
+  queue.push(Uint8Array.of(1, 2, 3, 4));
+  await conn.writes[0]!.take(1);
+  assert.deepEqual(conn.writes[1]!.bytes, Uint8Array.of(2, 3, 4));
+  assert.equal(queue.queuedBytes, 3 + pieceOverheadBytes);
+  await conn.writes[1]!.take(3);
+  assert.equal(queue.queuedBytes, 0);
+  assert.deepEqual(told, ["written", "written"]);
+});
+
+Deno.test("WriteQueue copies small pieces together up to 64 KiB, and leaves large ones alone", async () => {
+  const { conn, queue } = newQueue();
+  const sizes = [10_000, 15_000, 15_000, 15_000, 15_000, 20_000, 5, 6];
+  for (const size of sizes) queue.push(piece(size));
+  queue.start();
+  const written = [];
+  for (let i = 0; i < conn.writes.length; i++) {
+    written.push(conn.writes[i]!.bytes.length);
+    await conn.writes[i]!.take();
+  }
+  assert.deepEqual(written, [55_000, 15_000, 20_000, 11]);
+  assert.equal(queue.queuedBytes, 0);
+});
+
+Deno.test("WriteQueue.drop() forgets everything at once, and ignores what comes", async () => {
+  const { conn, queue, told } = newQueue();
+  queue.start();
+  queue.push(piece(1));
+  queue.push(piece(2));
+  queue.drop();
+  queue.push(piece(3));
+  assert.equal(queue.queuedBytes, 0);
+  await conn.writes[0]!.take();
+  assert.equal(conn.writes.length, 1);
+  assert.deepEqual(told, []);
+});
+
+Deno.test("WriteQueue tells once that a write failed, and is empty", async () => {
+  const { conn, queue, told } = newQueue();
+  queue.start();
+  queue.push(piece(1));
+  queue.push(piece(2));
+  await conn.writes[0]!.fail();
+  assert.deepEqual(told, ["failed"]);
+  assert.equal(queue.queuedBytes, 0);
+  queue.push(piece(3));
+  assert.equal(conn.writes.length, 1);
+});
+
+Deno.test("WriteQueue.pushPong() keeps sixteen in their order, then replaces the last", async () => {
+  const { conn, queue } = newQueue();
+  queue.start();
+  queue.push(piece(1));
+  queue.push(frameOf(opcodes.text, piece(3)));
+  for (let i = 0; i < 1000; i++) queue.pushPong(Uint8Array.of(i, i >> 8));
+  assert.equal(queue.queuedBytes, 1 + 5 + 16 * 4 + 18 * pieceOverheadBytes);
+  queue.push(frameOf(opcodes.text, piece(1)));
+  queue.pushPong(Uint8Array.of(0xee));
+  await conn.writes[0]!.take();
+  const pongs = Array.from(
+    { length: 15 },
+    (_, i) => frameOf(opcodes.pong, Uint8Array.of(i, 0)),
+  );
+  assert.deepEqual(
+    conn.writes[1]!.bytes,
+    concat([
+      frameOf(opcodes.text, piece(3)),
+      ...pongs,
+      frameOf(opcodes.pong, Uint8Array.of(0xee)),
+      frameOf(opcodes.text, piece(1)),
+    ]),
+  );
+  // Those are on their way: there is room again.
+  for (let i = 0; i < 3; i++) queue.pushPong(Uint8Array.of(i));
+  await conn.writes[1]!.take();
+  assert.equal(conn.writes[2]!.bytes.length, 3 * 3);
+  assert.equal(queue.queuedBytes, 9 + pieceOverheadBytes);
+});
