@@ -218,9 +218,8 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   #readEnd(): void {
     this.#isAtEnd = true;
     // A client that has said goodbye may still want to read the answer.
-    const canEnd = this.#phase === "open" || this.#phase === "lost" ||
-      this.queuedBytes === 0;
-    if (canEnd) this.destroy();
+    const isDeaf = this.#phase === "open" || this.#phase === "lost";
+    if (isDeaf || this.queuedBytes === 0) this.destroy();
   }
 
   /** Handles what the reader has, and reads on if the handler took it. */
@@ -248,7 +247,6 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   }
 
   #takeMessage(message: MessageEvent): boolean {
-    if (this.#phase === "closing") return true;
     try {
       const isTaken = this.#options.handler.message(message);
       // A handler that closes the connection needs no message again.

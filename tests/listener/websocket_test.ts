@@ -38,6 +38,7 @@ interface PairOptions {
   /** Instead of taking every message. */
   readonly message?: (message: Message, socket: WebSocketConnection) => boolean;
   readonly opened?: () => void;
+  readonly faulted?: () => void;
   readonly isStarted?: boolean;
 }
 
@@ -75,7 +76,10 @@ async function pair(options: PairOptions = {}): Promise<Pair> {
         return options.message?.(message, socket) ?? true;
       },
       caughtUp: () => told.push("caught up"),
-      faulted: (why) => told.push(`faulted ${why}`),
+      faulted: (why) => {
+        told.push(`faulted ${why}`);
+        options.faulted?.();
+      },
       closed: (code) => told.push(`closed ${code}`),
     },
   });
@@ -513,3 +517,78 @@ testPair("answers in time although the client reads nothing", async (one) => {
   assert.deepEqual(one.told, ["opened", "closed 1000", "ended"]);
   assert.equal(one.socket.queuedBytes, 0);
 });
+
+/** Whether the next test's handler takes no messages. */
+let isHeld = true;
+
+testPair("hands over what waited after writing failed", async (one) => {
+  await one.client.write(
+    concat([frameBytes(text, "a"), frameBytes(text, "b")]),
+  );
+  await heard(one, 2);
+  one.client.close();
+  one.socket.send(frameBytes(text, "in vain", { mask: false }));
+  await eventually(() => one.socket.state === "closing", "a failed write");
+  isHeld = false;
+  one.socket.resume();
+  await within(one.ended, "the end");
+  assert.deepEqual(one.told.slice(1), [
+    "a",
+    "a",
+    "b",
+    "closed undefined",
+    "ended",
+  ]);
+}, { message: () => !isHeld });
+
+testPair(
+  "reads on for the answer if the handler closes and takes nothing",
+  async (one) => {
+    await one.client.send(text, "a");
+    assert.equal((await readCloseOf(one.client)).code, 1000);
+    await one.client.send(close, closePayload(1000));
+    await within(one.ended, "the end");
+    assert.deepEqual(one.told, ["opened", "a", "closed 1000", "ended"]);
+  },
+  {
+    message: (_, socket) => {
+      socket.close(1000, "");
+      return false;
+    },
+  },
+);
+
+testPair(
+  "ends its side when a client answers a close frame with nonsense",
+  async (one) => {
+    one.socket.close(1000, "");
+    assert.equal((await readCloseOf(one.client)).code, 1000);
+    await one.client.send(text, "a", { rsv: 7 });
+    assert.equal(await one.client.readFrame(), undefined);
+    one.client.close();
+    await within(one.ended, "the end");
+    assert.deepEqual(one.told, ["opened", "closed undefined", "ended"]);
+  },
+);
+
+testPair(
+  "tells one fault only, also if the handler throws then",
+  async (one) => {
+    await one.client.send(text, "a", { rsv: 7 });
+    assert.equal((await readCloseOf(one.client)).code, 1011);
+    one.client.close();
+    await within(one.ended, "the end");
+    assert.deepEqual(one.told, [
+      "opened",
+      "faulted protocol",
+      "error broken",
+      "closed undefined",
+      "ended",
+    ]);
+  },
+  {
+    faulted: () => {
+      throw new Error("broken");
+    },
+  },
+);
