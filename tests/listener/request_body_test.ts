@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { BodyDecoder, BodyError } from "../../src/listener/request_body.ts";
+import type { BodyLength } from "../../src/listener/request_head.ts";
+import { fc } from "../helpers/property.ts";
+import { concat } from "../helpers/raw_client.ts";
+
+const maxBytes = 1000;
+
+function bytes(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(
+    text.replaceAll("\n", "\r\n").replaceAll("␊", "\n"),
+    (character) => character.charCodeAt(0),
+  );
+}
+
+interface Decoded {
+  readonly text: string;
+  readonly isDone: boolean;
+}
+
+/** Decodes `pieces`; gets the data, or the status that the body is refused with. */
+function decode(
+  length: BodyLength,
+  pieces: readonly Uint8Array<ArrayBuffer>[],
+): Decoded | number {
+  try {
+    const decoder = new BodyDecoder(length, maxBytes);
+    const parts = pieces.flatMap((piece) => decoder.push(piece));
+    assert.ok(parts.every((part) => part.length > 0));
+    return {
+      text: String.fromCharCode(...concat(parts)),
+      isDone: decoder.isDone,
+    };
+  } catch (error) {
+    if (error instanceof BodyError) return error.status;
+    throw error;
+  }
+}
+
+/** Decodes `text` whole, split at every position, and byte by byte: always the same. */
+function decodeInAllWays(length: BodyLength, text: string): Decoded | number {
+  const input = bytes(text);
+  const expected = decode(length, [input]);
+  for (let at = 0; at <= input.length; at++) {
+    const pieces = [input.subarray(0, at), input.subarray(at)];
+    assert.deepEqual(decode(length, pieces), expected, `split at ${at}`);
+  }
+  const single = Array.from(input, (byte) => Uint8Array.of(byte));
+  assert.deepEqual(decode(length, single), expected);
+  return expected;
+}
+
+const bodies: readonly [
+  name: string,
+  length: BodyLength,
+  input: string,
+  result: Decoded | number,
+][] = [
+  ["no body", 0, "rest", { text: "", isDone: true }],
+  ["a length", 5, "hello, rest", { text: "hello", isDone: true }],
+  ["half of a length", 5, "hel", { text: "hel", isDone: false }],
+  ["a length beyond the limit", maxBytes + 1, "", 413],
+  ["chunks", "chunked", '3\nabc\n0A \t;a="b"\n0123456789\n0\n\nrest', {
+    text: "abc0123456789",
+    isDone: true,
+  }],
+  ["a trailer", "chunked", "1\na\n000\nA: b\nC:\n\nrest", {
+    text: "a",
+    isDone: true,
+  }],
+  ["half of a chunk", "chunked", "5\nab", { text: "ab", isDone: false }],
+  ["no last chunk", "chunked", "1\na\n", { text: "a", isDone: false }],
+  ["no end of the trailer", "chunked", "0\nA: b\n", {
+    text: "",
+    isDone: false,
+  }],
+  [
+    "chunks beyond the limit",
+    "chunked",
+    "3e7\n" + "a".repeat(999) + "\n2\n",
+    413,
+  ],
+  ["a huge chunk", "chunked", "ffffffff\n", 413],
+  ["a size of nine digits", "chunked", "000000001\na\n0\n\n", 400],
+  ["an empty size", "chunked", "\n", 400],
+  ["a size with a sign", "chunked", "+1\na\n", 400],
+  ["a size with a space before", "chunked", " 1\na\n", 400],
+  ["a size with a space behind", "chunked", "1 \na\n", 400],
+  ["a hexadecimal prefix", "chunked", "0x1\na\n", 400],
+  ["a bare line feed behind a size", "chunked", "1␊a\n", 400],
+  ["a bare carriage return in an extension", "chunked", "1;a\rb\na\n", 400],
+  ["a chunk longer than its size", "chunked", "1\nab\n", 400],
+  ["a bare line feed behind a chunk", "chunked", "1\na␊", 400],
+  ["an endless extension", "chunked", "1;" + "a".repeat(300), 400],
+  ["a trailer that is none", "chunked", "0\nx y\n\n", 400],
+  ["a folded trailer", "chunked", "0\nA: b\n c\n\n", 400],
+  ["an endless trailer", "chunked", "0\n" + "A: b\n".repeat(1000), 400],
+  [
+    "an endless line in the trailer",
+    "chunked",
+    "0\nA:" + "b".repeat(5000),
+    400,
+  ],
+];
+for (const [name, length, input, result] of bodies) {
+  Deno.test(`BodyDecoder: ${name}`, () => {
+    assert.deepEqual(decodeInAllWays(length, input), result);
+  });
+}
+
+Deno.test("BodyDecoder gets the data out of any chunks in any pieces", () => {
+  fc.assert(fc.property(
+    fc.array(fc.uint8Array({ minLength: 1, maxLength: 30 }), { maxLength: 10 }),
+    fc.array(fc.nat({ max: 300 }), { maxLength: 10 }),
+    (chunks, cuts) => {
+      const input = concat([
+        ...chunks.flatMap((chunk) => [
+          bytes(`${chunk.length.toString(16)}\n`),
+          chunk,
+          bytes("\n"),
+        ]),
+        bytes("0\n\n"),
+      ]);
+      const pieces = [];
+      let start = 0;
+      for (const cut of [...cuts.toSorted((a, b) => a - b), input.length]) {
+        pieces.push(input.slice(start, cut));
+        start = Math.min(cut, input.length);
+      }
+      assert.deepEqual(decode("chunked", pieces), {
+        text: String.fromCharCode(...concat(chunks)),
+        isDone: true,
+      });
+    },
+  ));
+});
