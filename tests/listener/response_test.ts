@@ -1,0 +1,239 @@
+import assert from "node:assert/strict";
+import { writeResponse } from "../../src/listener/response.ts";
+import { eventually } from "../helpers/eventually.ts";
+
+interface Options {
+  readonly method?: string;
+  readonly minorVersion?: 0 | 1;
+  readonly signal?: AbortSignal;
+}
+
+/** Writes `response`, and gets what was written: one text a write, each byte one character. */
+async function written(
+  response: Response,
+  options: Options = {},
+): Promise<string[]> {
+  const writes: string[] = [];
+  await writeResponse(response, (bytes) => {
+    writes.push(String.fromCharCode(...bytes));
+    return Promise.resolve();
+  }, context(options));
+  return writes;
+}
+
+function context(options: Options): Required<Options> {
+  const { signal } = new AbortController();
+  return { method: "GET", minorVersion: 1, signal, ...options };
+}
+
+/** Gets the lines of the head without that of the date, and the body. */
+function parts(text: string): { head: string[]; body: string } {
+  const end = text.indexOf("\r\n\r\n");
+  const lines = text.slice(0, end).split("\r\n");
+  const head = lines.filter((line) => !line.startsWith("Date: "));
+  assert.equal(head.length, lines.length - 1, "a date");
+  return { head, body: text.slice(end + 4) };
+}
+
+/** A stream that gives a part each time `next()` is called, and knows if it was cancelled. */
+class Source {
+  readonly stream: ReadableStream<Uint8Array>;
+  pulls = 0;
+  cancelled: unknown;
+  #controller!: ReadableStreamDefaultController<Uint8Array>;
+
+  constructor() {
+    this.stream = new ReadableStream({
+      start: (controller) => {
+        this.#controller = controller;
+      },
+      pull: () => {
+        this.pulls++;
+      },
+      cancel: (reason) => {
+        this.cancelled = reason ?? "cancelled";
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  next(text: string): void {
+    this.#controller.enqueue(new TextEncoder().encode(text));
+  }
+
+  end(): void {
+    this.#controller.close();
+  }
+
+  fail(error: unknown): void {
+    this.#controller.error(error);
+  }
+}
+
+Deno.test("writeResponse() writes a text with its length, in one write", async () => {
+  const writes = await written(
+    new Response("hello", { status: 202, headers: { "X-A": "b" } }),
+  );
+  assert.equal(writes.length, 1);
+  assert.deepEqual(parts(writes[0]!), {
+    head: [
+      "HTTP/1.1 202 Accepted",
+      "content-type: text/plain;charset=UTF-8",
+      "x-a: b",
+      "Content-Length: 5",
+      "Connection: close",
+    ],
+    body: "hello",
+  });
+});
+
+Deno.test("writeResponse() leaves no header about the connection to the handler", async () => {
+  const headers = {
+    "Connection": "keep-alive",
+    "Content-Length": "99",
+    "Keep-Alive": "timeout=5",
+    "Transfer-Encoding": "gzip",
+    "Date": "then",
+  };
+  const [text] = await written(new Response(null, { headers }));
+  assert.equal(
+    text,
+    "HTTP/1.1 200 OK\r\ndate: then\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+  );
+});
+
+Deno.test("writeResponse() writes each Set-Cookie by itself, and characters as bytes", async () => {
+  const headers = new Headers({ "X": "\xe9" });
+  headers.append("Set-Cookie", "a=1");
+  headers.append("Set-Cookie", "b=2");
+  const [text] = await written(
+    new Response(null, { headers, statusText: "F\xefne" }),
+  );
+  assert.deepEqual(parts(text!).head.slice(0, 4), [
+    "HTTP/1.1 200 F\xefne",
+    "set-cookie: a=1",
+    "set-cookie: b=2",
+    "x: \xe9",
+  ]);
+});
+
+Deno.test("writeResponse() gives a status without a body no length", async () => {
+  for (const status of [204, 304]) {
+    const [text] = await written(new Response(null, { status }));
+    assert.doesNotMatch(text!, /length|encoding/i);
+  }
+});
+
+Deno.test("writeResponse() answers HEAD with the head alone", async () => {
+  const [text, ...more] = await written(new Response("hello"), {
+    method: "HEAD",
+  });
+  assert.deepEqual(more, []);
+  const { head, body } = parts(text!);
+  assert.ok(head.includes("Content-Length: 5"));
+  assert.equal(body, "");
+
+  const source = new Source();
+  source.next("a");
+  const [streamed] = await written(new Response(source.stream), {
+    method: "HEAD",
+  });
+  assert.ok(parts(streamed!).head.includes("Transfer-Encoding: chunked"));
+  assert.ok(source.cancelled);
+});
+
+for (
+  const [minorVersion, frame, end, header] of [
+    [1, (text: string) => `${text.length}\r\n${text}\r\n`, "0\r\n\r\n", true],
+    [0, (text: string) => text, "", false],
+  ] as const
+) {
+  Deno.test(`writeResponse() writes a stream as it comes, in HTTP/1.${minorVersion}`, async () => {
+    const source = new Source();
+    const writes: string[] = [];
+    source.next("one");
+    const done = writeResponse(new Response(source.stream), (bytes) => {
+      writes.push(String.fromCharCode(...bytes));
+      return Promise.resolve();
+    }, context({ minorVersion }));
+    await eventually(() => writes.length > 0, "the first part");
+    const { head, body } = parts(writes[0]!);
+    assert.equal(head.includes("Transfer-Encoding: chunked"), header);
+    assert.ok(!head.some((line) => line.startsWith("Content-Length")));
+    assert.equal(body, frame("one"));
+    source.next("");
+    source.next("two");
+    await eventually(() => writes.length > 1, "the second part");
+    assert.equal(writes[1], frame("two"));
+    source.end();
+    await done;
+    assert.equal(writes.slice(2).join(""), end);
+  });
+}
+
+Deno.test("writeResponse() pulls no more of a stream than the peer takes", async () => {
+  const source = new Source();
+  source.next("one");
+  source.next("two");
+  let take!: () => void;
+  const done = writeResponse(
+    new Response(source.stream),
+    () => new Promise((resolve) => take = resolve),
+    context({}),
+  );
+  await eventually(() => take !== undefined, "the first write");
+  // The second part is read to learn whether the first is the only one.
+  const pulls = source.pulls;
+  source.next("three");
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(source.pulls, pulls);
+  const timer = setInterval(() => take(), 1);
+  await eventually(() => source.pulls > pulls, "a pull after the write");
+  source.end();
+  await done;
+  clearInterval(timer);
+});
+
+Deno.test("writeResponse() cancels the stream when the peer is gone", async () => {
+  const source = new Source();
+  source.next("one");
+  const broken = new Deno.errors.BrokenPipe("broken");
+  await assert.rejects(
+    writeResponse(
+      new Response(source.stream),
+      () => Promise.reject(broken),
+      context({}),
+    ),
+    broken,
+  );
+  assert.ok(source.cancelled);
+});
+
+Deno.test("writeResponse() cancels the stream when the signal says so, also while it waits for a part", async () => {
+  const source = new Source();
+  const gone = new AbortController();
+  const { promise: wrote, resolve } = Promise.withResolvers<void>();
+  source.next("one");
+  const done = writeResponse(
+    new Response(source.stream),
+    () => Promise.resolve(resolve()),
+    context({ signal: gone.signal }),
+  );
+  await wrote;
+  gone.abort(new Error("gone"));
+  await assert.rejects(done, /gone/);
+  assert.ok(source.cancelled);
+});
+
+Deno.test("writeResponse() ends without the last chunk when the stream fails", async () => {
+  const source = new Source();
+  const writes: string[] = [];
+  source.next("one");
+  const done = writeResponse(new Response(source.stream), (bytes) => {
+    writes.push(String.fromCharCode(...bytes));
+    return Promise.resolve();
+  }, context({}));
+  await eventually(() => writes.length > 0, "the first part");
+  source.fail(new Error("broken source"));
+  await assert.rejects(done, /broken source/);
+  assert.equal(writes.length, 1);
+});
