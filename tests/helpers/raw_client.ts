@@ -284,6 +284,12 @@ export class RawClient implements Disposable {
     };
   }
 
+  /** Reads `count` bytes as text; fewer at the end of the connection. */
+  async readText(count: number): Promise<string> {
+    await this.#fill(count);
+    return decode(this.#take(Math.min(count, this.#unread.length)));
+  }
+
   async #readBody(headers: Headers): Promise<string> {
     if (headers.get("transfer-encoding") === "chunked") {
       while (!decode(this.#unread).endsWith("0\r\n\r\n")) {

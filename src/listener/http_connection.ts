@@ -1,0 +1,345 @@
+/**
+ * One connection to the listener: a request, its response, the end; or a
+ * WebSocket from there on.
+ *
+ * There are no timers here: the listener calls `tick()`.
+ */
+import { Deadline } from "./deadline.ts";
+import { HandshakeAnswer } from "./handshake_answer.ts";
+import type { Handler, ServeOptions, Upgrade, UpgradeOptions } from "./http.ts";
+import { BodyDecoder, BodyError } from "./request_body.ts";
+import {
+  type HeadRefusal,
+  type RequestHead,
+  RequestHeadParser,
+} from "./request_head.ts";
+import { writeResponse } from "./response.ts";
+import { WebSocketConnection } from "./websocket.ts";
+import { Wire } from "./wire.ts";
+
+/** Whom connections belong to. */
+export interface HttpConnectionOwner {
+  readonly limits: Pick<ServeOptions, "bodyBytes" | "handshakeTimeoutS">;
+  /** Gets what a handler threw, or the body of its response. */
+  onError(error: unknown): void;
+  /** Called once for each connection, when it is closed. */
+  onClosed(connection: HttpConnection): void;
+}
+
+/** How far a connection is. */
+type Phase = "head" | "response" | "drain" | "websocket" | "closed";
+
+/** How long the peer may take for each 16 KiB of a body or a response, in seconds. */
+const stallTimeoutS = 10;
+/** How long a handler may go on for a peer that has ended its side, in seconds. It may have ended the other, too. */
+const endedTimeoutS = 1;
+/** How long what comes behind a refused request is dropped, in seconds. */
+const drainTimeoutS = 2;
+/** How much of it is dropped, in bytes. */
+const drainBytes = 256 * 1024;
+/** How long half a head has when the listener stops, in seconds. */
+const shutdownTimeoutS = 1;
+
+/** How much of a head is read at a time, in bytes: one read for a browser's. */
+const headReadBytes = 2 * 1024;
+/** How much of a body is read at a time, in bytes. */
+const bodyReadBytes = 16 * 1024;
+
+const continueBytes = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
+
+/** The connections of requests that may still become WebSockets. */
+const connections = new WeakMap<Request, HttpConnection>();
+
+/** Gets the connection that `request` came by, while its handler works. */
+export function connectionOf(request: Request): HttpConnection | undefined {
+  return connections.get(request);
+}
+
+/** A connection; see the head of this file. */
+export class HttpConnection {
+  readonly #owner: HttpConnectionOwner;
+  readonly #handler: Handler;
+  readonly #wire: Wire;
+  #phase: Phase = "head";
+  /** For what is read of the peer. */
+  readonly #reading = new Deadline();
+  /** For what the peer is to read. */
+  readonly #writing = new Deadline();
+  /** For the handler, once the peer has ended its side. */
+  readonly #ended = new Deadline();
+  /** Aborted when the connection closes before the response is written. */
+  #gone: AbortController | undefined = new AbortController();
+  #socket: WebSocketConnection | undefined;
+  /** What opens `#socket`. */
+  #answer101: HandshakeAnswer | undefined;
+
+  constructor(
+    conn: Deno.Conn,
+    { owner, handler }: { owner: HttpConnectionOwner; handler: Handler },
+  ) {
+    this.#owner = owner;
+    this.#handler = handler;
+    this.#wire = new Wire(conn);
+    this.#reading.start(owner.limits.handshakeTimeoutS());
+  }
+
+  /** Serves the connection to its end, or until it is a WebSocket. Never rejects. */
+  async run(): Promise<void> {
+    try {
+      const head = await this.#readHead();
+      if (head === undefined) return;
+      if ("status" in head) await this.#refuse(head);
+      else await this.#answer(head);
+    } catch {
+      // The peer is gone, or too slow, or the body of the response failed: that was told.
+    } finally {
+      if (this.#phase !== "websocket") {
+        this.close();
+        // Made by a handler that went on after the connection was closed.
+        this.#socket?.destroy();
+      }
+    }
+  }
+
+  /** Counts the time: called by the listener each `tickMs`. */
+  tick(): void {
+    if (this.#phase === "websocket") return this.#socket!.tick();
+    if (this.#phase === "response") this.#watch();
+    if (this.#reading.tick() || this.#writing.tick() || this.#ended.tick()) {
+      this.close();
+    }
+  }
+
+  /** Closes it soon if no request has come: the listener stops. */
+  hurry(): void {
+    if (this.#phase === "head") this.#reading.shorten(shutdownTimeoutS);
+  }
+
+  /** Closes it at once. Does nothing the second time. */
+  close(): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    this.#wire.close();
+    this.#gone?.abort(new Deno.errors.ConnectionAborted("The client is gone"));
+    this.#socket?.destroy();
+    this.#owner.onClosed(this);
+  }
+
+  /**
+   * Makes a WebSocket of the connection, which begins when the handler has
+   * returned the response.
+   *
+   * @throws {TypeError} If that was done before.
+   */
+  upgrade(request: Request, options: UpgradeOptions): Upgrade {
+    if (this.#socket !== undefined) {
+      throw new TypeError("Cannot upgrade a request twice");
+    }
+    const { handler, limits, protocol } = options;
+    this.#socket = new WebSocketConnection({
+      ...{ conn: this.#wire, rest: new Uint8Array(0), handler, limits },
+      onEnded: () => this.close(),
+      onHandlerError: (error) => this.#owner.onError(error),
+    });
+    this.#answer101 = new HandshakeAnswer(request, protocol);
+    return { socket: this.#socket, response: this.#answer101.response };
+  }
+
+  async #readHead(): Promise<RequestHead | HeadRefusal | undefined> {
+    const parser = new RequestHeadParser();
+    while (true) {
+      const buffer = new Uint8Array(headReadBytes);
+      const count = await this.#wire.read(buffer);
+      if (count === null) return undefined;
+      const result = parser.push(buffer.subarray(0, count));
+      if (result === undefined) continue;
+      if ("status" in result) return result;
+      this.#wire.unread(result.rest);
+      return result.head;
+    }
+  }
+
+  async #answer(head: RequestHead): Promise<void> {
+    this.#reading.stop();
+    this.#phase = "response";
+    let body;
+    try {
+      body = new BodyDecoder(head.bodyLength, this.#owner.limits.bodyBytes);
+    } catch (error) {
+      return await this.#refuse(refusalOf(error));
+    }
+    const request = new Request(head.url, {
+      method: head.method,
+      headers: head.headers,
+      signal: this.#gone!.signal,
+      // A Request can have no body with these.
+      ...(body.isDone || head.method === "GET" || head.method === "HEAD"
+        ? {}
+        : { body: this.#bodyStream(body, head.expectsContinue) }),
+    });
+    const response = await this.#handle(request);
+    if (this.#socket === undefined) {
+      await this.#write(response, head);
+      if (!body.isDone || this.#wire.hasAhead) await this.#drain();
+    } else if (response === this.#answer101?.response) {
+      await this.#open(this.#socket, this.#answer101);
+    }
+  }
+
+  async #handle(request: Request): Promise<Response> {
+    connections.set(request, this);
+    try {
+      const handler = this.#handler;
+      const response = await handler(request);
+      if (response.status < 200 || response.bodyUsed) {
+        throw new TypeError("The response can't be sent");
+      }
+      if (
+        this.#answer101 !== undefined && response !== this.#answer101.response
+      ) {
+        throw new TypeError("The request was upgraded and answered otherwise");
+      }
+      return response;
+    } catch (error) {
+      const refusal = refusalOf(error);
+      if (refusal.status === 500) this.#owner.onError(error);
+      return textResponse(refusal);
+    } finally {
+      connections.delete(request);
+    }
+  }
+
+  async #open(
+    socket: WebSocketConnection,
+    answer: HandshakeAnswer,
+  ): Promise<void> {
+    if (this.#wire.hasEnded) return;
+    await this.#send(answer.bytes());
+    // The listener may have closed it meanwhile.
+    if (this.#phase !== "response") return;
+    this.#phase = "websocket";
+    this.#gone = undefined;
+    this.#answer101 = undefined;
+    socket.start();
+  }
+
+  /** Refuses a request that no handler sees. */
+  async #refuse(refusal: HeadRefusal): Promise<void> {
+    this.#reading.stop();
+    this.#phase = "response";
+    const context = { method: "", minorVersion: 0 } as const;
+    await this.#write(textResponse(refusal), context);
+    await this.#drain();
+  }
+
+  async #write(
+    response: Response,
+    { method, minorVersion }: Pick<RequestHead, "method" | "minorVersion">,
+  ): Promise<void> {
+    let isSending = false;
+    const write = async (bytes: Uint8Array): Promise<void> => {
+      isSending = true;
+      await this.#send(bytes);
+      isSending = false;
+    };
+    const { signal } = this.#gone!;
+    try {
+      await writeResponse(response, write, { method, minorVersion, signal });
+      this.#gone = undefined;
+    } catch (error) {
+      // The peer's fault is no error of the handler's.
+      if (!isSending && !signal.aborted) this.#owner.onError(error);
+      throw error;
+    }
+  }
+
+  async #send(bytes: Uint8Array): Promise<void> {
+    this.#writing.start(stallTimeoutS);
+    for (let sent = 0; sent < bytes.length;) {
+      const count = await this.#wire.write(bytes.subarray(sent));
+      sent += count;
+      this.#writing.moved(count);
+    }
+    this.#writing.stop();
+    // A peer that takes what it gets is there.
+    this.#ended.stop();
+  }
+
+  /** Gets the body as a stream, of which no more is read than is wanted. */
+  #bodyStream(
+    body: BodyDecoder,
+    expectsContinue: boolean,
+  ): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return new ReadableStream({
+      start: () => {
+        this.#reading.start(stallTimeoutS);
+        this.#reading.stop();
+      },
+      pull: async (controller) => {
+        if (expectsContinue) {
+          expectsContinue = false;
+          await this.#send(continueBytes);
+        }
+        for (const part of await this.#readBody(body)) controller.enqueue(part);
+        if (body.isDone) controller.close();
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /** Reads until there is data of the body, or nothing more of it. */
+  async #readBody(body: BodyDecoder): Promise<Uint8Array<ArrayBuffer>[]> {
+    this.#reading.resume();
+    try {
+      let parts: Uint8Array<ArrayBuffer>[] = [];
+      while (parts.length === 0 && !body.isDone) {
+        const buffer = new Uint8Array(bodyReadBytes);
+        const count = await this.#wire.read(buffer);
+        if (count === null) throw new BodyError(400, "The body is cut off");
+        this.#reading.moved(count);
+        parts = body.push(buffer.subarray(0, count));
+      }
+      return parts;
+    } finally {
+      this.#reading.stop();
+    }
+  }
+
+  /** Looks whether the peer is still there while nothing is read of it. */
+  #watch(): void {
+    if (!this.#reading.isRunning) this.#wire.watch();
+    if (!this.#wire.hasEnded) return;
+    // While something is written, that tells.
+    if (this.#writing.isRunning) this.#ended.stop();
+    else if (!this.#ended.isRunning) this.#ended.start(endedTimeoutS);
+  }
+
+  /**
+   * Reads and drops what the peer still sends: a connection that is closed with
+   * something unread is reset, and the response with it (RFC 9112 section 9.6).
+   */
+  async #drain(): Promise<void> {
+    this.#phase = "drain";
+    this.#ended.stop();
+    this.#reading.start(drainTimeoutS);
+    await this.#wire.closeWrite();
+    const buffer = new Uint8Array(bodyReadBytes);
+    for (let dropped = 0; dropped < drainBytes;) {
+      const count = await this.#wire.read(buffer);
+      if (count === null) return;
+      dropped += count;
+    }
+  }
+}
+
+function refusalOf(error: unknown): HeadRefusal {
+  return error instanceof BodyError
+    ? { status: error.status, message: error.message }
+    : { status: 500, message: "The request failed" };
+}
+
+function textResponse({ status, message }: HeadRefusal): Response {
+  return new Response(`${message}\n`, {
+    status,
+    headers: { "Content-Type": "text/plain; charset=utf-8" },
+  });
+}

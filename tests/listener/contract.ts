@@ -1,0 +1,408 @@
+/** What every listener does, whatever it is made of. */
+import assert from "node:assert/strict";
+import type {
+  Handler,
+  HttpServer,
+  Listener,
+  ServeOptions,
+} from "../../src/listener/http.ts";
+import { messageFrame } from "../../src/listener/frames.ts";
+import type {
+  Message,
+  Socket,
+  SocketFault,
+  SocketHandler,
+} from "../../src/listener/socket.ts";
+import { eventually, within } from "../helpers/eventually.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import {
+  closePayload,
+  handshakeBytes,
+  opcodes,
+  RawClient,
+  readClose,
+  type Target,
+} from "../helpers/raw_client.ts";
+
+/** The limits of the WebSockets here. */
+export const socketLimits = {
+  messageBytes: 1000,
+  idleTimeoutS: 30,
+  closeTimeoutS: 5,
+};
+
+/** A server on a unix socket of its own, stopped on disposal. */
+export class TestServer implements AsyncDisposable {
+  readonly target: Target;
+  readonly errors: unknown[] = [];
+  readonly server: HttpServer;
+  readonly #folder: TempFolder;
+
+  private constructor(
+    folder: TempFolder,
+    { listener, handler, options }: {
+      listener: Listener;
+      handler: Handler;
+      options: Partial<ServeOptions>;
+    },
+  ) {
+    this.#folder = folder;
+    const path = `${folder.path}/socket`;
+    this.server = listener.serve({
+      address: { path },
+      handshakeTimeoutS: () => 30,
+      bodyBytes: 100_000,
+      maxConnections: () => 1000,
+      overloaded: () => new Response("full\n", { status: 503 }),
+      onError: (error) => this.errors.push(error),
+      ...options,
+    }, handler);
+    const { addr } = this.server;
+    this.target = addr.transport === "tcp"
+      ? { port: addr.port }
+      : { socket: path };
+  }
+
+  /** Starts `listener`. */
+  static async start(
+    listener: Listener,
+    handler: Handler,
+    options: Partial<ServeOptions> = {},
+  ): Promise<TestServer> {
+    const folder = await TempFolder.make();
+    return new TestServer(folder, { listener, handler, options });
+  }
+
+  /** Connects. */
+  connect(): Promise<RawClient> {
+    return RawClient.connect(this.target);
+  }
+
+  /** Connects and sends `text`, in which a line feed stands for a whole line end. */
+  async send(text: string): Promise<RawClient> {
+    const client = await this.connect();
+    const bytes = new TextEncoder().encode(text.replaceAll("\n", "\r\n"));
+    await client.write(bytes);
+    return client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await within(this.server.shutdown(), "the end of all connections");
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
+
+/** A handler of sockets that remembers what it was told, and echoes. */
+export class Recorder implements SocketHandler {
+  socket: Socket | undefined;
+  readonly events: string[] = [];
+  readonly faults: SocketFault[] = [];
+  #doesEcho: boolean;
+
+  constructor({ echo = false } = {}) {
+    this.#doesEcho = echo;
+  }
+
+  opened(): void {
+    this.events.push("opened");
+  }
+  message({ isText, payload, frame }: Message): boolean {
+    const text = new TextDecoder().decode(payload);
+    this.events.push(`${isText ? "text" : "binary"} ${text}`);
+    if (this.#doesEcho) this.socket!.send(frame);
+    return true;
+  }
+  caughtUp(): void {
+    this.events.push("caught up");
+  }
+  faulted(why: SocketFault): void {
+    this.faults.push(why);
+  }
+  closed(code: number | undefined): void {
+    this.events.push(`closed ${code}`);
+  }
+
+  /** Resolves when `event` has happened. */
+  async saw(event: string): Promise<void> {
+    await eventually(
+      () => this.events.includes(event),
+      () => `"${event}", got ${this.events.join(", ")}`,
+    );
+  }
+}
+
+/** Registers the tests that `listener`, called `name`, passes. */
+export function testListener(name: string, listener: Listener): void {
+  const test = (what: string, run: () => Promise<void>): void =>
+    Deno.test(`${name}: ${what}`, run);
+  const start = (
+    handler: Handler,
+    options?: Partial<ServeOptions>,
+  ): Promise<TestServer> => TestServer.start(listener, handler, options);
+  /** Starts a server that makes a WebSocket of all requests. */
+  const startSockets = (recorder: Recorder): Promise<TestServer> =>
+    start((request) => {
+      const { socket, response } = listener.upgradeWebSocket(request, {
+        limits: socketLimits,
+        handler: recorder,
+        protocol: request.headers.get("sec-websocket-protocol") ?? undefined,
+      });
+      recorder.socket = socket;
+      response.headers.set("X-Test", "yes");
+      return response;
+    });
+
+  test("a handler gets the request, and the client its response", async () => {
+    await using server = await start(async (request) => {
+      const { method, url, headers } = request;
+      const { pathname, search } = new URL(
+        url.replace(/^http\+unix:\/\/[^/]*/, "http://h"),
+      );
+      return new Response(
+        `${method} ${pathname}${search} ${headers.get("x-a")} ${await request
+          .text()}`,
+        { status: 202, headers: { "X-B": "c" } },
+      );
+    });
+    using client = await server.send(
+      "POST /a/b?c HTTP/1.1\nHost: h\nX-A: 1\nX-A: 2\nContent-Length: 4\n\nbody",
+    );
+    const response = await client.readResponse();
+    assert.equal(response.status, 202);
+    assert.equal(response.headers.get("x-b"), "c");
+    assert.equal(response.headers.get("content-length"), "21");
+    assert.ok(response.headers.has("date"));
+    assert.equal(response.body, "POST /a/b?c 1, 2 body");
+  });
+
+  test("a response to HEAD has no body", async () => {
+    await using server = await start(() => new Response("hello"));
+    using client = await server.send("HEAD / HTTP/1.0\n\n");
+    const { headers } = await client.readResponse({ toHead: true });
+    assert.equal(headers.get("content-length"), "5");
+    assert.deepEqual(await client.readToEnd(), []);
+  });
+
+  test("a handler that throws or rejects is answered for with 500, and nothing of the error", async () => {
+    const secret = new Error("secret");
+    await using server = await start((request) => {
+      if (request.url.endsWith("/throw")) throw secret;
+      return Promise.reject(secret);
+    });
+    for (const path of ["/throw", "/reject"]) {
+      using client = await server.send(`GET ${path} HTTP/1.1\nHost: h\n\n`);
+      const { status, head, body } = await client.readResponse();
+      assert.equal(status, 500);
+      assert.match(body, /^[^\n]+\n$/);
+      assert.doesNotMatch(head + body, /secret|throw|reject/);
+    }
+    assert.deepEqual(server.errors, [secret, secret]);
+  });
+
+  test("a body that is announced to be too large is refused", async () => {
+    await using server = await start(() => new Response("taken"));
+    using client = await server.send(
+      "POST / HTTP/1.1\nHost: h\nContent-Length: 100001\n\nab",
+    );
+    assert.equal((await client.readResponse()).status, 413);
+  });
+
+  test("bodies stream in both directions at once", async () => {
+    await using server = await start(({ body }) => new Response(body));
+    using client = await server.send(
+      "POST / HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n3\none\n",
+    );
+    const texts = await client.readResponse({ toHead: true });
+    assert.equal(texts.headers.get("transfer-encoding"), "chunked");
+    const encode = (text: string): Uint8Array =>
+      new TextEncoder().encode(text.replaceAll("\n", "\r\n"));
+    assert.equal(await client.readText(8), "3\r\none\r\n");
+    await client.write(encode("5\nthree\n"));
+    assert.equal(await client.readText(10), "5\r\nthree\r\n");
+    await client.write(encode("0\n\n"));
+    assert.equal(await client.readText(5), "0\r\n\r\n");
+  });
+
+  test("more connections than there may be are told so, until others end", async () => {
+    const recorder = new Recorder();
+    let limit = 2;
+    await using server = await start((request) => {
+      const { socket, response } = listener.upgradeWebSocket(request, {
+        limits: socketLimits,
+        handler: recorder,
+      });
+      recorder.socket = socket;
+      return response;
+    }, { maxConnections: () => limit });
+    using _one = await RawClient.join(server.target, "/");
+    using two = await RawClient.join(server.target, "/");
+    assert.equal(server.server.connectionCount, 2);
+    const refused = async (): Promise<number> => {
+      using client = await server.connect();
+      await client.write(handshakeBytes());
+      return (await client.readResponse()).status;
+    };
+    assert.equal(await refused(), 503);
+    limit = 3;
+    using three = await RawClient.join(server.target, "/");
+    assert.equal(await refused(), 503);
+    two.close();
+    three.close();
+    await eventually(() => server.server.connectionCount === 1, "two ends");
+    using _four = await RawClient.join(server.target, "/");
+    _one.close();
+    _four.close();
+  });
+
+  test("a WebSocket opens, takes and gives messages, and closes", async () => {
+    const recorder = new Recorder({ echo: true });
+    await using server = await startSockets(recorder);
+    using client = await server.connect();
+    await client.write(
+      handshakeBytes({ headers: { "Sec-WebSocket-Protocol": "chat" } }),
+    );
+    const { headers } = await client.upgraded();
+    assert.equal(headers.get("sec-websocket-protocol"), "chat");
+    assert.equal(headers.get("x-test"), "yes");
+    assert.equal(server.server.connectionCount, 1);
+    await client.send(opcodes.text, "grüße");
+    await client.send(opcodes.binary, Uint8Array.of(65));
+    await client.send(opcodes.text, "");
+    for (
+      const [opcode, text] of [
+        [opcodes.text, "grüße"],
+        [opcodes.binary, "A"],
+        [opcodes.text, ""],
+      ]
+    ) {
+      const frame = (await client.readFrame())!;
+      assert.equal(frame.opcode, opcode);
+      assert.equal(new TextDecoder().decode(frame.payload), text);
+    }
+    await client.send(opcodes.close, closePayload(4321));
+    assert.equal((await client.readFrame())!.opcode, opcodes.close);
+    await recorder.saw("closed 4321");
+    assert.deepEqual(recorder.events, [
+      ...["opened", "text grüße", "binary A", "text ", "closed 4321"],
+    ]);
+    assert.equal(recorder.socket!.state, "closed");
+    assert.equal(recorder.socket!.queuedBytes, 0);
+    await eventually(() => server.server.connectionCount === 0, "the end");
+  });
+
+  test("send() sends several frames at once, also before the 101; close() comes behind them", async () => {
+    const recorder = new Recorder();
+    const frames = (...texts: string[]): Uint8Array<ArrayBuffer> =>
+      new Uint8Array(texts.flatMap((text) => [
+        ...messageFrame(new TextEncoder().encode(text), { isText: true }),
+      ]));
+    await using server = await start((request) => {
+      const { socket, response } = listener.upgradeWebSocket(request, {
+        limits: socketLimits,
+        handler: recorder,
+      });
+      recorder.socket = socket;
+      socket.send(frames("a", "b".repeat(200)));
+      return response;
+    });
+    using client = await RawClient.join(server.target, "/");
+    await recorder.saw("opened");
+    const { socket } = recorder;
+    socket!.send(frames("c".repeat(70_000), "d"));
+    socket!.tellBelow(0);
+    const lengths = [];
+    for (let i = 0; i < 4; i++) {
+      lengths.push((await client.readFrame())!.payload.length);
+    }
+    assert.deepEqual(lengths, [1, 200, 70_000, 1]);
+    await recorder.saw("caught up");
+    socket!.close(4000, "why");
+    assert.equal(socket!.state, "closing");
+    const { opcode, payload } = (await client.readFrame())!;
+    assert.equal(opcode, opcodes.close);
+    assert.deepEqual(readClose(payload), { code: 4000, reason: "why" });
+    await client.send(opcodes.close, closePayload(4000));
+    await eventually(() => socket!.state === "closed", "the end");
+  });
+
+  test("a client that breaks its connection is gone, without a code", async () => {
+    const recorder = new Recorder();
+    await using server = await startSockets(recorder);
+    const client = await RawClient.join(server.target, "/");
+    await recorder.saw("opened");
+    client.close();
+    await recorder.saw("closed undefined");
+    await eventually(() => server.server.connectionCount === 0, "the end");
+  });
+
+  test("a message that is too big ends its WebSocket with 1009", async () => {
+    const recorder = new Recorder();
+    await using server = await startSockets(recorder);
+    using client = await RawClient.join(server.target, "/");
+    await client.send(opcodes.text, "a".repeat(socketLimits.messageBytes + 1));
+    assert.equal(readClose((await client.readFrame())!.payload).code, 1009);
+    assert.deepEqual(recorder.faults, ["too_big"]);
+    client.close();
+  });
+
+  test("upgradeWebSocket() takes handshakes only, once, and none of others", async () => {
+    const messages: string[] = [];
+    const attempt = (request: Request): Response => {
+      try {
+        const options = { limits: socketLimits, handler: new Recorder() };
+        return listener.upgradeWebSocket(request, options).response;
+      } catch (error) {
+        assert.ok(error instanceof TypeError);
+        messages.push(error.message);
+        return new Response("refused");
+      }
+    };
+    await using server = await start((request) => {
+      const response = attempt(request);
+      attempt(request);
+      return response;
+    });
+    using client = await server.send("GET / HTTP/1.1\nHost: h\n\n");
+    assert.equal((await client.readResponse()).body, "refused");
+    assert.equal(messages.length, 2);
+    using joined = await RawClient.join(server.target, "/");
+    assert.equal(messages.length, 3);
+    attempt(
+      new Request("http://h/", {
+        headers: { "Upgrade": "websocket", "Sec-WebSocket-Key": "a" },
+      }),
+    );
+    assert.equal(messages.length, 4);
+    joined.close();
+  });
+
+  test("shutdown() removes the socket file, lets requests end, and resolves `finished`", async () => {
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
+    const server = await start(async () => {
+      begin();
+      await goOn;
+      return new Response("done");
+    });
+    const path = (server.target as { socket: string }).socket;
+    using client = await server.send("GET / HTTP/1.1\nHost: h\n\n");
+    await begun;
+    const down = server.server.shutdown();
+    letGo();
+    assert.equal((await client.readResponse()).body, "done");
+    client.close();
+    await within(down, "shutdown()");
+    await within(server.server.finished, "`finished`");
+    await assert.rejects(Deno.stat(path), Deno.errors.NotFound);
+    await server[Symbol.asyncDispose]();
+  });
+
+  test("it listens on TCP, and says on which port", async () => {
+    await using server = await start(() => new Response("hi"), {
+      address: { hostname: "127.0.0.1", port: 0 },
+    });
+    assert.ok("port" in server.target && server.target.port > 0);
+    using client = await server.send("GET / HTTP/1.0\n\n");
+    assert.equal((await client.readResponse()).body, "hi");
+  });
+}
