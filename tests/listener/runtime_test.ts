@@ -1,0 +1,36 @@
+import * as runtime from "../../src/listener/runtime.ts";
+import { handshakeBytes } from "../helpers/raw_client.ts";
+import {
+  Recorder,
+  socketLimits,
+  testListener,
+  TestServer,
+} from "./contract.ts";
+
+testListener("the runtime's listener", runtime);
+
+Deno.test({
+  name: "the runtime's listener: a client that hangs up before its 101 is gone",
+  // Deno 2.9.6 never closes its connection, and never ends shutdown().
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const recorder = new Recorder();
+    const { promise: handled, resolve } = Promise.withResolvers<void>();
+    const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
+    const server = await TestServer.start(runtime, async (request) => {
+      resolve();
+      await goOn;
+      const options = { limits: socketLimits, handler: recorder };
+      return runtime.upgradeWebSocket(request, options).response;
+    });
+    const client = await server.connect();
+    await client.write(handshakeBytes());
+    await handled;
+    client.close();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    letGo();
+    await recorder.saw("closed undefined");
+    void server.server.shutdown();
+  },
+});
