@@ -12,7 +12,7 @@ export const permissions: readonly string[] = [
   "--allow-net",
   "--allow-env",
   // Becoming the user of [daemon], and what it is at first.
-  "--allow-sys=uid,gid,getegid,setuid,setgid,seteuid",
+  "--allow-sys",
   // initgroups(3), which the runtime lacks: src/system/accounts.ts.
   "--allow-ffi",
 ];

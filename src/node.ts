@@ -11,7 +11,10 @@ import {
   hasHealth,
   NoBridge,
 } from "./relay/bridge.ts";
-import { type Listen, type Listener, Server } from "./relay/server.ts";
+import type { Listener } from "./listener/http.ts";
+import * as runtimeListener from "./listener/runtime.ts";
+import * as ownListener from "./listener/serve.ts";
+import { type Listen, Server } from "./relay/server.ts";
 import {
   type Config,
   configFiles,
@@ -29,6 +32,12 @@ import { bindUnixSocket, type Owner } from "./system/unix_socket.ts";
 
 /** How long the bridge's first message to itself may take, in milliseconds, before its absence is told. */
 const firstMessageMs = 5_000;
+
+/** By their names in `[staps] listener`. */
+export const listenerNamed: Readonly<Record<"own" | "runtime", Listener>> = {
+  own: ownListener,
+  runtime: runtimeListener,
+};
 
 /** A TCP address. */
 export interface TcpAddress {
@@ -101,8 +110,14 @@ async function runNode(
       configured: config.limits.clients,
     });
   }
+  const listener = listenerNamed[config.staps.listener];
+  const { socket, mode } = config.staps;
   const starting = Server.start({
-    listen: listeners({ ...config.staps, owner: daemon.owner, tcp: listen }),
+    listen: listeners(listener, {
+      ...{ socket, mode, tcp: listen },
+      owner: daemon.owner,
+    }),
+    upgradeWebSocket: listener.upgradeWebSocket,
     limits: config.limits,
     maxClients,
     bridge,
@@ -184,20 +199,21 @@ export interface ListenersOptions {
 
 /** Gets where a node listens, for {@linkcode Server.start}: the unix socket, then the TCP address if there is one. */
 export function listeners(
+  { serve }: Listener,
   { socket, mode, owner, tcp }: ListenersOptions,
 ): Listen[] {
   const all: Listen[] = [
-    (handler) =>
+    (options, handler) =>
       bindUnixSocket(socket, {
         mode,
         owner,
-        bind: () => accept({ path: socket }, handler),
+        bind: () => serve({ ...options, address: { path: socket } }, handler),
       }),
   ];
   if (tcp !== undefined) {
-    all.push((handler) => {
+    all.push((options, handler) => {
       try {
-        return accept(tcp, handler);
+        return serve({ ...options, address: tcp }, handler);
       } catch (error) {
         throw new StartupError(
           `Cannot listen on ${tcp.hostname}:${tcp.port}: ${
@@ -209,14 +225,6 @@ export function listeners(
     });
   }
   return all;
-}
-
-/** Accepts connections at `address` from now on. */
-function accept(
-  address: TcpAddress | { path: string },
-  handler: Parameters<Listen>[0],
-): Listener {
-  return Deno.serve({ ...address, onListen: () => {} }, handler);
 }
 
 /** Gets the bridge to other nodes, if there are to be any. Only those pay for loading it. */

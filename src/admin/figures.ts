@@ -171,8 +171,27 @@ export const figures: readonly Figure[] = [
   {
     name: "staps_buffered_bytes",
     type: "gauge",
-    help: "Payload that waits for clients to read it",
+    help: "Unsent data of all clients, with the memory that it takes beside it",
     read: ({ source }) => source.bufferedBytes(),
+  },
+  {
+    name: "staps_senders_held",
+    type: "gauge",
+    help:
+      "Clients whose next message waits for slow readers of their channel, or for the broker",
+    read: ({ source }) => source.metrics.sendersHeld,
+  },
+  {
+    name: "staps_sender_holds_total",
+    type: "counter",
+    help: "Times that a client began to wait so",
+    read: ({ source }) => source.metrics.senderHolds,
+  },
+  {
+    name: "staps_sender_held_seconds_total",
+    type: "counter",
+    help: "How long those waited that wait no more, all together",
+    read: ({ source }) => source.metrics.senderHeldSeconds,
   },
   {
     name: "staps_join_duration_seconds",

@@ -14,30 +14,23 @@ export const headerBytes = 4;
 
 const binaryFlag = 0x8000_0000;
 
-/** Gets the bytes of `messages`, which were `bytes` long together. */
+/** Gets the bytes of `messages`. */
 export function writeBatch(
   messages: readonly Message[],
-  bytes: number,
 ): Uint8Array<ArrayBuffer> {
-  const batch = Buffer.alloc(bytes + messages.length * headerBytes);
+  const bytes = messages.reduce(
+    (sum, { payload }) => sum + headerBytes + payload.length,
+    0,
+  );
+  const batch = Buffer.alloc(bytes);
   let at = 0;
-  for (const message of messages) {
-    const start = at + headerBytes;
-    let length;
-    if (typeof message === "string") {
-      length = batch.write(message, start);
-      batch.writeUInt32BE(length, at);
-    } else {
-      const source = message instanceof ArrayBuffer
-        ? new Uint8Array(message)
-        : message;
-      length = source.byteLength;
-      batch.set(source, start);
-      batch.writeUInt32BE((length | binaryFlag) >>> 0, at);
-    }
-    at = start + length;
+  for (const { isText, payload } of messages) {
+    const header = isText ? payload.length : payload.length | binaryFlag;
+    batch.writeUInt32BE(header >>> 0, at);
+    batch.set(payload, at + headerBytes);
+    at += headerBytes + payload.length;
   }
-  return batch.subarray(0, at);
+  return batch;
 }
 
 /**
@@ -47,7 +40,7 @@ export function writeBatch(
  */
 export function readBatch(
   body: Uint8Array<ArrayBuffer>,
-): { message: Message; bytes: number }[] {
+): { isText: boolean; payload: Uint8Array<ArrayBuffer> }[] {
   const batch = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const messages = [];
   for (let at = 0; at < batch.byteLength;) {
@@ -56,10 +49,10 @@ export function readBatch(
     const start = at + headerBytes;
     at = start + bytes;
     if (at > batch.byteLength) throw new RangeError("Cannot read a batch: cut");
-    const message = header >= binaryFlag
-      ? body.subarray(start, at)
-      : batch.toString("utf8", start, at);
-    messages.push({ message, bytes });
+    messages.push({
+      isText: header < binaryFlag,
+      payload: body.subarray(start, at),
+    });
   }
   return messages;
 }

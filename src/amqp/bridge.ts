@@ -95,7 +95,10 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       latestProbe: () => this.#probe.latest,
     });
     const { outboxBytes } = options;
-    const sender = this.#sender = new Sender({ node, connector, outboxBytes });
+    const sender = this.#sender = new Sender({
+      ...{ node, connector, outboxBytes },
+      onCongested: (isCongested) => this.#listener?.congested(isCongested),
+    });
     const probe = this.#probe = new Probe({
       ownKey,
       connector,
@@ -152,12 +155,12 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#memberships.leave(path);
   }
 
-  publish(path: string, message: Message, bytes: number): void {
+  publish(path: string, message: Message): void {
     const membership = this.#memberships.byPath(path);
     // A client publishes where it is, so there is a membership.
     if (!membership || this.#isClosed) return;
     this.#counts.published++;
-    const hasRoom = this.#sender.publish(membership, message, { bytes });
+    const hasRoom = this.#sender.publish(membership, message);
     if (!hasRoom) this.#dropped(membership);
   }
 

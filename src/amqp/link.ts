@@ -7,7 +7,6 @@
  * acknowledgements go on.
  */
 import { Buffer } from "node:buffer";
-import type { Message } from "../relay/message.ts";
 import {
   type Access,
   answerWithin,
@@ -208,7 +207,7 @@ export class Link {
    * is called. Only while {@linkcode isReady}.
    */
   publish(
-    { key, body }: { key: string; body: Message },
+    { key, body }: { key: string; body: Uint8Array<ArrayBuffer> },
     { type, appId, messageId, transient, mandatory = false }: PublishOptions,
   ): number {
     const { publisher } = this.#connections;
@@ -219,7 +218,7 @@ export class Link {
       const hasRoom = publisher.publish(
         exchange,
         key,
-        toBuffer(body),
+        Buffer.from(body.buffer, body.byteOffset, body.byteLength),
         properties,
       );
       if (!hasRoom) this.#isFull = true;
@@ -340,10 +339,4 @@ export class Link {
       this.#waiting.delete(ended.reject);
     }
   }
-}
-
-function toBuffer(body: Message): Buffer {
-  if (typeof body === "string") return Buffer.from(body);
-  if (body instanceof ArrayBuffer) return Buffer.from(body);
-  return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
 }

@@ -100,16 +100,16 @@ export class Outbox {
   }
 
   /**
-   * Adds a client's message, `bytes` long. Gets `false` if there is no room:
-   * then the message is given up, and a notice tells the other nodes.
+   * Adds a client's message. Gets `false` if there is no room: then the message
+   * is given up, and a notice tells the other nodes.
    */
   add(
     channel: Pick<Membership, "key" | "lastSequence">,
     message: Message,
-    { bytes }: { bytes: number },
   ): boolean {
     const { key, lastSequence: since } = channel;
-    if (this.#extend(key, message, bytes)) return true;
+    const bytes = message.payload.length;
+    if (this.#extend(key, message)) return true;
     const cost = bytes + entryBytes;
     const sequence = ++this.#sequence;
     channel.lastSequence = sequence;
@@ -123,10 +123,9 @@ export class Outbox {
     // needs another.
     this.#open.lost.delete(key);
     if (this.#open.lost.size > 0) this.#open.lost.delete(everyNode);
-    const kind = typeof message === "string" ? "text" : "binary";
     const entry: Entry = {
       key,
-      kind,
+      kind: message.isText ? "text" : "binary",
       sequence,
       since,
       messages: [message],
@@ -218,7 +217,8 @@ export class Outbox {
   }
 
   /** Adds a message to the entry of its channel that wasn't sent, if there is one with room. */
-  #extend(key: string, message: Message, bytes: number): boolean {
+  #extend(key: string, message: Message): boolean {
+    const bytes = message.payload.length;
     const entry = this.#open.batch.get(key);
     const cost = bytes + messageBytes;
     if (

@@ -1,7 +1,7 @@
 /** What comes from the broker: the other nodes' messages and notices, for the clients of this node. */
-import { Buffer } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 import type { BridgeListener } from "../relay/bridge.ts";
-import type { Message } from "../relay/message.ts";
+import { makeMessage, type Message } from "../relay/message.ts";
 import { readBatch } from "./batch.ts";
 import { type Envelope, readEnvelope } from "./envelope.ts";
 import type { Delivery } from "./link.ts";
@@ -109,9 +109,9 @@ export class Receiver {
     const { path } = membership;
     switch (envelope.kind) {
       case "text":
-        return this.#deliver(path, toText(body), body.byteLength);
+        return this.#deliver(path, makeMessage(asUtf8(body), { isText: true }));
       case "binary":
-        return this.#deliver(path, body, body.byteLength);
+        return this.#deliver(path, makeMessage(body, { isText: false }));
       case "batch":
         return this.#deliverBatch(membership, body);
     }
@@ -125,15 +125,21 @@ export class Receiver {
       // Not written by staps.
       return this.#options.onGap(membership, "a batch can't be read");
     }
-    for (const { message, bytes } of messages) {
-      this.#deliver(membership.path, message, bytes);
+    for (const { isText, payload } of messages) {
+      const bytes = isText ? asUtf8(payload) : payload;
+      this.#deliver(membership.path, makeMessage(bytes, { isText }));
     }
   }
 
-  #deliver(path: string, message: Message, bytes: number): void {
+  #deliver(path: string, message: Message): void {
     this.counts.received++;
-    this.#listener!.deliver(path, message, bytes);
+    this.#listener!.deliver(path, message);
   }
+}
+
+/** Gets `bytes`, or what is left of them if somebody else than staps wrote no UTF-8: clients get none. */
+function asUtf8(bytes: Body): Body {
+  return isUtf8(bytes) ? bytes : Buffer.from(toText(bytes));
 }
 
 /** Unlike TextDecoder's, this keeps a byte order mark. */

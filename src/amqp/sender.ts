@@ -31,6 +31,15 @@ export interface ProbeMessage {
   readonly onAnswer: (isTaken: boolean) => void;
 }
 
+/** What {@linkcode Sender} works with. */
+export interface SenderOptions {
+  readonly node: string;
+  readonly connector: Pick<Connector, "link">;
+  readonly outboxBytes: number;
+  /** See {@linkcode BridgeListener.congested}. */
+  readonly onCongested: (isCongested: boolean) => void;
+}
+
 /** What was published, and isn't confirmed. */
 interface Unconfirmed {
   /** An entry, or what a message of the node to itself calls. */
@@ -45,20 +54,18 @@ export class Sender {
   readonly #node: string;
   readonly #connector: Pick<Connector, "link">;
   readonly #outbox: Outbox;
+  readonly #outboxBytes: number;
+  readonly #onCongested: SenderOptions["onCongested"];
+  #isCongested = false;
   /** By tag, the oldest first. */
   readonly #unconfirmed = new Map<number, Unconfirmed>();
 
-  /** Makes the sender of the node called `node`. */
-  constructor(
-    { node, connector, outboxBytes }: {
-      node: string;
-      connector: Pick<Connector, "link">;
-      outboxBytes: number;
-    },
-  ) {
+  constructor({ node, connector, outboxBytes, onCongested }: SenderOptions) {
     this.#node = node;
     this.#connector = connector;
     this.#outbox = new Outbox(outboxBytes);
+    this.#outboxBytes = outboxBytes;
+    this.#onCongested = onCongested;
   }
 
   /** What waits for the broker. */
@@ -71,14 +78,11 @@ export class Sender {
     return this.#unconfirmed.size;
   }
 
-  /** Sends a client's message, `bytes` long, as soon as may be. Gets `false` if it had to be given up. */
-  publish(
-    membership: Membership,
-    message: Message,
-    { bytes }: { bytes: number },
-  ): boolean {
-    const hasRoom = this.#outbox.add(membership, message, { bytes });
+  /** Sends a client's message as soon as may be. Gets `false` if it had to be given up. */
+  publish(membership: Membership, message: Message): boolean {
+    const hasRoom = this.#outbox.add(membership, message);
     if (hasRoom) this.pump();
+    this.#checkRoom();
     return hasRoom;
   }
 
@@ -109,7 +113,7 @@ export class Sender {
       sequence: number,
       since: 0,
     } as const;
-    const tag = link.publish({ key, body: "" }, {
+    const tag = link.publish({ key, body: nothing }, {
       ...writeEnvelope(envelope),
       transient: true,
       mandatory,
@@ -131,6 +135,16 @@ export class Sender {
       }
     } else this.#answer(tag, isTaken);
     this.pump();
+    this.#checkRoom();
+  }
+
+  /** Tells when the outbox becomes half full, and when it is down to a quarter. */
+  #checkRoom(): void {
+    const share = this.#outbox.bytes / this.#outboxBytes;
+    const isCongested = share > (this.#isCongested ? 1 / 4 : 1 / 2);
+    if (isCongested === this.#isCongested) return;
+    this.#isCongested = isCongested;
+    this.#onCongested(isCongested);
   }
 
   #answer(tag: number, isTaken: boolean): void {
@@ -188,7 +202,9 @@ function isTooBig({ detail: { code, access } }: BrokerError): boolean {
 }
 
 /** An entry's body. A notice's is the size of the largest entry concerned. */
-function bodyOf({ kind, messages, bytes }: Entry): Message {
-  if (kind === "batch") return writeBatch(messages, bytes);
-  return messages[0] ?? String(bytes);
+function bodyOf({ kind, messages, bytes }: Entry): Uint8Array<ArrayBuffer> {
+  if (kind === "batch") return writeBatch(messages);
+  return messages[0]?.payload ?? new TextEncoder().encode(String(bytes));
 }
+
+const nothing = new Uint8Array(0);

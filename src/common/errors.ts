@@ -46,3 +46,16 @@ export class ConfigError extends AdminError {
 export class StartupError extends AdminError {
   readonly exitCode = 1;
 }
+
+/**
+ * Gets what a log may tell of a bug: its class and where it comes from, but
+ * not its message, which may quote a channel's path.
+ */
+export function bugFields(
+  bug: unknown,
+): { readonly error: string; readonly frames: string | undefined } {
+  const { name, stack } = bug instanceof Error ? bug : new Error();
+  const frames = stack?.split("\n").map((line) => line.trim())
+    .filter((line) => line.startsWith("at ")).join(" ");
+  return { error: name, frames };
+}

@@ -5,19 +5,21 @@
  */
 import type { Message } from "./message.ts";
 
-/** What a bridge tells its node. Neither call may throw. */
+/** What a bridge tells its node. No call may throw. */
 export interface BridgeListener {
   /**
-   * A client of another node published `message`, `bytes` long, in the channel
-   * `path`. Called in the order of each publisher; never for this node's own.
+   * A client of another node published `message` in the channel `path`. Called in the order of each publisher; never for this node's own.
    */
-  deliver(path: string, message: Message, bytes: number): void;
+  deliver(path: string, message: Message): void;
 
   /**
    * Messages of these channels were lost, or it can't be excluded: on their
    * way to this node, or on their way from it. `"all"` means every channel.
    */
   gap(paths: Iterable<string> | "all"): void;
+
+  /** The bridge takes messages more slowly than they come, or, `false`, keeps up again. */
+  congested(isCongested: boolean): void;
 }
 
 /** What a node asks of a bridge. */
@@ -44,7 +46,7 @@ export interface Bridge {
   leave(path: string): void;
 
   /** Sends a message of a local client to the other nodes. Returns at once; order is kept. */
-  publish(path: string, message: Message, bytes: number): void;
+  publish(path: string, message: Message): void;
 
   /** Leaves the other nodes in good order; resolves when done, within a time limit of its own. */
   close(): Promise<void>;

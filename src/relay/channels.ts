@@ -1,57 +1,69 @@
-/** Which clients are in which channel, and sending a message to all of them. */
-import { Traffic } from "./backlog.ts";
+/** Who is in which channel, and the fan-out of a message to them. */
 import type { Bridge, BridgeListener } from "./bridge.ts";
-import type { Client, Sink } from "./client.ts";
+import { Brake, Held } from "./brake.ts";
+import type { Client } from "./client.ts";
 import type { Limits } from "./limits.ts";
 import type { Message } from "./message.ts";
 import type { Metrics } from "./metrics.ts";
+import { maxTurnBytes, Turn } from "./turn.ts";
+
+/** How often it is looked for how long readers, or the bridge, have been behind, in milliseconds. */
+const tickMs = 250;
 
 /** Everyone on this node who is connected to one path. */
 export class Channel {
   /** The URL's path. A secret: it goes to the bridge, and nowhere else. */
   readonly path: string;
-  /**
-   * The clients, some of whose handshakes may not be answered yet, by their
-   * sinks: a message goes to those, and needs nothing else of a client.
-   */
-  readonly members = new Map<Sink, Client>();
-  /** What was sent to them. */
-  readonly traffic = new Traffic();
+  /** Those who get messages, some of whose handshakes may not be answered yet. */
+  readonly members = new Set<Client>();
   /** Resolves when the bridge carries the channel; rejects with what {@linkcode Bridge.join} does. */
   readonly bridged: Promise<void>;
+  /** What nobody got yet. */
+  readonly turn = new Turn();
+  /** On while a member is behind. */
+  brake: Brake | undefined;
 
   constructor(path: string, bridged: Promise<void>) {
     this.path = path;
     this.bridged = bridged;
   }
-
-  /** Sends what comes from now on to the new sink of `client`, instead of to `old`; not if it has left. */
-  replaceSink(client: Client, old: Sink): void {
-    if (this.members.delete(old)) this.members.set(client.sink, client);
-  }
 }
 
-/** A node's channels, from the first client of each to the last. */
+/** A node's channels, from the first member of each to the last. */
 export class Channels implements BridgeListener {
   readonly #bridge: Bridge;
   readonly #metrics: Metrics;
   readonly #limits: Limits;
   readonly #channels = new Map<string, Channel>();
+  /** Those with a turn that isn't over. */
+  #turns: Channel[] = [];
+  readonly #braked = new Set<Channel>();
+  /** For how long the bridge has been behind; `undefined` while it keeps up. */
+  #bridgeBehindMs: number | undefined;
+  readonly #heldForBridge: Held;
+  /** Runs while somebody is behind. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    options: { bridge: Bridge; metrics: Metrics; limits: Limits },
+    { bridge, metrics, limits }: {
+      bridge: Bridge;
+      metrics: Metrics;
+      /** A reload changes the object in place. */
+      limits: Limits;
+    },
   ) {
-    this.#bridge = options.bridge;
-    this.#metrics = options.metrics;
-    this.#limits = options.limits;
+    this.#bridge = bridge;
+    this.#metrics = metrics;
+    this.#limits = limits;
+    this.#heldForBridge = new Held(metrics);
   }
 
-  /** The number of channels with a client on this node. */
+  /** The number of channels with a member on this node. */
   get size(): number {
     return this.#channels.size;
   }
 
-  /** Gets the number of clients that the channel `path` has on this node. */
+  /** Gets the number of members that the channel `path` has on this node. */
   memberCount(path: string): number {
     return this.#channels.get(path)?.members.size ?? 0;
   }
@@ -70,66 +82,135 @@ export class Channels implements BridgeListener {
       channel = new Channel(path, this.#bridge.join(path));
       this.#channels.set(path, channel);
     }
-    channel.members.set(client.sink, client);
+    // What was published before isn't for the newcomer.
+    this.#endTurn(channel);
+    channel.members.add(client);
     return channel;
   }
 
   /** Ends a membership; the channel ends with its last one. Does nothing the second time. */
   leave(channel: Channel, client: Client): void {
-    if (!channel.members.delete(client.sink) || channel.members.size > 0) {
-      return;
-    }
+    if (!channel.members.delete(client)) return;
+    this.#heldForBridge.delete(client);
+    channel.brake?.forget(client);
+    if (channel.members.size > 0) return;
     this.#channels.delete(channel.path);
     this.#bridge.leave(channel.path);
   }
 
-  /** Sends a message from `sender` to every other client, here and on other nodes. */
-  publish(
-    channel: Channel,
-    { message, bytes, sender }: {
-      message: Message;
-      bytes: number;
-      sender: Client;
-    },
-  ): void {
-    this.#fanOut(channel, message, bytes, sender);
-    this.#bridge.publish(channel.path, message, bytes);
+  /**
+   * Gets whether `sender` has to wait with its next message: somebody in its
+   * channel is behind, or the bridge. {@linkcode Client.resume} ends it.
+   */
+  holds({ brake }: Channel, sender: Client): boolean {
+    if (brake !== undefined) brake.hold(sender);
+    else if (this.#isBridgeBehind) this.#heldForBridge.add(sender);
+    else return false;
+    return true;
   }
 
-  /** Sends a message from another node to every client here. */
-  deliver(path: string, message: Message, bytes: number): void {
+  /** Sends a message of `sender` to every other member, here and on other nodes. */
+  publish(channel: Channel, message: Message, sender: Client): void {
+    this.#fanOut(channel, message, sender);
+    this.#bridge.publish(channel.path, message);
+  }
+
+  /** Sends a message from another node to every member here. */
+  deliver(path: string, message: Message): void {
     const channel = this.#channels.get(path);
-    if (channel !== undefined) this.#fanOut(channel, message, bytes);
+    if (channel !== undefined) this.#fanOut(channel, message, undefined);
   }
 
-  /** Ends every client that may have missed a message. */
+  /** Ends the memberships of everyone who may have missed a message. */
   gap(paths: Iterable<string> | "all"): void {
     for (const path of paths === "all" ? [...this.#channels.keys()] : paths) {
-      const members = this.#channels.get(path)?.members.values() ?? [];
-      for (const client of members) client.end("gap");
+      const members = this.#channels.get(path)?.members ?? [];
+      for (const member of [...members]) member.end("gap");
     }
+  }
+
+  /** Takes note whether the bridge is about to have no room for more. */
+  congested(isCongested: boolean): void {
+    if (isCongested) {
+      this.#bridgeBehindMs ??= 0;
+      this.#startTimer();
+    } else {
+      this.#bridgeBehindMs = undefined;
+      this.#heldForBridge.release();
+    }
+  }
+
+  /** Takes note that `reader` has more than `brake_bytes` queued. Gets whether that is new. */
+  fellBehind(channel: Channel, reader: Client): boolean {
+    channel.brake ??= this.#newBrake(channel);
+    return channel.brake.addReader(reader);
+  }
+
+  /** Sends everybody what the present turn has brought. */
+  endTurns(): void {
+    const channels = this.#turns;
+    this.#turns = [];
+    for (const channel of channels) this.#endTurn(channel);
+  }
+
+  /** Senders wait for the bridge as long as for a reader; then it has to give up messages. */
+  get #isBridgeBehind(): boolean {
+    return this.#bridgeBehindMs !== undefined &&
+      this.#bridgeBehindMs <= this.#limits.slowAfterS * 1000;
+  }
+
+  /** Not an interval: after the process stood still, one tick is one tick. */
+  #startTimer(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#tick();
+      if (this.#braked.size > 0 || this.#isBridgeBehind) this.#startTimer();
+    }, tickMs);
+  }
+
+  /** Ends readers who have been behind for too long, and lets no sender wait longer for the bridge. */
+  #tick(): void {
+    const slowAfterMs = this.#limits.slowAfterS * 1000;
+    for (const { brake } of [...this.#braked]) brake!.tick(tickMs, slowAfterMs);
+    if (this.#bridgeBehindMs === undefined) return;
+    this.#bridgeBehindMs += tickMs;
+    if (!this.#isBridgeBehind) this.#heldForBridge.release();
+  }
+
+  #newBrake(channel: Channel): Brake {
+    this.#braked.add(channel);
+    this.#startTimer();
+    return new Brake({
+      metrics: this.#metrics,
+      onReleased: () => {
+        channel.brake = undefined;
+        this.#braked.delete(channel);
+      },
+    });
   }
 
   #fanOut(
     channel: Channel,
     message: Message,
-    bytes: number,
-    sender?: Client,
+    sender: Client | undefined,
   ): void {
-    const { members, traffic } = channel;
-    if (traffic.add(bytes, this.#limits.clientBufferBytes)) {
-      for (const client of members.values()) {
-        client.checkBacklog(client === sender ? undefined : bytes);
-      }
-    }
-    const own = sender?.sink;
-    let receivers = 0;
-    for (const sink of members.keys()) {
-      if (sink === own) continue;
-      sink.send(message);
-      receivers++;
-    }
+    const { members, turn } = channel;
+    const receivers = members.size - (sender === undefined ? 0 : 1);
     this.#metrics.fanOut.observe(receivers);
-    this.#metrics.bytesDelivered += receivers * bytes;
+    this.#metrics.bytesDelivered += receivers * message.payload.length;
+    if (turn.bytes + message.frame.length > maxTurnBytes) {
+      this.#endTurn(channel);
+    }
+    if (turn.bytes === 0) {
+      if (this.#turns.length === 0) queueMicrotask(() => this.endTurns());
+      this.#turns.push(channel);
+    }
+    turn.add(message, sender);
+  }
+
+  #endTurn({ turn, members }: Channel): void {
+    if (turn.bytes > 0) {
+      turn.sendTo(members, (member, frames) => member.send(frames));
+    }
   }
 }

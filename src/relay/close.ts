@@ -16,13 +16,21 @@ export interface Close {
 
 /** The close frames that staps sends, by the name that logs and metrics use. */
 export const closes = {
+  /** The client sent what is no WebSocket frame (RFC 6455); the reason names the rule. */
+  protocol: { code: 1002, reason: "protocol error" },
+  /** The client sent a text message that isn't UTF-8. */
+  not_text: { code: 1007, reason: "text message is not UTF-8" },
   /** The client sent more than `messages_per_second`. */
   rate: { code: 1008, reason: "too many messages per second" },
-  /** The client sent a message of more than `message_bytes`. */
-  too_big: { code: 1009, reason: "message too big" },
+  /** The client sent a message of more than `message_bytes`, which the reason names. */
+  too_big: { code: 1009, reason: "message over 1048576 bytes" },
+  /** The client didn't answer a ping. */
+  idle: { code: 1001, reason: "no answer to a ping" },
+  /** staps failed in handling the client: a bug, which the log tells. */
+  fault: { code: 1011, reason: "internal error" },
   /** staps stops or restarts; a reason with `retry=` follows, see {@linkcode restart}. */
-  restart: { code: 1012, reason: "service restart" },
-  /** More than `client_buffer_bytes` waited for this client, or it took nothing of what waited for `idle_timeout_s`. */
+  restart: { code: 1001, reason: "service restart" },
+  /** More than `client_buffer_bytes` were queued for this client, or more than `brake_bytes` for `slow_after_s`. */
   slow: { code: 4000, reason: "reads too slowly" },
   /** The bridge lost messages of this channel, or can't exclude it. */
   gap: { code: 4001, reason: "messages may have been lost" },

@@ -12,8 +12,12 @@ import type { CloseName } from "./close.ts";
 export interface Limits {
   /** The largest message, in bytes of payload. */
   messageBytes: number;
-  /** Maximum unsent data per client, in bytes; see `backlog.ts` for how messages count. */
+  /** Maximum data queued for one client, in bytes, with the memory that each piece takes beside it. */
   clientBufferBytes: number;
+  /** With more than this queued, in bytes, a client is behind, and its channel's senders wait. */
+  brakeBytes: number;
+  /** How long a client may be behind, and senders wait for it, in seconds. */
+  slowAfterS: number;
   /** Maximum number of connections, handshakes and closing ones included. */
   clients: number;
   /** Maximum number of connections to one channel on this node. */
@@ -24,6 +28,10 @@ export interface Limits {
   messagesPerSecond: number;
   /** How long a client may be silent until a ping, left without an answer, ends it; in seconds. */
   idleTimeoutS: number;
+  /** How long a client may take to answer a close frame, in seconds. */
+  closeTimeoutS: number;
+  /** How long a request may take to be here, in seconds. */
+  handshakeTimeoutS: number;
   /** How long a stop may take to say goodbye, in seconds. */
   shutdownTimeoutS: number;
   /** The window over which clients are asked to come back after a stop, in milliseconds. */
@@ -54,6 +62,7 @@ type Limit =
 export const limitTable = {
   message_bytes: { setting: "messageBytes", close: "too_big" },
   client_buffer_bytes: { setting: "clientBufferBytes", close: "slow" },
+  slow_after_s: { setting: "slowAfterS", close: "slow" },
   clients: {
     setting: "clients",
     isReached: (max, { clients, maxClients }) =>
@@ -105,10 +114,9 @@ export class Allowance {
     this.#limits = limits;
   }
 
-  /** Counts a message of `bytes` payload. Gets the limit that it is beyond, if there is one. */
-  spend(bytes: number): ClosingLimitName | undefined {
-    const { messageBytes, messagesPerSecond } = this.#limits;
-    if (bytes > messageBytes) return "message_bytes";
+  /** Counts a message. Gets the limit that it is beyond, if there is one. */
+  spend(): ClosingLimitName | undefined {
+    const { messagesPerSecond } = this.#limits;
     if (messagesPerSecond > 0 && !this.#takeToken(messagesPerSecond)) {
       return "messages_per_second";
     }

@@ -1,19 +1,18 @@
-/** What travels through a channel: text, or bytes. */
-import { Buffer } from "node:buffer";
+/** What travels through a channel: text or bytes, and the frame that carries it. */
+import { messageFrame } from "../listener/frames.ts";
+import type { Message } from "../listener/socket.ts";
 
-/**
- * One WebSocket message, whole: a `string` is a text message, bytes are a
- * binary one (RFC 6455 section 5.6). Both may be empty.
- *
- * Bytes may be either class, as they arrive from the runtime (`ArrayBuffer`)
- * or from the bridge (`Uint8Array`): sending either avoids a copy here.
- */
-export type Message = string | ArrayBuffer | Uint8Array<ArrayBuffer>;
+export type { Message } from "../listener/socket.ts";
 
-/** Gets the size of `message` in bytes as it is on the wire: UTF-8 for text. */
-export function messageBytes(message: Message): number {
-  // byteLength() takes bytes, too, and needs 75 ns more for them.
-  return typeof message === "string"
-    ? Buffer.byteLength(message)
-    : message.byteLength;
+/** Gets the message that has `payload`, which must be UTF-8 if it is text. */
+export function makeMessage(
+  payload: Uint8Array,
+  { isText }: { isText: boolean },
+): Message {
+  const frame = messageFrame(payload, { isText });
+  return {
+    isText,
+    frame,
+    payload: frame.subarray(-payload.length || frame.length),
+  };
 }

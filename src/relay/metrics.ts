@@ -30,6 +30,12 @@ export class Metrics {
   bytesReceived = 0;
   /** Their payload in bytes. */
   bytesDelivered = 0;
+  /** Clients whose next message waits for readers, or for the bridge. */
+  sendersHeld = 0;
+  /** How often a client began to wait so. */
+  senderHolds = 0;
+  /** For how long those waited that wait no more, in seconds. */
+  senderHeldSeconds = 0;
   /** Connections that this node closed, by the name in `close.ts`. */
   readonly closes = zeros(Object.keys(closes) as CloseName[]);
   /** How often a limit refused or closed a client. */

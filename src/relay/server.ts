@@ -2,33 +2,32 @@
 import { type Bridge, BridgeUnavailableError } from "./bridge.ts";
 import { Channels } from "./channels.ts";
 import { Client, type ClientOptions } from "./client.ts";
+import type {
+  Handler,
+  HttpServer,
+  Listener,
+  ServeOptions,
+} from "../listener/http.ts";
 import { restart } from "./close.ts";
-import { StartupError } from "../common/errors.ts";
+import { bugFields, StartupError } from "../common/errors.ts";
 import { readHandshake, type Refusal, refusal } from "./handshake.ts";
-import { IdleTimers } from "./idle_timers.ts";
 import { type LimitName, type Limits, reachedLimit } from "./limits.ts";
 import { log } from "../common/log.ts";
 import { Metrics } from "./metrics.ts";
 import { within } from "../common/timing.ts";
 
-/** What accepts connections at one address: `Deno.HttpServer` has this shape. */
-export interface Listener {
-  readonly addr: Deno.Addr;
-  /** Rejects when it can't accept connections any more. */
-  readonly finished: Promise<void>;
-  /** Stops accepting connections; resolves when its address is free. */
-  shutdown(): Promise<void>;
-}
-
-/** Listens at one address from now on: `handler` gets every request, and never rejects. */
+/** Begins to listen at one address, with these options and this handler. */
 export type Listen = (
-  handler: (request: Request) => Promise<Response>,
-) => Listener | Promise<Listener>;
+  options: Omit<ServeOptions, "address">,
+  handler: Handler,
+) => HttpServer | Promise<HttpServer>;
 
 /** What {@linkcode Server.start} needs. */
 export interface ServerOptions {
   /** Called one after the other when the bridge has started. */
   readonly listen: readonly Listen[];
+  /** Of the listener that they are. */
+  readonly upgradeWebSocket: Listener["upgradeWebSocket"];
   readonly limits: Limits;
   /** For how many clients the process may open files, whatever `limits.clients` says. */
   readonly maxClients?: number | undefined;
@@ -50,12 +49,11 @@ export class Server implements AsyncDisposable {
   readonly #bridge: Bridge;
   readonly #clients = new Set<Client>();
   readonly #clientOptions: ClientOptions;
-  readonly #listeners: Listener[] = [];
+  readonly #listeners: HttpServer[] = [];
+  readonly #upgradeWebSocket: Listener["upgradeWebSocket"];
   readonly #maxClients: number;
-  readonly #idleTimers = new IdleTimers();
   readonly #allReleased = Promise.withResolvers<void>();
   readonly #failure = Promise.withResolvers<StartupError>();
-  #stallTimer: ReturnType<typeof setTimeout> | undefined;
   #limitWarningDueMs = -Infinity;
   #stopping: Promise<void> | undefined;
 
@@ -65,6 +63,7 @@ export class Server implements AsyncDisposable {
     this.metrics = metrics;
     this.channels = new Channels({ bridge, metrics, limits });
     this.#bridge = bridge;
+    this.#upgradeWebSocket = options.upgradeWebSocket;
     this.#maxClients = options.maxClients ?? Infinity;
     this.#clientOptions = {
       channels: this.channels,
@@ -72,7 +71,7 @@ export class Server implements AsyncDisposable {
       metrics,
       onReleased: (client) => {
         this.#clients.delete(client);
-        if (this.isStopping && this.clientCount === 0) {
+        if (this.isStopping && this.#clients.size === 0) {
           this.#allReleased.resolve();
         }
       },
@@ -91,10 +90,12 @@ export class Server implements AsyncDisposable {
       await options.bridge.start(server.channels);
       for (const listen of options.listen) {
         server.#addListener(
-          await listen((request) => server.#handle(request).catch(onError)),
+          await listen(
+            server.#serveOptions(),
+            (request) => server.#handle(request),
+          ),
         );
       }
-      server.#watchForStalls();
     } catch (error) {
       await server.stop();
       throw error;
@@ -107,15 +108,18 @@ export class Server implements AsyncDisposable {
     return this.#failure.promise;
   }
 
-  /** The number of connections, handshakes and closing ones included. */
+  /** The number of connections, from the first byte to the last: half handshakes and closing ones included. */
   get clientCount(): number {
-    return this.#clients.size;
+    return this.#listeners.reduce(
+      (sum, { connectionCount }) => sum + connectionCount,
+      0,
+    );
   }
 
-  /** The payload that waits for clients to read it, in bytes. Looks at each client. */
+  /** What is queued for clients, in bytes; see {@linkcode Client.queuedBytes}. Looks at each client. */
   get bufferedBytes(): number {
     let bytes = 0;
-    for (const client of this.#clients) bytes += client.bufferedBytes;
+    for (const client of this.#clients) bytes += client.queuedBytes;
     return bytes;
   }
 
@@ -143,7 +147,7 @@ export class Server implements AsyncDisposable {
   }
 
   /** Keeps a listener, whose failure is the server's. */
-  #addListener(listener: Listener): void {
+  #addListener(listener: HttpServer): void {
     this.#listeners.push(listener);
     listener.finished.catch((error: Error) => {
       this.#failure.resolve(
@@ -155,12 +159,19 @@ export class Server implements AsyncDisposable {
     });
   }
 
-  /** Looks for clients that stopped reading, each `idleTimeoutS`. */
-  #watchForStalls(): void {
-    this.#stallTimer = setTimeout(() => {
-      for (const client of this.#clients) client.endIfStalled();
-      this.#watchForStalls();
-    }, this.limits.idleTimeoutS * 1000);
+  #serveOptions(): Omit<ServeOptions, "address"> {
+    const { limits } = this;
+    return {
+      handshakeTimeoutS: () => limits.handshakeTimeoutS,
+      // Nobody needs one yet.
+      bodyBytes: 0,
+      maxConnections: () => Math.min(limits.clients, this.#maxClients),
+      overloaded: () => this.#refuseFor("clients"),
+      onError: (error) =>
+        log.error("this is a bug in staps, a client was ended", {
+          ...bugFields(error),
+        }),
+    };
   }
 
   async #handle(request: Request): Promise<Response> {
@@ -181,15 +192,11 @@ export class Server implements AsyncDisposable {
         client.release();
         return this.#refuseForNow("staps is stopping");
       }
-      const idleTimeout = this.limits.idleTimeoutS;
-      const { socket, response } = Deno.upgradeWebSocket(request, {
-        idleTimeout,
+      const { socket, response } = this.#upgradeWebSocket(request, {
+        protocol,
+        limits: this.limits,
+        handler: client,
       });
-      this.#idleTimers.spare(socket, idleTimeout);
-      // Not left to the runtime, which finds a protocol only after ", ".
-      if (protocol !== undefined) {
-        response.headers.set("Sec-WebSocket-Protocol", protocol);
-      }
       client.attach(socket);
       this.metrics.joinSeconds.observe((performance.now() - startMs) / 1000);
       return response;
@@ -198,7 +205,7 @@ export class Server implements AsyncDisposable {
       if (error instanceof BridgeUnavailableError) {
         return this.#refuseForNow("The broker can't be reached");
       }
-      // The runtime saw what readHandshake() didn't. Its words may quote the URL.
+      // The listener saw what readHandshake() didn't. Its words may quote the URL.
       log.warn("handshake failed", {
         client: client.id,
         error: (error as Error).name,
@@ -218,10 +225,13 @@ export class Server implements AsyncDisposable {
       channelClients: this.channels.memberCount(path),
       channels: this.channels.size,
     });
-    if (full === undefined) return undefined;
-    this.metrics.limitHits[full]++;
-    this.#warnOfLimit(full);
-    return this.#refuseForNow(`The limit "${full}" is reached`);
+    return full && this.#refuseFor(full);
+  }
+
+  #refuseFor(limit: LimitName): Response {
+    this.metrics.limitHits[limit]++;
+    this.#warnOfLimit(limit);
+    return this.#refuseForNow(`The limit "${limit}" is reached`);
   }
 
   /** Logs that clients are refused; not for each one, for there may be very many. */
@@ -255,23 +265,15 @@ export class Server implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     const { shutdownTimeoutS, shutdownSpreadMs } = this.limits;
-    clearTimeout(this.#stallTimer);
     const closed = this.#listeners.map((listener) => listener.shutdown());
+    this.channels.endTurns();
     for (const client of this.#clients) {
       client.end("restart", restart(Math.random() * shutdownSpreadMs));
     }
-    if (this.clientCount === 0) this.#allReleased.resolve();
+    if (this.#clients.size === 0) this.#allReleased.resolve();
     await within(this.#allReleased.promise, shutdownTimeoutS * 1000);
-    // The runtime removes the socket file a moment after it stops listening. It
-    // also waits for requests that are only half here, and we don't.
+    // Also waits for requests that are only half here, and we don't.
     await within(Promise.allSettled(closed), socketRemovalMs);
     await this.#bridge.close();
-    this.#idleTimers.stop();
   }
-}
-
-/** Answers a request whose handler failed, which is a fault of staps's. */
-function onError(error: unknown): Response {
-  log.error("request failed", { error: (error as Error).name });
-  return new Response(null, { status: 400, headers: { Connection: "close" } });
 }

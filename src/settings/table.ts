@@ -88,6 +88,12 @@ export const settings = {
           "Permission bits of the socket. To connect, the frontend needs read and write: " +
           "put its user into the socket's group.",
       }),
+      listener: required(oneOf("own", "runtime"), {
+        default: "own",
+        doc:
+          "What accepts connections: staps's `own` listener, or that of the `runtime` (Deno), a fall-back that " +
+          "can't keep all limits: see docs/listener.md.",
+      }),
       amqp: optional(amqpUrl, {
         doc:
           "The RabbitMQ broker that joins this node with others, such as `amqp://staps:PASSWORD@localhost/`, " +
@@ -142,6 +148,19 @@ export const settings = {
           "Maximum unsent data per client. A client over it, one that reads too slowly, is closed with 4000; " +
           "others aren't affected. At least `message_bytes`. Each message counts as its size plus 256 bytes.",
       }),
+      brake_bytes: required(bytes(1, GiB), {
+        default: MiB,
+        reload: true,
+        doc:
+          "Unsent data with which a client is behind: until it has caught up to half of this, staps reads nothing more from those " +
+          "who publish in its channel. More than half of `client_buffer_bytes` counts as half of it.",
+      }),
+      slow_after_s: required(wholeNumber(1, 3600), {
+        default: 10,
+        reload: true,
+        doc:
+          "Seconds that publishers wait for a client that is behind, and for the broker; then the client is closed with 4000.",
+      }),
       clients: required(wholeNumber(1, 1_000_000), {
         default: 10_000,
         reload: true,
@@ -171,6 +190,18 @@ export const settings = {
         doc:
           "Seconds without data after which staps pings a client, and closes it if no answer comes. " +
           "Keep it below the frontend's time-out (60 s in nginx). A reload affects new connections.",
+      }),
+      close_timeout_s: required(wholeNumber(1, 600), {
+        default: 5,
+        reload: true,
+        doc:
+          "Seconds that a client has to answer a close frame; then staps ends the connection.",
+      }),
+      handshake_timeout_s: required(wholeNumber(1, 600), {
+        default: 10,
+        reload: true,
+        doc:
+          "Seconds from the connection on within which a client's whole request has to arrive.",
       }),
       shutdown_timeout_s: required(wholeNumber(1, 600), {
         default: 5,

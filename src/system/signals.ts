@@ -1,4 +1,5 @@
 /** Signals, and what else ends the process early: a second signal, a bug. */
+import { bugFields } from "../common/errors.ts";
 import { log } from "../common/log.ts";
 
 /** The signals that stop a process, by their numbers (signal(7)). */
@@ -84,10 +85,7 @@ export function endOnBug(): void {
 }
 
 async function endFor(bug: unknown): Promise<void> {
-  const { name, stack } = bug instanceof Error ? bug : new Error();
-  const frames = stack?.split("\n").map((line) => line.trim())
-    .filter((line) => line.startsWith("at ")).join(" ");
-  log.error("this is a bug in staps", { error: name, frames });
+  log.error("this is a bug in staps", bugFields(bug));
   await log.flush();
   Deno.exit(bugStatus);
 }

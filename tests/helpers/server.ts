@@ -1,5 +1,9 @@
 /** A server in the test's own process, and clients for it. */
-import { listeners, type ListenersOptions } from "../../src/node.ts";
+import {
+  listenerNamed,
+  listeners,
+  type ListenersOptions,
+} from "../../src/node.ts";
 import { NoBridge } from "../../src/relay/bridge.ts";
 import type { Limits } from "../../src/relay/limits.ts";
 import { Server, type ServerOptions } from "../../src/relay/server.ts";
@@ -10,6 +14,10 @@ import { type Client, Clients } from "./ws_client.ts";
 export const testLimits: Limits = {
   messageBytes: 1 << 20,
   clientBufferBytes: 8 << 20,
+  brakeBytes: 1 << 20,
+  slowAfterS: 10,
+  closeTimeoutS: 1,
+  handshakeTimeoutS: 10,
   messagesPerSecond: 0,
   idleTimeoutS: 30,
   clients: 1000,
@@ -19,6 +27,11 @@ export const testLimits: Limits = {
   shutdownSpreadMs: 10_000,
   retryAfterS: 5,
 };
+
+/** The listener that tests use: the own one, or what the environment variable `STAPS_LISTENER` says. */
+export const testListener = Deno.env.get("STAPS_LISTENER") === "runtime"
+  ? "runtime"
+  : "own";
 
 /** A running server in a folder of its own. */
 export interface TestServer extends AsyncDisposable {
@@ -38,9 +51,11 @@ export async function startServer(
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await TempFolder.make());
   socket ??= `${folder.path}/s`;
+  const listener = listenerNamed[testListener];
   const server = stack.use(
     await Server.start({
-      listen: listeners({ socket, mode: 0o600, tcp }),
+      listen: listeners(listener, { socket, mode: 0o600, tcp }),
+      upgradeWebSocket: listener.upgradeWebSocket,
       bridge: new NoBridge(),
       ...options,
       limits: { ...testLimits, ...limits },

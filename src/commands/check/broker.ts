@@ -33,7 +33,11 @@ async function checkHost(
   { place, bridge }: { place: string; bridge: AmqpBridge },
 ): Promise<void> {
   try {
-    await bridge.start({ deliver: () => {}, gap: () => {} });
+    await bridge.start({
+      deliver: () => {},
+      gap: () => {},
+      congested: () => {},
+    });
     const { connected, problem } = bridge.state();
     if (!connected) {
       findings.fail(

@@ -1,7 +1,9 @@
 /** One connection of a client, with limits on every wait. */
 import { StartupError } from "../../common/errors.ts";
 import { within } from "../../common/timing.ts";
-import type { Message } from "../../relay/message.ts";
+
+/** A message as the runtime's client has it: text, or bytes. */
+export type Message = string | ArrayBuffer | Uint8Array<ArrayBuffer>;
 
 /** How a connection ended. */
 export interface Ended {

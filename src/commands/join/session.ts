@@ -2,7 +2,7 @@
 import { StartupError } from "../../common/errors.ts";
 import { harmless, painter, writeAll } from "../../common/terminal.ts";
 import { sleep, within } from "../../common/timing.ts";
-import type { Message } from "../../relay/message.ts";
+import type { Message } from "./connection.ts";
 import type { Context } from "../subcommand.ts";
 import { ConnectError, Connection, type Ended } from "./connection.ts";
 import { joinStatus, retryDelayMs, statusOfClose } from "./ending.ts";
