@@ -40,7 +40,7 @@ A channel of its own, fresh for this run:
 
 Paste this into two terminals, and type: what you send in one appears in the other.
 
-    npx --yes deno@2.8.2 task --quiet join ${url}
+    npx --yes deno@2.9.6 task --quiet join ${url}
 
 `;
     Deno.stdout.writeSync(new TextEncoder().encode(text));

@@ -4,7 +4,7 @@
  * task `start`, the launchers of the executable and the Debian package, and the
  * systemd units (for an executable of `deno compile`, which has no launcher).
  *
- * docs/benchmarks.md explains and measures them. They suit Deno 2.8.2 with
+ * docs/benchmarks.md explains and measures them. They suit Deno 2.9.6 with
  * glibc; elsewhere they do nothing.
  */
 export const runtimeEnvironment: Readonly<Record<string, string>> = {
@@ -28,7 +28,7 @@ export const runtimeFlags: readonly string[] = [
   // Otherwise the runtime aborts the signal of each request when it ends, well
   // or not, for which it makes an exception with a stack trace: a fifth of the
   // cost of a connect. Nobody listens to these signals. As an entry in
-  // deno.json it has no effect in Deno 2.8.2.
+  // deno.json it has no effect in Deno 2.9.6.
   "--unstable-no-legacy-abort",
 ];
 

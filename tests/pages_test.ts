@@ -5,7 +5,7 @@ import { block, readPage } from "./helpers/docs.ts";
 import { repository, runProgram } from "./helpers/process.ts";
 
 /** The version of Deno that everything here is for. */
-const denoVersion = "2.8.2";
+const denoVersion = "2.9.6";
 
 const { tasks }: { tasks: Record<string, unknown> } = JSON.parse(
   await Deno.readTextFile(`${repository}/deno.json`),

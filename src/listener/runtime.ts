@@ -254,7 +254,7 @@ class RuntimeSocket implements Socket {
   /** The runtime has ended the connection, and says why in words only. */
   #failed(message: string): void {
     if (this.#state === "open" && /ping/.test(message)) this.#fault("idle");
-    // If the client hung up before the 101, nothing else comes (in 2.8.2).
+    // If the client hung up before the 101, nothing else comes.
     if (this.#early !== undefined) this.#ended(undefined);
   }
 

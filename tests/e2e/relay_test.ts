@@ -19,10 +19,6 @@ function descriptors(pid: number): number {
   return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
 }
 
-const pinHint =
-  "Deno from 2.8.3 to 2.9.6 at least leaks the descriptor of each client that hangs up before the 101: " +
-  'was the pinned version changed? See "Why Deno 2.8.2" in docs/architecture.md';
-
 /** Lets `count` clients ask for an upgrade and hang up at once. */
 async function hangUp(target: Target, count: number): Promise<void> {
   await Promise.all(Array.from({ length: count }, async () => {
@@ -50,10 +46,7 @@ for (const way of ["directly", "through nginx"]) {
       await hangUp(target, 25);
       await eventually(
         () => descriptors(staps.pid) <= before,
-        () =>
-          `${before} open descriptors, got ${
-            descriptors(staps.pid)
-          }. ${pinHint}`,
+        () => `${before} open descriptors, got ${descriptors(staps.pid)}`,
       );
     }
     // Whoever counted them must have forgotten them, too.

@@ -7,7 +7,7 @@ import { soak } from "../soak/run.ts";
 
 Deno.test("deno task soak runs, finds everything well, and says so", async () => {
   const task = (await block("docs/reliability.md", "soak")).trim();
-  assert.equal(task, "npx --yes deno@2.8.2 task soak");
+  assert.equal(task, "npx --yes deno@2.9.6 task soak");
   const { tasks } = JSON.parse(
     await Deno.readTextFile(`${repository}/deno.json`),
   );
