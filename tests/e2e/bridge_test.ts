@@ -195,7 +195,7 @@ Deno.test("AmqpBridge", async (t) => {
         assert.deepEqual(new Uint8Array(got[i] as Uint8Array), message);
       }
     }
-    assert.equal(b!.listener.delivered[6]!.bytes, KiB * KiB);
+    assert.equal(b!.listener.delivered[6]!.content.length, KiB * KiB);
     assert.deepEqual(a!.listener.delivered, []);
   });
 

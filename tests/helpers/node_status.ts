@@ -1,5 +1,6 @@
 /** What a node says of itself. */
 import type { Status } from "../../src/admin/status.ts";
+import { Metrics } from "../../src/relay/metrics.ts";
 
 /** The status of a node that works alone, and well. */
 export const nodeStatus: Status = {
@@ -19,7 +20,7 @@ export const nodeStatus: Status = {
   deliveries: 5_000_000,
   delivered_bytes: 320_000_000,
   buffered_bytes: 0,
-  closes: { rate: 0, too_big: 2, restart: 0, slow: 1, gap: 0 },
+  closes: { ...new Metrics().closes, too_big: 2, slow: 1 },
   limit_hits: { message_bytes: 2 },
   event_loop_lag_ms: 1.5,
   memory_bytes: 100 << 20,

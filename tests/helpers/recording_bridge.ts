@@ -1,6 +1,7 @@
 /** A bridge that does nothing but remember what it was asked for. */
 import type { Bridge, BridgeListener } from "../../src/relay/bridge.ts";
 import type { Message } from "../../src/relay/message.ts";
+import { contentOf } from "./messages.ts";
 
 /** A bridge that joins when the test says so. */
 export class RecordingBridge implements Bridge {
@@ -26,7 +27,7 @@ export class RecordingBridge implements Bridge {
   }
 
   publish(path: string, message: Message): void {
-    this.calls.push(`publish ${path} ${message}`);
+    this.calls.push(`publish ${path} ${contentOf(message)}`);
   }
 
   close(): Promise<void> {

@@ -1,18 +1,21 @@
 /** What every bridge does, whatever it is made of. */
 import assert from "node:assert/strict";
 import type { Bridge, BridgeListener } from "../../src/relay/bridge.ts";
-import { type Message, messageBytes } from "../../src/relay/message.ts";
+import type { Message } from "../../src/relay/message.ts";
 import { eventually } from "../helpers/eventually.ts";
+import { type Content, contentOf, messageOf } from "../helpers/messages.ts";
 
 /** A node that remembers what its bridge tells it. */
 export class RecordingListener implements BridgeListener {
   /** Messages, in order. */
-  readonly delivered: { path: string; message: Message; bytes: number }[] = [];
+  readonly delivered: { path: string; content: Content }[] = [];
   /** Paths of channels whose clients would be told, in order. */
   readonly gaps: string[] = [];
+  /** Whether the bridge had too much to send, each time that it said so. */
+  readonly congestion: boolean[] = [];
 
-  deliver(path: string, message: Message, bytes: number): void {
-    this.delivered.push({ path, message, bytes });
+  deliver(path: string, message: Message): void {
+    this.delivered.push({ path, content: contentOf(message) });
   }
 
   gap(paths: Iterable<string> | "all"): void {
@@ -20,14 +23,18 @@ export class RecordingListener implements BridgeListener {
     else this.gaps.push(...paths);
   }
 
+  congested(isCongested: boolean): void {
+    this.congestion.push(isCongested);
+  }
+
   /** The messages that came in the channel `path`. */
-  messages(path: string): Message[] {
+  messages(path: string): Content[] {
     return this.delivered.filter((one) => one.path === path)
-      .map(({ message }) => message);
+      .map(({ content }) => content);
   }
 
   /** Resolves with the messages in the channel `path`, as soon as there are `count`. */
-  async got(path: string, count: number): Promise<Message[]> {
+  async got(path: string, count: number): Promise<Content[]> {
     await eventually(
       () => this.messages(path).length >= count,
       () => `${count} messages, got ${this.messages(path).length}`,
@@ -43,8 +50,8 @@ export interface TestNode {
 }
 
 /** Publishes as a node does. */
-export function publish(node: TestNode, path: string, message: Message): void {
-  node.bridge.publish(path, message, messageBytes(message));
+export function publish(node: TestNode, path: string, content: Content): void {
+  node.bridge.publish(path, messageOf(content));
 }
 
 /** Registers the steps that every bridge passes; `node` must have been started. */
@@ -71,7 +78,7 @@ export async function testContract(
       publish(node, "/contract/own", "text");
       publish(node, "/contract/own", "");
       publish(node, "/contract/own", new Uint8Array([0]));
-      publish(node, "/contract/own", new ArrayBuffer(0));
+      publish(node, "/contract/own", new Uint8Array(0));
       bridge.leave("/contract/own");
       // What came would come before the answer to another join.
       await bridge.join("/contract/other");

@@ -1,0 +1,25 @@
+/** Messages as tests write them, and as they compare them. */
+import { makeMessage, type Message } from "../../src/relay/message.ts";
+
+/** What a message says: text, or bytes. Assertions compare it as it is. */
+export type Content = string | Uint8Array<ArrayBuffer>;
+
+/** Gets a text message. */
+export function text(content: string): Message {
+  return makeMessage(new TextEncoder().encode(content), { isText: true });
+}
+
+/** Gets a binary message. */
+export function binary(content: Iterable<number>): Message {
+  return makeMessage(Uint8Array.from(content), { isText: false });
+}
+
+/** Gets the message that says `content`. */
+export function messageOf(content: Content): Message {
+  return typeof content === "string" ? text(content) : binary(content);
+}
+
+/** Gets what `message` says. */
+export function contentOf({ isText, payload }: Message): Content {
+  return isText ? new TextDecoder().decode(payload) : payload.slice();
+}
