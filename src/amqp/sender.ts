@@ -163,12 +163,15 @@ export class Sender {
   connected(): void {
     this.#outbox.rewind();
     this.pump();
+    this.#checkRoom();
   }
 
   /** Forgets what was on its way, after the connection was lost. */
   disconnected(reason: BrokerError): void {
     this.#unconfirmed.clear();
-    if (isTooBig(reason)) this.#outbox.giveUpLargest();
+    if (!isTooBig(reason)) return;
+    this.#outbox.giveUpLargest();
+    this.#checkRoom();
   }
 
   /** To be called about once a second: sends notices, and breaks off a link that confirms nothing. */

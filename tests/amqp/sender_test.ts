@@ -3,20 +3,23 @@ import { BrokerError } from "../../src/amqp/broker_error.ts";
 import type { Link } from "../../src/amqp/link.ts";
 import { Memberships } from "../../src/amqp/memberships.ts";
 import { Sender } from "../../src/amqp/sender.ts";
+import { text } from "../helpers/messages.ts";
 
 /** A link that keeps what is published on it. */
 class FakeLink {
   isReady = true;
   readonly published: string[] = [];
 
-  publish({ body }: { body: unknown }): number {
-    return this.published.push(String(body));
+  publish({ body }: { body: Uint8Array }): number {
+    return this.published.push(new TextDecoder().decode(body));
   }
 }
 
 /** Makes a sender, and what puts it on a link. */
 function make(): {
   sender: Sender;
+  /** What it told of congestion, in order. */
+  congestion: boolean[];
   connect: (link: FakeLink) => void;
   say: (message: string) => boolean;
 } {
@@ -28,20 +31,22 @@ function make(): {
   });
   void memberships.join("/a");
   const membership = memberships.byPath("/a")!;
+  const congestion: boolean[] = [];
   const connector: { link: Link | undefined } = { link: undefined };
   const sender = new Sender({
     node: "0123456789abcdef",
     connector,
     outboxBytes: 2_000,
+    onCongested: (isCongested) => void congestion.push(isCongested),
   });
   return {
     sender,
+    congestion,
     connect: (link) => {
       connector.link = link as unknown as Link;
       sender.connected();
     },
-    say: (message) =>
-      sender.publish(membership, message, { bytes: message.length }),
+    say: (message) => sender.publish(membership, text(message)),
   };
 }
 
@@ -105,4 +110,59 @@ Deno.test("Sender.publish() gets false when the outbox is full", () => {
   const { say } = make();
   assert.equal(say("x".repeat(1_900)), true);
   assert.equal(say("x".repeat(500)), false);
+});
+
+Deno.test("Sender tells of congestion from half of the outbox on, and until a quarter", () => {
+  const { sender, congestion, connect, say } = make();
+  connect(new FakeLink());
+  const confirm = (tag: number): void =>
+    sender.answered({ tag, upTo: false, isTaken: true });
+  // Each takes 350 bytes of 2,000.
+  const message = "x".repeat(350 - 256);
+  for (let i = 0; i < 2; i++) say(message);
+  assert.deepEqual(congestion, []);
+  say(message);
+  assert.deepEqual(congestion, [true]);
+  confirm(1);
+  assert.deepEqual(congestion, [true]);
+  confirm(2);
+  assert.deepEqual(congestion, [true, false]);
+});
+
+Deno.test("Sender tells of congestion when confirmed messages have to be sent again", () => {
+  const { sender, congestion, connect, say } = make();
+  connect(new FakeLink());
+  say("small");
+  say("x".repeat(1_000));
+  sender.answered({ tag: 2, upTo: false, isTaken: true });
+  assert.deepEqual(congestion, [true, false]);
+  sender.disconnected(new BrokerError("cut"));
+  assert.deepEqual(congestion, [true, false]);
+  const link = new FakeLink();
+  connect(link);
+  assert.equal(link.published.length, 2);
+  assert.deepEqual(congestion, [true, false, true]);
+  sender.answered({ tag: 2, upTo: true, isTaken: true });
+  assert.deepEqual(congestion, [true, false, true, false]);
+});
+
+Deno.test("Sender tells of congestion as long as messages have to be dropped, and of its end", () => {
+  const { sender, congestion, connect, say } = make();
+  for (let i = 0; i < 20; i++) say("x".repeat(200));
+  assert.equal(say("x"), false);
+  assert.deepEqual(congestion, [true]);
+  const link = new FakeLink();
+  connect(link);
+  sender.answered({ tag: link.published.length, upTo: true, isTaken: true });
+  assert.deepEqual(congestion, [true, false]);
+});
+
+Deno.test("Sender tells that there is room again when the largest message was given up", () => {
+  const { sender, congestion, connect, say } = make();
+  connect(new FakeLink());
+  say("x".repeat(1_900));
+  assert.deepEqual(congestion, [true]);
+  const access = { right: "write", kind: "exchange", name: "staps" } as const;
+  sender.disconnected(new BrokerError("too big", { code: 406, access }));
+  assert.deepEqual(congestion, [true, false]);
 });
