@@ -11,6 +11,7 @@
 import { AmqpBridge } from "../src/amqp/bridge.ts";
 import { brokerUrl } from "../tests/helpers/broker_url.ts";
 import type { BridgeListener } from "../src/relay/bridge.ts";
+import { makeMessage } from "../src/relay/message.ts";
 import { type Broker, startBroker } from "../tests/helpers/broker.ts";
 import { eventually } from "../tests/helpers/eventually.ts";
 import { machine } from "./machine.ts";
@@ -30,20 +31,16 @@ async function startBridges(url: string): Promise<Loop> {
   const loop: Loop = {
     onMessage: () => {},
     publish: (key, body) =>
-      a.publish(
-        `/${key}`,
-        body as Uint8Array<ArrayBuffer>,
-        body.byteLength,
-      ),
+      a.publish(`/${key}`, makeMessage(body, { isText: false })),
     async [Symbol.asyncDispose](): Promise<void> {
       await a.close();
       await b.close();
     },
   };
-  const a = await startBridge(url, { deliver: ignore, gap });
+  const a = await startBridge(url, ignoring);
   const b = await startBridge(url, {
-    deliver: (_, message) => loop.onMessage(message as Uint8Array),
-    gap,
+    ...ignoring,
+    deliver: (_, { payload }) => loop.onMessage(payload),
   });
   for (let key = 0; key < channels; key++) {
     await a.join(`/${key}`);
@@ -52,11 +49,15 @@ async function startBridges(url: string): Promise<Loop> {
   return loop;
 }
 
-function ignore(): void {}
-
-function gap(): void {
-  throw new Error("The bridge lost messages");
-}
+/** A listener that minds nothing but a loss. */
+const ignoring: BridgeListener = {
+  deliver: () => {},
+  gap: () => {
+    throw new Error("The bridge lost messages");
+  },
+  // The backlog is what is measured.
+  congested: () => {},
+};
 
 async function startBridge(
   amqp: string,
@@ -182,7 +183,7 @@ function ratio(a: number, b: number): string {
 
 /** Gets how long many channels take, as a sentence. */
 async function measureJoins(broker: Broker): Promise<string> {
-  const bridge = await startBridge(broker.url(), { deliver: ignore, gap });
+  const bridge = await startBridge(broker.url(), ignoring);
   const paths = Array.from({ length: joins }, (_, i) => `/join/${i}`);
   const rate = (ms: number): string =>
     `${Math.round(joins / ms * 1000).toLocaleString("en")}/s`;

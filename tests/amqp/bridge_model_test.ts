@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { type Entry, Outbox } from "../../src/amqp/outbox.ts";
 import { QueueWatch } from "../../src/amqp/queue_watch.ts";
 import { Tracker } from "../../src/amqp/tracker.ts";
+import { contentOf, text } from "../helpers/messages.ts";
 import { fc } from "../helpers/property.ts";
 
 const keys = ["a", "b"] as const;
@@ -108,8 +109,7 @@ class Model {
       const there = other.channels.get(channel.key as typeof keys[number])!;
       if (other !== node && there.joined) there.owed.add(message.trimEnd());
     }
-    const bytes = message.length;
-    if (!node.outbox.add(channel, message, { bytes })) this.losses++;
+    if (!node.outbox.add(channel, text(message))) this.losses++;
   }
 
   send(node: ModelNode, n: number): void {
@@ -197,12 +197,12 @@ class Model {
     if (verdict === "duplicate") return;
     if (verdict === "gap") this.#tell(channel);
     for (const message of entry.messages) {
-      const text = (message as string).trimEnd();
-      const [sender, number] = text.split(" ") as [string, string];
+      const said = (contentOf(message) as string).trimEnd();
+      const [sender, number] = said.split(" ") as [string, string];
       const last = channel.got.get(sender) ?? 0;
       assert.ok(Number(number) > last, `got ${number} after ${last}`);
       channel.got.set(sender, Number(number));
-      channel.owed.delete(text);
+      channel.owed.delete(said);
     }
   }
 

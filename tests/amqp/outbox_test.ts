@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { type Entry, everyNode, Outbox } from "../../src/amqp/outbox.ts";
+import { text } from "../helpers/messages.ts";
 
 Deno.test("Outbox.add() takes one message whatever its size, and then what fits", () => {
   const outbox = new Outbox(1000);
   const channel = { key: "a", lastSequence: 0 };
-  assert.equal(outbox.add(channel, "x".repeat(1000), { bytes: 1000 }), true);
-  assert.equal(outbox.add(channel, "y", { bytes: 1 }), false);
+  assert.equal(outbox.add(channel, text("x".repeat(1000))), true);
+  assert.equal(outbox.add(channel, text("y")), false);
   const entry = outbox.take()!;
   assert.equal(entry.bytes, 1000);
   assert.equal(outbox.take()!.kind, "lost");
   outbox.confirm(entry);
-  assert.equal(outbox.add(channel, "z", { bytes: 1 }), true);
+  assert.equal(outbox.add(channel, text("z")), true);
 });
 
 Deno.test("Outbox holds no more than it may, and replaces the rest by one notice a channel", () => {
@@ -18,7 +19,7 @@ Deno.test("Outbox holds no more than it may, and replaces the rest by one notice
   const channel = { key: "a", lastSequence: 0 };
   let added = 0;
   for (let i = 0; i < 1_000; i++) {
-    if (outbox.add(channel, "x".repeat(50), { bytes: 50 })) added++;
+    if (outbox.add(channel, text("x".repeat(50)))) added++;
     assert.ok(outbox.bytes <= 10_000);
   }
   assert.ok(added > 50);
@@ -36,7 +37,7 @@ Deno.test("Outbox.rewind() sends confirmed entries behind an unconfirmed one aga
   const outbox = new Outbox(1_000_000);
   const channel = { key: "a", lastSequence: 0 };
   const send = (): Entry => {
-    outbox.add(channel, "x", { bytes: 1 });
+    outbox.add(channel, text("x"));
     return outbox.take()!;
   };
   const [first, second, third] = [send(), send(), send()];
@@ -59,7 +60,7 @@ Deno.test("Outbox.rewind() sends confirmed entries behind an unconfirmed one aga
 Deno.test("Outbox tells everyone once more than 10,000 channels lost something", () => {
   const outbox = new Outbox(0);
   for (let i = 0; i < 20_000; i++) {
-    outbox.add({ key: `${i}`, lastSequence: 0 }, "", { bytes: 0 });
+    outbox.add({ key: `${i}`, lastSequence: 0 }, text(""));
   }
   let notices = 0;
   let last;

@@ -7,7 +7,7 @@ import { everyNode } from "../../src/amqp/outbox.ts";
 import { QueueWatch } from "../../src/amqp/queue_watch.ts";
 import { Receiver } from "../../src/amqp/receiver.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
-import type { Message } from "../../src/relay/message.ts";
+import { type Content, text } from "../helpers/messages.ts";
 import { RecordingListener } from "../relay/bridge_contract.ts";
 
 const own = "0123456789abcdef";
@@ -61,7 +61,7 @@ class Bench {
     });
   }
 
-  get messages(): Message[] {
+  get messages(): Content[] {
     return this.listener.messages("/a");
   }
 }
@@ -70,7 +70,7 @@ Deno.test("Receiver hands over messages of every kind, in order", () => {
   const bench = new Bench();
   bench.receive("text", "one");
   bench.receive("binary", new Uint8Array([2]));
-  bench.receive("batch", writeBatch(["three", "four"], 9));
+  bench.receive("batch", writeBatch([text("three"), text("four")]));
   assert.deepEqual(bench.messages, [
     "one",
     new Uint8Array([2]),
@@ -78,6 +78,29 @@ Deno.test("Receiver hands over messages of every kind, in order", () => {
     "four",
   ]);
   assert.deepEqual(bench.receiver.counts, { received: 4, duplicates: 0 });
+  assert.deepEqual(bench.gaps, []);
+});
+
+Deno.test("Receiver makes valid text of what a foreign publisher calls text", () => {
+  const bench = new Bench();
+  // A lone byte, and a character that is cut.
+  const notUtf8 = new Uint8Array([0x61, 0xff, 0xe2, 0x82]);
+  const replaced = "a\uFFFD\uFFFD";
+  bench.receive("text", notUtf8);
+  const [one, two] = ["one", "two"].map(text);
+  bench.receive(
+    "batch",
+    writeBatch([one!, { ...one!, payload: notUtf8 }, two!]),
+  );
+  // Bytes are bytes.
+  bench.receive("binary", notUtf8);
+  assert.deepEqual(bench.messages, [
+    replaced,
+    "one",
+    replaced,
+    "two",
+    notUtf8,
+  ]);
   assert.deepEqual(bench.gaps, []);
 });
 
@@ -95,7 +118,7 @@ Deno.test("Receiver drops its own messages, duplicates, and those of channels th
   });
   const body = new Uint8Array();
   bench.receiver.receive({ key: channelKey("/a"), properties: copy, body });
-  assert.deepEqual(delivered.map(({ message }) => message), ["first"]);
+  assert.deepEqual(delivered.map(({ content }) => content), ["first"]);
   assert.equal(bench.receiver.counts.duplicates, 1);
 });
 

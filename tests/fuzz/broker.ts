@@ -162,7 +162,9 @@ function allowed({ to, properties, body }: Input): Received[] {
       return [body];
     case "batch":
       try {
-        return readBatch(body).map(({ message }) => message as Received);
+        return readBatch(body).map(({ isText, payload }) =>
+          isText ? Buffer.from(payload).toString() : payload
+        );
       } catch {
         return [];
       }

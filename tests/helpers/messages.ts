@@ -19,7 +19,14 @@ export function messageOf(content: Content): Message {
   return typeof content === "string" ? text(content) : binary(content);
 }
 
-/** Gets what `message` says. */
+/**
+ * Gets what `message` says.
+ *
+ * @throws {TypeError} If it is text that isn't UTF-8: no client may get that.
+ */
 export function contentOf({ isText, payload }: Message): Content {
-  return isText ? new TextDecoder().decode(payload) : payload.slice();
+  return isText ? utf8.decode(payload) : payload.slice();
 }
+
+/** The bytes as they are: neither replaced, nor a byte order mark taken away. */
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
