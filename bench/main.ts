@@ -15,6 +15,7 @@ import {
   measurePauses,
   measureTraffic,
 } from "./measure.ts";
+import { hasOlderStaps, useOlderStaps } from "./older.ts";
 import { type PeerName, peers, stopShared } from "./peers.ts";
 import {
   aimTable,
@@ -43,6 +44,8 @@ Usage: deno task bench [options]
   --peers NAMES   peers, separated by commas
   --rounds N      rounds of each workload (default 15; with --quick 3)
   --seconds S     one peer's share of a round (default 0.2)
+  --before FOLDER also measure the staps in FOLDER, as the peer staps-before
+  --before-deno V run that with Deno V from npm (default: the Deno of this run)
   --quick         fewer workloads and rounds, about 3 minutes
   --write-docs    put the results into docs/benchmarks.md and docs/benchmarks/
   --json FILE     write the results to FILE too
@@ -69,6 +72,8 @@ async function main(): Promise<number> {
       seconds: { type: "string" },
       quick: { type: "boolean" },
       "write-docs": { type: "boolean" },
+      before: { type: "string" },
+      "before-deno": { type: "string" },
       json: { type: "string" },
       list: { type: "boolean" },
       help: { type: "boolean" },
@@ -101,9 +106,14 @@ async function main(): Promise<number> {
   const wants = (workload: { name: string; isQuick?: boolean }): boolean =>
     wantedNames?.some((name) => workload.name.startsWith(name)) ??
       (!values.quick || workload.isQuick === true);
+  if (values.before !== undefined) {
+    const denoVersion = values["before-deno"];
+    await useOlderStaps(values.before, { denoVersion });
+  }
   const choose = (names: readonly PeerName[]): PeerName[] =>
     names.filter((name) =>
-      wantedPeers === undefined || wantedPeers.includes(name)
+      (wantedPeers === undefined || wantedPeers.includes(name)) &&
+      (name !== "staps-before" || hasOlderStaps())
     );
 
   const effort = effortOf(values);

@@ -6,7 +6,9 @@ import { NoBridge } from "../src/relay/bridge.ts";
 import { Channels } from "../src/relay/channels.ts";
 import { Client, type ClientOptions } from "../src/relay/client.ts";
 import type { Limits } from "../src/relay/limits.ts";
+import { makeMessage } from "../src/relay/message.ts";
 import { Metrics } from "../src/relay/metrics.ts";
+import type { Socket, SocketState } from "../src/listener/socket.ts";
 
 /** The same work done by staps and by the least code that could do it, in nanoseconds for each delivery. */
 export interface OwnCode {
@@ -16,17 +18,22 @@ export interface OwnCode {
   loopNs: number;
 }
 
-/** What staps uses of a `WebSocket`. */
-class Socket extends EventTarget {
-  binaryType = "";
-  bufferedAmount = 0;
+/** A socket that takes everything at once. */
+class FastSocket implements Socket {
+  readonly state: SocketState = "open";
+  readonly canWait = true;
+  readonly queuedBytes = 0;
   sent = 0;
 
-  send(_message: unknown): void {
+  send(_frames: Uint8Array): void {
     this.sent++;
   }
 
   close(): void {}
+
+  resume(): void {}
+
+  tellBelow(): void {}
 }
 
 /** Measures this with one channel of `clients`. */
@@ -35,11 +42,15 @@ export async function measureOwnCode(clients: number): Promise<OwnCode> {
   const limits: Limits = {
     messageBytes: 1 << 20,
     clientBufferBytes: 8 << 20,
+    brakeBytes: 1 << 20,
+    slowAfterS: 10,
     clients: 10_000,
     channelClients: 10_000,
     channels: 10_000,
     messagesPerSecond: 0,
     idleTimeoutS: 30,
+    closeTimeoutS: 5,
+    handshakeTimeoutS: 10,
     shutdownTimeoutS: 5,
     shutdownSpreadMs: 10_000,
     retryAfterS: 5,
@@ -50,24 +61,28 @@ export async function measureOwnCode(clients: number): Promise<OwnCode> {
     limits,
     onReleased: () => {},
   };
-  const sockets: Socket[] = [];
+  const { channels } = options;
+  const sockets: FastSocket[] = [];
   let sender: Client | undefined;
   for (let i = 0; i < clients; i++) {
     const client = new Client(options);
     await client.join("/");
-    const socket = new Socket();
-    client.attach(socket as unknown as WebSocket);
-    socket.dispatchEvent(new Event("open"));
+    const socket = new FastSocket();
+    client.attach(socket);
+    client.opened();
     sockets.push(socket);
     sender ??= client;
   }
-  const data = new ArrayBuffer(64);
-  const event = new MessageEvent("message", { data });
+  const message = makeMessage(new Uint8Array(64), { isText: false });
+  const { frame } = message;
   const all = new Set(sockets);
   const own = sockets[0];
-  const staps = (): void => sender!.handleEvent(event);
+  const staps = (): void => {
+    sender!.message(message);
+    channels.endTurns();
+  };
   const loop = (): void => {
-    for (const other of all) if (other !== own) other.send(data);
+    for (const other of all) if (other !== own) other.send(frame);
   };
   const stapsNs: number[] = [];
   const loopNs: number[] = [];

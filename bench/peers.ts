@@ -10,6 +10,7 @@ import { ensurePackages } from "../tests/helpers/packages.ts";
 import type { Address } from "./load/libc.ts";
 import type { ProtocolName } from "./load/protocols.ts";
 import { permissions } from "../scripts/permissions.ts";
+import { olderStaps, type StapsVersion } from "./older.ts";
 import {
   runtimeEnvironment,
   runtimeFlags,
@@ -169,41 +170,37 @@ channels = 50000
 channel_clients = 50000
 `;
 
+/** This version of staps. */
+const thisStaps: StapsVersion = {
+  folder: new URL("..", import.meta.url).pathname,
+  deno: Deno.execPath(),
+  environment: runtimeEnvironment,
+  flags: [...runtimeFlags, ...permissions],
+};
+
 /** Gets the command that starts staps on `socket`. */
 function stapsCommand(
   socket: string,
   folder: string,
-  options: { config?: string; extra?: string[] } = {},
+  options: { config?: string; extra?: string[]; version?: StapsVersion } = {},
 ): string[] {
+  const { version = thisStaps, extra = [] } = options;
   const config = join(folder, "staps.conf");
   Deno.writeTextFileSync(config, options.config ?? stapsConfig);
-  const main = new URL("../main.ts", import.meta.url).pathname;
-  const arguments_ = [
-    "serve",
-    "--config",
-    config,
-    "--socket",
-    socket,
-    ...options.extra ?? [],
-  ];
   return [
-    ...stapsRuntime(),
-    Deno.execPath(),
-    "run",
-    ...runtimeFlags,
-    ...permissions,
-    main,
-    ...arguments_,
+    ...stapsRuntime(version),
+    ...[version.deno, "run", ...version.flags],
+    ...[join(version.folder, "main.ts"), "serve"],
+    ...["--config", config, "--socket", socket],
+    ...extra,
   ];
 }
 
 /** Gets what `deno task start` and the packages put in front of the runtime. */
-function stapsRuntime(): string[] {
+function stapsRuntime({ environment } = thisStaps): string[] {
   return [
     "env",
-    ...Object.entries(runtimeEnvironment).map(([name, value]) =>
-      `${name}=${value}`
-    ),
+    ...Object.entries(environment).map(([name, value]) => `${name}=${value}`),
   ];
 }
 
@@ -544,6 +541,16 @@ const table = {
       stapsCommand(socket, folder, {
         config: `${stapsConfig}[log]\nlevel = warn\n`,
       })),
+  },
+  "staps-before": {
+    title: "staps before",
+    protocol: "raw",
+    transport: "unix",
+    start: onSocket(
+      "raw",
+      (socket, folder) =>
+        stapsCommand(socket, folder, { version: olderStaps() }),
+    ),
   },
   relay: {
     title: "20 lines of `Deno.serve`",

@@ -33,6 +33,7 @@ export type GrowthSeries = "channels" | "clients";
 /** Everyone on a socket of their own, and those who have only TCP. */
 const direct: readonly PeerName[] = [
   "staps",
+  "staps-before",
   "relay",
   "relay-tuned",
   "ws",
@@ -51,7 +52,7 @@ const behindNginx: readonly PeerName[] = [
   "bun-nginx",
   "nchan-tcp",
 ];
-const denoOnly: readonly PeerName[] = ["staps", "relay"];
+const denoOnly: readonly PeerName[] = ["staps", "staps-before", "relay"];
 
 const sizes = [
   { bytes: 64, name: "64", title: "64 B" },
@@ -197,7 +198,7 @@ export const idle: readonly {
   {
     name: "idle-10000",
     clients: 10_000,
-    peers: ["staps", "relay", "ws", "bun", "nchan", "mosquitto"],
+    peers: [...denoOnly, "ws", "bun", "nchan", "mosquitto"],
   },
   { name: "idle-15000", clients: 15_000, peers: denoOnly },
 ];
@@ -208,6 +209,7 @@ export const storm = {
   clients: 5000,
   peers: [
     "staps",
+    "staps-before",
     "staps-quiet",
     "relay",
     "ws",
@@ -227,7 +229,16 @@ export const storm = {
 /** Whose start is timed. */
 export const start = {
   name: "start",
-  peers: ["staps", "relay", "ws", "bun", "nchan", "socketio", "mosquitto"],
+  peers: [
+    "staps",
+    "staps-before",
+    "relay",
+    "ws",
+    "bun",
+    "nchan",
+    "socketio",
+    "mosquitto",
+  ],
 } as const satisfies { name: string; peers: readonly PeerName[] };
 
 /** Whose event loop is watched, under which traffic. */
