@@ -16,6 +16,7 @@ import type {
   SocketLimits,
   SocketState,
 } from "./socket.ts";
+import { noteRead } from "./write_pace.ts";
 import { WriteQueue, type WriteQueueOwner } from "./write_queue.ts";
 
 export { tickMs } from "./silence.ts";
@@ -197,6 +198,7 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
     this.#isReading = false;
     if (this.#phase === "closed") return this.#buffers.release();
     if (bytes === null) return this.#readEnd();
+    noteRead();
     this.#silence.heard();
     this.#buffers.wasRead(bytes);
     if (this.#phase === "answering" || this.#phase === "draining") {

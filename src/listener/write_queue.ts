@@ -1,5 +1,6 @@
 /** What waits to be written to one connection. */
 import { frameOf, opcodes } from "./frames.ts";
+import { mayWrite, type Writer } from "./write_pace.ts";
 
 /**
  * What a queued piece takes beside its bytes, in bytes. Measured with Deno
@@ -25,10 +26,11 @@ export interface WriteQueueOwner {
 }
 
 /** Writes pieces in their order, one write at a time. */
-export class WriteQueue {
+export class WriteQueue implements Writer {
   readonly #conn: Pick<Deno.Conn, "write">;
   readonly #owner: WriteQueueOwner;
-  #state: "waiting" | "writing" | "idle" | "dropped" = "waiting";
+  /** "next" until it may begin the next write. */
+  #state: "waiting" | "next" | "writing" | "idle" | "dropped" = "waiting";
   /** What is being written. */
   #current = nothing;
   #pieces: Uint8Array<ArrayBuffer>[] = [];
@@ -55,12 +57,18 @@ export class WriteQueue {
     if (this.#pieces.length > 0) this.#writeNext();
   }
 
+  /** For the pace. */
+  writeNow(): void {
+    if (this.#state === "next") this.#writeNext();
+  }
+
   /** Adds a piece, which must not be empty and not change any more. */
   push(piece: Uint8Array<ArrayBuffer>): void {
     if (this.#state === "dropped") return;
     this.#queuedBytes += piece.length + pieceOverheadBytes;
-    if (this.#state === "idle") this.#write(piece);
-    else this.#pieces.push(piece);
+    if (this.#state === "idle" && mayWrite(this)) return this.#write(piece);
+    this.#pieces.push(piece);
+    if (this.#state === "idle") this.#state = "next";
   }
 
   /** Adds a pong; if many wait already, in the place of the last one. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { frameOf, opcodes } from "../../src/listener/frames.ts";
+import { noteRead } from "../../src/listener/write_pace.ts";
 import {
   pieceOverheadBytes,
   WriteQueue,
@@ -36,6 +37,8 @@ const settled = (): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, 0));
 
 function newQueue(): { conn: StubConn; queue: WriteQueue; told: string[] } {
+  // Otherwise what the other tests wrote could make this one wait.
+  noteRead();
   const conn = new StubConn();
   const told: string[] = [];
   const queue = new WriteQueue(conn, {
@@ -153,4 +156,32 @@ Deno.test("WriteQueue.pushPong() keeps sixteen in their order, then replaces the
   await conn.writes[1]!.take();
   assert.equal(conn.writes[2]!.bytes.length, 3 * 3);
   assert.equal(queue.queuedBytes, 9 + pieceOverheadBytes);
+});
+
+Deno.test("WriteQueue collects what comes until its turn to write, and writes it together", async () => {
+  const queues = Array.from({ length: 65 }, newQueue);
+  for (const { queue } of queues) {
+    queue.start();
+    queue.push(piece(1, 1));
+  }
+  const { conn, queue } = queues.at(-1)!;
+  queue.push(piece(1, 2));
+  assert.equal(conn.writes.length, 0);
+  assert.equal(queue.queuedBytes, 2 + 2 * pieceOverheadBytes);
+  await settled();
+  assert.deepEqual(conn.writes.map(({ bytes }) => bytes), [
+    Uint8Array.of(1, 2),
+  ]);
+});
+
+Deno.test("WriteQueue.drop() forgets a write whose turn hasn't come", async () => {
+  const queues = Array.from({ length: 65 }, newQueue);
+  for (const { queue } of queues) {
+    queue.start();
+    queue.push(piece(1));
+  }
+  const { conn, queue } = queues.at(-1)!;
+  queue.drop();
+  await settled();
+  assert.equal(conn.writes.length, 0);
 });
