@@ -17,7 +17,7 @@ import {
   readHead,
   readKey,
 } from "./frame_head.ts";
-import { finBit, opcodes, readClosePayload } from "./frames.ts";
+import { finBit, opcodes, payloadBytes, readClosePayload } from "./frames.ts";
 import { MessageBuffer } from "./message_buffer.ts";
 import type { Message, SocketLimits } from "./socket.ts";
 import { type Block, newBlock, turnKey, unmask } from "./unmask.ts";
@@ -71,8 +71,8 @@ export class MessageEvent implements Message {
   }
 
   get payload(): Uint8Array<ArrayBuffer> {
-    const length = this.frame[1]!;
-    return this.frame.subarray(length < 126 ? 2 : length === 126 ? 4 : 10);
+    const { frame } = this;
+    return frame.subarray(frame.length - payloadBytes(frame));
   }
 }
 
@@ -123,7 +123,8 @@ export class FrameReader {
    */
   get space(): Uint8Array<ArrayBuffer> {
     this.#moveTo(this.#block);
-    return this.#block.bytes.subarray(this.#end);
+    const { bytes } = this.#block;
+    return this.#end === 0 ? bytes : bytes.subarray(this.#end);
   }
 
   /** Says that `bytes` are in {@linkcode space}. */
@@ -162,6 +163,7 @@ export class FrameReader {
         this.#takePart();
         if (this.#frameLeftBytes > 0) return undefined;
       } else {
+        if (this.#start === this.#end) return undefined;
         if (this.#unmaskWholeOnes()) continue;
         const held = this.#message?.payloadBytes ?? 0;
         const { messageBytes } = this.#limits;

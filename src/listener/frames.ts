@@ -30,6 +30,12 @@ export function headBytes(payloadBytes: number): number {
   return payloadBytes < 126 ? 2 : payloadBytes < 65536 ? 4 : maxHeadBytes;
 }
 
+/** Gets the size of the payload of `frame`, a whole one without a mask, in bytes. */
+export function payloadBytes(frame: Uint8Array): number {
+  const length = frame[1]!;
+  return frame.length - (length < 126 ? 2 : length === 126 ? 4 : maxHeadBytes);
+}
+
 /** Writes the header of a whole frame without a mask into `target`, from `at` on. */
 export function writeHead(
   target: Uint8Array,
@@ -133,6 +139,7 @@ export function joinFrames(
 ): Uint8Array<ArrayBuffer> {
   const [first] = frames;
   if (first === undefined) return new Uint8Array(0);
+  if (frames.length === 1) return first;
   let bytes = 0;
   let together = true;
   for (const { buffer, byteOffset, length } of frames) {

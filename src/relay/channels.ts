@@ -1,4 +1,5 @@
 /** Who is in which channel, and the fan-out of a message to them. */
+import { payloadBytes } from "../listener/frames.ts";
 import type { Bridge, BridgeListener } from "./bridge.ts";
 import { Brake, Held } from "./brake.ts";
 import type { Client } from "./client.ts";
@@ -197,7 +198,7 @@ export class Channels implements BridgeListener {
     const { members, turn } = channel;
     const receivers = members.size - (sender === undefined ? 0 : 1);
     this.#metrics.fanOut.observe(receivers);
-    this.#metrics.bytesDelivered += receivers * message.payload.length;
+    this.#metrics.bytesDelivered += receivers * payloadBytes(message.frame);
     if (turn.bytes + message.frame.length > maxTurnBytes) {
       this.#endTurn(channel);
     }
@@ -209,8 +210,10 @@ export class Channels implements BridgeListener {
   }
 
   #endTurn({ turn, members }: Channel): void {
-    if (turn.bytes > 0) {
-      turn.sendTo(members, (member, frames) => member.send(frames));
-    }
+    if (turn.bytes > 0) turn.sendTo(members, sendFrames);
   }
+}
+
+function sendFrames(member: Client, frames: Uint8Array<ArrayBuffer>): void {
+  member.send(frames);
 }

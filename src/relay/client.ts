@@ -1,4 +1,5 @@
 /** One client: what it sends, what it is sent, and how it ends. */
+import { payloadBytes } from "../listener/frames.ts";
 import type { Socket, SocketFault, SocketHandler } from "../listener/socket.ts";
 import { channelHash } from "./channel_hash.ts";
 import type { Channel, Channels } from "./channels.ts";
@@ -96,11 +97,7 @@ export class Client implements SocketHandler {
    * ended as slow instead, or makes the channel's senders wait; see `brake.ts`.
    */
   send(frames: Uint8Array<ArrayBuffer>): void {
-    const { clientBufferBytes } = this.#node.limits;
-    const brakeBytes = Math.min(
-      this.#node.limits.brakeBytes,
-      clientBufferBytes / 2,
-    );
+    const { brakeBytes, clientBufferBytes } = this.#node.limits;
     const queuedBytes = this.queuedBytes;
     if (queuedBytes > clientBufferBytes) {
       return this.endBeyond("client_buffer_bytes");
@@ -112,12 +109,9 @@ export class Client implements SocketHandler {
       return;
     }
     socket.send(frames);
-    if (
-      queuedBytes + frames.length > brakeBytes && socket.canWait &&
-      socket.state === "open"
-    ) {
-      const isNew = this.#node.channels.fellBehind(this.#channel!, this);
-      if (isNew) socket.tellBelow(brakeBytes / 2);
+    const bytes = queuedBytes + frames.length;
+    if (bytes > brakeBytes || bytes > clientBufferBytes / 2) {
+      this.#fallBehind(socket, Math.min(brakeBytes, clientBufferBytes / 2));
     }
   }
 
@@ -143,7 +137,7 @@ export class Client implements SocketHandler {
     if (this.#socket!.canWait && channels.holds(this.#channel!, this)) {
       return false;
     }
-    const bytes = message.payload.length;
+    const bytes = payloadBytes(message.frame);
     metrics.messagesReceived++;
     metrics.bytesReceived += bytes;
     const limit = this.#allowance.spend();
@@ -198,6 +192,13 @@ export class Client implements SocketHandler {
     if (this.#isOpen) this.#node.metrics.countDisconnect(code ?? 1006);
     this.#node.onReleased(this);
     log.info("client disconnected", { client: this.id, code });
+  }
+
+  /** Brakes the channel's senders until at most half of `brakeBytes` is queued. */
+  #fallBehind(socket: Socket, brakeBytes: number): void {
+    if (!socket.canWait || socket.state !== "open") return;
+    const isNew = this.#node.channels.fellBehind(this.#channel!, this);
+    if (isNew) socket.tellBelow(brakeBytes / 2);
   }
 
   #countEnd(why: CloseName): void {

@@ -2,6 +2,7 @@
  * What was published in a channel and nobody got yet: a few reads' worth at
  * most. It goes out in one write per receiver, from one buffer that all share.
  */
+import { joinFrames } from "../listener/frames.ts";
 import type { Client } from "./client.ts";
 import type { Message } from "./message.ts";
 
@@ -10,9 +11,9 @@ export const maxTurnBytes = 64 * 1024;
 
 /** Messages of one channel, in their order. */
 export class Turn {
-  readonly #messages: Message[] = [];
-  /** Who published each of them; `undefined` for a client of another node. */
-  readonly #publishers: (Client | undefined)[] = [];
+  /** The frames, and beside each who published it: `undefined` for a client of another node. */
+  #frames: Uint8Array<ArrayBuffer>[] = [];
+  #publishers: (Client | undefined)[] = [];
   #bytes = 0;
 
   /** The size of all frames together, in bytes. */
@@ -21,10 +22,10 @@ export class Turn {
   }
 
   /** Adds a message of `publisher`. */
-  add(message: Message, publisher: Client | undefined): void {
-    this.#messages.push(message);
+  add({ frame }: Message, publisher: Client | undefined): void {
+    this.#frames.push(frame);
     this.#publishers.push(publisher);
-    this.#bytes += message.frame.length;
+    this.#bytes += frame.length;
   }
 
   /** Sends every message to all of `members` but the one who published it, and forgets them. */
@@ -32,17 +33,21 @@ export class Turn {
     members: ReadonlySet<Client>,
     send: (member: Client, frames: Uint8Array<ArrayBuffer>) => void,
   ): void {
-    const frames = this.#messages.map(({ frame }) => frame);
-    const publishers = this.#publishers.splice(0);
-    this.#messages.length = 0;
-    this.#bytes = 0;
-    const all = join(frames);
+    const frames = this.#frames;
+    const publishers = this.#publishers;
     const [first] = publishers;
+    const all = joinFrames(frames);
+    this.#bytes = 0;
     // Nearly always one client published everything.
     if (publishers.every((each) => each === first)) {
+      // Emptied, and not made anew: for single messages that costs more than the rest.
+      frames.length = 0;
+      publishers.length = 0;
       for (const member of members) if (member !== first) send(member, all);
       return;
     }
+    this.#frames = [];
+    this.#publishers = [];
     const authors = new Set(publishers);
     for (const member of members) {
       if (!authors.has(member)) send(member, all);
@@ -71,28 +76,4 @@ function sendOthers(
     end += frame.length;
   }
   if (end > start) send(member, all.subarray(start, end));
-}
-
-/** Gets `frames` as one: those of one read lie one behind the other already. */
-function join(
-  frames: readonly Uint8Array<ArrayBuffer>[],
-): Uint8Array<ArrayBuffer> {
-  const [first] = frames;
-  if (frames.length === 1) return first!;
-  let end = first!.byteOffset;
-  let bytes = 0;
-  let adjoin = true;
-  for (const { buffer, byteOffset, length } of frames) {
-    adjoin &&= buffer === first!.buffer && byteOffset === end;
-    end = byteOffset + length;
-    bytes += length;
-  }
-  if (adjoin) return new Uint8Array(first!.buffer, first!.byteOffset, bytes);
-  const joined = new Uint8Array(bytes);
-  let at = 0;
-  for (const frame of frames) {
-    joined.set(frame, at);
-    at += frame.length;
-  }
-  return joined;
 }

@@ -8,6 +8,7 @@ import {
   maxReasonBytes,
   messageFrame,
   opcodes,
+  payloadBytes,
   readClosePayload,
   writeHead,
 } from "../../src/listener/frames.ts";
@@ -81,4 +82,11 @@ Deno.test("frameOf() makes pings and pongs", () => {
     frameOf(opcodes.ping, Uint8Array.of(1)),
     Uint8Array.of(0x89, 1, 1),
   );
+});
+
+Deno.test("payloadBytes() reads a frame's length in each of its forms", () => {
+  for (const bytes of [0, 1, 125, 126, 65535, 65536]) {
+    const frame = frameOf(opcodes.binary, new Uint8Array(bytes));
+    assert.equal(payloadBytes(frame), bytes);
+  }
 });
