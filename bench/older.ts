@@ -22,7 +22,8 @@ export async function useOlderStaps(
 ): Promise<void> {
   const scripts = pathToFileURL(join(await Deno.realPath(folder), "scripts/"));
   const { permissions } = await import(`${scripts}permissions.ts`);
-  const { runtimeEnvironment, runtimeFlags } = await import(
+  // Versions up to the own listener had flags, too.
+  const { runtimeEnvironment, runtimeFlags = [] } = await import(
     `${scripts}runtime_environment.ts`
   );
   older = {

@@ -11,10 +11,7 @@ import type { Address } from "./load/libc.ts";
 import type { ProtocolName } from "./load/protocols.ts";
 import { permissions } from "../scripts/permissions.ts";
 import { olderStaps, type StapsVersion } from "./older.ts";
-import {
-  runtimeEnvironment,
-  runtimeFlags,
-} from "../scripts/runtime_environment.ts";
+import { runtimeEnvironment } from "../scripts/runtime_environment.ts";
 import { processTree } from "./processes.ts";
 
 /** A server that runs. */
@@ -175,7 +172,7 @@ const thisStaps: StapsVersion = {
   folder: new URL("..", import.meta.url).pathname,
   deno: Deno.execPath(),
   environment: runtimeEnvironment,
-  flags: [...runtimeFlags, ...permissions],
+  flags: permissions,
 };
 
 /** Gets the command that starts staps on `socket`. */
@@ -508,7 +505,6 @@ function watched(name: "staps" | "relay"): Peer["start"] {
       ...name === "staps" ? stapsRuntime() : [],
       Deno.execPath(),
       "run",
-      ...name === "staps" ? runtimeFlags : [],
       "--allow-all",
       ownScript("watch_loop.ts"),
       name,
@@ -566,7 +562,7 @@ const table = {
       "raw",
       (socket) => {
         const [deno, run, ...args] = relayCommand(socket);
-        return [...stapsRuntime(), deno!, run!, ...runtimeFlags, ...args];
+        return [...stapsRuntime(), deno!, run!, ...args];
       },
     ),
   },

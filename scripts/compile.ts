@@ -11,7 +11,7 @@
 import { createHash } from "node:crypto";
 import { version } from "../src/common/version.ts";
 import { permissions } from "./permissions.ts";
-import { runtimeFlags, shellEnvironment } from "./runtime_environment.ts";
+import { shellEnvironment } from "./runtime_environment.ts";
 
 /** The repository's top folder. */
 export const top = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
@@ -39,7 +39,6 @@ export const runFlags: readonly string[] = [
   "--no-npm",
   "--cached-only",
   "--unstable-net",
-  ...runtimeFlags,
   engineFlags,
   ...permissions,
 ];
@@ -102,7 +101,6 @@ async function tryCompile(output: string): Promise<string | undefined> {
       "--quiet",
       "--no-check",
       "--unstable-net",
-      ...runtimeFlags,
       engineFlags,
       ...permissions,
       `--output=${output}`,

@@ -1,7 +1,6 @@
 /** The real process as a service: notifications, reload, [daemon], rights. */
 import assert from "node:assert/strict";
 import { permissions } from "../../scripts/permissions.ts";
-import { runtimeFlags } from "../../scripts/runtime_environment.ts";
 import { freePort, TempFolder } from "../helpers/folder.ts";
 import { NotifyListener } from "../helpers/notify_listener.ts";
 import { Process, repository, startStaps } from "../helpers/process.ts";
@@ -24,7 +23,6 @@ async function startWithPermissions(
   return new Process(Deno.execPath(), [
     "run",
     "--unstable-net",
-    ...runtimeFlags,
     ...permissions,
     ...flags,
     `--config=${repository}/deno.json`,

@@ -1,5 +1,4 @@
 /** Programs that a test runs: the real staps, and what it meets. */
-import { runtimeFlags } from "../../scripts/runtime_environment.ts";
 import { eventTimeoutMs, within } from "./eventually.ts";
 import { TempFolder } from "./folder.ts";
 
@@ -12,7 +11,6 @@ export const repository = new URL("../..", import.meta.url).pathname.replace(
 /** The arguments with which `Deno.execPath()` runs staps as users do. */
 export const stapsCommand = [
   "run",
-  ...runtimeFlags,
   "--allow-all",
   `--config=${repository}/deno.json`,
   `${repository}/main.ts`,

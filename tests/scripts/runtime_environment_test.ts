@@ -1,27 +1,19 @@
 import assert from "node:assert/strict";
-import { runFlags } from "../../scripts/compile.ts";
 import {
   runtimeEnvironment,
-  runtimeFlags,
   shellEnvironment,
 } from "../../scripts/runtime_environment.ts";
 
 const top = new URL("../../", import.meta.url);
 
-Deno.test("the task start sets runtimeEnvironment and runtimeFlags", async () => {
+Deno.test("the task start sets runtimeEnvironment", async () => {
   const { tasks } = JSON.parse(
     await Deno.readTextFile(new URL("deno.json", top)),
   );
   assert.ok(
-    tasks.start.command.startsWith(
-      `${shellEnvironment} deno run ${runtimeFlags.join(" ")} `,
-    ),
+    tasks.start.command.startsWith(`${shellEnvironment} deno run `),
     tasks.start.command,
   );
-});
-
-Deno.test("the executable and the Debian package run with runtimeFlags", () => {
-  for (const flag of runtimeFlags) assert.ok(runFlags.includes(flag), flag);
 });
 
 Deno.test("the launchers of the executable and the Debian package set runtimeEnvironment", async () => {
