@@ -24,7 +24,7 @@ import {
 import { brokerHosts } from "./settings/amqp_url.ts";
 import { reload } from "./settings/reload.ts";
 import { Daemon } from "./system/daemon.ts";
-import { clientsFor, fdLimit } from "./system/open_files.ts";
+import { clientsFor, fdLimit, refusedFor } from "./system/open_files.ts";
 import { keepOnly, type Kept } from "./system/permissions.ts";
 import { endOnBug, hangUps, nextStopSignal } from "./system/signals.ts";
 import { ServiceManager } from "./system/systemd.ts";
@@ -103,7 +103,8 @@ async function runNode(
     hasServiceManager: manager.isPresent,
   });
   const bridge = await makeBridge(config);
-  const maxClients = clientsFor(fdLimit() ?? Infinity);
+  const maxFiles = fdLimit() ?? Infinity;
+  const maxClients = clientsFor(maxFiles);
   if (maxClients < config.limits.clients) {
     log.warn("the limit of open files leaves room for fewer clients", {
       clients: maxClients,
@@ -120,6 +121,7 @@ async function runNode(
     upgradeWebSocket: listener.upgradeWebSocket,
     limits: config.limits,
     maxClients,
+    maxRefused: refusedFor(maxFiles),
     bridge,
   });
   // Brokers that don't answer may keep it for long.

@@ -18,6 +18,11 @@ export interface ServeOptions {
   readonly bodyBytes: number;
   /** How many connections may be open at once, WebSockets and half requests included. */
   readonly maxConnections: () => number;
+  /**
+   * How many beyond those may be open at once to get the answer
+   * {@linkcode overloaded}; further ones are closed without a word.
+   */
+  readonly maxOverloaded: number;
   /** Gets the answer to a connection beyond {@linkcode maxConnections}. */
   readonly overloaded: () => Response;
   /** Gets what a handler threw, for the log. Its words may be secret. */

@@ -22,12 +22,6 @@ import {
 } from "./http_connection.ts";
 import { tickMs } from "./websocket.ts";
 
-/**
- * How many connections beyond `maxConnections()` may be open at once to be told
- * so. Those beyond that are closed without a word.
- */
-export const overloadReserve = 256;
-
 /** How long to wait for a descriptor when there is none left, in milliseconds. */
 const descriptorPauseMs = 50;
 
@@ -126,10 +120,10 @@ class OwnServer implements HttpServer, HttpConnectionOwner {
   }
 
   #take(conn: Deno.Conn): void {
-    const { maxConnections, overloaded } = this.limits;
+    const { maxConnections, maxOverloaded, overloaded } = this.limits;
     const admitted = this.#connections.size - this.#overloaded.size;
     if (this.#isStopping || admitted >= maxConnections()) {
-      if (this.#isStopping || this.#overloaded.size >= overloadReserve) {
+      if (this.#isStopping || this.#overloaded.size >= maxOverloaded) {
         conn.close();
       } else this.#overloaded.add(this.#serve(conn, overloaded));
     } else this.#serve(conn, this.#handler);

@@ -31,6 +31,8 @@ export interface ServerOptions {
   readonly limits: Limits;
   /** For how many clients the process may open files, whatever `limits.clients` says. */
   readonly maxClients?: number | undefined;
+  /** How many more connections it may open to refuse them in words. */
+  readonly maxRefused?: number | undefined;
   /** Started and closed by the server. */
   readonly bridge: Bridge;
   readonly metrics?: Metrics;
@@ -38,6 +40,8 @@ export interface ServerOptions {
 
 /** How far apart warnings of full limits are at least, in milliseconds. */
 const limitWarningIntervalMs = 10_000;
+/** {@linkcode ServerOptions.maxRefused} where nothing else is said. */
+const defaultMaxRefused = 256;
 /** How long a stop waits for the socket file to be gone, in milliseconds. */
 const socketRemovalMs = 500;
 
@@ -52,6 +56,7 @@ export class Server implements AsyncDisposable {
   readonly #listeners: HttpServer[] = [];
   readonly #upgradeWebSocket: Listener["upgradeWebSocket"];
   readonly #maxClients: number;
+  readonly #maxRefused: number;
   readonly #allReleased = Promise.withResolvers<void>();
   readonly #failure = Promise.withResolvers<StartupError>();
   #limitWarningDueMs = -Infinity;
@@ -65,6 +70,7 @@ export class Server implements AsyncDisposable {
     this.#bridge = bridge;
     this.#upgradeWebSocket = options.upgradeWebSocket;
     this.#maxClients = options.maxClients ?? Infinity;
+    this.#maxRefused = options.maxRefused ?? defaultMaxRefused;
     this.#clientOptions = {
       channels: this.channels,
       limits,
@@ -166,6 +172,7 @@ export class Server implements AsyncDisposable {
       // Nobody needs one yet.
       bodyBytes: 0,
       maxConnections: () => Math.min(limits.clients, this.#maxClients),
+      maxOverloaded: this.#maxRefused,
       overloaded: () => this.#refuseFor("clients"),
       onError: (error) =>
         log.error("this is a bug in staps, a client was ended", {

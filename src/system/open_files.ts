@@ -4,15 +4,28 @@
 const openFiles = 7;
 
 /**
- * Files kept free for handshakes that come at once, the broker and files; of a
- * low limit a quarter. At the limit the runtime gives up accepting for good, so
- * clients must never reach it.
+ * Files kept free for all but clients; of a low limit a quarter. Where there is
+ * none left, clients wait until one is, but the admin socket answers no more:
+ * the runtime's server gives up. So clients must never reach the limit.
  */
 const reserve = 1024;
+/** Of these, what staps itself needs: 26 after its start, and some for the broker and who asks the admin socket. */
+const forItself = 40;
+/** The most connections that are told that there is no room, at once. */
+const maxRefused = 256;
 
-/** Gets how many clients there may be at once where `files` may be open. */
+/** Gets how many connections of clients there may be at once where `files` may be open. */
 export function clientsFor(files: number): number {
-  return files - Math.min(reserve, Math.ceil(files / 4));
+  return files - keptFree(files);
+}
+
+/** Gets how many connections more may be open to be told that there is no room, where `files` may be open. */
+export function refusedFor(files: number): number {
+  return Math.max(0, Math.min(maxRefused, keptFree(files) - forItself));
+}
+
+function keptFree(files: number): number {
+  return Math.min(reserve, Math.ceil(files / 4));
 }
 
 /** Gets how many files must be allowed for `clients` clients. */

@@ -1,6 +1,8 @@
 /** The ends that are hard to tell or to reach: busy clients, silent brokers. */
 import assert from "node:assert/strict";
-import { eventually, within } from "../helpers/eventually.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { ask } from "../helpers/admin.ts";
+import { TempFolder } from "../helpers/folder.ts";
 import { inFrontendGroup, startNginx } from "../helpers/nginx.ts";
 import { spawnStaps, startStaps } from "../helpers/process.ts";
 import {
@@ -11,6 +13,7 @@ import {
   readClose,
   type Target,
 } from "../helpers/raw_client.ts";
+import { clientsFor } from "../../src/system/open_files.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { type Client, Clients, converse } from "../helpers/ws_client.ts";
 
@@ -48,7 +51,7 @@ for (const way of ["directly", "through nginx"]) {
       "20 clients",
     );
     assert.equal((await staps.stop()).code, 0);
-    for (const { code } of await Promise.all(steady)) assert.equal(code, 1012);
+    for (const { code } of await Promise.all(steady)) assert.equal(code, 1001);
   });
 }
 
@@ -95,8 +98,8 @@ Deno.test("SIGTERM ends it while it waits for a broker at its start", async () =
   assert.equal(exists(staps.socket), false);
 });
 
-// The runtime gives up accepting when it can't open another file: the process
-// died of it and took every client along, without a word.
+// The runtime's server gives up accepting when it can't open another file: the
+// process died of it and took every client along, without a word.
 Deno.test("a limit of open files below clients lets fewer in, and those stay", async () => {
   await using staps = await startStaps({
     through: ["prlimit", "--nofile=200"],
@@ -104,13 +107,14 @@ Deno.test("a limit of open files below clients lets fewer in, and those stay", a
   await using clients = new Clients(staps.socket);
   const first = await clients.joinMany("/first", 2);
   const answers = await Promise.all(
-    Array.from({ length: 15 }, async () => {
+    Array.from({ length: 10 }, async () => {
       const path = newPath();
       const answers = [];
-      for (let i = 0; i < 20; i++) {
+      for (let i = 0; i < 30; i++) {
         const client = await RawClient.connect({ socket: staps.socket });
         await client.write(handshakeBytes({ path }));
         const { status } = await client.readResponse({ toHead: true });
+        if (status !== 101) client.close();
         answers.push({ client, status });
       }
       return answers;
@@ -123,22 +127,72 @@ Deno.test("a limit of open files below clients lets fewer in, and those stay", a
   for (const { client } of answers.flat()) client.close();
 });
 
-Deno.test("where no file can be opened any more, clients are told, and it ends with 1", async () => {
+Deno.test("silent connections up to the limit of open files: newcomers are refused, members and the admin socket notice nothing, and all is well afterwards", async () => {
+  const files = 200;
+  await using folder = await TempFolder.make();
+  const admin = `${folder.path}/admin.sock`;
+  await using staps = await startStaps({
+    through: ["prlimit", `--nofile=${files}`],
+    config: `[admin]\nsocket = ${admin}\n`,
+  });
+  const target = { socket: staps.socket };
+  await using clients = new Clients(staps.socket);
+  const path = newPath();
+  const [one, other] = await clients.joinMany(path, 2) as [Client, Client];
+
+  // They only connect: each takes a descriptor until its time is up.
+  const silent = await Promise.all(
+    Array.from({ length: 3 * files }, () => RawClient.connect(target)),
+  );
+  // Those that staps has no place for, not even to tell them, are closed.
+  assert.deepEqual(await silent.at(-1)!.readToEnd(), []);
+  for (let i = 0; i < 3; i++) await converse(one, other);
+  assert.equal((await ask(admin, "/healthz")).status, 200);
+
+  // A place among those that are told.
+  silent[clientsFor(files)]!.close();
+  await eventually(async () => {
+    using newcomer = await RawClient.connect(target);
+    await newcomer.write(handshakeBytes({ path }));
+    const response = await newcomer.readResponse().catch(() => undefined);
+    return response?.status === 503;
+  }, "503 for a newcomer");
+
+  for (const client of silent) client.close();
+  await eventually(
+    () => clients.join(path).then(() => true, () => false),
+    "a place for a newcomer",
+  );
+  await converse(one, other);
+  assert.equal((await ask(admin, "/healthz")).status, 200);
+  assert.equal((await staps.stop()).code, 0);
+});
+
+// Where even the reserve is less than staps needs.
+Deno.test("without a descriptor left, newcomers wait, members notice nothing, and all is well afterwards", async () => {
   await using staps = await startStaps({
     through: ["prlimit", "--nofile=100"],
   });
+  const target = { socket: staps.socket };
   await using clients = new Clients(staps.socket);
-  const client = await clients.join(newPath());
-  // They only connect, which counts for nobody but the kernel.
-  const silent = await Promise.allSettled(
-    Array.from(
-      { length: 150 },
-      () => RawClient.connect({ socket: staps.socket }),
-    ),
+  const path = newPath();
+  const [one, other] = await clients.joinMany(path, 2) as [Client, Client];
+  const silent = await Promise.all(
+    Array.from({ length: 150 }, () => RawClient.connect(target)),
   );
-  assert.equal((await client.closed).code, 1012);
-  const { code } = await within(staps.status, "the end");
-  assert.equal(code, 1);
-  assert.match(staps.stderr, /error: Cannot accept clients any more: /);
-  for (const one of silent) if (one.status === "fulfilled") one.value.close();
+  await eventually(() => descriptors(staps.pid) === 100, "100 open files");
+  for (let i = 0; i < 3; i++) await converse(one, other);
+
+  for (const client of silent) client.close();
+  await eventually(
+    () => clients.join(path).then(() => true, () => false),
+    "a place for a newcomer",
+  );
+  await converse(one, other);
+  assert.equal((await staps.stop()).code, 0);
 });
+
+/** Gets the number of descriptors that the process `pid` has open. */
+function descriptors(pid: number): number {
+  return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
+}

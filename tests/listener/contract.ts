@@ -53,6 +53,7 @@ export class TestServer implements AsyncDisposable {
       handshakeTimeoutS: () => 30,
       bodyBytes: 100_000,
       maxConnections: () => 1000,
+      maxOverloaded: 4,
       overloaded: () => new Response("full\n", { status: 503 }),
       onError: (error) => this.errors.push(error),
       ...options,

@@ -6,6 +6,7 @@ const server = serve({
   handshakeTimeoutS: () => 30,
   bodyBytes: 0,
   maxConnections: () => 1000,
+  maxOverloaded: 4,
   overloaded: () => new Response("full", { status: 503 }),
   onError: (error) => {
     throw error;

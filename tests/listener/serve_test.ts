@@ -278,16 +278,18 @@ for (const [name, handlerMs] of [["at once", 0], ["late", 1500]] as const) {
         recorders.every(({ events }) => events.at(-1) === "closed undefined"),
       "all sockets' ends",
     );
-    assert.equal(descriptorCount(), before);
+    assert.ok(descriptorCount() <= before);
   });
 }
 
 Deno.test("serve() closes connections without a word beyond the reserve, and goes on when there is room", async () => {
+  const maxOverloaded = 3;
   await using server = await start(() => new Response("hi"), {
     maxConnections: () => 2,
+    maxOverloaded,
   });
   const silent = await Promise.all(
-    Array.from({ length: 2 + own.overloadReserve }, () => server.connect()),
+    Array.from({ length: 2 + maxOverloaded }, () => server.connect()),
   );
   await eventually(
     () => server.server.connectionCount === silent.length,

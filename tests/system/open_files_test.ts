@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { clientsFor, fdLimit, filesFor } from "../../src/system/open_files.ts";
+import {
+  clientsFor,
+  fdLimit,
+  filesFor,
+  refusedFor,
+} from "../../src/system/open_files.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { Process } from "../helpers/process.ts";
 
@@ -24,6 +29,16 @@ Deno.test("clientsFor() leaves room for more than clients", () => {
   assert.equal(clientsFor(Infinity), Infinity);
   assert.equal(clientsFor(65_536), 64_512);
   assert.equal(clientsFor(1024), 768);
+});
+
+Deno.test("refusedFor() leaves some files for the node itself", () => {
+  assert.deepEqual([Infinity, 65_536, 1024, 200, 100].map(refusedFor), [
+    256,
+    256,
+    216,
+    10,
+    0,
+  ]);
 });
 
 Deno.test("filesFor() is enough for as many clients", () => {
