@@ -213,7 +213,7 @@ export const settings = {
         reload: true,
         doc:
           "Milliseconds over which clients reconnect after staps stops, so that they don't all come at once. " +
-          "Each is told a random time in this span (`retry=` in the reason of 1012).",
+          "Each is told a random time in this span (`retry=` in the reason of 1001).",
       }),
       retry_after_s: required(wholeNumber(0, 3600), {
         default: 5,

@@ -19,7 +19,7 @@ Deno.test("docs/get-started.md leads to two people who talk, and to a server on 
   await Deno.mkdir(clone);
   await runProgram("cp", [
     "-r",
-    ...["main.ts", "src", "deno.json", "deno.lock"].map((name) =>
+    ...["main.ts", "src", "scripts", "deno.json", "deno.lock"].map((name) =>
       `${repository}/${name}`
     ),
     clone,
@@ -103,6 +103,6 @@ Deno.test("docs/get-started.md leads to two people who talk, and to a server on 
   // Ctrl-C goes to everything that runs in a terminal.
   Deno.kill(-start.pid, "SIGINT");
   await within(start.status, "the end of the server");
-  await others[0].printed(/1012 service restart/);
+  await others[0].printed(/1001 service restart/);
   await assert.rejects(Deno.stat(socket), Deno.errors.NotFound);
 });

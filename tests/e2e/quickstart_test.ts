@@ -77,7 +77,7 @@ testUnless(
         );
 
         // A change of the source starts it anew, with a fresh URL.
-        const source = `${clone}/src/version.ts`;
+        const source = `${clone}/src/common/version.ts`;
         const old = await Deno.readTextFile(source);
         await Deno.writeTextFile(source, `${old}\n// A change\n`);
         await eventually(

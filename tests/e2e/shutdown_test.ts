@@ -17,7 +17,7 @@ async function assertGone(staps: Staps): Promise<void> {
 }
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  Deno.test(`${signal} closes each client with 1012 and a time to come back, and ends with 0`, async () => {
+  Deno.test(`${signal} closes each client with 1001 and a time to come back, and ends with 0`, async () => {
     const spreadMs = 60_000;
     await using staps = await startStaps({
       config: `[limits]\nshutdown_spread_ms = ${spreadMs}\n`,
@@ -37,7 +37,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
         client.closed,
         "a client's close event",
       );
-      assert.equal(code, 1012);
+      assert.equal(code, 1001);
       retries.push(Number(/^service restart, retry=(\d+)$/.exec(reason)![1]));
     }
     assert.ok(
@@ -93,11 +93,11 @@ Deno.test("clients that never read, never answer, or never finish can't delay a 
   assert.equal(code, 0);
   // Ten times its time limit: this machine may be busy, but nobody waited for a client.
   assert.ok(tookMs < 10_000, `Expected about 1 s, got ${tookMs} ms`);
-  assert.equal((await publisher.closed).code, 1012);
+  assert.equal((await publisher.closed).code, 1001);
   const last = (await neverAnswers.readToEnd()).at(-1)!;
   assert.deepEqual([last.opcode, readClose(last.payload).code], [
     opcodes.close,
-    1012,
+    1001,
   ]);
   await assertGone(staps);
   void neverReads, silent;
@@ -140,7 +140,7 @@ Deno.test("what was published before the signal arrives before the goodbye", asy
   staps.signal("SIGTERM");
   for (const reader of readers.slice(1)) {
     for (let i = 0; i < 200; i++) assert.equal(await reader.next(), String(i));
-    assert.equal((await reader.closed).code, 1012);
+    assert.equal((await reader.closed).code, 1001);
   }
   assert.equal((await within(staps.status, "the end")).code, 0);
 });

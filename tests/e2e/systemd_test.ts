@@ -229,11 +229,11 @@ testUnless(obstacle, {
       },
     );
 
-    await step("stop tells the clients 1012, in time", async () => {
+    await step("stop tells the clients 1001, in time", async () => {
       await clients.open("f", url);
       await machine.ok("systemctl", "stop", "staps");
       const { code, reason } = await clients.happened("f", isClose);
-      assert.equal(code, 1012);
+      assert.equal(code, 1001);
       assert.match(reason!, /^service restart, retry=\d+$/);
       assert.equal(await property(machine, "Result"), "success");
       assert.notEqual(

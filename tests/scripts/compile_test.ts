@@ -256,7 +256,7 @@ for (
         opened.onclose = resolve
       );
       assert.equal((await server.stop()).code, 0);
-      assert.equal((await closed).code, 1012);
+      assert.equal((await closed).code, 1001);
       client.close();
       await assert.rejects(Deno.lstat(socket), Deno.errors.NotFound);
 

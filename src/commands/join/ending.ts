@@ -12,7 +12,7 @@ export const joinStatus = {
   done: 0,
   /** It couldn't connect, or not print what came. */
   failed: 1,
-  /** The server stops or restarts: 1001, 1012, 1013. */
+  /** The server goes, or asks to come back: 1001 (staps), 1012, 1013. */
   comeBack: 3,
   /** What was published is refused: 1003, 1007, 1008, 1009. */
   refused: 4,

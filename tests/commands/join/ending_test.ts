@@ -8,9 +8,19 @@ import { closes, restart } from "../../../src/relay/close.ts";
 Deno.test("statusOfClose() tells the classes of closes apart", () => {
   assert.deepEqual(
     Object.values(closes).map(({ code }) => [code, statusOfClose(code)]),
-    [[1008, 4], [1009, 4], [1012, 3], [4000, 5], [4001, 5]],
+    [
+      [1002, 6],
+      [1007, 4],
+      [1008, 4],
+      [1009, 4],
+      [1001, 3],
+      [1011, 6],
+      [1001, 3],
+      [4000, 5],
+      [4001, 5],
+    ],
   );
-  assert.deepEqual([1001, 1006, 1011].map(statusOfClose), [3, 6, 6]);
+  assert.deepEqual([1006, 1012, 1013].map(statusOfClose), [6, 3, 3]);
 });
 
 Deno.test("retryDelayMs() does what the server asks, else backs off within bounds", () => {

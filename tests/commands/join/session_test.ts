@@ -237,7 +237,7 @@ Deno.test("Session tells by its status that the server stops", async () => {
   await joined(server, 1);
   await server.server.stop();
   assert.equal(await run.end(), joinStatus.comeBack);
-  assert.match(run.stderr, /1012 service restart, retry=[0-9]+\n$/);
+  assert.match(run.stderr, /1001 service restart, retry=[0-9]+\n$/);
 });
 
 Deno.test("Session comes back when it is told to, and goes on", async () => {
