@@ -92,6 +92,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       joinTimeoutMs: options.joinTimeoutS * 1000,
       onMissed: (membership) =>
         this.#gap(membership, "the queue or its binding was lost"),
+      onDoubtful: (membership) => this.#probe.doubt(membership),
       latestProbe: () => this.#probe.latest,
     });
     const { outboxBytes } = options;

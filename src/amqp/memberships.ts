@@ -47,6 +47,8 @@ export interface MembershipsOptions {
   readonly joinTimeoutMs: number;
   /** Called when a channel is bound again that had lost messages. */
   readonly onMissed: (membership: Membership) => void;
+  /** Called when a channel is bound again whose unbind on a lost connection may still take effect. */
+  readonly onDoubtful: (membership: Membership) => void;
   /** Gets the number of the node's latest message to itself. */
   readonly latestProbe: () => number;
 }
@@ -293,9 +295,13 @@ export class Memberships {
         return;
       }
       if (work !== this.#work) return;
-      if (membership.state === "unbinding") this.#rememberLeft(key);
+      const wasUnbinding = membership.state === "unbinding";
+      if (wasUnbinding) this.#rememberLeft(key);
       membership.state = wanted ? "bound" : "unbound";
-      if (wanted) membership.boundMs = performance.now();
+      if (wanted) {
+        membership.boundMs = performance.now();
+        if (wasUnbinding) this.#options.onDoubtful(membership);
+      }
     }
     work.scheduled.delete(membership);
     work.idleSlots.push(slot);

@@ -9,6 +9,12 @@
  * sends itself a message in each channel that it joined shortly before, and
  * another one straight to its queue, behind them: where the first hasn't come
  * when the other one has, the binding is gone.
+ *
+ * The same goes for a channel that the node left and joined again while a
+ * connection was lost: what the network kept of that connection may reach the
+ * broker late, and unbind what the next connection has bound. That is over once
+ * the next one gets a message, as the broker gives messages to a connection
+ * only when those before it are dead; so the channel is asked after that.
  */
 import { within } from "../common/timing.ts";
 import { BrokerError } from "./broker_error.ts";
@@ -56,6 +62,8 @@ export class Probe {
   #ownBinding: PromiseWithResolvers<boolean> | undefined;
   /** When each doubtful binding was made. */
   readonly #doubtful = new Map<Membership, number>();
+  /** The same of bindings that are to be doubted once a message is back. */
+  readonly #rebound = new Map<Membership, number>();
   /** The number of the messages through the doubtful bindings, while they are on their way. */
   #doubtsNumber: number | undefined;
 
@@ -139,11 +147,17 @@ export class Probe {
     }
   }
 
+  /** Doubts a binding that was just made, as what a lost connection said may still end it. */
+  doubt(membership: Membership): void {
+    this.#rebound.set(membership, membership.boundMs);
+  }
+
   /** A message to ourselves came straight through the queue. */
   returned(number: number): void {
     const { memberships, watch } = this.#options;
     memberships.probed(number);
     if (number === this.#doubtsNumber) this.#endDoubts();
+    if (this.#doubtsNumber === undefined) this.#doubtRebound();
     const waiting = this.#waiting.get(number);
     if (!waiting) return;
     this.#waiting.delete(number);
@@ -156,7 +170,6 @@ export class Probe {
   disconnected(): void {
     this.#failAll("The connection to the broker was lost");
     this.#roundTripMs = undefined;
-    this.#doubtsNumber = undefined;
     const { memberships } = this.#options;
     const fresh = memberships.boundSince(performance.now() - doubtMs);
     for (const [membership, ms] of fresh) this.#doubtful.set(membership, ms);
@@ -198,6 +211,14 @@ export class Probe {
     }
   }
 
+  /** No connection but the present one can end these any more: the next message asks. */
+  #doubtRebound(): void {
+    for (const [membership, boundMs] of this.#rebound) {
+      this.#doubtful.set(membership, boundMs);
+    }
+    this.#rebound.clear();
+  }
+
   /** The bindings that no message came through are lost. */
   #endDoubts(): void {
     for (const [membership, ms] of this.#doubtful) {
@@ -210,6 +231,8 @@ export class Probe {
   #fail(number: number, reason: string): void {
     this.#waiting.get(number)?.returned.reject(new Error(reason));
     this.#waiting.delete(number);
+    // The next one asks again.
+    if (number === this.#doubtsNumber) this.#doubtsNumber = undefined;
   }
 
   #failAll(reason: string): void {

@@ -51,6 +51,7 @@ Deno.test("Memberships: the last call counts, whatever connections do meanwhile"
           onOutage: "local",
           joinTimeoutMs: 5_000,
           onMissed: () => assert.fail("nothing was lost"),
+          onDoubtful: () => {},
           latestProbe: () => 0,
         });
         const broker = new FakeBroker();
@@ -90,6 +91,7 @@ Deno.test("Memberships binds no more channels at once than there are slots", asy
     onOutage: "refuse",
     joinTimeoutMs: 5_000,
     onMissed: () => assert.fail("nothing was lost"),
+    onDoubtful: () => {},
     latestProbe: () => 0,
   });
   const broker = new FakeBroker();
@@ -114,6 +116,7 @@ Deno.test("Memberships.join() ends when the broker doesn't answer, as onOutage s
       onOutage,
       joinTimeoutMs: 1,
       onMissed: () => assert.fail("nothing was lost"),
+      onDoubtful: () => {},
       latestProbe: () => 0,
     });
     memberships.connected(silent, "queue");
@@ -130,6 +133,7 @@ Deno.test("Memberships tell of lost bindings as soon as they are back, and not t
     onOutage: "refuse",
     joinTimeoutMs: 5_000,
     onMissed: ({ path }) => missed.push(path),
+    onDoubtful: () => {},
     latestProbe: () => 0,
   });
   const broker = new FakeBroker();
@@ -148,12 +152,42 @@ Deno.test("Memberships tell of lost bindings as soon as they are back, and not t
   assert.equal(memberships.size, 3);
 });
 
+Deno.test("Memberships doubt a binding whose unbind was under way on a lost connection", async () => {
+  const doubtful: string[] = [];
+  const memberships = new Memberships({
+    onOutage: "local",
+    joinTimeoutMs: 5_000,
+    onMissed: () => assert.fail("nothing was lost"),
+    onDoubtful: ({ path, state }) => doubtful.push(`${path} ${state}`),
+    latestProbe: () => 0,
+  });
+  const broker = new FakeBroker();
+  memberships.connected(broker, "queue");
+  for (const path of ["/kept", "/back", "/gone"]) await memberships.join(path);
+  memberships.leave("/back");
+  memberships.leave("/gone");
+  memberships.disconnected();
+  await memberships.join("/back");
+  await memberships.join("/new");
+  // What was under way still reaches the broker.
+  await eventually(() => broker.busy.size === 0, "the broker");
+  memberships.connected(broker, "queue");
+  await eventually(() => memberships.size === 3, "the late leave");
+  await memberships.join("/back");
+  await memberships.join("/new");
+  // Here each operation was answered.
+  memberships.leave("/kept");
+  await memberships.join("/kept");
+  assert.deepEqual(doubtful, ["/back bound"]);
+});
+
 Deno.test("Memberships.mayHaveLeftovers() says so from the unbind to the next probe", async () => {
   let latest = 4;
   const memberships = new Memberships({
     onOutage: "refuse",
     joinTimeoutMs: 5_000,
     onMissed: () => assert.fail("nothing was lost"),
+    onDoubtful: () => {},
     latestProbe: () => latest,
   });
   const broker = new FakeBroker();
@@ -180,6 +214,7 @@ Deno.test("Memberships.mayHaveLeftovers() says so after an unbind that a lost co
     onOutage: "local",
     joinTimeoutMs: 5_000,
     onMissed: () => assert.fail("nothing was lost"),
+    onDoubtful: () => {},
     latestProbe: () => 1,
   });
   const broker = new FakeBroker();
@@ -205,6 +240,7 @@ Deno.test("Memberships.loseBinding() binds again and tells, unless it was bound 
     onOutage: "refuse",
     joinTimeoutMs: 5_000,
     onMissed: ({ path }) => missed.push(path),
+    onDoubtful: () => {},
     latestProbe: () => 0,
   });
   const broker = new FakeBroker();
@@ -226,6 +262,7 @@ Deno.test("Memberships ignores what a former link answers", async () => {
     onOutage: "local",
     joinTimeoutMs: 5_000,
     onMissed: () => assert.fail("nothing was lost"),
+    onDoubtful: () => {},
     latestProbe: () => 0,
   });
   const late = Promise.withResolvers<void>();

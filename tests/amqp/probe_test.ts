@@ -25,7 +25,7 @@ class Bench {
   bound: string[] = [];
   readonly lost: string[] = [];
   readonly drained: number[] = [];
-  readonly #memberships = new Map(
+  readonly memberships = new Map(
     ["a", "b"].map((key) => [key, { key } as Membership]),
   );
   readonly probe = new Probe({
@@ -34,8 +34,8 @@ class Bench {
     sender: { publishProbe: (_, message) => void this.sent.push(message) },
     memberships: {
       boundSince: () =>
-        new Map(this.bound.map((key) => [this.#memberships.get(key)!, 1])),
-      byKey: (key) => this.#memberships.get(key),
+        new Map(this.bound.map((key) => [this.memberships.get(key)!, 1])),
+      byKey: (key) => this.memberships.get(key),
       loseBinding: ({ key }) => void this.lost.push(key),
       probed: (number) => void this.drained.push(number),
     },
@@ -100,6 +100,39 @@ Deno.test("Probe finds young bindings that are lost with the connection", () => 
   // Asked once.
   probe.tick(bench.link);
   assert.deepEqual(bench.keys, ["own"]);
+});
+
+// The lost bindings stayed unnoticed.
+Deno.test("Probe asks for doubtful bindings again if the queue was full", () => {
+  const bench = new Bench();
+  const { probe } = bench;
+  bench.bound = ["a"];
+  probe.disconnected();
+  bench.connect();
+  bench.sent.at(-1)!.onAnswer(false);
+  bench.keys;
+  probe.tick(bench.link);
+  assert.deepEqual(bench.keys, ["a", "own"]);
+  probe.returned(probe.latest);
+  assert.deepEqual(bench.lost, ["a"]);
+});
+
+Deno.test("Probe.doubt() asks for a binding once a message on the present connection is back", () => {
+  const bench = new Bench();
+  const { probe } = bench;
+  bench.connect();
+  bench.keys;
+  for (const membership of bench.memberships.values()) probe.doubt(membership);
+  probe.tick(bench.link);
+  // The first one is still on its way.
+  assert.deepEqual(bench.keys, []);
+  probe.returned(probe.latest);
+  assert.deepEqual(bench.lost, []);
+  probe.tick(bench.link);
+  assert.deepEqual(bench.keys, ["a", "b", "own"]);
+  probe.passed(probe.latest, "b");
+  probe.returned(probe.latest);
+  assert.deepEqual(bench.lost, ["a"]);
 });
 
 Deno.test("Probe.isOwnKeyBound() tells what the broker does with the message", async () => {

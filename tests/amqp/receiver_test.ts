@@ -26,6 +26,7 @@ class Bench {
       onOutage: "local",
       joinTimeoutMs: 1_000,
       onMissed: () => {},
+      onDoubtful: () => {},
       latestProbe: () => 0,
     });
     void memberships.join("/a");

@@ -27,6 +27,7 @@ function make(): {
     onOutage: "local",
     joinTimeoutMs: 1_000,
     onMissed: () => {},
+    onDoubtful: () => {},
     latestProbe: () => 0,
   });
   void memberships.join("/a");

@@ -711,6 +711,42 @@ Deno.test("AmqpBridge", async (t) => {
       },
     );
 
+    // It stayed deaf for this channel, and nobody was told.
+    await step(
+      "when it came back to a channel, and then what it said on a lost connection ended that",
+      async ({ stack, amqp, vhost }) => {
+        const proxy = stack.use(await FaultyProxy.start(broker.port));
+        const cut = stack.use(
+          await startNode(broker.url(vhost, { port: proxy.port })),
+        );
+        const [a] = await startNodes(stack, amqp, { count: 1, path: "/back" });
+        await cut.bridge.join("/back");
+        const { connects } = cut.bridge.state();
+        // The broker gets it long after the node took its connection for lost.
+        proxy.delay(1_000);
+        cut.bridge.leave("/back");
+        await pause(100);
+        proxy.halfOpen();
+        proxy.delay(0);
+        await disconnected(cut);
+        await cut.bridge.join("/back");
+        await eventually(
+          () => cut.bridge.state().connects > connects,
+          "another connection",
+        );
+        await eventually(
+          async () => await bindings(broker, vhost, "/back") === 1,
+          "the late unbind",
+        );
+        publish(a!, "/back", "missed");
+        await eventually(() => cut.listener.gaps.length > 0, "the gap");
+        assert.deepEqual(cut.listener.gaps, ["/back"]);
+        assert.equal(await bindings(broker, vhost, "/back"), 2);
+        publish(a!, "/back", "works again");
+        assert.deepEqual(await cut.listener.got("/back", 1), ["works again"]);
+      },
+    );
+
     await step(
       "not when it was out of the channel, and finds what waited for it before",
       async ({ stack, amqp, vhost }) => {

@@ -198,6 +198,7 @@ const returned = pureTarget<readonly number[]>({
         onOutage: "local",
         joinTimeoutMs: 1,
         onMissed: () => {},
+        onDoubtful: () => {},
         latestProbe: () => 0,
       }),
       watch: {
