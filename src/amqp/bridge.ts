@@ -206,13 +206,14 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   #tick(link: Link): void {
     this.#sender.tick(link);
     this.#probe.tick(link);
-    // All that waited is sent: the outage is over.
-    if (this.#sender.outbox.unsent === 0) this.#told.clear();
+    this.#endOutage();
   }
 
   #end(reason: BrokerError): void {
     clearInterval(this.#ticks);
     if (reason.detail.unreadable) this.#queue.giveUp();
+    // Another outage may have begun before a tick.
+    this.#endOutage();
     this.#sender.disconnected(reason);
     this.#probe.disconnected();
     this.#memberships.disconnected();
@@ -235,6 +236,11 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     if (this.#told.has(membership.key) || this.#told.size >= maxTold) return;
     this.#told.add(membership.key);
     this.#gap(membership, "the outbox is full");
+  }
+
+  /** Takes note that the outage is over, if all that waited is sent. */
+  #endOutage(): void {
+    if (this.#sender.outbox.unsent === 0) this.#told.clear();
   }
 
   #gap({ path }: Membership, reason: string): void {

@@ -482,6 +482,17 @@ Deno.test("AmqpBridge", async (t) => {
       await b.listener.got("/full", 101 - dropped);
       assert.deepEqual(await b.listener.got("/quiet", 2), ["fits", "again"]);
       assert.deepEqual(b.listener.gaps, ["/full"]);
+
+      // The next outage begins before the bridge has looked whether this one is
+      // over: nobody here was told of its losses.
+      await settled(a);
+      proxy.blackHole();
+      proxy.reset();
+      await disconnected(a);
+      for (let i = 0; i < 100; i++) publish(a, "/full", "x".repeat(KiB));
+      assert.deepEqual(a.listener.gaps, ["/full", "/full"]);
+      proxy.heal();
+      await settled(a);
     });
 
     await step("when its queue is full", async ({ stack, amqp, vhost }) => {
