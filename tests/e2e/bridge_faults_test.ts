@@ -164,36 +164,41 @@ Deno.test("the bridge between real nodes", async (t) => {
     });
   }
 
-  await t.step(
-    "with small outboxes, who misses something is told",
-    async (t) => {
-      await using cluster = await startCluster(broker, {
-        count: 2,
-        settings: `
+  const modes = [["local", "alone"], ["refuse", "whole"]] as const;
+  for (const [onOutage, rejoin] of modes) {
+    await t.step(
+      `with small outboxes and on_outage = ${onOutage}, who misses something is told`,
+      async (t) => {
+        await using cluster = await startCluster(broker, {
+          count: 2,
+          settings: `
 [limits]
 message_bytes = 64K
+slow_after_s = 1
 [bridge]
 outbox_bytes = 512K
+on_outage = ${onOutage}
 `,
-      });
-      await using load = await Load.start({
-        sockets: cluster.nodes.map(({ socket }) => socket),
-        channels: 50,
-        ratePerNode: 2_000,
-        rejoin: true,
-      });
-      for (const fault of [blackHole, kill]) {
-        await t.step(fault.name, async () => {
-          const before = load.tally.closed[closes.gap.code] ?? 0;
-          await suffer(fault, { broker, cluster, load });
-          assert.ok(load.tally.closed[closes.gap.code]! > before);
         });
-      }
-      const { sent: _, received: __, closed, ...rest } = await load.finish();
-      assert.deepEqual({ ...rest, closed: {} }, nothing);
-      assert.deepEqual(Object.keys(closed), [String(closes.gap.code)]);
-    },
-  );
+        await using load = await Load.start({
+          sockets: cluster.nodes.map(({ socket }) => socket),
+          channels: 50,
+          ratePerNode: 2_000,
+          rejoin,
+        });
+        for (const fault of [blackHole, kill]) {
+          await t.step(fault.name, async () => {
+            const before = load.tally.closed[closes.gap.code] ?? 0;
+            await suffer(fault, { broker, cluster, load });
+            assert.ok(load.tally.closed[closes.gap.code]! > before);
+          });
+        }
+        const { sent: _, received: __, closed, ...rest } = await load.finish();
+        assert.deepEqual({ ...rest, closed: {} }, nothing);
+        assert.deepEqual(Object.keys(closed), [String(closes.gap.code)]);
+      },
+    );
+  }
 });
 
 /** Nothing that may not happen has happened. */

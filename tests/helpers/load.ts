@@ -16,8 +16,15 @@ export interface LoadOptions {
   readonly ratePerNode: number;
   /** Bytes added to each message. */
   readonly padding?: number;
-  /** Clients that are closed come back under a new name. */
-  readonly rejoin?: boolean;
+  /**
+   * Clients that are closed come back under a new name, as often as it takes.
+   *
+   * `whole`: whom a node lets in it has joined with all others, and so it has to
+   * get everything from then on. `alone`: it may be let in while its node is
+   * alone (`on_outage = local`), and has to get everything once all
+   * {@linkcode Load.flows} again.
+   */
+  readonly rejoin?: "whole" | "alone";
 }
 
 /** What receivers found. */
@@ -45,10 +52,12 @@ interface Peer {
   sent: number;
   /** The next number expected, by sender; unknown senders of peers that came late are missing. */
   readonly next: Map<number, number>;
-  /** The first number that was sent after it was there, by sender. */
+  /** The first number that it has to get, by sender. */
   readonly floor: Map<number, number>;
   /** Whether it was there from the beginning, and so has to get everything. */
   readonly early: boolean;
+  /** Whether it has to get everything that is sent since its {@linkcode floor}. */
+  isOwed: boolean;
 }
 
 const tickMs = 10;
@@ -101,8 +110,17 @@ export class Load implements AsyncDisposable {
     return this.#present.flat().filter(isOpen).length;
   }
 
-  /** Resolves when every client has got a message from every other one that was sent from now on. */
+  /** Resolves when everybody is there, and has got a message from every other one that was sent from then on. */
   async flows(): Promise<void> {
+    const { rejoin, sockets, channels } = this.#options;
+    if (rejoin !== undefined) {
+      const all = sockets.length * channels;
+      await eventually(
+        () => this.open === all,
+        () => `${all} clients to be there, not only ${this.open}`,
+        { timeoutMs: 90_000 },
+      );
+    }
     const marks = new Map<Peer, number>();
     for (const peer of this.#present.flat()) marks.set(peer, peer.sent);
     await eventually(
@@ -113,6 +131,7 @@ export class Load implements AsyncDisposable {
       () => `messages to flow again: ${this.#missing(marks)}`,
       { timeoutMs: 90_000 },
     );
+    for (const peer of this.#present.flat()) this.#owe(peer);
   }
 
   /** Stops publishing, and resolves when everything has arrived at those who are still there. */
@@ -193,17 +212,20 @@ export class Load implements AsyncDisposable {
       next: new Map(),
       floor: new Map(),
       early,
+      isOwed: false,
     };
     this.#peers.push(peer);
     socket.onmessage = ({ data }) => this.#receive(peer, data);
     await new Promise<void>((resolve, reject) => {
       socket.onopen = () => {
-        for (const { name, sent } of this.#peers) peer.floor.set(name, sent);
+        if (early || this.#options.rejoin === "whole") this.#owe(peer);
         this.#present[node]![channel] = peer;
         resolve();
       };
       socket.onclose = ({ code }) => {
-        if (!this.#ended) this.#closed(peer, code);
+        const wasOpen = this.#present[node]![channel] === peer;
+        if (!this.#ended && (wasOpen || early)) this.#countClose(code);
+        if (!this.#ended) this.#rejoin(peer);
         reject(new Error(`Closed with ${code}`));
       };
       socket.onerror = () => {};
@@ -212,9 +234,19 @@ export class Load implements AsyncDisposable {
     });
   }
 
-  #closed({ node, channel }: Peer, code: number): void {
+  /** From now on `peer` has to get everything, if that isn't so already. */
+  #owe(peer: Peer): void {
+    if (peer.isOwed) return;
+    peer.isOwed = true;
+    for (const { name, sent } of this.#peers) peer.floor.set(name, sent);
+  }
+
+  #countClose(code: number): void {
     this.tally.closed[code] = (this.tally.closed[code] ?? 0) + 1;
-    if (!this.#options.rejoin) return;
+  }
+
+  #rejoin({ node, channel }: Peer): void {
+    if (this.#options.rejoin === undefined) return;
     setTimeout(() => {
       if (!this.#ended) void this.#join(node, channel, false);
     }, 200);
@@ -258,8 +290,8 @@ export class Load implements AsyncDisposable {
       (to.early && from.early ? 0 : number);
     if (number === expected) to.next.set(name, number + 1);
     else if (number > expected) {
-      // What was sent before it was there may come in parts.
-      const floor = to.floor.get(name) ?? 0;
+      // What was sent before may come in parts.
+      const floor = to.isOwed ? to.floor.get(name) ?? 0 : number;
       tally.lost += Math.max(0, number - Math.max(expected, floor));
       to.next.set(name, number + 1);
     } else if (number === expected - 1) tally.duplicated++;
