@@ -38,7 +38,6 @@ export const runFlags: readonly string[] = [
   "--no-remote",
   "--no-npm",
   "--cached-only",
-  "--unstable-net",
   engineFlags,
   ...permissions,
 ];
@@ -100,7 +99,6 @@ async function tryCompile(output: string): Promise<string | undefined> {
       "compile",
       "--quiet",
       "--no-check",
-      "--unstable-net",
       engineFlags,
       ...permissions,
       `--output=${output}`,

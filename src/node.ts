@@ -149,7 +149,7 @@ async function runNode(
       ...daemon.files,
       ...admin === undefined ? [] : processFiles,
     ],
-    write: [...manager.files, ...daemon.files],
+    write: daemon.files,
     net: config.staps.amqp !== undefined,
   });
 

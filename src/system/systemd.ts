@@ -2,6 +2,7 @@
  * Notifies systemd (sd_notify(3)): the process is ready, reloads or stops, its
  * status in one line, and the watchdog's signs of life.
  */
+import { NotifySocket } from "./notify_socket.ts";
 
 /** How often the line about how the process does may change, in milliseconds. */
 const statusIntervalMs = 10_000;
@@ -17,23 +18,20 @@ export interface ServiceEnvironment {
 export class ServiceManager implements Disposable {
   /** Why there is none although the environment names one. */
   readonly problem: string | undefined;
-  readonly #path: string | undefined;
-  readonly #socket: Deno.DatagramConn | undefined;
+  readonly #socket: NotifySocket | undefined;
   readonly #watchdogMs: number | undefined;
   readonly #timers = new Set<ReturnType<typeof setInterval>>();
   #sentStatus = "";
   #sending = 0;
 
   private constructor(
-    { path, socket, watchdogMs, problem }: {
+    { socket, watchdogMs, problem }: {
       problem?: string | undefined;
-      path?: string | undefined;
-      socket?: Deno.DatagramConn | undefined;
+      socket?: NotifySocket | undefined;
       watchdogMs?: number | undefined;
     },
   ) {
     this.problem = problem;
-    this.#path = path;
     this.#socket = socket;
     this.#watchdogMs = watchdogMs;
   }
@@ -43,20 +41,14 @@ export class ServiceManager implements Disposable {
    * everything if there is none, or if it can't be reached: see
    * {@linkcode problem}.
    *
-   * Needs the permission to write `NOTIFY_SOCKET` as long as it is used, and a
-   * folder for temporary files until it returns.
+   * Needs the permission `ffi` until it returns.
    */
   static connect(environment: ServiceEnvironment): ServiceManager {
     const path = environment.NOTIFY_SOCKET;
     if (path === undefined || path === "") return new ServiceManager({});
     try {
-      // unix(7) knows abstract ones too, which systemd itself uses no more.
-      if (!path.startsWith("/")) {
-        throw new Error('expected a path that begins with "/"');
-      }
       return new ServiceManager({
-        path,
-        socket: unnamedSocket(),
+        socket: NotifySocket.open(path),
         watchdogMs: watchdogMs(environment),
       });
     } catch (error) {
@@ -69,11 +61,6 @@ export class ServiceManager implements Disposable {
   /** Whether there is a service manager, which means that it cares for the process. */
   get isPresent(): boolean {
     return this.#socket !== undefined;
-  }
-
-  /** The files that have to stay writable. */
-  get files(): readonly string[] {
-    return this.#path === undefined ? [] : [this.#path];
   }
 
   /** Tells that start-up or a reload is over. */
@@ -126,7 +113,7 @@ export class ServiceManager implements Disposable {
   /** Stops telling anything. */
   [Symbol.dispose](): void {
     this.#clearTimers();
-    this.#socket?.close();
+    this.#socket?.[Symbol.dispose]();
   }
 
   #every(intervalMs: number, action: () => void): void {
@@ -145,16 +132,9 @@ export class ServiceManager implements Disposable {
   async #send(state: string): Promise<void> {
     if (this.#socket === undefined || this.#sending >= 4) return;
     this.#sending++;
-    try {
-      await this.#socket.send(new TextEncoder().encode(state), {
-        transport: "unixpacket",
-        path: this.#path!,
-      });
-    } catch {
-      // systemd restarts, or the process ends. The watchdog tells if it matters.
-    } finally {
-      this.#sending--;
-    }
+    // If it fails, systemd restarts. The watchdog tells if it matters.
+    await this.#socket.send(state);
+    this.#sending--;
   }
 }
 
@@ -169,22 +149,6 @@ function watchdogMs(
   return milliseconds > 0 && Number.isFinite(milliseconds)
     ? milliseconds
     : undefined;
-}
-
-/**
- * Gets a datagram socket to send from. The runtime knows only ones with a
- * path: it is removed at once, which takes nothing from the socket.
- */
-function unnamedSocket(): Deno.DatagramConn {
-  const folder = Deno.makeTempDirSync({ prefix: "staps-" });
-  try {
-    return Deno.listenDatagram({
-      transport: "unixpacket",
-      path: `${folder}/notify`,
-    });
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
 }
 
 /** A state's value ends with its line. */

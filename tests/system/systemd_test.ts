@@ -77,3 +77,12 @@ Deno.test("ServiceManager.connect() says that abstract sockets can't be reached"
     'Cannot notify "@abstract": expected a path that begins with "/"',
   );
 });
+
+Deno.test("ServiceManager.connect() says that a path is too long", () => {
+  const path = "/".padEnd(108, "x");
+  using manager = ServiceManager.connect({ NOTIFY_SOCKET: path });
+  assert.equal(
+    manager.problem,
+    `Cannot notify "${path}": expected a path of 107 bytes at most`,
+  );
+});
