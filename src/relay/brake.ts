@@ -13,16 +13,11 @@ import type { Metrics } from "./metrics.ts";
 /** Clients whose next message waits. */
 export class Held {
   readonly #metrics: Metrics;
-  /** Since when each waits, in milliseconds. */
+  /** Since when each waits, in milliseconds; the longest first. */
   readonly #sinceMs = new Map<Client, number>();
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
-  }
-
-  /** How many there are. */
-  get size(): number {
-    return this.#sinceMs.size;
   }
 
   /** Lets `client` wait until {@linkcode release}. */
@@ -42,37 +37,54 @@ export class Held {
     this.#metrics.senderHeldSeconds += (performance.now() - sinceMs) / 1000;
   }
 
-  /** Lets everybody go on, in the order in which they came: some may be held again at once. */
-  release(): void {
-    const clients = [...this.#sinceMs.keys()];
-    for (const client of clients) this.delete(client);
-    for (const client of clients) client.resume();
+  /**
+   * Lets them go on soon, in the order in which they came, for as long as
+   * nothing holds them again: those whose turn it wasn't come first the next
+   * time.
+   *
+   * Not at once: this is called while a channel's messages are sent, and what
+   * a client publishes must not overtake them.
+   */
+  release(isHolding: () => boolean): void {
+    queueMicrotask(() => {
+      for (const client of [...this.#sinceMs.keys()]) {
+        if (isHolding()) return;
+        this.delete(client);
+        client.resume();
+      }
+    });
   }
 }
 
 /** What {@linkcode Brake} works with. */
 export interface BrakeOptions {
   readonly metrics: Metrics;
-  /** Called when nobody is behind any more. */
-  readonly onReleased: () => void;
+  /** Called when somebody is behind, and when nobody is any more. */
+  readonly onChange: (isOn: boolean) => void;
 }
 
-/** The brake of one channel, while it is on. */
+/** The brake of one channel. */
 export class Brake {
-  readonly #onReleased: () => void;
+  readonly #onChange: (isOn: boolean) => void;
   /** Those who are behind, and for how many milliseconds, in steps of {@linkcode tick}. */
   readonly #behindMs = new Map<Client, number>();
   readonly #held: Held;
 
-  constructor({ metrics, onReleased }: BrakeOptions) {
+  constructor({ metrics, onChange }: BrakeOptions) {
     this.#held = new Held(metrics);
-    this.#onReleased = onReleased;
+    this.#onChange = onChange;
+  }
+
+  /** Whether somebody is behind. */
+  get isOn(): boolean {
+    return this.#behindMs.size > 0;
   }
 
   /** Takes note that `reader` is behind. Gets whether that is new. */
   addReader(reader: Client): boolean {
     if (this.#behindMs.has(reader)) return false;
     this.#behindMs.set(reader, 0);
+    if (this.#behindMs.size === 1) this.#onChange(true);
     return true;
   }
 
@@ -83,9 +95,9 @@ export class Brake {
 
   /** Takes note that `reader` has caught up. */
   caughtUp(reader: Client): void {
-    if (!this.#behindMs.delete(reader) || this.#behindMs.size > 0) return;
-    this.#onReleased();
-    this.#held.release();
+    if (!this.#behindMs.delete(reader) || this.isOn) return;
+    this.#onChange(false);
+    this.#held.release(() => this.isOn);
   }
 
   /** Takes note that `client` is gone. */

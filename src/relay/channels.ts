@@ -21,7 +21,7 @@ export class Channel {
   readonly bridged: Promise<void>;
   /** What nobody got yet. */
   readonly turn = new Turn();
-  /** On while a member is behind. */
+  /** Only there once a member was behind. */
   brake: Brake | undefined;
 
   constructor(path: string, bridged: Promise<void>) {
@@ -38,8 +38,9 @@ export class Channels implements BridgeListener {
   readonly #channels = new Map<string, Channel>();
   /** Those with a turn that isn't over. */
   #turns: Channel[] = [];
+  /** Those whose brake is on. */
   readonly #braked = new Set<Channel>();
-  /** For how long the bridge has been behind; `undefined` while it keeps up. */
+  /** For how long the bridge has been behind; `undefined` while it keeps up, infinite once nobody waits for it any more. */
   #bridgeBehindMs: number | undefined;
   readonly #heldForBridge: Held;
   /** Runs while somebody is behind. */
@@ -104,8 +105,8 @@ export class Channels implements BridgeListener {
    * channel is behind, or the bridge. {@linkcode Client.resume} ends it.
    */
   holds({ brake }: Channel, sender: Client): boolean {
-    if (brake !== undefined) brake.hold(sender);
-    else if (this.#isBridgeBehind) this.#heldForBridge.add(sender);
+    if (brake?.isOn) brake.hold(sender);
+    else if (this.#isHoldingForBridge) this.#heldForBridge.add(sender);
     else return false;
     return true;
   }
@@ -132,13 +133,9 @@ export class Channels implements BridgeListener {
 
   /** Takes note whether the bridge is about to have no room for more. */
   congested(isCongested: boolean): void {
-    if (isCongested) {
-      this.#bridgeBehindMs ??= 0;
-      this.#startTimer();
-    } else {
-      this.#bridgeBehindMs = undefined;
-      this.#heldForBridge.release();
-    }
+    if (isCongested) this.#bridgeBehindMs ??= 0;
+    else this.#bridgeBehindMs = undefined;
+    this.#bridgeChanged();
   }
 
   /** Takes note that `reader` has more than `brake_bytes` queued. Gets whether that is new. */
@@ -154,19 +151,29 @@ export class Channels implements BridgeListener {
     for (const channel of channels) this.#endTurn(channel);
   }
 
-  /** Senders wait for the bridge as long as for a reader; then it has to give up messages. */
-  get #isBridgeBehind(): boolean {
+  get #isHoldingForBridge(): boolean {
     return this.#bridgeBehindMs !== undefined &&
-      this.#bridgeBehindMs <= this.#limits.slowAfterS * 1000;
+      this.#bridgeBehindMs < Infinity;
   }
 
-  /** Not an interval: after the process stood still, one tick is one tick. */
-  #startTimer(): void {
-    this.#timer ??= setTimeout(() => {
+  #bridgeChanged(): void {
+    this.#setTimer();
+    if (this.#isHoldingForBridge) return;
+    this.#heldForBridge.release(() => this.#isHoldingForBridge);
+  }
+
+  /** Lets the timer run while somebody waits. Not an interval: after the process stood still, one tick is one tick. */
+  #setTimer(): void {
+    if (this.#braked.size > 0 || this.#isHoldingForBridge) {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined;
+        this.#tick();
+        this.#setTimer();
+      }, tickMs);
+    } else {
+      clearTimeout(this.#timer);
       this.#timer = undefined;
-      this.#tick();
-      if (this.#braked.size > 0 || this.#isBridgeBehind) this.#startTimer();
-    }, tickMs);
+    }
   }
 
   /** Ends readers who have been behind for too long, and lets no sender wait longer for the bridge. */
@@ -175,17 +182,19 @@ export class Channels implements BridgeListener {
     for (const { brake } of [...this.#braked]) brake!.tick(tickMs, slowAfterMs);
     if (this.#bridgeBehindMs === undefined) return;
     this.#bridgeBehindMs += tickMs;
-    if (!this.#isBridgeBehind) this.#heldForBridge.release();
+    if (this.#bridgeBehindMs <= slowAfterMs) return;
+    // Now it has to give up messages.
+    this.#bridgeBehindMs = Infinity;
+    this.#bridgeChanged();
   }
 
   #newBrake(channel: Channel): Brake {
-    this.#braked.add(channel);
-    this.#startTimer();
     return new Brake({
       metrics: this.#metrics,
-      onReleased: () => {
-        channel.brake = undefined;
-        this.#braked.delete(channel);
+      onChange: (isOn) => {
+        if (isOn) this.#braked.add(channel);
+        else this.#braked.delete(channel);
+        this.#setTimer();
       },
     });
   }

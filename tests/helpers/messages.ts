@@ -28,5 +28,29 @@ export function contentOf({ isText, payload }: Message): Content {
   return isText ? utf8.decode(payload) : payload.slice();
 }
 
+/** Gets what the messages in `frames` say: whole frames without a mask (RFC 6455 section 5.2). */
+export function contentsIn(frames: Uint8Array): Content[] {
+  const view = new DataView(
+    frames.buffer,
+    frames.byteOffset,
+    frames.byteLength,
+  );
+  const contents: Content[] = [];
+  for (let start = 0; start < frames.length;) {
+    const short = frames[start + 1]!;
+    const [headBytes, payloadBytes] = short < 126
+      ? [2, short]
+      : short === 126
+      ? [4, view.getUint16(start + 2)]
+      : [10, Number(view.getBigUint64(start + 2))];
+    const payload = frames.slice(start + headBytes).subarray(0, payloadBytes);
+    contents.push(
+      frames[start] === 0x81 ? utf8.decode(payload) : payload,
+    );
+    start += headBytes + payloadBytes;
+  }
+  return contents;
+}
+
 /** The bytes as they are: neither replaced, nor a byte order mark taken away. */
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -1,0 +1,351 @@
+import assert from "node:assert/strict";
+import { closes } from "../../src/relay/close.ts";
+import { testListener } from "../helpers/server.ts";
+import { eventually, within } from "../helpers/eventually.ts";
+import { binary, text } from "../helpers/messages.ts";
+import {
+  closePayload,
+  frameBytes,
+  opcodes,
+  RawClient,
+  readClose,
+} from "../helpers/raw_client.ts";
+import { RecordingBridge } from "../helpers/recording_bridge.ts";
+import { startServer } from "../helpers/server.ts";
+import { StubNode, turnOver } from "./stub_clients.ts";
+
+/** With a message of 600 a reader is behind; at 250 it has caught up. */
+const limits = { brakeBytes: 500, clientBufferBytes: 2000, slowAfterS: 10 };
+const big = "b".repeat(600);
+
+Deno.test("Brake holds a channel's senders while a reader is behind, and lets them go on", async () => {
+  using node = new StubNode({ limits });
+  const [a, reader] = await node.joinMany("/x", 2);
+  const [other, otherReader] = await node.joinMany("/y", 2);
+  a!.socket.receive(big);
+  await turnOver();
+  a!.socket.receive("1", "2");
+  other!.socket.receive("elsewhere");
+  await turnOver();
+  assert.equal(a!.socket.waiting, 2);
+  assert.deepEqual(reader!.socket.got, [big]);
+  assert.deepEqual(otherReader!.socket.got, ["elsewhere"]);
+  assert.equal(node.metrics.messagesReceived, 2);
+
+  reader!.socket.take(251);
+  await turnOver();
+  assert.equal(a!.socket.waiting, 2);
+  reader!.socket.take(250);
+  await turnOver();
+  assert.equal(a!.socket.waiting, 0);
+  assert.deepEqual(reader!.socket.got, [big, "1", "2"]);
+});
+
+Deno.test("Brake is on until all who are behind have caught up", async () => {
+  using node = new StubNode({ limits });
+  const [a, one, two] = await node.joinMany("/x", 3);
+  a!.socket.receive(big);
+  await turnOver();
+  a!.socket.receive("1");
+  one!.socket.take();
+  await turnOver();
+  assert.equal(a!.socket.waiting, 1);
+  two!.socket.take();
+  await turnOver();
+  assert.equal(a!.socket.waiting, 0);
+});
+
+Deno.test("Brake counts who is held, how often, and how long", async () => {
+  using node = new StubNode({ limits });
+  const { metrics } = node;
+  const [a, b, reader] = await node.joinMany("/x", 3);
+  a!.socket.receive(big);
+  await turnOver();
+  a!.socket.receive("1", "2");
+  b!.socket.receive("3");
+  assert.equal(metrics.sendersHeld, 2);
+  assert.equal(metrics.senderHolds, 2);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  b!.socket.take();
+  reader!.socket.take();
+  await turnOver();
+  assert.equal(metrics.sendersHeld, 0);
+  assert.equal(metrics.senderHolds, 2);
+  assert.ok(metrics.senderHeldSeconds > 2 * 0.015);
+  assert.ok(metrics.senderHeldSeconds < 2 * 10);
+});
+
+Deno.test("Brake.tick() ends a reader who is behind for slow_after_s, and the channel goes on", async () => {
+  using node = new StubNode({ limits: { ...limits, slowAfterS: 0.5 } });
+  const { metrics } = node;
+  const [a, reader, stalled] = await node.joinMany("/x", 3);
+  a!.socket.receive(big);
+  await turnOver();
+  a!.socket.receive("1");
+  // One who catches up and falls behind again isn't that one.
+  reader!.socket.take();
+  await eventually(() => metrics.closes.slow === 1, "the end of the stalled");
+  assert.deepEqual(stalled!.socket.closed, closes.slow);
+  assert.equal(metrics.limitHits.slow_after_s, 1);
+  assert.equal(metrics.limitHits.client_buffer_bytes, 0);
+  await turnOver();
+  assert.deepEqual(reader!.socket.got, [big, "1"]);
+  assert.equal(node.channels.memberCount("/x"), 2);
+});
+
+Deno.test("Client.send() ends a reader with more than client_buffer_bytes at once", async () => {
+  using node = new StubNode({ limits });
+  const [reader, stalled] = await node.joinMany("/x", 2);
+  for (let i = 0; i < 5; i++) {
+    node.channels.deliver("/x", binary(new Uint8Array(600)));
+    await turnOver();
+    reader!.socket.take();
+  }
+  assert.deepEqual(stalled!.socket.closed, closes.slow);
+  assert.equal(node.metrics.limitHits.client_buffer_bytes, 1);
+  assert.equal(reader!.socket.got.length, 5);
+  assert.equal(reader!.socket.state, "open");
+});
+
+Deno.test("Brake forgets a held sender that leaves, and what it held", async () => {
+  using node = new StubNode({ limits });
+  const [a, b, reader] = await node.joinMany("/x", 3);
+  a!.socket.receive(big);
+  await turnOver();
+  a!.socket.receive("from a");
+  b!.socket.receive("from b");
+  a!.socket.hangUp();
+  assert.equal(node.metrics.sendersHeld, 1);
+  b!.socket.take();
+  reader!.socket.take();
+  // After the brake, before its turn to go on.
+  b!.client.end("gap");
+  await turnOver();
+  assert.equal(node.metrics.sendersHeld, 0);
+  assert.deepEqual(reader!.socket.got, [big]);
+});
+
+Deno.test("Brake lets senders go on when the reader who is behind leaves", async () => {
+  using node = new StubNode({ limits });
+  const [a, reader, stalled] = await node.joinMany("/x", 3);
+  a!.socket.receive(big);
+  await turnOver();
+  reader!.socket.take();
+  a!.socket.receive("1");
+  stalled!.socket.hangUp();
+  await turnOver();
+  assert.deepEqual(reader!.socket.got, [big, "1"]);
+});
+
+// The end of the reader let the senders go on while the message that ended it
+// was being sent: what they published overtook it at the readers behind it.
+Deno.test("Brake lets nobody overtake what is being sent", async () => {
+  using node = new StubNode({ limits: { ...limits, clientBufferBytes: 1e5 } });
+  const [a, stalled, reader] = await node.joinMany("/x", 3);
+  a!.socket.receive(big);
+  await turnOver();
+  reader!.socket.take();
+  a!.socket.receive("l".repeat(70_000), "m".repeat(70_000), "s");
+  // The last one ends it.
+  for (const content of ["1".repeat(100_000), "2"]) {
+    node.channels.deliver("/x", text(content));
+    await turnOver();
+    reader!.socket.take();
+    a!.socket.take();
+  }
+  assert.deepEqual(stalled!.socket.closed, closes.slow);
+  for (let turn = 0; turn < 5; turn++) {
+    await turnOver();
+    reader!.socket.take();
+  }
+  assert.deepEqual(
+    reader!.socket.got.map((content) => (content as string)[0]),
+    ["b", "1", "2", "l", "m", "s"],
+  );
+});
+
+// Those whose turn it wasn't were held anew, behind the one that had gone on.
+Deno.test("Held.release() lets those go on first who wait the longest", async () => {
+  using node = new StubNode({ limits: { ...limits, clientBufferBytes: 1e6 } });
+  const [a, b, c, reader] = await node.joinMany("/x", 4);
+  const senders = [a!, b!, c!];
+  const all = [...senders, reader!];
+  for (const { socket } of all) socket.queuedBytes = 501;
+  node.channels.deliver("/x", text("0"));
+  await turnOver();
+  const size = 70_000;
+  for (const [i, { socket }] of senders.entries()) {
+    const name = "abc"[i];
+    socket.receive(...[1, 2, 3, 4].map((n) => `${name}${n}`.padEnd(size)));
+  }
+  for (let turn = 0; turn < 10; turn++) {
+    for (const { socket } of all) socket.take();
+    await turnOver();
+  }
+  // A message of this size goes out when the next one is there.
+  assert.deepEqual(
+    reader!.socket.got.map((content) => (content as string).trim()),
+    [
+      "0",
+      ...["a1", "a2", "b1", "b2", "c1", "c2"],
+      ...["a3", "a4", "b3", "b4", "c3", "c4"],
+    ],
+  );
+});
+
+// Its early messages put on the brake of a channel that it had left already,
+// which nobody could release.
+Deno.test("Brake isn't put on by a client that was ended before its socket opened", async () => {
+  using node = new StubNode({ limits });
+  const [a, b] = await node.joinMany("/x", 2);
+  const newcomer = node.newClient();
+  await newcomer.join("/x");
+  a!.socket.receive(big);
+  await turnOver();
+  b!.socket.take();
+  newcomer.end("gap");
+  const socket = node.attach(newcomer);
+  assert.deepEqual(socket.closed, closes.gap);
+  a!.socket.receive("1");
+  await turnOver();
+  assert.deepEqual(b!.socket.got, [big, "1"]);
+});
+
+Deno.test("Channels.congested() holds the senders of every channel until the bridge keeps up", async () => {
+  const bridge = new RecordingBridge();
+  using node = new StubNode({ bridge, limits });
+  const [a, b] = [await node.join("/x"), await node.join("/y")];
+  node.channels.congested(true);
+  a.socket.receive("1");
+  b.socket.receive("2");
+  assert.equal(node.metrics.sendersHeld, 2);
+  node.channels.congested(true);
+  node.channels.congested(false);
+  await turnOver();
+  assert.equal(node.metrics.sendersHeld, 0);
+  assert.deepEqual(bridge.calls.slice(2), ["publish /x 1", "publish /y 2"]);
+});
+
+Deno.test("Channels.congested() holds nobody for longer than slow_after_s, until the bridge kept up once", async () => {
+  const bridge = new RecordingBridge();
+  using node = new StubNode({ bridge, limits: { ...limits, slowAfterS: 0.5 } });
+  const { metrics } = node;
+  const { socket } = await node.join("/x");
+  node.channels.congested(true);
+  socket.receive("1");
+  await eventually(() => metrics.sendersHeld === 0, "the end of the wait");
+  // A reload doesn't begin it anew.
+  node.limits.slowAfterS = 10;
+  node.channels.congested(true);
+  socket.receive("2");
+  assert.deepEqual(bridge.calls.slice(1), ["publish /x 1", "publish /x 2"]);
+  assert.equal(metrics.closes.slow, 0);
+
+  node.channels.congested(false);
+  node.channels.congested(true);
+  socket.receive("3");
+  assert.equal(metrics.sendersHeld, 1);
+  node.channels.congested(false);
+});
+
+const onOwnListener = { ignore: testListener === "runtime" };
+
+Deno.test(
+  "Server makes a sender as slow as its reader, and loses nothing",
+  onOwnListener,
+  async () => {
+    await using server = await startServer({ limits: { brakeBytes: 65536 } });
+    const { metrics } = server.server;
+    const target = { socket: server.socket };
+    using reader = await RawClient.join(target, "/x");
+    using sender = await RawClient.join(target, "/x");
+    const frame = frameBytes(opcodes.binary, new Uint8Array(16384));
+    const count = 640;
+    const sending = (async () => {
+      for (let i = 0; i < count; i++) await sender.write(frame);
+    })();
+    await eventually(() => metrics.sendersHeld === 1, "a held sender");
+    // It stays so: nobody reads.
+    const { messagesReceived } = metrics;
+    assert.ok(messagesReceived < count / 2, `${messagesReceived} got through`);
+    assert.ok(server.server.bufferedBytes < 65536 * 3);
+    for (let i = 0; i < count; i++) {
+      assert.equal((await reader.readFrame())?.payload.length, 16384);
+    }
+    await within(sending, "the rest to be sent");
+    assert.equal(metrics.messagesReceived, count);
+    assert.equal(metrics.sendersHeld, 0);
+    assert.equal(metrics.closes.slow, 0);
+  },
+);
+
+Deno.test(
+  "Server ends two clients that only write, both with 4000",
+  onOwnListener,
+  async () => {
+    await using server = await startServer({
+      limits: { brakeBytes: 65536, slowAfterS: 1, closeTimeoutS: 2 },
+    });
+    const { metrics, channels } = server.server;
+    const target = { socket: server.socket };
+    using a = await RawClient.join(target, "/x");
+    using b = await RawClient.join(target, "/x");
+    // Each is behind, and holds the other.
+    const third = await server.connect("/x");
+    third.send(new Uint8Array(1 << 20));
+    const writing = [a, b].map((client) => writeUntilEnd(client));
+    await eventually(() => metrics.closes.slow === 2, "both to be ended");
+    assert.equal(metrics.limitHits.slow_after_s, 2);
+    assert.equal(channels.memberCount("/x"), 1);
+    assert.equal(metrics.sendersHeld, 0);
+    await Promise.all([a, b].map(async (client) => {
+      const last = (await client.readToEnd()).at(-1);
+      assert.equal(last?.opcode, opcodes.close);
+      assert.deepEqual(readClose(last!.payload), closes.slow);
+      client.close();
+    }));
+    await Promise.all(writing);
+  },
+);
+
+/** Writes messages as fast as they are taken, until the connection ends. */
+async function writeUntilEnd(client: RawClient): Promise<void> {
+  const frame = frameBytes(opcodes.binary, new Uint8Array(16384));
+  try {
+    while (true) await client.write(frame);
+  } catch {
+    // That is the end.
+  }
+}
+
+Deno.test(
+  "Server notices that a held sender says goodbye once it may go on",
+  onOwnListener,
+  async () => {
+    await using server = await startServer({ limits: { brakeBytes: 65536 } });
+    const { metrics, channels } = server.server;
+    const target = { socket: server.socket };
+    using reader = await RawClient.join(target, "/x");
+    using sender = await RawClient.join(target, "/x");
+    const count = 40;
+    const frame = frameBytes(opcodes.binary, new Uint8Array(16384));
+    const sending = (async () => {
+      for (let i = 0; i < count; i++) await sender.write(frame);
+      await sender.send(opcodes.close, closePayload(1000));
+    })();
+    await eventually(() => metrics.sendersHeld === 1, "a held sender");
+    for (let i = 0; i < count; i++) {
+      assert.equal((await reader.readFrame())?.payload.length, 16384);
+    }
+    await sending;
+    assert.deepEqual(
+      (await sender.readToEnd()).map(({ opcode }) => opcode),
+      [opcodes.close],
+    );
+    await eventually(
+      () => channels.memberCount("/x") === 1,
+      "the sender's end",
+    );
+    await eventually(() => metrics.disconnects[1000] === 1, "the count");
+  },
+);
