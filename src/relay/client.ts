@@ -1,6 +1,7 @@
 /** One client: what it sends, what it is sent, and how it ends. */
 import { payloadBytes } from "../listener/frames.ts";
 import type { Socket, SocketFault, SocketHandler } from "../listener/socket.ts";
+import { pieceOverheadBytes } from "../listener/write_queue.ts";
 import { channelHash } from "./channel_hash.ts";
 import type { Channel, Channels } from "./channels.ts";
 import { type Close, type CloseName, closes } from "./close.ts";
@@ -105,7 +106,7 @@ export class Client implements SocketHandler {
     const socket = this.#socket;
     if (socket === undefined) {
       this.#early.push(frames);
-      this.#earlyBytes += frames.length;
+      this.#earlyBytes += frames.length + pieceOverheadBytes;
       return;
     }
     socket.send(frames);
@@ -197,6 +198,8 @@ export class Client implements SocketHandler {
   /** Brakes the channel's senders until at most half of `brakeBytes` is queued. */
   #fallBehind(socket: Socket, brakeBytes: number): void {
     if (!socket.canWait || socket.state !== "open") return;
+    // Ended before it had a socket.
+    if (this.#ended !== undefined) return;
     const isNew = this.#node.channels.fellBehind(this.#channel!, this);
     if (isNew) socket.tellBelow(brakeBytes / 2);
   }
