@@ -173,7 +173,8 @@ export class Server implements AsyncDisposable {
       bodyBytes: 0,
       maxConnections: () => Math.min(limits.clients, this.#maxClients),
       maxOverloaded: this.#maxRefused,
-      overloaded: () => this.#refuseFor("clients"),
+      overloaded: () =>
+        this.isStopping ? this.#refuseStopping() : this.#refuseFor("clients"),
       onError: (error) =>
         log.error("this is a bug in staps, a client was ended", {
           ...bugFields(error),
@@ -197,7 +198,7 @@ export class Server implements AsyncDisposable {
       // The server may have begun to stop meanwhile.
       if (this.#stopping !== undefined) {
         client.release();
-        return this.#refuseForNow("staps is stopping");
+        return this.#refuseStopping();
       }
       const { socket, response } = this.#upgradeWebSocket(request, {
         protocol,
@@ -224,7 +225,7 @@ export class Server implements AsyncDisposable {
   /** Gets the answer to a client of the channel `path` if there is no room for it. */
   #unavailable(path: string): Response | undefined {
     if (this.#stopping !== undefined) {
-      return this.#refuseForNow("staps is stopping");
+      return this.#refuseStopping();
     }
     const full = reachedLimit(this.limits, {
       clients: this.#clients.size,
@@ -247,6 +248,10 @@ export class Server implements AsyncDisposable {
     if (nowMs < this.#limitWarningDueMs) return;
     this.#limitWarningDueMs = nowMs + limitWarningIntervalMs;
     log.warn("limit reached, clients are refused", { limit });
+  }
+
+  #refuseStopping(): Response {
+    return this.#refuseForNow("staps is stopping");
   }
 
   #refuseForNow(message: string): Response {
