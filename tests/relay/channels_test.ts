@@ -1,98 +1,86 @@
 import assert from "node:assert/strict";
-import { type Bridge, NoBridge } from "../../src/relay/bridge.ts";
-import { Channels } from "../../src/relay/channels.ts";
-import { Client, type Sink } from "../../src/relay/client.ts";
-import type { CloseName } from "../../src/relay/close.ts";
-import type { Message } from "../../src/relay/message.ts";
-import { Metrics } from "../../src/relay/metrics.ts";
+import { closes } from "../../src/relay/close.ts";
+import { maxTurnBytes } from "../../src/relay/turn.ts";
+import { text } from "../helpers/messages.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
-import { testLimits } from "../helpers/server.ts";
+import { StubNode, turnOver } from "./stub_clients.ts";
 
-/** A client that remembers what its channel does to it. */
-class RecordingClient extends Client {
-  readonly got: Message[] = [];
-  readonly ends: CloseName[] = [];
-  readonly checks: (number | undefined)[] = [];
-  stubSink: Sink = sinkInto(this.got);
-
-  override get sink(): Sink {
-    return this.stubSink;
-  }
-
-  override checkBacklog(added: number | undefined): void {
-    this.checks.push(added);
-  }
-
-  override end(why: CloseName): void {
-    this.ends.push(why);
-  }
-}
-
-/** Gets a sink that adds to `messages`. */
-function sinkInto(messages: Message[]): Sink {
-  const send = (message: Message): number => messages.push(message);
-  return { messages, bytes: 0, send };
-}
-
-/** The backlog of each member is checked at each 100 bytes. */
-const limits = { ...testLimits, clientBufferBytes: 1600 };
-
-/** Channels, and what makes clients for them. */
-interface TestChannels {
-  readonly channels: Channels;
-  readonly metrics: Metrics;
-  newClient(): RecordingClient;
-}
-
-function newChannels(bridge: Bridge = new NoBridge()): TestChannels {
-  const metrics = new Metrics();
-  const channels = new Channels({ bridge, metrics, limits });
-  const options = { channels, metrics, limits, onReleased: () => {} };
-  return { channels, metrics, newClient: () => new RecordingClient(options) };
-}
-
-Deno.test("Channels.publish() skips the sender and reaches every other client", () => {
-  const { channels, metrics, newClient } = newChannels();
-  const [a, b, c, other] = [1, 2, 3, 4].map(() => newClient());
-  const channel = channels.join("/a", a!);
-  channels.join("/a", b!);
-  channels.join("/a", c!);
-  channels.join("/b", other!);
-  channels.publish(channel, { message: "hello", bytes: 5, sender: a! });
-  assert.deepEqual([a!.got, b!.got, c!.got, other!.got], [
-    [],
-    ["hello"],
-    ["hello"],
-    [],
-  ]);
-  assert.equal(metrics.deliveries, 2);
-  assert.equal(metrics.bytesDelivered, 10);
+Deno.test("Channels.publish() skips the sender and reaches every other client", async () => {
+  using node = new StubNode();
+  const [a, b, c] = await node.joinMany("/a", 3);
+  const other = await node.join("/b");
+  a!.socket.receive("hello");
+  await turnOver();
+  assert.deepEqual(
+    [a, b, c, other].map((each) => each!.socket.got),
+    [[], ["hello"], ["hello"], []],
+  );
+  assert.equal(node.metrics.deliveries, 2);
+  assert.equal(node.metrics.bytesDelivered, 10);
 });
 
-Deno.test("Channels.publish() hands the message to the bridge once", () => {
+Deno.test("Channels.publish() hands the message to the bridge once, at once", async () => {
   const bridge = new RecordingBridge();
-  const { channels, newClient } = newChannels(bridge);
-  const client = newClient();
-  const channel = channels.join("/a", client);
-  channels.publish(channel, { message: "x", bytes: 1, sender: client });
+  using node = new StubNode({ bridge });
+  const [a] = await node.joinMany("/a", 2);
+  a!.socket.receive("x");
   assert.deepEqual(bridge.calls, ["join /a", "publish /a x"]);
 });
 
-Deno.test("Channels.deliver() reaches every client and doesn't come back to the bridge", () => {
+Deno.test("Channels.publish() keeps the order of all senders, whatever their turns bring", async () => {
+  using node = new StubNode({ limits: { clientBufferBytes: 8 << 20 } });
+  const [a, b, reader] = await node.joinMany("/a", 3);
+  const large = "l".repeat(maxTurnBytes);
+  a!.socket.receive("a1", large, "a2");
+  b!.socket.receive("b1", "b2");
+  a!.socket.receive("a3");
+  await turnOver();
+  const all = ["a1", large, "a2", "b1", "b2", "a3"];
+  assert.deepEqual(reader!.socket.got, all);
+  assert.deepEqual(b!.socket.got, ["a1", large, "a2", "a3"]);
+  assert.deepEqual(a!.socket.got, ["b1", "b2"]);
+});
+
+Deno.test("Channels.publish() sends what one turn brings in one piece, and not more than a turn's worth late", async () => {
+  using node = new StubNode();
+  const [a, reader] = await node.joinMany("/a", 2);
+  a!.socket.receive("1", "2", "3");
+  assert.equal(reader!.socket.pieces.length, 0);
+  await turnOver();
+  assert.equal(reader!.socket.pieces.length, 1);
+  a!.socket.receive("4", "x".repeat(maxTurnBytes), "5");
+  // Without waiting: 4, then what is too large for a turn.
+  assert.equal(reader!.socket.pieces.length, 3);
+  await turnOver();
+  assert.equal(reader!.socket.pieces.length, 4);
+});
+
+Deno.test("Channels.deliver() reaches every client and doesn't come back to the bridge", async () => {
   const bridge = new RecordingBridge();
-  const { channels, newClient } = newChannels(bridge);
-  const client = newClient();
-  channels.join("/a", client);
-  channels.deliver("/a", "x", 1);
-  channels.deliver("/nobody", "y", 1);
-  assert.deepEqual(client.got, ["x"]);
+  using node = new StubNode({ bridge });
+  const { socket } = await node.join("/a");
+  node.channels.deliver("/a", text("x"));
+  node.channels.deliver("/nobody", text("y"));
+  await turnOver();
+  assert.deepEqual(socket.got, ["x"]);
   assert.deepEqual(bridge.calls, ["join /a"]);
+});
+
+Deno.test("Channels.endTurns() sends at once what the turn has brought, in every channel", async () => {
+  using node = new StubNode();
+  const [a, b] = [await node.join("/a"), await node.join("/b")];
+  node.channels.deliver("/a", text("x"));
+  node.channels.deliver("/b", text("y"));
+  node.channels.endTurns();
+  assert.deepEqual([a.socket.got, b.socket.got], [["x"], ["y"]]);
+  await turnOver();
+  assert.deepEqual([a.socket.got, b.socket.got], [["x"], ["y"]]);
 });
 
 Deno.test("Channels.leave() ends the channel with its last member", () => {
   const bridge = new RecordingBridge();
-  const { channels, newClient } = newChannels(bridge);
-  const [a, b] = [newClient(), newClient()];
+  const { channels, ...node } = newNode(bridge);
+  const [a, b] = [node.newClient(), node.newClient()];
   const channel = channels.join("/a", a);
   channels.join("/a", b);
   channels.leave(channel, a);
@@ -104,8 +92,19 @@ Deno.test("Channels.leave() ends the channel with its last member", () => {
   assert.deepEqual(bridge.calls, ["join /a", "leave /a"]);
 });
 
+Deno.test("Channels.leave() spares the leaver what its turn would still bring, and nobody else", async () => {
+  using node = new StubNode();
+  const [a, b, c] = await node.joinMany("/a", 3);
+  a!.socket.receive("from a");
+  b!.client.end("gap");
+  a!.socket.hangUp();
+  await turnOver();
+  assert.deepEqual(b!.socket.got, []);
+  assert.deepEqual(c!.socket.got, ["from a"]);
+});
+
 Deno.test("Channels.join() begins a new channel after the last leave, and an old one can't end it", () => {
-  const { channels, newClient } = newChannels();
+  const { channels, newClient } = newNode(new RecordingBridge());
   const [a, b] = [newClient(), newClient()];
   const first = channels.join("/a", a);
   channels.leave(first, a);
@@ -117,61 +116,43 @@ Deno.test("Channels.join() begins a new channel after the last leave, and an old
 
 Deno.test("Channels.join() makes a member of a newcomer before the bridge is ready", async () => {
   const bridge = new RecordingBridge();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  bridge.joining = promise;
-  const { channels, newClient } = newChannels(bridge);
-  const [a, b] = [newClient(), newClient()];
-  const channel = channels.join("/a", a);
-  assert.equal(channels.join("/a", b), channel);
-  channels.publish(channel, { message: "early", bytes: 5, sender: a });
-  assert.deepEqual(b.got, ["early"]);
+  using node = new StubNode({ bridge });
+  const [a] = await node.joinMany("/a", 1);
+  const newcomer = node.newClient();
+  const joining = newcomer.join("/a");
+  a!.socket.receive("early");
+  await turnOver();
   assert.deepEqual(bridge.calls, ["join /a", "publish /a early"]);
-  resolve();
-  await channel.bridged;
+  await joining;
+  assert.deepEqual(node.attach(newcomer).got, ["early"]);
 });
 
-Deno.test("Channel.replaceSink() sends what comes from now on to the new sink, unless the client has left", () => {
-  const { channels, newClient } = newChannels();
-  const [a, b] = [newClient(), newClient()];
-  const channel = channels.join("/a", a);
-  channels.join("/a", b);
-  const old = b.sink;
-  const later: Message[] = [];
-  b.stubSink = sinkInto(later);
-  channel.replaceSink(b, old);
-  channels.publish(channel, { message: "x", bytes: 1, sender: a });
-  assert.deepEqual([b.got, later], [[], ["x"]]);
-
-  channels.leave(channel, b);
-  channel.replaceSink(b, old);
-  channels.publish(channel, { message: "y", bytes: 1, sender: a });
-  assert.deepEqual([b.got, later], [[], ["x"]]);
+Deno.test("Channels.join() gives a newcomer nothing that was published before, in the same turn either", async () => {
+  using node = new StubNode();
+  const [a, b] = await node.joinMany("/a", 2);
+  a!.socket.receive("before");
+  const newcomer = await node.join("/a");
+  a!.socket.receive("after");
+  await turnOver();
+  assert.deepEqual(newcomer.socket.got, ["after"]);
+  assert.deepEqual(b!.socket.got, ["before", "after"]);
 });
 
-Deno.test("Channels.gap() ends the members of the channels concerned, and no others", () => {
-  const { channels, newClient } = newChannels();
-  const [a, b] = [newClient(), newClient()];
-  channels.join("/a", a);
-  channels.join("/b", b);
-  channels.gap(["/a", "/nobody"]);
-  assert.deepEqual([a.ends, b.ends], [["gap"], []]);
-  channels.gap("all");
-  assert.deepEqual([a.ends, b.ends], [["gap", "gap"], ["gap"]]);
+Deno.test("Channels.gap() ends the members of the channels concerned, and no others", async () => {
+  using node = new StubNode();
+  const [a, b] = [await node.join("/a"), await node.join("/b")];
+  node.channels.gap(["/a", "/nobody"]);
+  assert.deepEqual(a.socket.closed, closes.gap);
+  assert.equal(b.socket.closed, undefined);
+  node.channels.gap("all");
+  assert.deepEqual(b.socket.closed, closes.gap);
+  assert.equal(node.channels.size, 0);
 });
 
-Deno.test("Channels.publish() checks the backlog of everyone, the sender too, before a message that makes it due", () => {
-  const { channels, newClient } = newChannels();
-  const [a, b] = [newClient(), newClient()];
-  const channel = channels.join("/a", a);
-  channels.join("/a", b);
-  b.checkBacklog = (added): void => {
-    b.checks.push(added);
-    if (b.checks.length === 2) channels.leave(channel, b);
-  };
-  for (const sender of [a, b]) {
-    channels.publish(channel, { message: "x", bytes: 1, sender });
-  }
-  assert.deepEqual([a.checks, b.checks], [[undefined, 1], [1, undefined]]);
-  channels.publish(channel, { message: "y", bytes: 1, sender: a });
-  assert.deepEqual([a.got, b.got], [["x"], ["x"]]);
-});
+/** Gets the parts of a node for clients that never get a socket. */
+function newNode(
+  bridge: RecordingBridge,
+): Pick<StubNode, "channels" | "newClient"> {
+  const node = new StubNode({ bridge });
+  return { channels: node.channels, newClient: () => node.newClient() };
+}
