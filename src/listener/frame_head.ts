@@ -84,11 +84,14 @@ export function readHead(
   const headBytes = 2 + lengthBytes + maskBytes;
   // The length is judged before the mask is there.
   if (end - start < 2 + lengthBytes) return undefined;
+  // Not by the number, which isn't exact any more when it is that large.
+  if (lengthBytes === 8 && (bytes[start + 2]! & 0x80) !== 0) {
+    return broken("length over 63 bits");
+  }
   let payloadBytes = lengthBytes === 0 ? shortLength : 0;
   for (let i = 0; i < lengthBytes; i++) {
     payloadBytes = payloadBytes * 256 + bytes[start + 2 + i]!;
   }
-  if (payloadBytes >= 2 ** 63) return broken("length over 63 bits");
   const leastBytes = lengthBytes === 8 ? 65536 : lengthBytes === 2 ? 126 : 0;
   if (payloadBytes < leastBytes) {
     return broken("length in more bytes than needed");

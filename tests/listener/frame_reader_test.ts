@@ -163,6 +163,10 @@ testCases("lengths", [
   ["all bits but the top one", [
     frameBytes(binary, "", { declaredLength: (1n << 63n) - 2048n }),
   ], [tooBig]],
+  // As a number it is 2 ** 63.
+  ["all bits but the top one, the last ones too", [
+    frameBytes(binary, "", { declaredLength: (1n << 63n) - 1n }),
+  ], [tooBig]],
   ["2 bytes for 5, after a good one", [
     frameBytes(text, "a"),
     frameBytes(text, "hello", { lengthBytes: 2 }),
