@@ -67,7 +67,8 @@ const targetPattern = /^[!"$-~]+$/;
 const hostPattern =
   /^(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]+)(?::\d*)?$/;
 const versionPattern = /^HTTP\/\d\.\d$/;
-const absolutePattern = /^https?:\/\//i;
+/** The URL parser finds a host in `http:///h`, too, and takes `\` for `/`. */
+const absolutePattern = /^https?:\/\/([^/?]*)/i;
 /** 15 digits are exact as a number. */
 const lengthPattern = /^\d{1,15}$/;
 
@@ -259,14 +260,15 @@ function hostOf(
 
 /** Gets the URL of a target in origin-form or absolute-form (RFC 9112 section 3.2), if the URL parser takes it. */
 function urlOf(target: string, host: string): string | HeadRefusal {
-  const isAbsolute = absolutePattern.test(target);
-  if (!isAbsolute && !target.startsWith("/")) return badTarget;
+  const authority = absolutePattern.exec(target)?.[1];
+  const isAbsolute = authority !== undefined;
+  // RFC 9110 section 4.2: no user, and no empty host.
+  const isProper = isAbsolute
+    ? hostPattern.test(authority)
+    : target.startsWith("/");
+  if (!isProper) return badTarget;
   const url = URL.parse(isAbsolute ? target : `http://${host}${target}`);
-  // No Request can have a URL with a user or a password.
-  if (url === null || url.username !== "" || url.password !== "") {
-    return badTarget;
-  }
-  return url.href;
+  return url === null ? badTarget : url.href;
 }
 
 /** RFC 9112 section 6. */

@@ -219,6 +219,12 @@ const refusals: Readonly<
   "another scheme": [400, `GET ftp://h/ HTTP/1.1\n${host}`, 200],
   "a target with a user": [400, `GET http://u:p@h/ HTTP/1.1\n${host}`, 200],
   "a target without a host": [400, `GET http:// HTTP/1.1\n${host}`],
+  "a target with an empty host": [400, `GET http:///h/ HTTP/1.1\n${host}`, 200],
+  "a target with a backslash behind the host": [
+    400,
+    `GET http://h\\@x/ HTTP/1.1\n${host}`,
+    200,
+  ],
   "CONNECT": [501, `CONNECT h:80 HTTP/1.1\n${host}`, 200],
   "TRACE": [501, `TRACE / HTTP/1.1\n${host}`, 200],
   "a method in small letters": [501, `get / HTTP/1.1\n${host}`, 200],
