@@ -2,11 +2,16 @@
 import { machine } from "../../bench/machine.ts";
 import { writeBetween } from "../../bench/page.ts";
 import type { Report } from "./run.ts";
+import { targets } from "./targets.ts";
 
 const page = new URL("../../docs/reliability.md", import.meta.url);
+const begin =
+  "<!-- Written by `deno task fuzz --write-docs`, never by hand. -->";
+const end = "<!-- End of what is written by the fuzzer. -->";
 
 /**
- * Replaces what stands between the marks in docs/reliability.md.
+ * Replaces what stands about these targets between the marks in
+ * docs/reliability.md; what stands about others stays.
  *
  * @throws {Error} If the page lacks a mark.
  */
@@ -14,35 +19,61 @@ export async function writeDocs(
   reports: readonly Report[],
   { seed }: { seed: number },
 ): Promise<void> {
-  await writeBetween(page, {
-    begin: "<!-- Written by `deno task fuzz --write-docs`, never by hand. -->",
-    end: "<!-- End of what is written by the fuzzer. -->",
-    body: table(reports, { seed, machine: await machine() }),
-  });
+  const text = await Deno.readTextFile(page);
+  const written = text.slice(text.indexOf(begin), text.indexOf(end));
+  const names = reports.map(({ target }) => target.name);
+  const rows = [
+    ...rowsOf(written).filter((row) => !names.includes(targetOf(row))),
+    ...await Promise.all(reports.map((report) => newRows(report, { seed }))),
+  ].flat();
+  await writeBetween(page, { begin, end, body: tables(rows) });
 }
 
-function table(
-  reports: readonly Report[],
-  { seed, machine }: { seed: number; machine: string },
-): string {
-  const total = reports.reduce((sum, { inputs }) => sum + inputs, 0);
-  const minutes = reports.reduce((sum, { seconds }) => sum + seconds, 0) / 60;
-  const rows = reports.map(({ target, inputs, counts }) => {
-    const more = Object.entries(counts).map(([name, count]) =>
-      `${group(count)} ${name}`
-    ).join(", ");
-    return `| \`${target.name}\` | ${target.about} | ${
-      group(inputs)
-    } | ${more} |`;
-  });
+/** A row of the table of targets, or of that of counts. */
+type Row = string;
+
+function rowsOf(text: string): Row[] {
+  return text.split("\n").filter((line) => line.startsWith("| `"));
+}
+
+function targetOf(row: Row): string {
+  return /`(.+?)`/.exec(row)![1]!;
+}
+
+async function newRows(
+  { target, inputs, seconds, counts }: Report,
+  { seed }: { seed: number },
+): Promise<Row[]> {
+  const date = new Date().toISOString().slice(0, 10);
+  const minutes = Math.max(1, Math.round(seconds / 60));
+  const run = `seed ${seed}, ${date}, ${minutes} min, ${await machine()}`;
   return [
-    `Seed ${seed}, ${new Date().toISOString().slice(0, 10)}: ${
-      group(total)
-    } inputs in ${Math.round(minutes)} minutes, on ${machine}. None did harm.`,
+    `| \`${target.name}\` | ${target.about} | ${group(inputs)} | ${run} |`,
+    ...Object.entries(counts)
+      .toSorted(([, a], [, b]) => b - a)
+      .map(([name, count]) =>
+        `| \`${target.name}\` | ${name} | ${group(count)} |`
+      ),
+  ];
+}
+
+function tables(rows: readonly Row[]): string {
+  const inOrder = targets.flatMap(({ name }) =>
+    rows.filter((row) => targetOf(row) === name)
+  );
+  const isCount = (row: Row): boolean => row.split("|").length === 5;
+  return [
+    "None of these inputs did harm:",
     "",
-    "| target | what is tried | inputs | checked meanwhile |",
+    "| target | what is tried | inputs | run |",
     "| --- | --- | ---: | --- |",
-    ...rows,
+    ...inOrder.filter((row) => !isCount(row)),
+    "",
+    "What was seen meanwhile:",
+    "",
+    "| target | what | times |",
+    "| --- | --- | ---: |",
+    ...inOrder.filter(isCount),
     "",
   ].join("\n");
 }

@@ -1,106 +1,181 @@
 /**
- * What may be published of the bytes that a client sends, decided apart from
- * staps and its runtime: RFC 6455, with the leniency that docs/protocol.md
- * tells of under "What the runtime lets through".
+ * What the bytes that a client sends mean by RFC 6455, decided apart from
+ * src/listener: one frame after the other, all bytes at hand. Slow and short,
+ * to be compared with what is fast.
  */
 import { concat, opcodes } from "../helpers/raw_client.ts";
-import type { Received } from "../helpers/ws_client.ts";
 
-/** Gets the messages in `bytes`, frames one after the other, up to the first that isn't allowed. */
-export function publishable(
+/** A rule of RFC 6455, or the limit of messages, by what breaks it. */
+export type Rule = keyof typeof closeCodes;
+
+/** With which code the connection ends of whoever breaks a rule (RFC 6455 section 7.4.1). */
+const closeCodes = {
+  "a reserved bit": 1002,
+  "a reserved opcode": 1002,
+  "a frame without a mask": 1002,
+  "a control frame in fragments": 1002,
+  "a control frame over 125 bytes": 1002,
+  "a continuation of nothing": 1002,
+  "a message inside of another one": 1002,
+  "a length over 63 bits": 1002,
+  "a length in more bytes than needed": 1002,
+  "a message over the limit": 1009,
+  "text that isn't UTF-8": 1007,
+  "a close frame with half a code": 1002,
+  "a close code that nobody may send": 1002,
+  "a close reason that isn't UTF-8": 1007,
+} as const;
+
+/** A message, or a control frame. */
+export interface ModelEvent {
+  readonly kind: "text" | "binary" | "ping" | "pong";
+  readonly payload: Uint8Array<ArrayBuffer>;
+}
+
+/** How the bytes end. */
+export type ModelEnd =
+  /** Behind a frame, and no message is under way. */
+  | { readonly kind: "between" }
+  /** Inside of a frame or a message. */
+  | { readonly kind: "inside" }
+  | { readonly kind: "close"; readonly code: number; readonly reason: string }
+  | { readonly kind: "broken"; readonly rule: Rule; readonly code: number };
+
+/** What some bytes mean. */
+export interface Reading {
+  /** In their order, up to the end. */
+  readonly events: readonly ModelEvent[];
+  readonly end: ModelEnd;
+}
+
+/** Reads frames up to the first close frame or broken rule. A header's rules count as soon as enough of it is there. */
+export function readFrames(
   bytes: Uint8Array<ArrayBuffer>,
   { maxBytes }: { maxBytes: number },
-): Received[] {
-  const messages: Received[] = [];
-  let fragments:
-    | { text: boolean; parts: Uint8Array<ArrayBuffer>[] }
-    | undefined;
+): Reading {
+  const events: ModelEvent[] = [];
+  /** The message that is under way. */
+  let kind: "text" | "binary" | undefined;
+  let parts: Uint8Array<ArrayBuffer>[] = [];
+  const finish = (end: ModelEnd): Reading => ({ events, end });
+  const broken = (rule: Rule): Reading =>
+    finish({ kind: "broken", rule, code: closeCodes[rule] });
+
   for (let at = 0;;) {
-    const frame = readFrame(bytes, at);
-    if (frame === undefined) return messages;
-    at = frame.end;
-    const { fin, opcode, payload } = frame;
-    if (frame.rsv !== 0) return messages;
-    switch (opcode) {
-      case opcodes.ping:
-      case opcodes.pong:
-        if (!fin) return messages;
-        continue;
-      case opcodes.continuation:
-        if (fragments === undefined) return messages;
-        fragments.parts.push(payload);
-        break;
-      case opcodes.text:
-      case opcodes.binary:
-        // Inside of another message it replaces that.
-        fragments = { text: opcode === opcodes.text, parts: [payload] };
-        break;
-      default:
-        return messages;
+    if (at === bytes.length && kind === undefined) {
+      return finish({ kind: "between" });
     }
-    if (!fin) continue;
-    const whole = concat(fragments.parts);
-    if (whole.length > maxBytes) return messages;
-    const message = fragments.text
-      ? readText(whole, { fragmented: fragments.parts.length > 1 })
-      : whole;
-    if (message === undefined) return messages;
-    messages.push(message);
-    fragments = undefined;
+    const header = readHeader(bytes, at, {
+      inMessage: kind !== undefined,
+      leftBytes: maxBytes - parts.reduce((sum, part) => sum + part.length, 0),
+    });
+    if (typeof header === "string") return broken(header);
+    if (header === undefined || header.end > bytes.length) {
+      return finish({ kind: "inside" });
+    }
+    const { opcode, isLast, start, end } = header;
+    const payload = bytes.slice(start, end);
+    for (let i = 0; i < payload.length; i++) {
+      payload[i]! ^= bytes[start - 4 + i % 4]!;
+    }
+    at = end;
+    if (opcode === opcodes.close) {
+      const close = readClose(payload);
+      return typeof close === "string" ? broken(close) : finish(close);
+    }
+    if (opcode === opcodes.ping || opcode === opcodes.pong) {
+      events.push({
+        kind: opcode === opcodes.ping ? "ping" : "pong",
+        payload,
+      });
+      continue;
+    }
+    if (opcode === opcodes.text) kind = "text";
+    if (opcode === opcodes.binary) kind = "binary";
+    parts.push(payload);
+    if (!isLast) continue;
+    const whole = parts.length === 1 ? payload : concat(parts);
+    if (kind === "text" && readText(whole) === undefined) {
+      return broken("text that isn't UTF-8");
+    }
+    events.push({ kind: kind!, payload: whole });
+    kind = undefined;
+    parts = [];
   }
 }
 
-interface Frame {
-  readonly fin: boolean;
-  readonly rsv: number;
+interface Header {
   readonly opcode: number;
-  readonly payload: Uint8Array<ArrayBuffer>;
+  readonly isLast: boolean;
+  /** Where the payload begins and ends. */
+  readonly start: number;
   readonly end: number;
 }
 
-/** Gets the frame at `at`; `undefined` if it isn't all there. */
-function readFrame(
+/** Reads a header (RFC 6455 section 5.2), or gets the rule that it breaks; `undefined` if it isn't all there. */
+function readHeader(
   bytes: Uint8Array<ArrayBuffer>,
   at: number,
-): Frame | undefined {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  { inMessage, leftBytes }: { inMessage: boolean; leftBytes: number },
+): Header | Rule | undefined {
   const has = (end: number): boolean => end <= bytes.length;
   if (!has(at + 2)) return undefined;
   const [first, second] = [bytes[at]!, bytes[at + 1]!];
-  let start = at + 2;
-  let length = second & 0x7f;
-  if (length >= 126) {
-    const width = length === 126 ? 2 : 8;
-    if (!has(start + width)) return undefined;
-    length = width === 2
-      ? view.getUint16(start)
-      : Number(view.getBigUint64(start));
-    start += width;
+  const isLast = first >= 0x80;
+  const opcode = first % 16;
+  if ((first & 0b0111_0000) > 0) return "a reserved bit";
+  if (![0, 1, 2, 8, 9, 10].includes(opcode)) return "a reserved opcode";
+  if (second < 0x80) return "a frame without a mask";
+  let length = second % 128;
+  const isControl = opcode >= 8;
+  if (isControl && !isLast) return "a control frame in fragments";
+  if (isControl && length > 125) return "a control frame over 125 bytes";
+  if (opcode === 0 && !inMessage) return "a continuation of nothing";
+  if (!isControl && opcode !== 0 && inMessage) {
+    return "a message inside of another one";
   }
-  const masked = (second & 0x80) !== 0;
-  if (!has(start + (masked ? 4 : 0))) return undefined;
-  const mask = masked ? bytes.subarray(start, start + 4) : undefined;
-  start += masked ? 4 : 0;
-  if (!has(start + length)) return undefined;
-  const payload = bytes.slice(start, start + length);
-  if (mask) payload.forEach((byte, i) => payload[i] = byte ^ mask[i % 4]!);
-  return {
-    fin: (first & 0x80) !== 0,
-    rsv: first >> 4 & 7,
-    opcode: first & 15,
-    payload,
-    end: start + length,
-  };
+  let start = at + 2;
+  if (length === 126) {
+    start += 2;
+    if (!has(start)) return undefined;
+    length = bytes[start - 2]! * 256 + bytes[start - 1]!;
+    if (length < 126) return "a length in more bytes than needed";
+  } else if (length === 127) {
+    start += 8;
+    if (!has(start)) return undefined;
+    const view = new DataView(bytes.buffer, bytes.byteOffset + start - 8, 8);
+    const exact = view.getBigUint64(0);
+    if (exact >= 2n ** 63n) return "a length over 63 bits";
+    if (exact < 65_536n) return "a length in more bytes than needed";
+    length = Number(exact);
+  }
+  if (!isControl && length > leftBytes) return "a message over the limit";
+  start += 4;
+  return has(start)
+    ? { opcode, isLast, start, end: start + length }
+    : undefined;
 }
 
-function readText(
-  bytes: Uint8Array,
-  { fragmented }: { fragmented: boolean },
-): string | undefined {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+/** RFC 6455 sections 5.5.1 and 7.4, and the registry of section 11.7. */
+function readClose(payload: Uint8Array): ModelEnd | Rule {
+  if (payload.length === 0) return { kind: "close", code: 1005, reason: "" };
+  if (payload.length === 1) return "a close frame with half a code";
+  const code = payload[0]! * 256 + payload[1]!;
+  const isRegistered = code >= 1000 && code <= 1014 &&
+    ![1004, 1005, 1006].includes(code);
+  if (!isRegistered && (code < 3000 || code > 4999)) {
+    return "a close code that nobody may send";
+  }
+  const reason = readText(payload.subarray(2));
+  if (reason === undefined) return "a close reason that isn't UTF-8";
+  return { kind: "close", code, reason };
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function readText(bytes: Uint8Array): string | undefined {
   try {
-    // In a fragmented one the runtime drops a character that is cut at the end.
-    return decoder.decode(bytes, { stream: fragmented });
+    return decoder.decode(bytes);
   } catch {
     return undefined;
   }

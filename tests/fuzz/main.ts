@@ -2,7 +2,7 @@
  * The fuzzer: damaged and invented input for everything that reads what
  * strangers write.
  *
- *     deno task fuzz [--seed N] [--minutes M] [--only TARGET]... [--case N] [--write-docs]
+ *     deno task fuzz [--seed N] [--minutes M] [--inputs N] [--only TARGET]... [--case N] [--write-docs]
  *
  * See docs/reliability.md.
  */
@@ -20,9 +20,10 @@ Ends with 1 if an input did harm, and tells how to try that one again.
 
   --seed N        make the inputs of this seed; a new one unless given
   --minutes M     the time for all targets together, 5 unless given
+  --inputs N      try no more of each target
   --only TARGET   leave the others out; may be given several times
   --case N        try one input of the seed
-  --write-docs    put the counts into docs/reliability.md
+  --write-docs    put the counts of these targets into docs/reliability.md
   --help          show this
 
 Targets: ${targets.map(({ name }) => name).join(", ")}
@@ -35,6 +36,7 @@ async function main(args: string[]): Promise<number> {
       help: { type: "boolean", default: false },
       seed: { type: "string" },
       minutes: { type: "string", default: "5" },
+      inputs: { type: "string" },
       only: { type: "string", multiple: true },
       case: { type: "string" },
       "write-docs": { type: "boolean", default: false },
@@ -49,6 +51,9 @@ async function main(args: string[]): Promise<number> {
     : wholeNumber("--seed", values.seed);
   const minutes = Number(values.minutes);
   if (!(minutes > 0)) throw new RangeError("--minutes: expected a number");
+  const most = values.inputs === undefined
+    ? Infinity
+    : wholeNumber("--inputs", values.inputs);
   const chosen = choose(values.only);
   print(`seed ${seed}`);
 
@@ -57,6 +62,7 @@ async function main(args: string[]): Promise<number> {
     const report = values.case === undefined
       ? await runFor(target, {
         seed,
+        count: most,
         ms: (minutes * 60_000 - spentMs(reports)) * target.share /
           chosen.slice(i).reduce((sum, { share }) => sum + share, 0),
       })
@@ -95,11 +101,12 @@ function choose(names: readonly string[] | undefined): readonly AnyTarget[] {
 
 async function runFor(
   target: AnyTarget,
-  { seed, ms }: { seed: number; ms: number },
+  { seed, count, ms }: { seed: number; count: number; ms: number },
 ): Promise<Report> {
   let shownMs = performance.now();
   return await runTarget(target, {
     seed,
+    count,
     endMs: performance.now() + ms,
     failed: (error) => print(`${target.name}: looking for the input: ${error}`),
     progress: (inputs) => {

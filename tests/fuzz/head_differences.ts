@@ -1,0 +1,163 @@
+/** Where the own parser of request heads may differ from the runtime's, and where not. */
+import {
+  maxHeadBytes,
+  maxTargetBytes,
+} from "../../src/listener/request_head.ts";
+
+/** What became of a head. */
+export type Seen = Accepted | Refused | "incomplete";
+
+/** What a handler gets. */
+export interface Accepted {
+  readonly method: string;
+  readonly url: string;
+  /** `name: value`, sorted by name. */
+  readonly headers: readonly string[];
+}
+
+/** An answer without asking a handler. */
+export interface Refused {
+  readonly status: number;
+  /** Why; empty if nobody says. */
+  readonly message: string;
+}
+
+/** A reason of the own parser to refuse what the runtime takes. */
+interface Strictness {
+  /** The own parser's words. */
+  readonly message: string;
+  readonly name: string;
+  /** What has to be in the bytes, if the words alone mean more than this. */
+  readonly pattern?: RegExp;
+}
+
+/** Everything that the own parser refuses and the runtime takes. Nothing else is excused. */
+const strictness: readonly Strictness[] = [
+  {
+    message: "A line ends with a bare line feed, expected CR LF",
+    name: "bare line feeds",
+  },
+  {
+    message: "The request line is malformed",
+    name: "two empty lines first",
+    pattern: /^\r?\n\r?\n/,
+  },
+  {
+    message: 'The header "Host" must occur once',
+    name: "no Host, or in HTTP/1.0 two",
+  },
+  { message: 'The header "Host" is malformed', name: "a malformed Host" },
+  {
+    message: "The request's target is malformed",
+    name:
+      "a target that is no URL of HTTP, or with a fragment, a user or bytes beyond ASCII",
+  },
+  {
+    message: "The method isn't known here",
+    name: "CONNECT, TRACE, TRACK, methods in small letters",
+  },
+  {
+    message: 'The only transfer coding known is "chunked"',
+    name: "other transfer codings",
+  },
+  {
+    message: 'The header "Content-Length" must occur once, and be a number',
+    name: "a length twice, or of more than 15 digits",
+    pattern: /(?:\ncontent-length:[^]*){2}|\ncontent-length:[ \t]*\d{16}/i,
+  },
+  {
+    message: 'The only expectation that can be met is "100-continue"',
+    name: "other expectations",
+  },
+  {
+    message: `The request's target has more than ${maxTargetBytes} bytes`,
+    name: "limits of the head",
+  },
+  {
+    message: `The head of the request has more than ${maxHeadBytes} bytes`,
+    name: "limits of the head",
+  },
+  {
+    message: "The request has more than 100 headers",
+    name: "limits of the head",
+  },
+];
+
+/** What both made of a head, if they agree. */
+type Agreement =
+  | "accepted by both"
+  | "accepted by both, Cookies joined differently"
+  | "refused by both"
+  | "refused by both, with another status"
+  | "refused by one before it is whole"
+  | "incomplete for both";
+
+/** A difference that is documented. */
+type Excuse =
+  | `only the runtime takes ${string}`
+  | "only the own one takes an Upgrade with a body";
+
+/**
+ * Gets what the own parser and the runtime's agree on, or the name of their
+ * difference; `undefined` for one that nothing excuses.
+ */
+export function compareHeads(
+  bytes: Uint8Array,
+  { own, runtimes }: { own: Seen; runtimes: Seen },
+): Agreement | Excuse | undefined {
+  if (own === "incomplete") {
+    if (runtimes === "incomplete") return "incomplete for both";
+    return "status" in runtimes
+      ? "refused by one before it is whole"
+      : undefined;
+  }
+  if ("status" in own) {
+    if (runtimes === "incomplete") return "refused by one before it is whole";
+    if (!("status" in runtimes)) return excuse(own, bytes);
+    return own.status === runtimes.status
+      ? "refused by both"
+      : "refused by both, with another status";
+  }
+  if (runtimes === "incomplete") return undefined;
+  if ("status" in runtimes) {
+    return hasUpgradeWithBody(own)
+      ? "only the own one takes an Upgrade with a body"
+      : undefined;
+  }
+  if (isSame(own, runtimes)) return "accepted by both";
+  return isSame(withoutCookies(own), withoutCookies(runtimes))
+    ? "accepted by both, Cookies joined differently"
+    : undefined;
+}
+
+/** RFC 9110 section 7.8 has it read first; a WebSocket's is refused later. */
+function hasUpgradeWithBody({ headers }: Accepted): boolean {
+  return headers.some((line) => line.startsWith("upgrade: ")) &&
+    headers.some((line) => /^connection: .*upgrade/i.test(line)) &&
+    headers.some((line) => /^(transfer-encoding|content-length): /.test(line));
+}
+
+/** Several are an error of the client's (RFC 6265 section 5.4), and the runtime puts "; " between them. */
+function withoutCookies(seen: Accepted): Accepted {
+  const headers = seen.headers.filter((line) => !line.startsWith("cookie: "));
+  return { ...seen, headers };
+}
+
+function excuse(
+  { message }: Refused,
+  bytes: Uint8Array,
+): Excuse | undefined {
+  const found = strictness.find((each) => each.message === message);
+  if (found === undefined) return undefined;
+  const { name, pattern } = found;
+  const isMeant = pattern === undefined ||
+    pattern.test(new TextDecoder("latin1").decode(bytes));
+  return isMeant ? `only the runtime takes ${name}` : undefined;
+}
+
+/** The runtime hands over a URL as it came: what the URL parser makes of it counts. */
+function isSame(own: Accepted, runtimes: Accepted): boolean {
+  return own.method === runtimes.method &&
+    own.url === URL.parse(runtimes.url)?.href &&
+    own.headers.join("\n") === runtimes.headers.join("\n");
+}
