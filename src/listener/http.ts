@@ -77,13 +77,16 @@ export interface Listener {
 }
 
 /**
- * Checks what no WebSocket can do without.
+ * Checks what no WebSocket can do without. A body counts, too: it would be read
+ * as frames.
  *
  * @throws {TypeError} If `request` is no handshake.
  */
 export function assertHandshake({ method, headers }: Request): void {
   if (
     method !== "GET" || !headers.has("sec-websocket-key") ||
-    !/\bwebsocket\b/i.test(headers.get("upgrade") ?? "")
+    !/\bwebsocket\b/i.test(headers.get("upgrade") ?? "") ||
+    headers.has("transfer-encoding") ||
+    Number(headers.get("content-length") ?? 0) !== 0
   ) throw new TypeError("Cannot upgrade a request that is no handshake");
 }

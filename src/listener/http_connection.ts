@@ -13,6 +13,7 @@ import {
   type RequestHead,
   RequestHeadParser,
 } from "./request_head.ts";
+import { refusalOf, textResponse } from "./refusal.ts";
 import { writeResponse } from "./response.ts";
 import { WebSocketConnection } from "./websocket.ts";
 import { Wire } from "./wire.ts";
@@ -69,6 +70,8 @@ export class HttpConnection {
   readonly #ended = new Deadline();
   /** Aborted when the connection closes before the response is written. */
   #gone: AbortController | undefined = new AbortController();
+  /** Whether a 100 is due when the body is wanted; not inside of a response. */
+  #expectsContinue = false;
   #socket: WebSocketConnection | undefined;
   /** What opens `#socket`. */
   #answer101: HandshakeAnswer | undefined;
@@ -129,20 +132,22 @@ export class HttpConnection {
    * Makes a WebSocket of the connection, which begins when the handler has
    * returned the response.
    *
-   * @throws {TypeError} If that was done before.
+   * @throws {TypeError} If that was done before, or the protocol is none.
    */
   upgrade(request: Request, options: UpgradeOptions): Upgrade {
     if (this.#socket !== undefined) {
       throw new TypeError("Cannot upgrade a request twice");
     }
     const { handler, limits, protocol } = options;
+    // First: it throws if the protocol can't stand in a header.
+    const answer101 = new HandshakeAnswer(request, protocol);
     this.#socket = new WebSocketConnection({
       ...{ conn: this.#wire, rest: new Uint8Array(0), handler, limits },
       onEnded: () => this.close(),
       onHandlerError: (error) => this.#owner.onError(error),
     });
-    this.#answer101 = new HandshakeAnswer(request, protocol);
-    return { socket: this.#socket, response: this.#answer101.response };
+    this.#answer101 = answer101;
+    return { socket: this.#socket, response: answer101.response };
   }
 
   async #readHead(): Promise<RequestHead | HeadRefusal | undefined> {
@@ -168,14 +173,15 @@ export class HttpConnection {
     } catch (error) {
       return await this.#refuse(refusalOf(error));
     }
+    this.#expectsContinue = head.expectsContinue;
     const request = new Request(head.url, {
       method: head.method,
-      headers: head.headers,
+      headers: headersOf(head),
       signal: this.#gone!.signal,
       // A Request can have no body with these.
       ...(body.isDone || head.method === "GET" || head.method === "HEAD"
         ? {}
-        : { body: this.#bodyStream(body, head.expectsContinue) }),
+        : { body: this.#bodyStream(body) }),
     });
     const response = await this.#handle(request);
     if (this.#socket === undefined) {
@@ -239,6 +245,7 @@ export class HttpConnection {
     let isSending = false;
     const write = async (bytes: Uint8Array): Promise<void> => {
       isSending = true;
+      this.#expectsContinue = false;
       await this.#send(bytes);
       isSending = false;
     };
@@ -248,7 +255,8 @@ export class HttpConnection {
       this.#gone = undefined;
     } catch (error) {
       // The peer's fault is no error of the handler's.
-      if (!isSending && !signal.aborted) this.#owner.onError(error);
+      const isPeers = isSending || signal.aborted || error instanceof BodyError;
+      if (!isPeers) this.#owner.onError(error);
       throw error;
     }
   }
@@ -266,18 +274,15 @@ export class HttpConnection {
   }
 
   /** Gets the body as a stream, of which no more is read than is wanted. */
-  #bodyStream(
-    body: BodyDecoder,
-    expectsContinue: boolean,
-  ): ReadableStream<Uint8Array<ArrayBuffer>> {
+  #bodyStream(body: BodyDecoder): ReadableStream<Uint8Array<ArrayBuffer>> {
     return new ReadableStream({
       start: () => {
         this.#reading.start(stallTimeoutS);
         this.#reading.stop();
       },
       pull: async (controller) => {
-        if (expectsContinue) {
-          expectsContinue = false;
+        if (this.#expectsContinue) {
+          this.#expectsContinue = false;
           await this.#send(continueBytes);
         }
         for (const part of await this.#readBody(body)) controller.enqueue(part);
@@ -295,8 +300,9 @@ export class HttpConnection {
         const buffer = new Uint8Array(bodyReadBytes);
         const count = await this.#wire.read(buffer);
         if (count === null) throw new BodyError(400, "The body is cut off");
-        this.#reading.moved(count);
         parts = body.push(buffer.subarray(0, count));
+        // Only data: a chunk of one byte may take hundreds on the way.
+        for (const { length } of parts) this.#reading.moved(length);
       }
       return parts;
     } finally {
@@ -331,15 +337,11 @@ export class HttpConnection {
   }
 }
 
-function refusalOf(error: unknown): HeadRefusal {
-  return error instanceof BodyError
-    ? { status: error.status, message: error.message }
-    : { status: 500, message: "The request failed" };
-}
-
-function textResponse({ status, message }: HeadRefusal): Response {
-  return new Response(`${message}\n`, {
-    status,
-    headers: { "Content-Type": "text/plain; charset=utf-8" },
-  });
+/** RFC 9110 section 7.8: in HTTP/1.0, nothing can be upgraded. */
+function headersOf(
+  { headers, minorVersion }: RequestHead,
+): [name: string, value: string][] {
+  return minorVersion === 1
+    ? headers
+    : headers.filter(([name]) => name !== "upgrade");
 }

@@ -234,6 +234,49 @@ Deno.test("serve() reports a handler that upgrades and answers otherwise, and th
   assert.equal(server.errors.length, 1);
 });
 
+for (
+  const [what, handshake] of [
+    ["in HTTP/1.0", handshakeBytes({ version: "HTTP/1.0" })],
+    ["with a body", handshakeBytes({ headers: { "Content-Length": "2" } })],
+    [
+      "with a body in chunks",
+      handshakeBytes({ headers: { "Transfer-Encoding": "chunked" } }),
+    ],
+  ] as const
+) {
+  Deno.test(`upgradeWebSocket() takes no handshake ${what}`, async () => {
+    const recorder = new Recorder();
+    await using server = await start((request) => {
+      assert.throws(() => upgrade(recorder)(request), TypeError);
+      return new Response("no", { status: 400 });
+    });
+    using client = await server.connect();
+    await client.write(handshake);
+    assert.equal((await client.readResponse()).status, 400);
+    assert.deepEqual(recorder.events, []);
+  });
+}
+
+Deno.test("upgradeWebSocket() puts no line end of a protocol into a header", async () => {
+  await using server = await start((request) => {
+    assert.throws(
+      () =>
+        own.upgradeWebSocket(request, {
+          limits: socketLimits,
+          handler: new Recorder(),
+          protocol: "a\r\nX-Injected: b",
+        }),
+      TypeError,
+    );
+    return new Response("no", { status: 400 });
+  });
+  using client = await server.connect();
+  await client.write(handshakeBytes());
+  const { status, head } = await client.readResponse();
+  assert.equal(status, 400);
+  assert.doesNotMatch(head, /injected/i);
+});
+
 Deno.test("serve() keeps frames that come with the handshake, or before the 101", async () => {
   const recorder = new Recorder();
   await using server = await start(async (request) => {

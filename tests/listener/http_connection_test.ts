@@ -1,0 +1,189 @@
+/** Peers that take their time. Time passes only when a test calls `tick()`. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import type { Handler } from "../../src/listener/http.ts";
+import { HttpConnection } from "../../src/listener/http_connection.ts";
+import { ticksPerS } from "../../src/listener/silence.ts";
+import { pause } from "../helpers/eventually.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import { RawClient } from "../helpers/raw_client.ts";
+
+/** As the module has it. */
+const stallTimeoutS = 10;
+const stallTicks = stallTimeoutS * ticksPerS + 2;
+const handshakeTimeoutS = 5;
+
+/** A connection, and the client at its other end. */
+interface Pair extends AsyncDisposable {
+  readonly connection: HttpConnection;
+  readonly client: RawClient;
+  readonly errors: unknown[];
+  readonly isClosed: boolean;
+  /** Counts a tick, and lets go out and come in what is on its way. */
+  tick(): Promise<void>;
+}
+
+async function pair(handler: Handler): Promise<Pair> {
+  const folder = await TempFolder.make();
+  const path = `${folder.path}/socket`;
+  const listener = Deno.listen({ transport: "unix", path });
+  const accepted = listener.accept();
+  const client = await RawClient.connect({ socket: path });
+  const errors: unknown[] = [];
+  let isClosed = false;
+  const connection = new HttpConnection(await accepted, {
+    owner: {
+      limits: {
+        bodyBytes: 1_000_000,
+        handshakeTimeoutS: () => handshakeTimeoutS,
+      },
+      onError: (error) => errors.push(error),
+      onClosed: () => isClosed = true,
+    },
+    handler,
+  });
+  listener.close();
+  const running = connection.run();
+  return {
+    connection,
+    client,
+    errors,
+    get isClosed() {
+      return isClosed;
+    },
+    tick: async () => {
+      connection.tick();
+      await pause(2);
+    },
+    [Symbol.asyncDispose]: async () => {
+      connection.close();
+      client.close();
+      await running;
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function bytes(text: string): Uint8Array {
+  return Buffer.from(text.replaceAll("\n", "\r\n"), "latin1");
+}
+
+const post = "POST / HTTP/1.1\nHost: h\n";
+const readAll: Handler = async (request) => new Response(await request.text());
+
+/** Sends `head`, then `part` before each of `ticks` ticks or until the connection is closed; gets the number of ticks. */
+async function drip(
+  { client, tick }: Pair,
+  { head, part, ticks }: { head: string; part: string; ticks: number },
+): Promise<number> {
+  await client.write(bytes(head));
+  await pause(20);
+  for (let count = 0; count < ticks; count++) {
+    try {
+      await client.write(bytes(part));
+    } catch {
+      return count;
+    }
+    await tick();
+  }
+  return ticks;
+}
+
+for (
+  const [what, head, part] of [
+    ["a byte at a time", "Content-Length: 100000\n\n", "a"],
+    [
+      "in chunks that are hardly more than their sizes",
+      "Transfer-Encoding: chunked\n\n",
+      `1;${"x".repeat(245)}\na\n`.repeat(8),
+    ],
+  ] as const
+) {
+  Deno.test(`HttpConnection ends a body that comes ${what}`, async () => {
+    await using both = await pair(readAll);
+    const ticks = await drip(both, {
+      head: post + head,
+      part,
+      ticks: 2 * stallTicks,
+    });
+    assert.ok(both.isClosed);
+    assert.ok(ticks <= stallTicks + 1, `${ticks} ticks`);
+  });
+}
+
+Deno.test("HttpConnection gives a body that keeps coming all the time that it takes", async () => {
+  await using both = await pair(readAll);
+  const ticks = 2 * stallTicks;
+  await drip(both, {
+    head: `${post}Content-Length: ${1000 * ticks}\n\n`,
+    part: "a".repeat(1000),
+    ticks,
+  });
+  assert.equal((await both.client.readResponse()).body.length, 1000 * ticks);
+});
+
+Deno.test("HttpConnection ends a head that isn't whole in time, whatever comes", async () => {
+  await using both = await pair(readAll);
+  const ticks = await drip(both, { head: post, part: "A: b\n", ticks: 100 });
+  assert.ok(both.isClosed);
+  assert.ok(ticks <= handshakeTimeoutS * ticksPerS + 3, `${ticks} ticks`);
+});
+
+for (const readBytes of [0, 100]) {
+  Deno.test(`HttpConnection ends a response of which its client reads ${readBytes} bytes a tick`, async () => {
+    await using both = await pair(() =>
+      new Response(new Uint8Array(10_000_000))
+    );
+    const { client, tick } = both;
+    await client.write(bytes(`GET / HTTP/1.1\nHost: h\n\n`));
+    await pause(20);
+    let ticks = 0;
+    for (; ticks < 2 * stallTicks && !both.isClosed; ticks++) {
+      if (readBytes > 0) await client.readText(readBytes);
+      await tick();
+    }
+    assert.ok(both.isClosed);
+    assert.ok(ticks <= stallTicks + 1, `${ticks} ticks`);
+    assert.deepEqual(both.errors, [], "the client's fault");
+  });
+}
+
+Deno.test("HttpConnection doesn't blame the handler for a body that it passes on and that is malformed", async () => {
+  await using both = await pair((request) => new Response(request.body));
+  const { client } = both;
+  await client.write(
+    bytes(`${post}Transfer-Encoding: chunked\n\n1\na\n`),
+  );
+  await client.readText(20);
+  await client.write(bytes("nonsense\n"));
+  await client.readText(10_000);
+  assert.ok(both.isClosed);
+  assert.deepEqual(both.errors, []);
+});
+
+Deno.test("HttpConnection writes no 100 into a response that has begun", async () => {
+  const { promise: isRead, resolve: read } = Promise.withResolvers<void>();
+  await using both = await pair((request) =>
+    new Response(
+      new ReadableStream({
+        async start(controller) {
+          controller.enqueue(bytes("before"));
+          await isRead;
+          controller.enqueue(new Uint8Array(await request.arrayBuffer()));
+          controller.close();
+        },
+      }),
+    )
+  );
+  const { client } = both;
+  await client.write(
+    bytes(`${post}Content-Length: 1\nExpect: 100-continue\n\n`),
+  );
+  const head = await client.readText(15);
+  assert.equal(head, "HTTP/1.1 200 OK");
+  read();
+  await pause(20);
+  await client.write(bytes("a"));
+  const rest = await client.readText(10_000);
+  assert.ok(rest.endsWith("\r\n6\r\nbefore\r\n1\r\na\r\n0\r\n\r\n"), rest);
+});
