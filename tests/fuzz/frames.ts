@@ -10,7 +10,7 @@ import {
 } from "../helpers/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 import type { Received } from "../helpers/ws_client.ts";
-import { publishable } from "./frame_model.ts";
+import { readFrames } from "./frame_model.ts";
 import { mutateBytes, oddText } from "./mutations.ts";
 import { canary, FuzzedNode, maxMessageBytes, paths } from "./node.ts";
 import { type Session, shorterBytes, type Target } from "./target.ts";
@@ -215,15 +215,19 @@ function make(random: Random): Input {
 
 /** Gets what may be published of the bytes of a connection. */
 function allowed({ bytes }: Input): Received[] {
-  // Empty lines before a request are no part of it, and LF ends a line, too.
-  let start = 0;
-  while (bytes[start] === 0x0a || bytes[start] === 0x0d) start++;
-  const latin = new TextDecoder("latin1").decode(bytes.subarray(start));
-  const head = /\n\r?\n/.exec(latin);
-  if (head === null) return [];
-  return publishable(bytes.slice(start + head.index + head[0].length), {
+  const text = new TextDecoder("latin1").decode(bytes);
+  const end = text.indexOf("\r\n\r\n");
+  if (end < 0) return [];
+  const { events } = readFrames(bytes.slice(end + 4), {
     maxBytes: maxMessageBytes,
   });
+  return events.flatMap(({ kind, payload }): Received[] =>
+    kind === "binary"
+      ? [payload]
+      : kind === "text"
+      ? [new TextDecoder("utf-8", { ignoreBOM: true }).decode(payload)]
+      : []
+  );
 }
 
 class FrameSession implements Session<Input> {

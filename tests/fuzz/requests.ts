@@ -269,8 +269,7 @@ export const requests = requestTarget({
   quickCount: 480,
   paths: [`/${canary}/own`, `/${canary}`, `/${canary}/%F0%9F%98%80`],
   listeners: ["unix", "tcp"],
-  // The last three come from the runtime.
-  statuses: [101, 400, 405, 426, 100, 414, 431],
+  statuses: [101, 400, 405, 413, 414, 417, 426, 431, 501, 505],
 });
 
 /** Requests to the admin socket. */

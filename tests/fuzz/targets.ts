@@ -3,6 +3,7 @@ import { broker } from "./broker.ts";
 import { decoderTargets } from "./decoders.ts";
 import { frames } from "./frames.ts";
 import { heads } from "./heads.ts";
+import { listeners } from "./listeners.ts";
 import { parserTargets } from "./parsers.ts";
 import { adminRequests, requests } from "./requests.ts";
 import { reader } from "./reader.ts";
@@ -14,6 +15,7 @@ export const targets: readonly AnyTarget[] = [
   ...decoderTargets,
   reader,
   heads,
+  listeners,
   frames,
   requests,
   adminRequests,
