@@ -1,18 +1,31 @@
 import assert from "node:assert/strict";
-import { listeners, statusText } from "../src/node.ts";
+import { listenerNamed, listeners, statusText } from "../src/node.ts";
 import { NoBridge } from "../src/relay/bridge.ts";
 import { TempFolder } from "./helpers/folder.ts";
 import { startServer } from "./helpers/server.ts";
 import { StubBridge } from "./helpers/stub_bridge.ts";
 
 const respond = (): Promise<Response> => Promise.resolve(new Response("here"));
+const serveOptions = {
+  handshakeTimeoutS: () => 10,
+  bodyBytes: 0,
+  maxConnections: () => 10,
+  maxOverloaded: 0,
+  overloaded: () => new Response("full", { status: 503 }),
+  onError: (error: unknown) => {
+    throw error;
+  },
+};
 
 Deno.test("listeners() listen on the unix socket with its permissions, and remove it at the end", async () => {
   await using folder = await TempFolder.make();
   const socket = `${folder.path}/s`;
-  const [listen, ...others] = listeners({ socket, mode: 0o620 });
+  const [listen, ...others] = listeners(listenerNamed.own, {
+    socket,
+    mode: 0o620,
+  });
   assert.deepEqual(others, []);
-  const listener = await listen!(respond);
+  const listener = await listen!(serveOptions, respond);
   assert.equal(Deno.statSync(socket).mode! & 0o777, 0o620);
   using client = Deno.createHttpClient({
     proxy: { transport: "unix", path: socket },

@@ -57,7 +57,12 @@ Deno.test("loadConfig() reads the file that docs/configuration.md begins with", 
 
 Deno.test("loadConfig() has defaults for everything", () => {
   const expected: Config = {
-    staps: { socket: "/run/staps/staps.sock", mode: 0o660, amqp: undefined },
+    staps: {
+      socket: "/run/staps/staps.sock",
+      mode: 0o660,
+      listener: "own",
+      amqp: undefined,
+    },
     daemon: {
       user: undefined,
       group: undefined,
@@ -68,11 +73,15 @@ Deno.test("loadConfig() has defaults for everything", () => {
     limits: {
       messageBytes: 1_048_576,
       clientBufferBytes: 8_388_608,
+      brakeBytes: 1_048_576,
+      slowAfterS: 10,
       clients: 10_000,
       channelClients: 10_000,
       channels: 10_000,
       messagesPerSecond: 0,
       idleTimeoutS: 30,
+      closeTimeoutS: 5,
+      handshakeTimeoutS: 10,
       shutdownTimeoutS: 5,
       shutdownSpreadMs: 10_000,
       retryAfterS: 5,
