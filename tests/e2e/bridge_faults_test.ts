@@ -186,11 +186,22 @@ on_outage = ${onOutage}
           ratePerNode: 2_000,
           rejoin,
         });
-        for (const fault of [blackHole, kill]) {
+        const told = (): number => load.tally.closed[closes.gap.code] ?? 0;
+        const longKill: Fault = {
+          ...kill,
+          act: async (broker) => {
+            const before = told();
+            await broker.kill();
+            // Else it may be back before an outbox is full.
+            await eventually(() => told() > before, "a full outbox");
+            await broker.start();
+          },
+        };
+        for (const fault of [blackHole, longKill]) {
           await t.step(fault.name, async () => {
-            const before = load.tally.closed[closes.gap.code] ?? 0;
+            const before = told();
             await suffer(fault, { broker, cluster, load });
-            assert.ok(load.tally.closed[closes.gap.code]! > before);
+            assert.ok(told() > before);
           });
         }
         const { sent: _, received: __, closed, ...rest } = await load.finish();

@@ -110,25 +110,20 @@ export class Load implements AsyncDisposable {
     return this.#present.flat().filter(isOpen).length;
   }
 
-  /** Resolves when everybody is there, and has got a message from every other one that was sent from then on. */
+  /** Resolves when everybody is there, and has got a message from every other one that was sent from now on. */
   async flows(): Promise<void> {
     const { rejoin, sockets, channels } = this.#options;
-    if (rejoin !== undefined) {
-      const all = sockets.length * channels;
-      await eventually(
-        () => this.open === all,
-        () => `${all} clients to be there, not only ${this.open}`,
-        { timeoutMs: 90_000 },
-      );
-    }
+    const all = sockets.length * channels;
     const marks = new Map<Peer, number>();
     for (const peer of this.#present.flat()) marks.set(peer, peer.sent);
     await eventually(
       () =>
+        // Those who were just told are on their way back.
+        (rejoin === undefined || this.open === all) &&
         this.#pairs().every(([from, to]) =>
           (to.next.get(from.name) ?? 0) > (marks.get(from) ?? 0)
         ),
-      () => `messages to flow again: ${this.#missing(marks)}`,
+      () => `messages to flow again: ${this.open} ${this.#missing(marks)}`,
       { timeoutMs: 90_000 },
     );
     for (const peer of this.#present.flat()) this.#owe(peer);
