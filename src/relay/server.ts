@@ -42,6 +42,11 @@ export interface ServerOptions {
 const limitWarningIntervalMs = 10_000;
 /** {@linkcode ServerOptions.maxRefused} where nothing else is said. */
 const defaultMaxRefused = 256;
+/**
+ * Nobody needs a body. But up to this many bytes the answer tells what is wrong
+ * with the request, not with its body.
+ */
+const maxBodyBytes = 64 * 1024;
 /** How long a stop waits for the socket file to be gone, in milliseconds. */
 const socketRemovalMs = 500;
 
@@ -169,8 +174,7 @@ export class Server implements AsyncDisposable {
     const { limits } = this;
     return {
       handshakeTimeoutS: () => limits.handshakeTimeoutS,
-      // Nobody needs one yet.
-      bodyBytes: 0,
+      bodyBytes: maxBodyBytes,
       maxConnections: () => Math.min(limits.clients, this.#maxClients),
       maxOverloaded: this.#maxRefused,
       overloaded: () =>
