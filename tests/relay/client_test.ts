@@ -1,141 +1,144 @@
 import assert from "node:assert/strict";
-import { NoBridge } from "../../src/relay/bridge.ts";
-import { Channels } from "../../src/relay/channels.ts";
-import { Client } from "../../src/relay/client.ts";
+import { pieceOverheadBytes } from "../../src/listener/write_queue.ts";
+import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { closes } from "../../src/relay/close.ts";
-import { Metrics } from "../../src/relay/metrics.ts";
-import { eventually, within } from "../helpers/eventually.ts";
-import {
-  concat,
-  frameBytes,
-  opcodes,
-  RawClient,
-} from "../helpers/raw_client.ts";
-import { connectStalled, startServer, testLimits } from "../helpers/server.ts";
+import { text } from "../helpers/messages.ts";
+import { RecordingBridge } from "../helpers/recording_bridge.ts";
+import { StubNode, turnOver } from "./stub_clients.ts";
 
-/** The runtime's socket as far as a client uses it, written when a test says so. */
-class StubSocket extends EventTarget {
-  bufferedAmount = 0;
-  closed: number | undefined;
+Deno.test("Client.join() leaves again when the bridge refuses", async () => {
+  const bridge = new RecordingBridge();
+  bridge.joining = Promise.reject(new BridgeUnavailableError());
+  using node = new StubNode({ bridge });
+  await assert.rejects(node.newClient().join("/x"), BridgeUnavailableError);
+  assert.equal(node.channels.size, 0);
+  assert.deepEqual(bridge.calls, ["join /x", "leave /x"]);
+});
 
-  send(message: string): void {
-    this.bufferedAmount += message.length;
-  }
-
-  close(code: number): void {
-    this.closed = code;
-  }
-}
-
-/** Gets a client in the channel "/x" whose socket is open. */
-async function openClient(): Promise<
-  {
-    client: Client;
-    socket: StubSocket;
-    metrics: Metrics;
-    deliver(text: string): void;
-  }
-> {
-  const metrics = new Metrics();
-  const limits = testLimits;
-  const channels = new Channels({ bridge: new NoBridge(), metrics, limits });
-  const client = new Client({
-    channels,
-    limits,
-    metrics,
-    onReleased: () => {},
-  });
+Deno.test("Client.attach() sends what came before, and then what comes", async () => {
+  using node = new StubNode();
+  const client = node.newClient();
   await client.join("/x");
-  const socket = new StubSocket();
-  client.attach(socket as unknown as WebSocket);
-  socket.dispatchEvent(new Event("open"));
-  const deliver = (text: string): void =>
-    channels.deliver("/x", text, text.length);
-  return { client, socket, metrics, deliver };
-}
-
-// What was written so far had not changed for long, as there was nothing to
-// write: a message on its way made the client look stalled.
-Deno.test("Client.endIfStalled() spares one that was idle until a moment ago", async () => {
-  const { client, socket, metrics, deliver } = await openClient();
-  for (let look = 0; look < 3; look++) {
-    client.endIfStalled();
-    client.endIfStalled();
-    deliver("message");
-    client.endIfStalled();
-    socket.bufferedAmount = 0;
+  for (const content of ["1", "2"]) {
+    node.channels.deliver("/x", text(content));
+    await turnOver();
   }
-  client.release();
-  assert.equal(metrics.closes.slow, 0);
+  const frameBytes = 3;
+  assert.equal(client.queuedBytes, 2 * (frameBytes + pieceOverheadBytes));
+  const socket = node.attach(client);
+  node.channels.deliver("/x", text("3"));
+  await turnOver();
+  assert.deepEqual(socket.got, ["1", "2", "3"]);
+  assert.equal(client.queuedBytes, 3 * frameBytes);
 });
 
-Deno.test("Client.endIfStalled() ends one that took nothing since the last call", async () => {
-  const { client, socket, deliver } = await openClient();
-  deliver("1");
-  client.endIfStalled();
-  deliver("2");
-  client.endIfStalled();
-  client.release();
-  assert.equal(socket.closed, closes.slow.code);
+Deno.test("Client.attach() closes the socket of one that was ended before, behind what it got", async () => {
+  using node = new StubNode();
+  const client = node.newClient();
+  await client.join("/x");
+  node.channels.deliver("/x", text("1"));
+  await turnOver();
+  client.end("gap");
+  assert.equal(node.channels.size, 0);
+  const socket = node.attach(client);
+  assert.deepEqual(socket.got, ["1"]);
+  assert.deepEqual(socket.closed, closes.gap);
 });
 
-Deno.test("Client.endIfStalled() spares one that took something", async () => {
-  const { client, socket, metrics, deliver } = await openClient();
-  for (let look = 0; look < 5; look++) {
-    deliver("1");
-    deliver("2");
-    client.endIfStalled();
-    socket.bufferedAmount -= 1;
+Deno.test("Client.send() ends one for which too much waits before it has a socket", async () => {
+  // Small messages take far more memory than bytes.
+  using node = new StubNode({ limits: { clientBufferBytes: 5000 } });
+  const client = node.newClient();
+  await client.join("/x");
+  for (let i = 0; i < 20; i++) {
+    node.channels.deliver("/x", text("x"));
+    await turnOver();
   }
-  client.release();
-  assert.equal(metrics.closes.slow, 0);
+  assert.equal(node.metrics.closes.slow, 1);
+  assert.ok(client.queuedBytes < 5000 + pieceOverheadBytes);
+  assert.deepEqual(node.attach(client).closed, closes.slow);
 });
 
-Deno.test("Client.endIfStalled() closes a client that takes nothing of what waits for it for idle_timeout_s", async () => {
-  await using server = await startServer({ limits: { idleTimeoutS: 1 } });
-  const [sender, reader] = await Promise.all([
-    server.connect("/x"),
-    server.connect("/x"),
-  ]);
-  using _stalled = await connectStalled(server, "/x");
-  const { metrics, channels } = server.server;
-  await eventually(() => metrics.connects === 3, "the client that stalls");
-  // More than the kernel takes, less than may wait.
-  for (let i = 0; i < 32; i++) sender.send(new Uint8Array(65536));
-  await reader.take(32);
-  await eventually(() => metrics.closes.slow === 1, "the close as slow");
-  assert.equal(channels.memberCount("/x"), 2);
-});
-
-// While small messages come without a pause, the runtime reads them all before
-// it writes any: the overhead of those that wait made every reader look slow.
-Deno.test("Client.checkBacklog() gives readers time when a flood of small messages comes at once", async () => {
-  // With their overhead the messages count 15 MiB.
-  await using server = await startServer({
-    limits: { messageBytes: 65536, clientBufferBytes: 4 << 20 },
+Deno.test("Client.send() brakes nobody for a socket that can't wait, and ends it over client_buffer_bytes", async () => {
+  using node = new StubNode({
+    limits: { brakeBytes: 500, clientBufferBytes: 2000 },
   });
-  const { metrics } = server.server;
-  using reader = await connectStalled(server, "/x");
-  await eventually(() => metrics.connects === 1, "the reader");
-  const messages = 60_000;
-  let received = 0;
-  const reading = (async () => {
-    const chunk = new Uint8Array(65536);
-    // The 101 is longer than a few frames, and counts as nothing.
-    while (received < messages * 3) {
-      const bytes = await reader.read(chunk);
-      if (bytes === null) break;
-      received += bytes;
-    }
-  })();
-  using sender = await RawClient.join({ socket: server.socket }, "/x");
-  await sender.write(
-    concat(Array.from(
-      { length: messages },
-      () => frameBytes(opcodes.binary, new Uint8Array(1)),
-    )),
-  );
-  await within(reading, "the flood at the reader");
-  assert.equal(metrics.closes.slow, 0);
-  assert.ok(received >= messages * 3);
+  const [a, b] = await node.joinMany("/x", 2);
+  a!.socket.canWait = false;
+  b!.socket.canWait = false;
+  for (let i = 0; i < 4; i++) {
+    a!.socket.receive("x".repeat(600));
+    await turnOver();
+  }
+  assert.equal(node.metrics.senderHolds, 0);
+  assert.equal(b!.socket.got.length, 4);
+  a!.socket.receive("x");
+  await turnOver();
+  assert.deepEqual(b!.socket.closed, closes.slow);
+});
+
+Deno.test("Client.message() publishes nothing of one that was ended, nor beyond its rate", async () => {
+  using node = new StubNode({ limits: { messagesPerSecond: 2 } });
+  const [a, b] = await node.joinMany("/x", 2);
+  a!.socket.receive("1", "2", "3", "4");
+  await turnOver();
+  assert.deepEqual(b!.socket.got, ["1", "2"]);
+  assert.deepEqual(a!.socket.closed, closes.rate);
+  assert.equal(node.metrics.limitHits.messages_per_second, 1);
+  assert.equal(node.metrics.messagesReceived, 3);
+  assert.equal(a!.client.message(text("5")), true);
+  assert.equal(node.metrics.messagesReceived, 3);
+});
+
+Deno.test("Client.faulted() counts the fault as the close that it leads to, once, and leaves", async () => {
+  for (
+    const [fault, close] of [
+      ["protocol", "protocol"],
+      ["not_utf8", "not_text"],
+      ["too_big", "too_big"],
+      ["idle", "idle"],
+      ["handler", "fault"],
+    ] as const
+  ) {
+    using node = new StubNode();
+    const { client } = await node.join("/x");
+    client.faulted(fault);
+    client.end("restart");
+    assert.equal(node.channels.size, 0);
+    const counted = Object.entries(node.metrics.closes)
+      .filter(([, count]) => count > 0);
+    assert.deepEqual(counted, [[close, 1]]);
+    assert.equal(
+      node.metrics.limitHits.message_bytes,
+      fault === "too_big" ? 1 : 0,
+    );
+  }
+});
+
+Deno.test("Client.end() ends once", async () => {
+  using node = new StubNode();
+  const { client, socket } = await node.join("/x");
+  client.end("gap");
+  client.end("restart");
+  client.endBeyond("slow_after_s");
+  client.faulted("protocol");
+  assert.deepEqual(socket.closed, closes.gap);
+  const { metrics } = node;
+  assert.deepEqual([metrics.closes.gap, metrics.closes.restart], [1, 0]);
+  assert.equal(metrics.limitHits.slow_after_s, 0);
+});
+
+Deno.test("Client.closed() leaves, and counts the connection by its code if it was one", async () => {
+  using node = new StubNode();
+  const [a, b] = await node.joinMany("/x", 2);
+  a!.client.closed(1000);
+  a!.client.closed(1001);
+  b!.socket.hangUp();
+  const early = node.newClient();
+  await early.join("/x");
+  early.closed(undefined);
+  assert.equal(node.channels.size, 0);
+  const { disconnects } = node.metrics;
+  const counted = Object.entries(disconnects).filter(([, count]) => count > 0);
+  assert.deepEqual(counted, [["1000", 1], ["1006", 1]]);
 });

@@ -1,29 +1,26 @@
 import assert from "node:assert/strict";
-import { messageBytes } from "../../src/relay/message.ts";
-import { fc } from "../helpers/property.ts";
+import { makeMessage } from "../../src/relay/message.ts";
+import { contentsIn } from "../helpers/messages.ts";
 
-Deno.test("messageBytes() counts text as UTF-8", () => {
-  fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => {
-    assert.equal(messageBytes(text), new TextEncoder().encode(text).length);
-  }));
-  for (
-    const text of [
-      "",
-      "a",
-      "é",
-      "€",
-      "😀",
-      "a😀é€",
-      "\ud83d",
-      "\ude00",
-      "\ud83d\ud83d\ude00",
-    ]
-  ) {
-    assert.equal(messageBytes(text), new TextEncoder().encode(text).length);
+Deno.test("makeMessage() makes a frame that carries the payload, of whatever size", () => {
+  // The sizes around which a frame's head changes (RFC 6455 section 5.2).
+  for (const size of [0, 1, 125, 126, 65535, 65536, 70_000]) {
+    const payload = new Uint8Array(size).fill(0x61);
+    for (const isText of [true, false]) {
+      const message = makeMessage(payload, { isText });
+      assert.equal(message.isText, isText);
+      assert.deepEqual(message.payload, payload);
+      assert.deepEqual(contentsIn(message.frame), [
+        isText ? "a".repeat(size) : payload,
+      ]);
+    }
   }
 });
 
-Deno.test("messageBytes() counts bytes", () => {
-  assert.equal(messageBytes(new ArrayBuffer(3)), 3);
-  assert.equal(messageBytes(new Uint8Array(10).subarray(2, 4)), 2);
+Deno.test("makeMessage() copies the payload, once", () => {
+  const payload = Uint8Array.of(1, 2, 3);
+  const message = makeMessage(payload, { isText: false });
+  payload.fill(0);
+  assert.deepEqual(message.payload, Uint8Array.of(1, 2, 3));
+  assert.equal(message.payload.buffer, message.frame.buffer);
 });

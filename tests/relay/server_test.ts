@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { closes } from "../../src/relay/close.ts";
 import { eventually, within } from "../helpers/eventually.ts";
+import { text } from "../helpers/messages.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import { startServer, type TestServer } from "../helpers/server.ts";
 
@@ -71,7 +72,7 @@ Deno.test("Server answers the handshake only when the bridge has joined", async 
   });
   await eventually(() => bridge.calls.length > 0, "the join");
   // What others publish meanwhile waits for it.
-  bridge.listener!.deliver("/x", "early", 5);
+  bridge.listener!.deliver("/x", text("early"));
   assert.equal(opened, false);
   resolve();
   const client = await joining;
@@ -147,6 +148,7 @@ Deno.test("Server.start() leaves nothing behind when it can't listen everywhere"
       listen: [
         () => ({
           addr: { transport: "unix", path: "/s" },
+          connectionCount: 0,
           finished: Promise.resolve(),
           shutdown(): Promise<void> {
             isListening = false;
@@ -166,6 +168,7 @@ Deno.test("Server.failure tells that connections aren't accepted any more", asyn
   await using server = await startServer({
     listen: [() => ({
       addr: { transport: "unix", path: "/s" },
+      connectionCount: 0,
       finished: Promise.reject(new Error("too many open files")),
       shutdown: () => Promise.resolve(),
     })],
