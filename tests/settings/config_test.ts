@@ -31,6 +31,7 @@ Deno.test("loadConfig() reads the format of the first description", () => {
   assert.deepEqual(config.staps, {
     socket: "/run/staps/staps.sock",
     mode: 0o660,
+    listener: "own",
     amqp: {
       tls: false,
       user: "staps",

@@ -194,7 +194,7 @@ Deno.test("Session tells by its status that a message was refused", async () => 
     assert.equal(await run.end(), joinStatus.refused);
     assert.equal(
       run.stderr,
-      "staps: closed by the server: 1009 message too big\n",
+      "staps: closed by the server: 1009 message over 10 bytes\n",
     );
   }
 });
