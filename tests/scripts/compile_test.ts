@@ -321,7 +321,11 @@ Deno.test("the time from exec to READY=1 is printed, beside that of a bare Deno.
   };
   const serve = ["serve", "--config", config, "--socket", "SOCKET"];
   const commands = {
-    "a bare Deno.serve": [Deno.execPath(), ...runFlags, bare, "SOCKET"],
+    "a bare Deno.serve": [
+      ...[Deno.execPath(), ...runFlags],
+      // For the runtime's own datagrams.
+      ...["--unstable-net", bare, "SOCKET"],
+    ],
     "staps, self-extracting": [staps, ...serve],
     ...buildKind === "deno compile"
       ? { "staps, deno compile": [compiled, ...serve] }
