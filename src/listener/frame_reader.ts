@@ -264,6 +264,10 @@ export class FrameReader {
   }
 
   #takeControl(head: Head): FrameEvent {
+    if (head.opcode === opcodes.pong) {
+      this.#start += head.bytes + head.payloadBytes;
+      return pong;
+    }
     const block = newBlock(head.payloadBytes);
     const payload = block.bytes.subarray(0, head.payloadBytes);
     const from = this.#start + head.bytes;
@@ -271,7 +275,6 @@ export class FrameReader {
     unmask(block, 0, block, 0, head.payloadBytes, head.key);
     this.#start = from + head.payloadBytes;
     if (head.opcode === opcodes.ping) return { kind: "ping", payload };
-    if (head.opcode === opcodes.pong) return pong;
     const close = readClosePayload(payload);
     if (!("fault" in close)) return { kind: "close", ...close };
     return this.#fault = fault(close.fault, close.text);

@@ -25,11 +25,15 @@ export class ReadBuffers {
   #current: Block | undefined;
   #isLarge = false;
   #spaceBytes = 0;
-  /** The last read filled all the space that it had, so that more is likely there. */
   #wasFilled = false;
 
   constructor(reader: FrameReader) {
     this.#reader = reader;
+  }
+
+  /** Whether the last read filled all the space that it had, so that more is likely there. */
+  get wasFilled(): boolean {
+    return this.#wasFilled;
   }
 
   /** Gives the reader what was read by somebody else. */

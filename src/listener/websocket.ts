@@ -1,4 +1,5 @@
 /** One WebSocket connection after its 101: reading, writing, waiting, closing. */
+import { FairShare } from "./fair_share.ts";
 import type { FaultEvent } from "./frame_head.ts";
 import {
   type FrameEvent,
@@ -41,6 +42,9 @@ export interface WebSocketConnectionOptions {
  * the client loses what it didn't read.
  */
 const maxDrainedBytes = 16 * 1024 * 1024;
+
+/** After so many messages or control frames it is somebody else's turn: 64 KiB can hold 10,922. */
+const maxEventsAtOnce = 1024;
 
 /** How far a connection is. */
 type Phase =
@@ -122,11 +126,13 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
       if (++this.#endingTicks > closeTimeoutS * ticksPerS) this.destroy();
       return;
     }
-    // Only a client that waits for us has a right to be silent.
-    if (this.#held !== undefined) return this.#silence.heard();
-    const todo = this.#silence.tick(idleTimeoutS);
+    const todo = this.#silence.tick(idleTimeoutS, this.#queue);
     if (todo === "ask") this.#queue.push(ping);
-    else if (todo === "give up") this.#giveUp();
+    else if (todo === "give up") {
+      // A client that waits for us can't be heard; a ping still finds out if it hung up.
+      if (this.#held !== undefined) this.#silence.heard();
+      else this.#giveUp();
+    }
   }
 
   /**
@@ -167,7 +173,9 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   }
 
   resume(): void {
-    if (this.#held !== undefined) this.#handle();
+    if (this.#held === undefined) return;
+    this.#silence.heard();
+    share.run(this.#handle);
   }
 
   tellBelow(bytes: number): void {
@@ -203,12 +211,9 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
     this.#buffers.wasRead(bytes);
     if (this.#phase === "answering" || this.#phase === "draining") {
       this.#drainedBytes += bytes;
-      if (this.#drainedBytes > maxDrainedBytes) this.destroy();
-      else this.#readOn();
-      return;
-    }
-    this.#reader.filled(bytes);
-    this.#handle();
+      if (this.#drainedBytes > maxDrainedBytes) return this.destroy();
+    } else this.#reader.filled(bytes);
+    this.#buffers.wasFilled ? share.run(this.#handle) : this.#handle();
   };
 
   readonly #onReadFailed = (): void => {
@@ -225,18 +230,21 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   }
 
   /** Handles what the reader has, and reads on if the handler took it. */
-  #handle(): void {
-    while (
+  readonly #handle = (): void => {
+    for (
+      let count = 0;
       this.#phase === "open" || this.#phase === "lost" ||
-      this.#phase === "closing"
+      this.#phase === "closing";
+      count++
     ) {
+      if (count === maxEventsAtOnce) return share.run(this.#handle);
       const event = this.#held ?? this.#reader.next();
       if (event === undefined) break;
       this.#held = undefined;
       if (!this.#handleEvent(event)) return this.#hold(event as MessageEvent);
     }
     if (this.#phase !== "closed" && !this.#isAtEnd) this.#readOn();
-  }
+  };
 
   /** Says whether that was done; only messages may have to wait. */
   #handleEvent(event: FrameEvent): boolean {
@@ -347,5 +355,8 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
     this.#call(() => this.#options.handler.caughtUp());
   }
 }
+
+/** Of all connections of this process. */
+const share = new FairShare();
 
 const ping = frameOf(opcodes.ping, new Uint8Array(0));

@@ -35,6 +35,8 @@ export class WriteQueue implements Writer {
   #current = nothing;
   #pieces: Uint8Array<ArrayBuffer>[] = [];
   #queuedBytes = 0;
+  #pushedBytes = 0;
+  #takenBytes = 0;
   /** How many of the pieces are pongs, and the last one of them. */
   #pongs = 0;
   #lastPong: Uint8Array<ArrayBuffer> | undefined;
@@ -48,6 +50,16 @@ export class WriteQueue implements Writer {
   /** What the kernel hasn't taken yet, with {@linkcode pieceOverheadBytes} for each piece. */
   get queuedBytes(): number {
     return this.#queuedBytes;
+  }
+
+  /** All that was ever pushed, in bytes; compare with {@linkcode takenBytes}. */
+  get pushedBytes(): number {
+    return this.#pushedBytes;
+  }
+
+  /** What the kernel has taken of that. */
+  get takenBytes(): number {
+    return this.#takenBytes;
   }
 
   /** Begins to write. */
@@ -66,6 +78,7 @@ export class WriteQueue implements Writer {
   push(piece: Uint8Array<ArrayBuffer>): void {
     if (this.#state === "dropped") return;
     this.#queuedBytes += piece.length + pieceOverheadBytes;
+    this.#pushedBytes += piece.length;
     if (this.#state === "idle" && mayWrite(this)) return this.#write(piece);
     this.#pieces.push(piece);
     if (this.#state === "idle") this.#state = "next";
@@ -81,6 +94,7 @@ export class WriteQueue implements Writer {
       const replaced = this.#lastPong!;
       this.#pieces[this.#pieces.lastIndexOf(replaced)] = pong;
       this.#queuedBytes += pong.length - replaced.length;
+      this.#pushedBytes += pong.length - replaced.length;
     } else {
       this.#pongs++;
       this.push(pong);
@@ -140,6 +154,7 @@ export class WriteQueue implements Writer {
   readonly #onWritten = (bytes: number): void => {
     if (this.#state === "dropped") return;
     const current = this.#current;
+    this.#takenBytes += bytes;
     if (bytes < current.length) {
       this.#queuedBytes -= bytes;
       this.#write(current.subarray(bytes));

@@ -447,6 +447,73 @@ testPair("gives a client up at once that takes nothing either", async (one) => {
 });
 
 testPair(
+  "knows that a client lives which takes what is before its ping",
+  async (one) => {
+    await stall(one);
+    const half = limits.idleTimeoutS * ticksPerS / 2;
+    tick(one.socket, half);
+    for (let i = 0; i < 4; i++) {
+      tick(one.socket, half - 1);
+      const { queuedBytes } = one.socket;
+      await eventually(async () => {
+        await one.client.readText(512 * 1024);
+        return one.socket.queuedBytes < queuedBytes;
+      }, "the queue to shrink");
+    }
+    assert.equal(one.socket.state, "open");
+    tick(one.socket, limits.idleTimeoutS * ticksPerS + 1);
+    assert.deepEqual(one.told.slice(0, 2), ["opened", "faulted idle"]);
+  },
+);
+
+testPair(
+  "notices that a client hung up which it lets wait",
+  async (one) => {
+    await one.client.send(text, "held");
+    await heard(one, 2);
+    one.client.close();
+    tick(one.socket, limits.idleTimeoutS * ticksPerS / 2);
+    await eventually(() => one.socket.state !== "open", "a write to fail");
+    tick(one.socket, limits.closeTimeoutS * ticksPerS + 1);
+    assert.deepEqual(one.told, [
+      "opened",
+      "held",
+      "closed undefined",
+      "ended",
+    ]);
+  },
+  { message: () => false },
+);
+
+/** How many messages were there when a timer ran that the first of them set. */
+let whenTimerRan: number | undefined;
+let counted: () => void;
+
+testPair(
+  "looks after others after a thousand messages of one",
+  async (one) => {
+    const messages = Array.from({ length: 3000 }, () => frameBytes(text, "a"));
+    await one.client.write(concat(messages));
+    await heard(one, 3001);
+    assert.ok(whenTimerRan! < 3000);
+  },
+  {
+    message: () => {
+      if (whenTimerRan === undefined) {
+        whenTimerRan = Infinity;
+        let count = 0;
+        counted = () => count++;
+        setTimeout(() => whenTimerRan = count, 0);
+      }
+      counted();
+      const endMs = performance.now() + 0.01;
+      while (performance.now() < endMs);
+      return true;
+    },
+  },
+);
+
+testPair(
   "ends with 1011 when the handler throws, and nothing else ends",
   async (one) => {
     await one.client.write(
