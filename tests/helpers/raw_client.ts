@@ -251,6 +251,28 @@ export class RawClient implements Disposable {
     }
   }
 
+  /** Reads all that comes and forgets it. Resolves at the end of the connection, with the number of bytes. */
+  async readAway(): Promise<number> {
+    const chunk = new Uint8Array(256 * 1024);
+    let bytes = this.#unread.length;
+    this.#unread = new Uint8Array(0);
+    while (true) {
+      let got: number | null;
+      try {
+        got = await this.#read(chunk);
+      } catch (error) {
+        // Closed on this side.
+        if (
+          !(error instanceof Deno.errors.BadResource ||
+            error instanceof Deno.errors.Interrupted)
+        ) throw error;
+        got = null;
+      }
+      if (got === null) return bytes;
+      bytes += got;
+    }
+  }
+
   /**
    * Reads an HTTP response; one to a HEAD has no body, whatever its headers say.
    *
