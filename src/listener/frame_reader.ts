@@ -141,6 +141,7 @@ export class FrameReader {
   /** Skips all messages from now on, and forgets those that came. Frames are still looked at. */
   discardMessages(): void {
     this.#discards = true;
+    this.#message?.discard();
     this.#message = undefined;
     this.#ready = nothing;
     this.#readyAt = 0;

@@ -1,9 +1,11 @@
 /** A message that comes in parts, put together in the place where its frame will be. */
 import { headBytes, maxHeadBytes, writeHead } from "./frames.ts";
-import { newBlock, unmask } from "./unmask.ts";
+import { type Block, newBlock, unmask } from "./unmask.ts";
 
 /** The least that is allocated, in bytes. */
 const leastBytes = 512;
+/** Memory of at least this size is given back at once, in bytes: many messages in parts make much of it, and collections are rare. */
+const largeBytes = 64 * 1024;
 
 /**
  * Collects the payload of one message. It takes at most about twice the memory
@@ -54,14 +56,28 @@ export class MessageBuffer {
     const frame = this.#block.bytes.subarray(start, this.#end);
     // A frame may lie in queues for a while: not with much memory around it.
     const unusedBytes = this.#block.bytes.length - this.#end;
-    return unusedBytes > frame.length >> 2 ? frame.slice() : frame;
+    if (unusedBytes <= frame.length >> 2) return frame;
+    const copy = frame.slice();
+    free(this.#block);
+    return copy;
+  }
+
+  /** Forgets the message. Nothing can be done with it after this. */
+  discard(): void {
+    free(this.#block);
   }
 
   #grow(neededBytes: number, mostBytes: number): void {
-    const old = this.#block.bytes;
+    const oldBlock = this.#block;
+    const old = oldBlock.bytes;
     if (neededBytes <= old.length) return;
     const doubled = Math.max(2 * old.length, leastBytes);
     this.#block = newBlock(Math.max(neededBytes, Math.min(doubled, mostBytes)));
     this.#block.bytes.set(old);
+    free(oldBlock);
   }
+}
+
+function free({ bytes: { buffer } }: Block): void {
+  if (buffer.byteLength >= largeBytes) buffer.transfer(0);
 }
