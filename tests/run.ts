@@ -18,7 +18,10 @@ import { ensurePackages, testPackages } from "./helpers/packages.ts";
 const alone = [
   "tests/e2e/bridge_faults_test.ts",
   "tests/e2e/chaos_test.ts",
+  "tests/e2e/floods_test.ts",
+  "tests/e2e/brake_test.ts",
   "tests/e2e/slow_reader_test.ts",
+  "tests/e2e/strangers_test.ts",
   "tests/chaos/chaos_test.ts",
 ];
 

@@ -135,7 +135,12 @@ export class Client implements SocketHandler {
   message(message: Message): boolean {
     if (this.#ended !== undefined) return true;
     const { metrics, channels } = this.#node;
-    if (this.#socket!.canWait && channels.holds(this.#channel!, this)) {
+    const socket = this.#socket!;
+    if (socket.canWait && channels.holds(this.#channel!, this)) {
+      // Of two that only write and never read, both are behind.
+      const { brakeBytes, clientBufferBytes } = this.#node.limits;
+      const bytes = Math.min(brakeBytes, clientBufferBytes / 2);
+      if (socket.queuedBytes > bytes / 2) this.#fallBehind(socket, bytes);
       return false;
     }
     const bytes = payloadBytes(message.frame);

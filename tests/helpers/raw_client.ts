@@ -306,6 +306,12 @@ export class RawClient implements Disposable {
     };
   }
 
+  /** Reads `count` bytes; fewer at the end of the connection. */
+  async readBytes(count: number): Promise<Uint8Array<ArrayBuffer>> {
+    await this.#fill(count);
+    return this.#take(Math.min(count, this.#unread.length));
+  }
+
   /** Reads `count` bytes as text; fewer at the end of the connection. */
   async readText(count: number): Promise<string> {
     await this.#fill(count);

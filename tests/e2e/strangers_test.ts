@@ -1,0 +1,340 @@
+/** What strangers can make a node hold: memory, descriptors and time, measured. Runs alone. */
+import assert from "node:assert/strict";
+import { testDoors } from "../helpers/doors.ts";
+import { eventually, pause } from "../helpers/eventually.ts";
+import {
+  handshakeBytes,
+  opcodes,
+  RawClient,
+  readClose,
+  type Target,
+} from "../helpers/raw_client.ts";
+import {
+  openDescriptors,
+  peakBytes,
+  resetPeak,
+  residentBytes,
+} from "../helpers/resident.ts";
+import { newPath } from "../helpers/shared_staps.ts";
+import { type Client, Clients, converse } from "../helpers/ws_client.ts";
+
+const MiB = 1024 * 1024;
+/** The default of `message_bytes`. */
+const messageBytes = MiB;
+const { text, binary, continuation, ping, pong, close } = opcodes;
+
+/** How many connect at the same time: a unix socket has room for about a thousand that wait. */
+const atOnce = 100;
+
+/** Gets `count` of what `make` makes. */
+async function many<T>(count: number, make: () => Promise<T>): Promise<T[]> {
+  const all: T[] = [];
+  while (all.length < count) {
+    const next = Math.min(atOnce, count - all.length);
+    all.push(...await Promise.all(Array.from({ length: next }, make)));
+  }
+  return all;
+}
+
+/** Reads up to the close frame, and gets what it says. */
+async function readToClose(
+  client: RawClient,
+): Promise<ReturnType<typeof readClose>> {
+  while (true) {
+    const frame = await client.readFrame();
+    assert.ok(frame, "Expected a close frame, got the end");
+    if (frame.opcode === close) return readClose(frame.payload);
+  }
+}
+
+async function assertCutOff(client: RawClient): Promise<void> {
+  assert.deepEqual(await readToClose(client), {
+    code: 1009,
+    reason: `message over ${messageBytes} bytes`,
+  });
+}
+
+/** Two who talk while strangers do what they do. */
+async function innocents(
+  clients: Clients,
+): Promise<{ talk(): Promise<void> }> {
+  const path = newPath();
+  const [a, b] = await clients.joinMany(path, 2) as [Client, Client];
+  return { talk: () => converse(a, b) };
+}
+
+testDoors(
+  "a frame of 63 MiB is cut off at its header, and fragments at their first byte over the limit",
+  async ({ staps, target, server }) => {
+    await using clients = new Clients(server);
+    const { talk } = await innocents(clients);
+    using stack = new DisposableStack();
+    await talk();
+    const before = await residentBytes(staps.pid);
+    await resetPeak(staps.pid);
+    const join = async (): Promise<RawClient> =>
+      stack.use(await RawClient.join(target, newPath()));
+
+    const cut: Promise<void>[] = [];
+    for (const opcode of [text, binary]) {
+      for (const client of await many(10, join)) {
+        await client.send(opcode, "", { declaredLength: 63n * BigInt(MiB) });
+        cut.push(assertCutOff(client));
+      }
+    }
+    await Promise.all(cut);
+    const part = new Uint8Array(64 * 1024).fill(0x61);
+    for (const opcode of [text, binary]) {
+      for (const client of await many(10, join)) {
+        await client.send(opcode, part, { fin: false });
+        for (let sent = part.length; sent < messageBytes; sent += part.length) {
+          await client.send(continuation, part, { fin: false });
+        }
+        // So far it is a message like others.
+        await client.send(ping);
+        assert.equal((await client.readFrame())?.opcode, pong);
+        await client.send(continuation, "a", { fin: false });
+        await assertCutOff(client);
+      }
+    }
+    await talk();
+    const peak = await peakBytes(staps.pid);
+    assert.ok(
+      peak - before < 16 * MiB,
+      `Expected less than 16 MiB more, got ${(peak - before) / MiB} MiB`,
+    );
+  },
+);
+
+testDoors(
+  "a text of 520 MiB in fragments ends at its first byte over the limit, and only its sender does",
+  async ({ staps, target, server }) => {
+    await using clients = new Clients(server);
+    const { talk } = await innocents(clients);
+    await talk();
+    using client = await RawClient.join(target, newPath());
+    const part = new Uint8Array(MiB).fill(0x61);
+    const ending = readToClose(client);
+    try {
+      await client.send(text, part, { fin: false });
+      for (let i = 1; i < 520; i++) {
+        await client.send(continuation, part, { fin: i === 519 });
+      }
+    } catch {
+      // Cut off while it writes.
+    }
+    assert.equal((await ending).code, 1009);
+    await talk();
+    assert.ok(!staps.hasEnded);
+  },
+);
+
+/** Where nobody has much time. */
+const impatient =
+  `[limits]\nidle_timeout_s = 2\nclose_timeout_s = 1\nhandshake_timeout_s = 2\n`;
+
+/** Everything that somebody can begin and not go on with. */
+const halves: Readonly<
+  Record<string, (target: Target) => Promise<RawClient>>
+> = {
+  "answers no ping": (target) => RawClient.join(target, newPath()),
+  "sends half a request": async (target) => {
+    const client = await RawClient.connect(target);
+    await client.write(handshakeBytes({ path: newPath() }).subarray(0, 60));
+    return client;
+  },
+  "sends nothing": (target) => RawClient.connect(target),
+  "sends a request without its body": async (target) => {
+    const client = await RawClient.connect(target);
+    const headers = { "Content-Length": "100", "Upgrade": undefined };
+    await client.write(
+      handshakeBytes({ method: "POST", path: newPath(), headers }),
+    );
+    return client;
+  },
+  "never reads its 101": async (target) => {
+    const client = await RawClient.connect(target);
+    await client.write(handshakeBytes({ path: newPath() }));
+    return client;
+  },
+  "never answers a close": async (target) => {
+    const client = await RawClient.join(target, newPath());
+    await client.send(text, "x", { rsv: 1 });
+    return client;
+  },
+  "goes on sending after a close": async (target) => {
+    const client = await RawClient.join(target, newPath());
+    await client.send(binary, new Uint8Array(MiB), {
+      declaredLength: 63n * BigInt(MiB),
+    });
+    return client;
+  },
+  "breaks off in a frame": async (target) => {
+    const client = await RawClient.join(target, newPath());
+    await client.send(binary, "x", { declaredLength: 1000n });
+    return client;
+  },
+};
+
+testDoors(
+  "strangers who begin something and stay give all descriptors back in time",
+  async ({ staps, target, server }) => {
+    await using clients = new Clients(server);
+    const { talk } = await innocents(clients);
+    await talk();
+    using stack = new DisposableStack();
+    const before = await openDescriptors(staps.pid);
+    const isDirect = "socket" in target;
+    const counts: Record<string, number> = isDirect
+      ? {
+        "answers no ping": 3000,
+        "sends half a request": 1000,
+        "never answers a close": 1000,
+      }
+      : {};
+    for (const [name, begin] of Object.entries(halves)) {
+      await many(
+        counts[name] ?? 200,
+        async () => stack.use(await begin(target)),
+      );
+      await talk();
+    }
+    await eventually(
+      async () => await openDescriptors(staps.pid) <= before + 2,
+      async () =>
+        `${before} descriptors, got ${await openDescriptors(staps.pid)}`,
+    );
+    await talk();
+  },
+  { config: impatient },
+);
+
+testDoors(
+  "a request or a frame that trickles ends at its limit",
+  async ({ staps, target }) => {
+    const before = await openDescriptors(staps.pid);
+    using request = await RawClient.connect(target);
+    using frame = await RawClient.join(target, newPath());
+    await frame.send(binary, "", { declaredLength: 20n });
+    const bytes = handshakeBytes({
+      path: newPath(),
+      headers: { "X-A": "a".repeat(500) },
+    });
+    let requestEnded = false;
+    const trickling = (async () => {
+      try {
+        for (const byte of bytes) {
+          await request.write(Uint8Array.of(byte));
+          await pause(100);
+        }
+      } catch {
+        requestEnded = true;
+      }
+    })();
+    // Each byte is life: longer than the time without any.
+    for (let i = 0; i < 20; i++) {
+      await frame.write(Uint8Array.of(0));
+      await pause(200);
+    }
+    await frame.send(ping, "there");
+    while ((await frame.readFrame())?.opcode !== pong);
+    if ("socket" in target) {
+      await trickling;
+      assert.ok(requestEnded);
+    } else {
+      // nginx waits for the whole of a request, and passes on none of this.
+      assert.ok(await openDescriptors(staps.pid) <= before + 2);
+      request.close();
+      await trickling;
+    }
+  },
+  { config: impatient },
+);
+
+testDoors(
+  "a reader that reads nothing of what is less than brake_bytes ends like a dead one",
+  async ({ staps, target, server }) => {
+    await using clients = new Clients(server);
+    const path = newPath();
+    using _reader = await RawClient.join(target, path);
+    const publisher = await clients.join(path);
+    // Through nginx it takes more until nothing moves any more.
+    const message = new Uint8Array(16 * 1024);
+    const before = await openDescriptors(staps.pid);
+    for (let i = 0; i < 16; i++) publisher.send(message);
+    await staps.printed(/client ended client=\d+ why=idle code=1001/);
+    await eventually(
+      async () => await openDescriptors(staps.pid) < before,
+      "its descriptor",
+    );
+    assert.ok(publisher.isOpen);
+  },
+  { config: impatient },
+);
+
+testDoors(
+  "each of many holds one message while its channel is braked, and all go on afterwards",
+  async ({ staps, target, server }) => {
+    await using clients = new Clients(server);
+    const path = newPath();
+    using stuck = await RawClient.join(target, path);
+    const senders = await clients.joinMany(path, 20);
+    const message = new Uint8Array(messageBytes);
+    await resetPeak(staps.pid);
+    const before = await residentBytes(staps.pid);
+    // Enough for those who wait to be the most of them, whatever the kernel and nginx take.
+    for (const sender of senders) {
+      for (let i = 0; i < 2; i++) sender.send(message);
+    }
+    await staps.printed(/why=slow/);
+    await Promise.all(
+      senders.map((sender) => sender.take(2 * (senders.length - 1))),
+    );
+    const more = await peakBytes(staps.pid) - before;
+    assert.ok(
+      more < 128 * MiB,
+      `Expected less than 128 MiB, got ${more / MiB}`,
+    );
+    stuck.close();
+  },
+  { config: "[limits]\nslow_after_s = 2\n" },
+);
+
+testDoors(
+  "where no more files can be open newcomers get 503, and nobody inside notices",
+  async ({ staps, target, server }) => {
+    await using clients = new Clients(server);
+    const { talk } = await innocents(clients);
+    const answers: Record<number, number> = {};
+    {
+      using stack = new DisposableStack();
+      const newcomers = await many(400, async () => {
+        const client = stack.use(await RawClient.connect(target));
+        await client.write(handshakeBytes({ path: newPath() }));
+        return client;
+      });
+      await talk();
+      for (const client of newcomers) {
+        const { status } = await client.readResponse();
+        answers[status] = (answers[status] ?? 0) + 1;
+      }
+      await talk();
+      // Some that say nothing, so that not even an answer has a descriptor.
+      await many(300, async () => stack.use(await RawClient.connect(target)));
+      await talk();
+    }
+    assert.deepEqual(Object.keys(answers), ["101", "503"]);
+    assert.ok(answers[101]! > 100, JSON.stringify(answers));
+    await eventually(async () => {
+      using client = await RawClient.connect(target);
+      await client.write(handshakeBytes({ path: newPath() }));
+      return (await client.readResponse()).status === 101;
+    }, "a newcomer to be let in");
+    await talk();
+    assert.doesNotMatch(staps.output, /bug|Cannot accept/);
+  },
+  {
+    through: ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh"],
+    config: impatient,
+  },
+);
