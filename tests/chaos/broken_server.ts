@@ -135,7 +135,7 @@ export const flaws = {
   "closes with a reason that isn't documented": () =>
     closes([4001, "just because"]),
   "closes with a code that nothing excuses": () =>
-    closes([1012, "service restart, retry=10"]),
+    closes([1001, "service restart, retry=10"]),
   "leaves a gap, and closes late": () => {
     const gaps = new WeakMap<Member, number>();
     const isTurn = everySoOften();

@@ -48,7 +48,7 @@ export const effects: Readonly<Record<FaultKind, Effects>> = {
   "queue-deleted": { ...outage, closes: [4001] },
   "node-kill": { closes: [1006], refusals: [0, 502, 503], forgets: "always" },
   "node-pause": { ...outage, refusals: [0, 502, 504] },
-  "node-stop": { closes: [1012], refusals: [0, 502, 503], forgets: "parted" },
+  "node-stop": { closes: [1001], refusals: [0, 502, 503], forgets: "parted" },
   "node-reload": {},
   "bridge-reset": outage,
   "bridge-black-hole": outage,
@@ -83,15 +83,24 @@ export interface Documented {
  * @throws {Error} If they aren't there.
  */
 export function readDocumented(protocol: string): Documented {
-  const closes = new Map<number, RegExp>();
+  const reasons = new Map<number, string[]>();
   const rows = protocol.matchAll(
     /^\| (\d{4}) +\| `([^`]+)` +\| `\w+` +\|([^|]*)\|/gm,
   );
   for (const [, code, reason, when] of rows) {
     const retry = when!.includes("retry=") ? ", retry=\\d+" : "";
-    closes.set(Number(code), new RegExp(`^${RegExp.escape(reason!)}${retry}$`));
+    const pattern = when!.includes("the reason names it instead")
+      ? ".+"
+      : RegExp.escape(reason!) + retry;
+    const others = reasons.get(Number(code)) ?? [];
+    reasons.set(Number(code), [...others, pattern]);
   }
-  const ping = /\((\d{4}),\s+`([^`]+)`,/.exec(protocol);
+  const closes = new Map(
+    Array.from(
+      reasons,
+      ([code, patterns]) => [code, new RegExp(`^(${patterns.join("|")})$`)],
+    ),
+  );
   const statuses = new Set(
     Array.from(
       protocol.matchAll(/^\| (\d{3}) +\|/gm),
@@ -99,12 +108,11 @@ export function readDocumented(protocol: string): Documented {
     ),
   );
   const frontend = /own (\d{3}) or (\d{3})/.exec(protocol);
-  if (closes.size === 0 || !ping || statuses.size === 0 || !frontend) {
+  if (closes.size === 0 || statuses.size === 0 || !frontend) {
     throw new Error(
       "Expected the tables of closes and statuses in docs/protocol.md",
     );
   }
-  closes.set(Number(ping[1]), new RegExp(`^${RegExp.escape(ping[2]!)}$`));
   // No close frame came, and so no reason.
   closes.set(1006, /^$/);
   for (const status of frontend.slice(1)) statuses.add(Number(status));

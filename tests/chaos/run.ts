@@ -6,6 +6,7 @@ import { checkFile, type Verdict } from "./checker.ts";
 import { Cluster, type ClusterOptions } from "./cluster.ts";
 import { Crowd, type CrowdCounts } from "./crowd.ts";
 import { History } from "./history.ts";
+import { Strangers } from "./strangers.ts";
 import { describe, type PlannedFault, planSteps, type Step } from "./plan.ts";
 
 /** Settings of {@linkcode runChaos}. */
@@ -64,6 +65,7 @@ export interface RunResult {
 
 /** The seed decides everything; parts of the run get generators of their own. */
 const crowdSalt = 0x63726f77;
+const strangersSalt = 0x73747267;
 
 /** Does a run, and gets what came of it. Everything that it started has ended by then. */
 export async function runChaos(options: RunOptions): Promise<RunResult> {
@@ -99,6 +101,10 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
         },
       ],
     });
+    await using strangers = Strangers.start({
+      seed: seed ^ strangersSalt,
+      target: { port: cluster.frontend.port },
+    });
     const startMs = performance.now();
     const endMs = startMs + options.minutes * 60_000;
     const report = (progress: Omit<Progress, "elapsedMs" | "counts">): void => {
@@ -133,6 +139,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
       }
       report({ phase: "end" });
       await crowd.finish();
+      await strangers[Symbol.asyncDispose]();
       problems.push(...await cluster.leftovers());
     };
     try {

@@ -45,14 +45,15 @@ testDoors(
     const path = newPath();
     using publisher = await RawClient.join(target, path);
     using reader = await RawClient.join(target, path);
-    const before = await residentBytes(staps.pid);
-    await resetPeak(staps.pid);
+    // What the first part took: garbage that waits for a collection, mostly.
+    let before = 0;
     const startMs = performance.now();
     const reading = (async () => {
       for (let expected = 0; expected < count; expected++) {
         assert.equal(await nextOf(reader), expected);
         const dueMs = startMs + (expected + 1) * payload.length / 50_000;
         await pause(Math.max(0, dueMs - performance.now()));
+        if (expected === count >> 3) before = await peakBytes(staps.pid);
       }
     })();
     for (let i = 0; i < count; i++) await publisher.write(numbered(i));
@@ -100,30 +101,31 @@ testDoors(
   { config: "[limits]\nslow_after_s = 2\nclose_timeout_s = 30\n" },
 );
 
-testDoors(
-  "of two who only write both are closed as slow",
-  async ({ staps, target }) => {
-    const path = newPath();
-    using a = await RawClient.join(target, path);
-    using b = await RawClient.join(target, path);
-    const writing = [a, b].map(async (client) => {
-      try {
-        while (true) await client.write(frameBytes(binary, payload));
-      } catch {
-        // Closed.
-      }
-    });
-    await staps.printed(/why=slow[^]*why=slow/);
-    for (const client of [a, b]) {
-      let next;
-      do next = await nextOf(client); while (typeof next === "number");
-      assert.equal(next.code, 4000);
-      client.close();
+// Through nginx it may be that so much is on its way to one that too little waits for the other.
+Deno.test("of two who only write both are closed as slow", async () => {
+  await using staps = await startStaps({
+    config: "[limits]\nslow_after_s = 2\nclose_timeout_s = 30\n",
+  });
+  const target = { socket: staps.socket };
+  const path = newPath();
+  using a = await RawClient.join(target, path);
+  using b = await RawClient.join(target, path);
+  const writing = [a, b].map(async (client) => {
+    try {
+      while (true) await client.write(frameBytes(binary, payload));
+    } catch {
+      // Closed.
     }
-    await Promise.all(writing);
-  },
-  { config: "[limits]\nslow_after_s = 2\nclose_timeout_s = 30\n" },
-);
+  });
+  await staps.printed(/why=slow[^]*why=slow/);
+  for (const client of [a, b]) {
+    let next;
+    do next = await nextOf(client); while (typeof next === "number");
+    assert.equal(next.code, 4000);
+    client.close();
+  }
+  await Promise.all(writing);
+});
 
 Deno.test("a process that stood still judges nobody by that time", async () => {
   await using staps = await startStaps({
@@ -138,7 +140,9 @@ Deno.test("a process that stood still judges nobody by that time", async () => {
   using publisher = await RawClient.join(target, path);
   using behind = await RawClient.join(target, path);
   // More than brake_bytes and what the kernel takes wait for it.
-  for (let i = 0; i < 8; i++) await publisher.write(numbered(i));
+  const publishing = (async () => {
+    for (let i = 0; i < 8; i++) await publisher.write(numbered(i));
+  })();
   using late = await RawClient.connect(target);
   assert.equal((await alive.readFrame())?.opcode, ping);
   staps.signal("SIGSTOP");
@@ -147,13 +151,9 @@ Deno.test("a process that stood still judges nobody by that time", async () => {
   await pause(9000);
   staps.signal("SIGCONT");
   for (let expected = 0; expected < 8; expected++) {
-    assert.equal(
-      await nextOf(behind).catch((e) => {
-        throw new Error(`${e} ${staps.hasEnded} ${JSON.stringify(staps.output.slice(-300))}`);
-      }),
-      expected,
-    );
+    assert.equal(await nextOf(behind), expected);
   }
+  await publishing;
   await converse(a!, b!);
   // Another round of pings.
   assert.equal((await alive.readFrame())?.opcode, ping);
