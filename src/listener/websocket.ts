@@ -8,6 +8,7 @@ import {
   type MessageEvent,
 } from "./frame_reader.ts";
 import { closeFrame, frameOf, opcodes } from "./frames.ts";
+import type { Phase } from "./phase.ts";
 import { ReadBuffers } from "./read_buffers.ts";
 import { Silence, ticksPerS } from "./silence.ts";
 import type {
@@ -45,21 +46,6 @@ const maxDrainedBytes = 16 * 1024 * 1024;
 
 /** After so many messages or control frames it is somebody else's turn: 64 KiB can hold 10,922. */
 const maxEventsAtOnce = 1024;
-
-/** How far a connection is. */
-type Phase =
-  /** Its 101 isn't written. */
-  | "new"
-  | "open"
-  /** Our close frame is on its way, the client's is awaited. */
-  | "closing"
-  /** The client's close frame is there; the end comes when ours is written. */
-  | "answering"
-  /** The client broke a rule and gets a close frame; what it sends is dropped. */
-  | "draining"
-  /** Writing failed. What the client sent before is still read. */
-  | "lost"
-  | "closed";
 
 /** A WebSocket on a connection whose handshake is done by somebody else. */
 export class WebSocketConnection implements Socket, WriteQueueOwner {
@@ -175,7 +161,7 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   resume(): void {
     if (this.#held === undefined) return;
     this.#silence.heard();
-    share.run(this.#handle);
+    share.run(this.#onTurn);
   }
 
   tellBelow(bytes: number): void {
@@ -213,8 +199,10 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
       this.#drainedBytes += bytes;
       if (this.#drainedBytes > maxDrainedBytes) return this.destroy();
     } else this.#reader.filled(bytes);
-    this.#buffers.wasFilled ? share.run(this.#handle) : this.#handle();
+    this.#buffers.wasFilled ? share.run(this.#onTurn) : this.#handle();
   };
+
+  readonly #onTurn = (): void => this.#handle();
 
   readonly #onReadFailed = (): void => {
     this.#isReading = false;
@@ -230,21 +218,21 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
   }
 
   /** Handles what the reader has, and reads on if the handler took it. */
-  readonly #handle = (): void => {
+  #handle(): void {
     for (
       let count = 0;
       this.#phase === "open" || this.#phase === "lost" ||
       this.#phase === "closing";
       count++
     ) {
-      if (count === maxEventsAtOnce) return share.run(this.#handle);
+      if (count === maxEventsAtOnce) return share.run(this.#onTurn);
       const event = this.#held ?? this.#reader.next();
       if (event === undefined) break;
       this.#held = undefined;
       if (!this.#handleEvent(event)) return this.#hold(event as MessageEvent);
     }
     if (this.#phase !== "closed" && !this.#isAtEnd) this.#readOn();
-  };
+  }
 
   /** Says whether that was done; only messages may have to wait. */
   #handleEvent(event: FrameEvent): boolean {

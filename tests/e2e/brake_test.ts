@@ -9,7 +9,7 @@ import {
   RawClient,
   readClose,
 } from "../helpers/raw_client.ts";
-import { peakBytes, resetPeak, residentBytes } from "../helpers/resident.ts";
+import { peakBytes } from "../helpers/resident.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { Clients, converse } from "../helpers/ws_client.ts";
 
