@@ -119,6 +119,7 @@ amqp = amqp://${this.user}:secret@127.0.0.1:${this.proxy.port}/
 dir = ${this.folder}
 pid_file = ${this.folder}/staps.pid
 [limits]
+close_timeout_s = 20
 shutdown_timeout_s = 5
 shutdown_spread_ms = 1000
 retry_after_s = 1
