@@ -203,7 +203,9 @@ class FrameCollector {
       const end = text.indexOf("\r\n\r\n");
       if (end < 0 && await this.#read()) continue;
       this.#unread = this.#unread.subarray(end + 4);
-      return Number(text.slice(9, 12));
+      const status = Number(text.slice(9, 12));
+      // 100 says only that the body may come.
+      if (status !== 100) return status;
     }
   }
 

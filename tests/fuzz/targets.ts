@@ -2,6 +2,7 @@
 import { broker } from "./broker.ts";
 import { decoderTargets } from "./decoders.ts";
 import { frames } from "./frames.ts";
+import { handshakes } from "./handshakes.ts";
 import { heads } from "./heads.ts";
 import { listeners } from "./listeners.ts";
 import { parserTargets } from "./parsers.ts";
@@ -15,6 +16,7 @@ export const targets: readonly AnyTarget[] = [
   ...decoderTargets,
   reader,
   heads,
+  handshakes,
   listeners,
   frames,
   requests,
