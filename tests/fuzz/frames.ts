@@ -298,7 +298,7 @@ function tally(messages: readonly Received[]): Map<string, number> {
 export const frames: Target<Input> = {
   name: "frames",
   about:
-    "bytes of a connection to either listener: handshake, frames, damage to both, whole or in pieces, cut off, half-closed or reset",
+    "bytes of a connection to staps, by unix socket or TCP: handshake, frames, damage to both, whole or in pieces, cut off, half-closed or reset",
   share: 3,
   batch: 160,
   quickCount: 640,

@@ -63,8 +63,8 @@ export function compareOutcomes(
       // Pongs, when the client has ended its side.
       return isLost ? "cut off: the same messages by both" : undefined;
     case "close":
-      // Rare; it is the first thing behind the handshake then.
-      if (isLost && runtimes.frames.length === 0) {
+      // Rare, and not the same the next time.
+      if (isLost && isEqual(runtimes.frames, own.frames.slice(0, -1))) {
         return "a close frame: no answer from the runtime's";
       }
       return end.code === unknownCode && isLost &&

@@ -295,7 +295,7 @@ interface RequestInput {
 
 const handshake = pureTarget<RequestInput>({
   name: "handshake",
-  about: "a request's URL and headers, as the runtime hands them over",
+  about: "a request's URL and headers, as the listener hands them over",
   quickCount: 4_000,
   make: (random) => ({
     method: random.chance(0.9) ? "GET" : random.pick(["POST", "get", "é", ""]),

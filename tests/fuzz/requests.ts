@@ -201,7 +201,7 @@ function checkAnswer(
     if (status === 100) continue;
     const length = /^content-length: *(\d+)/im.exec(head)?.[1];
     // One to a HEAD has no body.
-    if (rest.startsWith("HTTP/1.")) continue;
+    if (/^HTTP\/1\.[01] \d{3} /.test(rest)) continue;
     if (length === undefined) return;
     rest = rest.slice(Number(length));
   }
@@ -265,7 +265,7 @@ function requestTarget(
 export const requests = requestTarget({
   name: "requests",
   about:
-    "HTTP requests to either listener: methods, URLs, versions, headers, bodies, several at once",
+    "HTTP requests to staps, by unix socket or TCP: methods, URLs, versions, headers, bodies, several at once",
   quickCount: 480,
   paths: [`/${canary}/own`, `/${canary}`, `/${canary}/%F0%9F%98%80`],
   listeners: ["unix", "tcp"],
