@@ -166,7 +166,7 @@ Deno.test("HttpConnection writes no 100 into a response that has begun", async (
   await using both = await pair((request) =>
     new Response(
       new ReadableStream({
-        async start(controller) {
+        async start(controller): Promise<void> {
           controller.enqueue(bytes("before"));
           await isRead;
           controller.enqueue(new Uint8Array(await request.arrayBuffer()));
