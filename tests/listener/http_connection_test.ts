@@ -48,7 +48,7 @@ async function pair(handler: Handler): Promise<Pair> {
     connection,
     client,
     errors,
-    get isClosed() {
+    get isClosed(): boolean {
       return isClosed;
     },
     tick: async () => {
