@@ -107,7 +107,8 @@ Deno.test("Checker finds nothing wrong with staps", async () => {
 
 Deno.test("Checker finds nothing wrong with staps when it closes clients who don't read", async () => {
   await using staps = await startStaps({
-    config: "[limits]\nmessage_bytes = 128K\nclient_buffer_bytes = 1M\n",
+    config: "[limits]\nmessage_bytes = 128K\nclient_buffer_bytes = 1M\n" +
+      "brake_bytes = 128K\nslow_after_s = 1\n",
   });
   await using watched = await watch(staps.socket, {
     channels: 2,
@@ -550,14 +551,19 @@ Deno.test("readDocumented() takes the closes and statuses from the tables", () =
   const { closes, statuses } = readDocumented(protocol);
   assert.deepEqual([...closes.keys()].sort(), [
     1001,
+    1002,
     1006,
+    1007,
     1008,
     1009,
+    1011,
     4000,
     4001,
   ]);
   assert.ok(closes.get(1001)!.test("service restart, retry=12"));
+  assert.ok(closes.get(1001)!.test("no answer to a ping"));
   assert.ok(!closes.get(1001)!.test("service restart"));
+  assert.ok(closes.get(1002)!.test("reserved bit set"));
   assert.ok(statuses.has(503) && statuses.has(429) && !statuses.has(500));
   assert.throws(() => readDocumented(""), /docs\/protocol\.md/);
 });
