@@ -219,7 +219,7 @@ export class Channels implements BridgeListener {
   }
 
   #endTurn({ turn, members }: Channel): void {
-    if (turn.bytes > 0) turn.sendTo(members, sendFrames);
+    turn.sendTo(members, sendFrames);
   }
 }
 

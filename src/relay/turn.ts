@@ -33,6 +33,7 @@ export class Turn {
     members: ReadonlySet<Client>,
     send: (member: Client, frames: Uint8Array<ArrayBuffer>) => void,
   ): void {
+    if (this.#bytes === 0) return;
     const frames = this.#frames;
     const publishers = this.#publishers;
     const [first] = publishers;
