@@ -1,7 +1,12 @@
 /** What a listener is to whoever uses one: the own one (`serve.ts`), or the runtime's (`runtime.ts`). */
 import type { Socket, SocketHandler, SocketLimits } from "./socket.ts";
 
-/** Answers a request. One that throws or rejects is answered with 500. */
+/**
+ * Answers a request. One that throws or rejects is answered with 500.
+ *
+ * The request's signal is aborted when the client is gone, but not if the
+ * request asks for an upgrade: then {@linkcode SocketHandler.closed} tells.
+ */
 export type Handler = (request: Request) => Response | Promise<Response>;
 
 /** Where to listen: a unix socket, or TCP. */

@@ -174,10 +174,14 @@ export class HttpConnection {
       return await this.#refuse(refusalOf(error));
     }
     this.#expectsContinue = head.expectsContinue;
+    const headers = headersOf(head);
     const request = new Request(head.url, {
       method: head.method,
-      headers: headersOf(head),
-      signal: this.#gone!.signal,
+      headers,
+      // Two thirds of a Request's cost. The socket of a WebSocket tells of its end.
+      ...(headers.some(([name]) => name === "upgrade")
+        ? {}
+        : { signal: this.#gone!.signal }),
       // A Request can have no body with these.
       ...(body.isDone || head.method === "GET" || head.method === "HEAD"
         ? {}
