@@ -12,6 +12,10 @@ export const runtimeEnvironment: Readonly<Record<string, string>> = {
   // reverse order, again and again: clients in the middle wait for hundreds of
   // milliseconds. So few at a time never get that far.
   DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "64",
+  // New objects get at most 8 MiB, twice, instead of 16: what many connects at
+  // once had used stays resident. A quarter less memory with 10,000 clients.
+  // With 4 MiB messages cost more, because more of them outlive a collection.
+  DENO_V8_FLAGS: "--max-semi-space-size=8",
 };
 
 /** {@linkcode runtimeEnvironment} as a shell reads it, in front of a command or after `export`. */

@@ -175,13 +175,12 @@ export class HttpConnection {
     }
     this.#expectsContinue = head.expectsContinue;
     const headers = headersOf(head);
+    const wantsUpgrade = headers.some(([name]) => name === "upgrade");
     const request = new Request(head.url, {
       method: head.method,
       headers,
-      // Two thirds of a Request's cost. The socket of a WebSocket tells of its end.
-      ...(headers.some(([name]) => name === "upgrade")
-        ? {}
-        : { signal: this.#gone!.signal }),
+      // Two thirds of a Request's cost. A WebSocket's end is told by its socket.
+      signal: wantsUpgrade ? null : this.#gone!.signal,
       // A Request can have no body with these.
       ...(body.isDone || head.method === "GET" || head.method === "HEAD"
         ? {}

@@ -28,7 +28,8 @@ Deno.test("the systemd units set runtimeEnvironment", async () => {
     const unit = await Deno.readTextFile(new URL(file, top));
     const set = Array.from(
       unit.matchAll(/^Environment=(.*)$/gm),
-      ([, line]) => line!.split(" ").map((word) => word.split("=", 2)),
+      ([, line]) =>
+        line!.split(" ").map((word) => /^(\w+)=(.*)$/.exec(word)!.slice(1)),
     ).flat();
     assert.deepEqual(Object.fromEntries(set), runtimeEnvironment, file);
   }
