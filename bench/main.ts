@@ -63,6 +63,22 @@ function effortOf(
   };
 }
 
+/** Says what was measured, and what of all there is. */
+function effortText(
+  { rounds, sliceSeconds }: Effort,
+  { only, peers, before }: {
+    only?: string;
+    peers?: string;
+    before?: string;
+  },
+): string {
+  const texts = [`${rounds} rounds of ${sliceSeconds} s each.`];
+  if (only) texts.push(`Only the workloads \`${only}\`.`);
+  if (peers) texts.push(`Only the peers \`${peers}\`.`);
+  if (before) texts.push("_staps before_ is an older version, see above.");
+  return texts.join(" ");
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
@@ -123,7 +139,7 @@ async function main(): Promise<number> {
   const results: Results = {
     date: new Date().toISOString().slice(0, 16) + "Z",
     machine: await machine(),
-    effort: `${effort.rounds} rounds of ${effort.sliceSeconds} s each.`,
+    effort: effortText(effort, values),
     traffic: [],
     idle: [],
     storms: [],

@@ -216,6 +216,13 @@ export function aimTable(results: Results): string {
   return lines.join("\n") + "\n";
 }
 
+const isSmallBurst = (name: string): boolean =>
+  /^fanout-64-.*-burst$/.test(name);
+const isSingle = (name: string): boolean =>
+  /^fanout-(64|1k)-[a-z]+$/.test(name);
+const isLarge = (name: string): boolean => name.startsWith("fanout-16k");
+const isPairs = (name: string): boolean => name.startsWith("pairs");
+
 function aims({ traffic, idle, storms, pauses }: Results): Aim[] {
   /** The ratios of CPU in every workload that both took part in. */
   const cpuOf = (
@@ -292,9 +299,64 @@ function aims({ traffic, idle, storms, pauses }: Results): Aim[] {
       ],
     },
     {
-      title: "staps / Node `ws`, fan-out 64 B to 1 KiB",
-      limit: 0.85,
-      found: cpuOf("staps", "ws", (name) => /^fanout-(64|1k)/.test(name)),
+      title: "bursts of 64 B, staps / staps before",
+      limit: 0.15,
+      found: cpuOf("staps", "staps-before", isSmallBurst),
+    },
+    {
+      title: "bursts of 64 B, staps / Bun",
+      limit: 1.3,
+      found: cpuOf("staps", "bun", isSmallBurst),
+    },
+    {
+      title: "16 KiB, staps / staps before",
+      limit: 0.7,
+      found: cpuOf("staps", "staps-before", isLarge),
+    },
+    {
+      title: "16 KiB, staps / Node `ws`",
+      limit: 1,
+      found: cpuOf("staps", "ws", isLarge),
+    },
+    {
+      title: "one of 64 B or 1 KiB in flight, staps / staps before",
+      limit: 0.9,
+      found: cpuOf("staps", "staps-before", isSingle),
+    },
+    {
+      title: "one of 64 B or 1 KiB in flight, staps / Node `ws`",
+      limit: 0.8,
+      found: cpuOf("staps", "ws", isSingle),
+    },
+    {
+      title: "pairs, staps / staps before",
+      limit: 0.9,
+      found: cpuOf("staps", "staps-before", isPairs),
+    },
+    {
+      title: "p99 in pairs, staps / staps before",
+      limit: 1,
+      found: traffic.filter(({ workload }) => isPairs(workload.name))
+        .map(({ workload, rows }) => ({
+          where: workload.name,
+          value: latency(rows, "staps") / latency(rows, "staps-before"),
+        })),
+    },
+    {
+      title: "CPU per connect in a storm, staps / staps before",
+      limit: 1,
+      found: [{
+        where: "storm",
+        value: storm("staps") / storm("staps-before"),
+      }],
+    },
+    {
+      title: "memory per idle client at 10,000, staps / staps before",
+      limit: 0.6,
+      found: [{
+        where: "idle-10000",
+        value: memory("staps") / memory("staps-before"),
+      }],
     },
     {
       title: "staps / Node `ws`, pairs",
