@@ -28,16 +28,12 @@ import type {
 const openTimeoutMs = 1000;
 /** How often a socket looks whether it has caught up, in milliseconds. */
 const caughtUpPollMs = 50;
-/** RFC 6455 section 7.4.1. */
-const tooBig = 1009;
-/** RFC 6455 section 7.4.1. */
-const internalError = 1011;
-
 /** Whose requests may still become WebSockets. */
 const servers = new WeakMap<Request, RuntimeServer>();
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+/** A byte order mark is a part of the message. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Begins to listen; see {@linkcode ServeOptions}. `handshakeTimeoutS` has no effect. */
 export function serve(options: ServeOptions, handler: Handler): HttpServer {
@@ -243,8 +239,10 @@ class RuntimeSocket implements Socket {
     if (this.#state !== "open") return;
     const isText = typeof data === "string";
     const bytes = isText ? encoder.encode(data) : new Uint8Array(data);
-    if (bytes.length > this.#options.limits.messageBytes) {
-      return this.#fail("too_big", tooBig);
+    const { messageBytes } = this.#options.limits;
+    if (bytes.length > messageBytes) {
+      this.#fault("too_big");
+      return this.close(1009, `message over ${messageBytes} bytes`);
     }
     const frame = messageFrame(bytes, { isText });
     const payload = frame.subarray(frame.length - bytes.length);
@@ -266,11 +264,6 @@ class RuntimeSocket implements Socket {
     this.#options.onEnded(this);
   }
 
-  #fail(why: SocketFault, code: number): void {
-    this.#fault(why);
-    this.close(code, "");
-  }
-
   #fault(why: SocketFault): void {
     this.#call((handler) => handler.faulted(why));
   }
@@ -280,7 +273,9 @@ class RuntimeSocket implements Socket {
       call(this.#options.handler);
     } catch (error) {
       this.#options.onHandlerError(error);
-      if (this.#state === "open") this.#fail("handler", internalError);
+      if (this.#state !== "open") return;
+      this.#fault("handler");
+      this.close(1011, "internal error");
     }
   }
 }
