@@ -25,6 +25,10 @@ const alone = [
   "tests/chaos/chaos_test.ts",
 ];
 
+/** These run once more on the runtime's listener; what it can't do is skipped, see helpers/listener.ts. */
+const onBothListeners = ["brake", "http", "limits", "rfc6455", "server"]
+  .map((name) => `tests/relay/${name}_test.ts`);
+
 /** One phase may take this long; then it is ended and counts as failed. */
 const phaseTimeoutMs = 15 * 60 * 1000;
 
@@ -73,6 +77,13 @@ async function main(args: readonly string[]): Promise<number> {
   const together = files.filter((file) => !alone.includes(file));
   if (together.length > 0) {
     add(total, await runTests(together, ["--parallel", ...flags]));
+  }
+  const again = files.filter((file) => onBothListeners.includes(file));
+  if (again.length > 0) {
+    print("on the runtime's listener:");
+    Deno.env.set("STAPS_LISTENER", "runtime");
+    add(total, await runTests(again, ["--parallel", ...flags]));
+    Deno.env.delete("STAPS_LISTENER");
   }
   for (const file of files.filter((file) => alone.includes(file))) {
     add(total, await runTests([file], flags));

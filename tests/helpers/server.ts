@@ -8,6 +8,7 @@ import { NoBridge } from "../../src/relay/bridge.ts";
 import type { Limits } from "../../src/relay/limits.ts";
 import { Server, type ServerOptions } from "../../src/relay/server.ts";
 import { TempFolder } from "./folder.ts";
+import { testListener } from "./listener.ts";
 import { type Client, Clients } from "./ws_client.ts";
 
 /** Limits for tests: small enough to hit, short enough to wait for. */
@@ -27,11 +28,6 @@ export const testLimits: Limits = {
   shutdownSpreadMs: 10_000,
   retryAfterS: 5,
 };
-
-/** The listener that tests use: the own one, or what the environment variable `STAPS_LISTENER` says. */
-export const testListener = Deno.env.get("STAPS_LISTENER") === "runtime"
-  ? "runtime"
-  : "own";
 
 /** A running server in a folder of its own. */
 export interface TestServer extends AsyncDisposable {

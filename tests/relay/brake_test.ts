@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { closes } from "../../src/relay/close.ts";
-import { testListener } from "../helpers/server.ts";
 import { eventually, within } from "../helpers/eventually.ts";
+import { lacking } from "../helpers/listener.ts";
 import { binary, text } from "../helpers/messages.ts";
 import {
   closePayload,
@@ -12,6 +12,7 @@ import {
 } from "../helpers/raw_client.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import { startServer } from "../helpers/server.ts";
+import { testUnless } from "../helpers/skip.ts";
 import { StubNode, turnOver } from "./stub_clients.ts";
 
 /** With a message of 600 a reader is behind; at 250 it has caught up. */
@@ -248,12 +249,11 @@ Deno.test("Channels.congested() holds nobody for longer than slow_after_s, until
   node.channels.congested(false);
 });
 
-const onOwnListener = { ignore: testListener === "runtime" };
+const noBrake = lacking("brake");
 
-Deno.test(
-  "Server makes a sender as slow as its reader, and loses nothing",
-  onOwnListener,
-  async () => {
+testUnless(noBrake, {
+  name: "Server makes a sender as slow as its reader, and loses nothing",
+  fn: async () => {
     await using server = await startServer({ limits: { brakeBytes: 65536 } });
     const { metrics } = server.server;
     const target = { socket: server.socket };
@@ -277,12 +277,11 @@ Deno.test(
     assert.equal(metrics.sendersHeld, 0);
     assert.equal(metrics.closes.slow, 0);
   },
-);
+});
 
-Deno.test(
-  "Server ends two clients that only write, both with 4000",
-  onOwnListener,
-  async () => {
+testUnless(noBrake, {
+  name: "Server ends two clients that only write, both with 4000",
+  fn: async () => {
     await using server = await startServer({
       limits: { brakeBytes: 65536, slowAfterS: 1, closeTimeoutS: 2 },
     });
@@ -306,7 +305,7 @@ Deno.test(
     }));
     await Promise.all(writing);
   },
-);
+});
 
 /** Writes messages as fast as they are taken, until the connection ends. */
 async function writeUntilEnd(client: RawClient): Promise<void> {
@@ -318,10 +317,9 @@ async function writeUntilEnd(client: RawClient): Promise<void> {
   }
 }
 
-Deno.test(
-  "Server notices that a held sender says goodbye once it may go on",
-  onOwnListener,
-  async () => {
+testUnless(noBrake, {
+  name: "Server notices that a held sender says goodbye once it may go on",
+  fn: async () => {
     await using server = await startServer({ limits: { brakeBytes: 65536 } });
     const { metrics, channels } = server.server;
     const target = { socket: server.socket };
@@ -348,4 +346,4 @@ Deno.test(
     );
     await eventually(() => metrics.disconnects[1000] === 1, "the count");
   },
-);
+});
