@@ -1,5 +1,6 @@
 /** The pages' small claims: commands exist, tables say what the code says. */
 import assert from "node:assert/strict";
+import { limitTable } from "../src/relay/limits.ts";
 import { allSettings } from "../src/settings/table.ts";
 import { block, readPage } from "./helpers/docs.ts";
 import { repository, runProgram } from "./helpers/process.ts";
@@ -68,11 +69,12 @@ Deno.test("docs/protocol.md's table of limits has the settings' names and defaul
       key,
     );
   }
-  // Those that refuse or close; the others are times.
+  // Those that refuse, close or brake; the others are times.
   const others = /_s$|_ms$/;
   assert.deepEqual(
     rows.map(([key]) => key).sort(),
-    limits.map(({ key }) => key).filter((key) => !others.test(key)).sort(),
+    limits.map(({ key }) => key)
+      .filter((key) => key in limitTable || !others.test(key)).sort(),
   );
 });
 
