@@ -1,5 +1,6 @@
 /** The benchmark in a tiny form, so that it can't rot. Says nothing about speed. */
 import assert from "node:assert/strict";
+import { block } from "../helpers/docs.ts";
 import { Generator } from "../../bench/generator.ts";
 import { runProgram } from "../helpers/process.ts";
 import { TempFolder } from "../helpers/folder.ts";
@@ -136,3 +137,17 @@ function faultyRelay(
     return response;
   });
 }
+
+Deno.test("docs/benchmarks.md compares two versions with options that there are", async () => {
+  const text = await block("docs/benchmarks.md", "before");
+  const command = text.replaceAll("\\\n", " ").match(/deno task bench (.*)/);
+  // Only lists what could be measured, once it has understood the options.
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--allow-all", `${top}bench/main.ts`, "--list"],
+      ...command![1]!.trim().split(/\s+/),
+    ],
+    cwd: top,
+  }).output();
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+});

@@ -5,6 +5,7 @@ import { ticksPerS } from "../../src/listener/silence.ts";
 import type { Message, SocketLimits } from "../../src/listener/socket.ts";
 import { WebSocketConnection } from "../../src/listener/websocket.ts";
 import { pieceOverheadBytes } from "../../src/listener/write_queue.ts";
+import { boundSockets } from "../helpers/unix_sockets.ts";
 import { eventually, within } from "../helpers/eventually.ts";
 import {
   closePayload,
@@ -24,6 +25,8 @@ const limits: SocketLimits = {
 
 /** A WebSocket and the client at its other end. */
 interface Pair extends AsyncDisposable {
+  /** Of the unix socket that the connection came in by. */
+  readonly path: string;
   readonly socket: WebSocketConnection;
   readonly client: RawClient;
   /** What the handler was told, in order: text as it is, all else by name. */
@@ -85,6 +88,7 @@ async function pair(options: PairOptions = {}): Promise<Pair> {
   });
   if (options.isStarted !== false) socket.start();
   return {
+    path,
     socket,
     client,
     told,
@@ -97,28 +101,26 @@ async function pair(options: PairOptions = {}): Promise<Pair> {
   };
 }
 
-/** Tests with a pair, and that no descriptor is left behind. */
+/** Tests with a pair, and that nothing of the connection is left behind. */
 function testPair(
   name: string,
   test: (pair: Pair) => Promise<void>,
   options: PairOptions = {},
 ): void {
   Deno.test(`WebSocketConnection ${name}`, async () => {
-    const before = descriptors();
+    let path;
     {
       await using one = await pair(options);
+      path = one.path;
+      assert.equal(boundSockets(path), 1);
       await test(one);
       assert.ok(one.told.filter((what) => what === "ended").length <= 1);
     }
     await eventually(
-      () => descriptors() <= before,
-      () => `${before} descriptors, got ${descriptors()}`,
+      () => boundSockets(path) === 0,
+      () => `no socket, got ${boundSockets(path)}`,
     );
   });
-}
-
-function descriptors(): number {
-  return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
 /** Waits until the handler was told `count` things, and gets them. */
