@@ -106,8 +106,12 @@ export class Node {
     return this.#process?.ended ?? true;
   }
 
-  /** Writes its configuration; `limits` are lines for that section. */
-  async configure(limits = ""): Promise<void> {
+  /**
+   * Writes its configuration; `limits` are lines for that section. Unless these
+   * say otherwise, three slow readers that fall behind one after the other are
+   * all still there to read their 4000.
+   */
+  async configure(limits = "slow_after_s = 3"): Promise<void> {
     await Deno.writeTextFile(
       `${this.folder}/staps.conf`,
       `[staps]

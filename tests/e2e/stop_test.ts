@@ -107,10 +107,11 @@ Deno.test("a limit of open files below clients lets fewer in, and those stay", a
   await using clients = new Clients(staps.socket);
   const first = await clients.joinMany("/first", 2);
   const answers = await Promise.all(
-    Array.from({ length: 10 }, async () => {
+    // No more at once than have a place to be told that there is none.
+    Array.from({ length: 4 }, async () => {
       const path = newPath();
       const answers = [];
-      for (let i = 0; i < 30; i++) {
+      for (let i = 0; i < 75; i++) {
         const client = await RawClient.connect({ socket: staps.socket });
         await client.write(handshakeBytes({ path }));
         const { status } = await client.readResponse({ toHead: true });
@@ -171,7 +172,7 @@ Deno.test("silent connections up to the limit of open files: newcomers are refus
 // Where even the reserve is less than staps needs.
 Deno.test("without a descriptor left, newcomers wait, members notice nothing, and all is well afterwards", async () => {
   await using staps = await startStaps({
-    through: ["prlimit", "--nofile=100"],
+    through: ["prlimit", "--nofile=80"],
   });
   const target = { socket: staps.socket };
   await using clients = new Clients(staps.socket);
@@ -180,7 +181,11 @@ Deno.test("without a descriptor left, newcomers wait, members notice nothing, an
   const silent = await Promise.all(
     Array.from({ length: 150 }, () => RawClient.connect(target)),
   );
-  await eventually(() => descriptors(staps.pid) === 100, "100 open files");
+  await eventually(
+    // One that was inherited may have a number beyond the limit.
+    () => descriptors(staps.pid) >= 80,
+    () => `80 open files, got ${descriptors(staps.pid)}`,
+  );
   for (let i = 0; i < 3; i++) await converse(one, other);
 
   for (const client of silent) client.close();
