@@ -72,8 +72,7 @@ export interface SocketHandler {
    * what the peer sends waits in the kernel, until {@linkcode Socket.resume}.
    * Control frames before that message are answered as ever; no pong is
    * expected meanwhile. This is how a fast sender is slowed down to its
-   * channel's readers. (The lead's change: it replaces pause(); only a socket
-   * that really holds a message waits, so pure readers stay alive.)
+   * channel's readers.
    */
   message(message: Message): boolean;
   /** See {@linkcode Socket.tellBelow}. */
