@@ -26,6 +26,7 @@ Usage: deno task chaos [options]
   --only FAULTS   the faults to take, separated by commas (default all)
   --bridge LINE   a setting for the nodes' section [bridge]; one that gives a
                   promise up, "on_gap = continue", has to fail
+  --strangers     hostile clients beside the honest ones, all the time
   --list          print the faults
   --plan          print what the seed's first rounds are, and do nothing
   --keep          keep the folder with the history and logs in any case
@@ -38,6 +39,7 @@ interface Options {
   readonly seed: number;
   readonly minutes: number;
   readonly atOnce: number;
+  readonly strangers: boolean;
   readonly only: readonly string[] | undefined;
   readonly rounds: number | undefined;
   readonly bridge: string | undefined;
@@ -61,12 +63,14 @@ async function main(args: readonly string[]): Promise<number> {
         help: { type: "boolean" },
         rounds: { type: "string" },
         bridge: { type: "string" },
+        strangers: { type: "boolean" },
       },
     }));
     options = {
       seed: readNumber("seed", values.seed, randomSeed()),
       minutes: readNumber("minutes", values.minutes, 2),
       atOnce: readNumber("at-once", values["at-once"], 2),
+      strangers: values.strangers ?? false,
       only: values.only?.split(","),
       rounds: values.rounds === undefined
         ? undefined
@@ -131,21 +135,25 @@ async function main(args: readonly string[]): Promise<number> {
 
 /** Gets the command that does the same run again. */
 function replayCommand(
-  { seed, minutes, rounds, atOnce, only, bridge }: Options,
+  { seed, minutes, rounds, atOnce, only, bridge, strangers }: Options,
 ): string {
   return `deno task chaos --seed ${seed}` +
     (rounds === undefined ? ` --minutes ${minutes}` : ` --rounds ${rounds}`) +
     (atOnce === 2 ? "" : ` --at-once ${atOnce}`) +
+    (strangers ? " --strangers" : "") +
     (only === undefined ? "" : ` --only ${only.join(",")}`) +
     (bridge === undefined ? "" : ` --bridge "${bridge}"`);
 }
 
 /** Gets the options without those that are left out. */
 function present(
-  { seed, minutes, atOnce, ...others }: Options,
-): Pick<RunOptions, "seed" | "minutes" | "atOnce" | "only" | "bridge"> {
+  { seed, minutes, atOnce, strangers, ...others }: Options,
+): Pick<
+  RunOptions,
+  "seed" | "minutes" | "atOnce" | "only" | "bridge" | "strangers"
+> {
   return {
-    ...{ seed, minutes, atOnce },
+    ...{ seed, minutes, atOnce, strangers },
     ...Object.fromEntries(
       Object.entries(others).filter(([, value]) => value !== undefined),
     ),

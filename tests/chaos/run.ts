@@ -11,6 +11,8 @@ import { describe, type PlannedFault, planSteps, type Step } from "./plan.ts";
 
 /** Settings of {@linkcode runChaos}. */
 export interface RunOptions {
+  /** Whether hostile clients come and go beside the honest ones. */
+  readonly strangers: boolean;
   readonly seed: number;
   /** How long faults happen; the start and the end come on top. */
   readonly minutes: number;
@@ -101,10 +103,12 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
         },
       ],
     });
-    await using strangers = Strangers.start({
-      seed: seed ^ strangersSalt,
-      target: { port: cluster.frontend.port },
-    });
+    await using strangers = options.strangers
+      ? Strangers.start({
+        seed: seed ^ strangersSalt,
+        target: { port: cluster.frontend.port },
+      })
+      : undefined;
     const startMs = performance.now();
     const endMs = startMs + options.minutes * 60_000;
     const report = (progress: Omit<Progress, "elapsedMs" | "counts">): void => {
@@ -139,7 +143,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
       }
       report({ phase: "end" });
       await crowd.finish();
-      await strangers[Symbol.asyncDispose]();
+      await strangers?.[Symbol.asyncDispose]();
       problems.push(...await cluster.leftovers());
     };
     try {
