@@ -111,7 +111,7 @@ export class Node {
    * say otherwise, three slow readers that fall behind one after the other are
    * all still there to read their 4000.
    */
-  async configure(limits = "slow_after_s = 3"): Promise<void> {
+  async configure(limits = "slow_after_s = 5"): Promise<void> {
     await Deno.writeTextFile(
       `${this.folder}/staps.conf`,
       `[staps]
