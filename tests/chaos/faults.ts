@@ -508,9 +508,11 @@ async function readSlowly(
     }
     const frame = await nextMessage(reader!);
     if (frame.opcode === opcodes.close) {
-      // Told: another fault keeps the broker away for longer than senders wait.
-      assert.deepEqual(readClose(frame.payload), closes.gap);
-      return "ended by a gap";
+      // Told: the broker is away for longer than senders wait, or this loop
+      // waits to publish for so long that it reads too slowly itself.
+      const { code } = readClose(frame.payload);
+      assert.ok([closes.gap.code, closes.slow.code].includes(code as 4000));
+      return `ended with ${code}`;
     }
     assert.equal(new DataView(frame.payload.buffer).getUint32(0), got++);
   }
