@@ -146,7 +146,7 @@ export const settings = {
         reload: true,
         doc:
           "Maximum unsent data per client. A client over it, one that reads too slowly, is closed with 4000; " +
-          "others aren't affected. At least `message_bytes`. Each message counts as its size plus 256 bytes.",
+          "others aren't affected. At least `message_bytes`. Each queued piece counts 700 bytes more than it has.",
       }),
       brake_bytes: required(bytes(1, GiB), {
         default: MiB,
