@@ -168,9 +168,13 @@ const halves: Readonly<
   },
   "goes on sending after a close": async (target) => {
     const client = await RawClient.join(target, newPath());
-    await client.send(binary, new Uint8Array(MiB), {
-      declaredLength: 63n * BigInt(MiB),
-    });
+    try {
+      await client.send(binary, new Uint8Array(MiB), {
+        declaredLength: 63n * BigInt(MiB),
+      });
+    } catch {
+      // nginx resets the connection if the close is answered in time.
+    }
     return client;
   },
   "breaks off in a frame": async (target) => {
