@@ -98,7 +98,10 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     const { outboxBytes } = options;
     const sender = this.#sender = new Sender({
       ...{ node, connector, outboxBytes },
-      onCongested: (isCongested) => this.#listener?.congested(isCongested),
+      onCongested: (key, isCongested) => {
+        const path = memberships.byKey(key)?.path;
+        if (path !== undefined) this.#listener!.congested(path, isCongested);
+      },
     });
     const probe = this.#probe = new Probe({
       ownKey,

@@ -22,6 +22,12 @@ interface Range {
   bytes: number;
 }
 
+/** What waits here of one channel. */
+interface Share {
+  bytes: number;
+  isBehind: boolean;
+}
+
 /** Something to send; what the fields mean stands in `Envelope`. */
 export interface Entry {
   readonly key: string;
@@ -53,9 +59,31 @@ const maxBatch = { messages: 256, bytes: 32 * 1024 } as const;
 /** More notices than this are replaced by one that concerns every channel. */
 const maxNotices = 10_000;
 
-/** Entries towards the broker, the oldest first. */
+/**
+ * A channel is behind when more of it waits than this share of what is free,
+ * and has caught up at half of that. A few hundred letters by default, so that
+ * nobody waits long behind another channel's flood.
+ */
+const behindShare = 1 / 16;
+
+/** Settings of {@linkcode Outbox}. */
+export interface OutboxOptions {
+  /** What it holds at most, in bytes. */
+  readonly maxBytes: number;
+  /** Called when the channel with the routing key `key` has caught up. */
+  readonly onCaughtUp: (key: string) => void;
+}
+
+/**
+ * Entries towards the broker, the oldest first.
+ *
+ * No channel may have more here than is free afterwards (the dynamic threshold
+ * of switches with a shared memory): one takes at most half, two a third each,
+ * and there is always room for those who send little.
+ */
 export class Outbox {
-  readonly #maxBytes: number;
+  readonly #options: OutboxOptions;
+  readonly #shares = new Map<string, Share>();
   /** From #head on; those before are gone. */
   #entries: (Entry | undefined)[] = [];
   #head = 0;
@@ -74,9 +102,8 @@ export class Outbox {
   /** Numbers of messages that the broker rejected, by routing key. */
   #rejected = new Map<string, Range>();
 
-  /** Makes an empty outbox for up to `maxBytes` bytes. */
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+  constructor(options: OutboxOptions) {
+    this.#options = options;
   }
 
   /** What waits here, in bytes, with an estimate of the overhead. */
@@ -94,14 +121,19 @@ export class Outbox {
     return this.#entries.length - this.#next;
   }
 
+  /** Tells whether so much of the channel with the routing key `key` waits here that no more should come for now. */
+  isBehind(key: string): boolean {
+    return this.#shares.get(key)?.isBehind ?? false;
+  }
+
   /** Whether nothing waits here. */
   get isEmpty(): boolean {
     return this.#head === this.#entries.length;
   }
 
   /**
-   * Adds a client's message. Gets `false` if there is no room: then the message
-   * is given up, and a notice tells the other nodes.
+   * Adds a client's message. Gets `false` if there is no room for more of its
+   * channel: then the message is given up, and a notice tells the other nodes.
    */
   add(
     channel: Pick<Membership, "key" | "lastSequence">,
@@ -114,7 +146,7 @@ export class Outbox {
     const sequence = ++this.#sequence;
     channel.lastSequence = sequence;
     // One message always fits, so that none is too large for ever.
-    if (this.#bytes > 0 && this.#bytes + cost > this.#maxBytes) {
+    if (this.#bytes > 0 && !this.#hasRoom(key, cost)) {
       this.#open.batch.delete(key);
       this.#note("lost", key, { low: sequence, high: sequence, bytes });
       return false;
@@ -210,7 +242,7 @@ export class Outbox {
       const entry = this.#entries[i]!;
       if (entry.state !== "confirmed" || isNotice(entry.kind)) continue;
       entry.state = "waiting";
-      this.#bytes += entry.cost;
+      this.#count(entry.key, entry.cost);
       this.#messages += entry.messages.length;
     }
     this.#next = this.#head;
@@ -224,13 +256,13 @@ export class Outbox {
     if (
       !entry || entry.messages.length >= maxBatch.messages ||
       entry.bytes + bytes + headerBytes > maxBatch.bytes ||
-      this.#bytes + cost > this.#maxBytes
+      !this.#hasRoom(key, cost)
     ) return false;
     entry.messages.push(message);
     entry.kind = "batch";
     entry.bytes += bytes + headerBytes;
     entry.cost += cost;
-    this.#bytes += cost;
+    this.#count(key, cost);
     this.#messages++;
     return true;
   }
@@ -238,7 +270,7 @@ export class Outbox {
   #settle(entry: Entry, state: Entry["state"]): void {
     if (entry.state !== "waiting") return;
     entry.state = state;
-    this.#bytes -= entry.cost;
+    this.#count(entry.key, -entry.cost);
     this.#messages -= entry.messages.length;
     if (isNotice(entry.kind)) this.#notices--;
     while (
@@ -288,9 +320,34 @@ export class Outbox {
 
   #push(entry: Entry): void {
     this.#entries.push(entry);
-    this.#bytes += entry.cost;
+    this.#count(entry.key, entry.cost);
+  }
+
+  #hasRoom(key: string, cost: number): boolean {
+    const { bytes } = this.#shares.get(key) ?? nothing;
+    return bytes + cost <= this.#options.maxBytes - this.#bytes;
+  }
+
+  /** Takes note that the channel `key` has `bytes` more here, or fewer. */
+  #count(key: string, bytes: number): void {
+    // Notices cost nothing.
+    if (bytes === 0) return;
+    this.#bytes += bytes;
+    let share = this.#shares.get(key);
+    if (!share) this.#shares.set(key, share = { ...nothing });
+    share.bytes += bytes;
+    const free = Math.max(0, this.#options.maxBytes - this.#bytes);
+    const limit = free * behindShare;
+    if (share.bytes > limit) share.isBehind = true;
+    else if (share.isBehind && share.bytes <= limit / 2) {
+      share.isBehind = false;
+      this.#options.onCaughtUp(key);
+    }
+    if (share.bytes === 0) this.#shares.delete(key);
   }
 }
+
+const nothing: Share = { bytes: 0, isBehind: false };
 
 function isNotice(kind: Kind): kind is "lost" | "rejected" {
   return kind === "lost" || kind === "rejected";

@@ -36,8 +36,8 @@ export interface SenderOptions {
   readonly node: string;
   readonly connector: Pick<Connector, "link">;
   readonly outboxBytes: number;
-  /** See {@linkcode BridgeListener.congested}. */
-  readonly onCongested: (isCongested: boolean) => void;
+  /** See {@linkcode BridgeListener.congested}; `key` is the channel's routing key. */
+  readonly onCongested: (key: string, isCongested: boolean) => void;
 }
 
 /** What was published, and isn't confirmed. */
@@ -54,17 +54,17 @@ export class Sender {
   readonly #node: string;
   readonly #connector: Pick<Connector, "link">;
   readonly #outbox: Outbox;
-  readonly #outboxBytes: number;
   readonly #onCongested: SenderOptions["onCongested"];
-  #isCongested = false;
   /** By tag, the oldest first. */
   readonly #unconfirmed = new Map<number, Unconfirmed>();
 
   constructor({ node, connector, outboxBytes, onCongested }: SenderOptions) {
     this.#node = node;
     this.#connector = connector;
-    this.#outbox = new Outbox(outboxBytes);
-    this.#outboxBytes = outboxBytes;
+    this.#outbox = new Outbox({
+      maxBytes: outboxBytes,
+      onCaughtUp: (key) => onCongested(key, false),
+    });
     this.#onCongested = onCongested;
   }
 
@@ -82,7 +82,8 @@ export class Sender {
   publish(membership: Membership, message: Message): boolean {
     const hasRoom = this.#outbox.add(membership, message);
     if (hasRoom) this.pump();
-    this.#checkRoom();
+    const { key } = membership;
+    if (this.#outbox.isBehind(key)) this.#onCongested(key, true);
     return hasRoom;
   }
 
@@ -135,16 +136,6 @@ export class Sender {
       }
     } else this.#answer(tag, isTaken);
     this.pump();
-    this.#checkRoom();
-  }
-
-  /** Tells when the outbox becomes half full, and when it is down to a quarter. */
-  #checkRoom(): void {
-    const share = this.#outbox.bytes / this.#outboxBytes;
-    const isCongested = share > (this.#isCongested ? 1 / 4 : 1 / 2);
-    if (isCongested === this.#isCongested) return;
-    this.#isCongested = isCongested;
-    this.#onCongested(isCongested);
   }
 
   #answer(tag: number, isTaken: boolean): void {
@@ -163,15 +154,12 @@ export class Sender {
   connected(): void {
     this.#outbox.rewind();
     this.pump();
-    this.#checkRoom();
   }
 
   /** Forgets what was on its way, after the connection was lost. */
   disconnected(reason: BrokerError): void {
     this.#unconfirmed.clear();
-    if (!isTooBig(reason)) return;
-    this.#outbox.giveUpLargest();
-    this.#checkRoom();
+    if (isTooBig(reason)) this.#outbox.giveUpLargest();
   }
 
   /** To be called about once a second: sends notices, and breaks off a link that confirms nothing. */

@@ -6,6 +6,9 @@
  * A reader is behind when more than `brake_bytes` are queued for it, and has
  * caught up at half of that. One that stays behind for `slow_after_s` is closed
  * with 4000, and the channel goes on.
+ *
+ * The bridge is such a reader, too, with a measure of its own; it is never
+ * ended: after `slow_after_s` it has to give up messages, and tells so.
  */
 import type { Client } from "./client.ts";
 import type { Metrics } from "./metrics.ts";
@@ -59,7 +62,7 @@ export class Held {
 /** What {@linkcode Brake} works with. */
 export interface BrakeOptions {
   readonly metrics: Metrics;
-  /** Called when somebody is behind, and when nobody is any more. */
+  /** Called when somebody is behind for whom senders wait, and when nobody is any more. */
   readonly onChange: (isOn: boolean) => void;
 }
 
@@ -68,6 +71,8 @@ export class Brake {
   readonly #onChange: (isOn: boolean) => void;
   /** Those who are behind, and for how many milliseconds, in steps of {@linkcode tick}. */
   readonly #behindMs = new Map<Client, number>();
+  /** The same of the bridge: `undefined` while it keeps up, infinite once nobody waits for it any more. */
+  #bridgeBehindMs: number | undefined;
   readonly #held: Held;
 
   constructor({ metrics, onChange }: BrakeOptions) {
@@ -75,17 +80,27 @@ export class Brake {
     this.#onChange = onChange;
   }
 
-  /** Whether somebody is behind. */
+  /** Whether somebody is behind for whom senders wait. */
   get isOn(): boolean {
-    return this.#behindMs.size > 0;
+    return this.#behindMs.size > 0 ||
+      (this.#bridgeBehindMs ?? Infinity) < Infinity;
   }
 
   /** Takes note that `reader` is behind. Gets whether that is new. */
   addReader(reader: Client): boolean {
     if (this.#behindMs.has(reader)) return false;
-    this.#behindMs.set(reader, 0);
-    if (this.#behindMs.size === 1) this.#onChange(true);
+    this.#change(() => this.#behindMs.set(reader, 0));
     return true;
+  }
+
+  /** Takes note that the bridge is behind. */
+  bridgeFellBehind(): void {
+    this.#change(() => this.#bridgeBehindMs ??= 0);
+  }
+
+  /** Takes note that the bridge has caught up. */
+  bridgeCaughtUp(): void {
+    this.#change(() => this.#bridgeBehindMs = undefined);
   }
 
   /** Lets `sender` wait with its next message. */
@@ -95,9 +110,7 @@ export class Brake {
 
   /** Takes note that `reader` has caught up. */
   caughtUp(reader: Client): void {
-    if (!this.#behindMs.delete(reader) || this.isOn) return;
-    this.#onChange(false);
-    this.#held.release(() => this.isOn);
+    this.#change(() => this.#behindMs.delete(reader));
   }
 
   /** Takes note that `client` is gone. */
@@ -106,12 +119,27 @@ export class Brake {
     this.caughtUp(client);
   }
 
-  /** Takes note that `ms` went by, and ends readers who are behind for `slowAfterMs`. */
+  /** Takes note that `ms` went by, and ends readers who are behind for `slowAfterMs`, and the wait for the bridge. */
   tick(ms: number, slowAfterMs: number): void {
     for (const [reader, behindMs] of [...this.#behindMs]) {
       this.#behindMs.set(reader, behindMs + ms);
       // It leaves the channel, and so is forgotten here.
       if (behindMs + ms > slowAfterMs) reader.endBeyond("slow_after_s");
     }
+    if (this.#bridgeBehindMs === undefined) return;
+    const bridgeBehindMs = this.#bridgeBehindMs + ms;
+    this.#change(() =>
+      this.#bridgeBehindMs = bridgeBehindMs > slowAfterMs
+        ? Infinity
+        : bridgeBehindMs
+    );
+  }
+
+  #change(change: () => void): void {
+    const wasOn = this.isOn;
+    change();
+    if (this.isOn === wasOn) return;
+    this.#onChange(!wasOn);
+    if (wasOn) this.#held.release(() => this.isOn);
   }
 }

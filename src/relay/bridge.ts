@@ -18,8 +18,11 @@ export interface BridgeListener {
    */
   gap(paths: Iterable<string> | "all"): void;
 
-  /** The bridge takes messages more slowly than they come, or, `false`, keeps up again. */
-  congested(isCongested: boolean): void;
+  /**
+   * The bridge takes the messages of the channel `path` more slowly than they
+   * come, or, `false`, keeps up again. The first may be said again and again.
+   */
+  congested(path: string, isCongested: boolean): void;
 }
 
 /** What a node asks of a bridge. */

@@ -1,7 +1,7 @@
 /** Who is in which channel, and the fan-out of a message to them. */
 import { payloadBytes } from "../listener/frames.ts";
 import type { Bridge, BridgeListener } from "./bridge.ts";
-import { Brake, Held } from "./brake.ts";
+import { Brake } from "./brake.ts";
 import type { Client } from "./client.ts";
 import type { Limits } from "./limits.ts";
 import type { Message } from "./message.ts";
@@ -21,7 +21,7 @@ export class Channel {
   readonly bridged: Promise<void>;
   /** What nobody got yet. */
   readonly turn = new Turn();
-  /** Only there once a member was behind. */
+  /** Only there once a member was behind, or the bridge. */
   brake: Brake | undefined;
 
   constructor(path: string, bridged: Promise<void>) {
@@ -40,9 +40,6 @@ export class Channels implements BridgeListener {
   #turns: Channel[] = [];
   /** Those whose brake is on. */
   readonly #braked = new Set<Channel>();
-  /** For how long the bridge has been behind; `undefined` while it keeps up, infinite once nobody waits for it any more. */
-  #bridgeBehindMs: number | undefined;
-  readonly #heldForBridge: Held;
   /** Runs while somebody is behind. */
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -57,7 +54,6 @@ export class Channels implements BridgeListener {
     this.#bridge = bridge;
     this.#metrics = metrics;
     this.#limits = limits;
-    this.#heldForBridge = new Held(metrics);
   }
 
   /** The number of channels with a member on this node. */
@@ -93,7 +89,6 @@ export class Channels implements BridgeListener {
   /** Ends a membership; the channel ends with its last one. Does nothing the second time. */
   leave(channel: Channel, client: Client): void {
     if (!channel.members.delete(client)) return;
-    this.#heldForBridge.delete(client);
     channel.brake?.forget(client);
     if (channel.members.size > 0) return;
     this.#channels.delete(channel.path);
@@ -105,9 +100,8 @@ export class Channels implements BridgeListener {
    * channel is behind, or the bridge. {@linkcode Client.resume} ends it.
    */
   holds({ brake }: Channel, sender: Client): boolean {
-    if (brake?.isOn) brake.hold(sender);
-    else if (this.#isHoldingForBridge) this.#heldForBridge.add(sender);
-    else return false;
+    if (!brake?.isOn) return false;
+    brake.hold(sender);
     return true;
   }
 
@@ -131,17 +125,17 @@ export class Channels implements BridgeListener {
     }
   }
 
-  /** Takes note whether the bridge is about to have no room for more. */
-  congested(isCongested: boolean): void {
-    if (isCongested) this.#bridgeBehindMs ??= 0;
-    else this.#bridgeBehindMs = undefined;
-    this.#bridgeChanged();
+  /** Takes note whether the bridge is behind with what the channel `path` has for it. */
+  congested(path: string, isCongested: boolean): void {
+    const channel = this.#channels.get(path);
+    if (channel === undefined) return;
+    if (isCongested) this.#brakeOf(channel).bridgeFellBehind();
+    else channel.brake?.bridgeCaughtUp();
   }
 
   /** Takes note that `reader` has more than `brake_bytes` queued. Gets whether that is new. */
   fellBehind(channel: Channel, reader: Client): boolean {
-    channel.brake ??= this.#newBrake(channel);
-    return channel.brake.addReader(reader);
+    return this.#brakeOf(channel).addReader(reader);
   }
 
   /** Sends everybody what the present turn has brought. */
@@ -151,20 +145,9 @@ export class Channels implements BridgeListener {
     for (const channel of channels) this.#endTurn(channel);
   }
 
-  get #isHoldingForBridge(): boolean {
-    return this.#bridgeBehindMs !== undefined &&
-      this.#bridgeBehindMs < Infinity;
-  }
-
-  #bridgeChanged(): void {
-    this.#setTimer();
-    if (this.#isHoldingForBridge) return;
-    this.#heldForBridge.release(() => this.#isHoldingForBridge);
-  }
-
   /** Lets the timer run while somebody waits. Not an interval: after the process stood still, one tick is one tick. */
   #setTimer(): void {
-    if (this.#braked.size > 0 || this.#isHoldingForBridge) {
+    if (this.#braked.size > 0) {
       this.#timer ??= setTimeout(() => {
         this.#timer = undefined;
         this.#tick();
@@ -180,16 +163,10 @@ export class Channels implements BridgeListener {
   #tick(): void {
     const slowAfterMs = this.#limits.slowAfterS * 1000;
     for (const { brake } of [...this.#braked]) brake!.tick(tickMs, slowAfterMs);
-    if (this.#bridgeBehindMs === undefined) return;
-    this.#bridgeBehindMs += tickMs;
-    if (this.#bridgeBehindMs <= slowAfterMs) return;
-    // Now it has to give up messages.
-    this.#bridgeBehindMs = Infinity;
-    this.#bridgeChanged();
   }
 
-  #newBrake(channel: Channel): Brake {
-    return new Brake({
+  #brakeOf(channel: Channel): Brake {
+    return channel.brake ??= new Brake({
       metrics: this.#metrics,
       onChange: (isOn) => {
         if (isOn) this.#braked.add(channel);

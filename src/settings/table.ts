@@ -256,7 +256,7 @@ export const settings = {
       outbox_bytes: required(bytes(64 * KiB, 4 * GiB), {
         default: 64 * MiB,
         doc:
-          "Maximum data in this node's memory that the broker hasn't taken yet. At least `message_bytes`.",
+          "Maximum data in this node's memory that the broker hasn't taken yet; one channel gets at most half. At least `message_bytes`.",
       }),
       queue_bytes: required(bytes(64 * KiB, 64 * GiB), {
         default: 64 * MiB,

@@ -44,7 +44,7 @@ class ModelChannel {
 }
 
 class ModelNode {
-  readonly outbox = new Outbox(outboxBytes);
+  readonly outbox = new Outbox({ maxBytes: outboxBytes, onCaughtUp: () => {} });
   readonly channels = new Map(keys.map((key) => [key, new ModelChannel(key)]));
   readonly watch = new QueueWatch(queueBytes);
   queue: Stored[] = [];

@@ -2,8 +2,24 @@ import assert from "node:assert/strict";
 import { type Entry, everyNode, Outbox } from "../../src/amqp/outbox.ts";
 import { text } from "../helpers/messages.ts";
 
+/** Makes an outbox, and what it tells. */
+function make(maxBytes: number): { outbox: Outbox; caughtUp: string[] } {
+  const caughtUp: string[] = [];
+  const outbox = new Outbox({
+    maxBytes,
+    onCaughtUp: (key) => void caughtUp.push(key),
+  });
+  return { outbox, caughtUp };
+}
+
+function takeAll(outbox: Outbox): Entry[] {
+  const entries = [];
+  for (let entry; (entry = outbox.take());) entries.push(entry);
+  return entries;
+}
+
 Deno.test("Outbox.add() takes one message whatever its size, and then what fits", () => {
-  const outbox = new Outbox(1000);
+  const { outbox } = make(1000);
   const channel = { key: "a", lastSequence: 0 };
   assert.equal(outbox.add(channel, text("x".repeat(1000))), true);
   assert.equal(outbox.add(channel, text("y")), false);
@@ -15,26 +31,78 @@ Deno.test("Outbox.add() takes one message whatever its size, and then what fits"
 });
 
 Deno.test("Outbox holds no more than it may, and replaces the rest by one notice a channel", () => {
-  const outbox = new Outbox(10_000);
-  const channel = { key: "a", lastSequence: 0 };
+  const { outbox } = make(10_000);
+  const channels = ["a", "b", "c"].map((key) => ({ key, lastSequence: 0 }));
   let added = 0;
   for (let i = 0; i < 1_000; i++) {
-    if (outbox.add(channel, text("x".repeat(50)))) added++;
-    assert.ok(outbox.bytes <= 10_000);
+    for (const channel of channels) {
+      if (outbox.add(channel, text("x".repeat(50)))) added++;
+      assert.ok(outbox.bytes <= 10_000);
+    }
   }
   assert.ok(added > 50);
-  const entries = [];
-  for (let entry; (entry = outbox.take());) entries.push(entry);
+  const entries = takeAll(outbox);
   assert.equal(entries.flatMap(({ messages }) => messages).length, added);
-  assert.equal(entries.at(-1)!.kind, "lost");
-  assert.equal(entries.at(-1)!.sequence, channel.lastSequence);
+  for (const { key, lastSequence } of channels) {
+    const last = entries.findLast((entry) => entry.key === key)!;
+    assert.equal(last.kind, "lost");
+    assert.equal(last.sequence, lastSequence);
+  }
   for (const entry of entries) outbox.confirm(entry);
   assert.ok(outbox.isEmpty);
   assert.equal(outbox.bytes, 0);
 });
 
+Deno.test("Outbox gives no channel more than it leaves to the others", () => {
+  const { outbox } = make(100_000);
+  const flood = (key: string): number => {
+    const channel = { key, lastSequence: 0 };
+    const before = outbox.bytes;
+    while (outbox.add(channel, text("x".repeat(500))));
+    return outbox.bytes - before;
+  };
+  const shares = ["a", "b", "c"].map(flood);
+  // What is free is halved each time, but for what one message more would take.
+  for (const [index, share] of [50_000, 25_000, 12_500].entries()) {
+    assert.ok(Math.abs(shares[index]! - share) < 1_000, `${shares}`);
+  }
+  assert.ok(outbox.add({ key: "d", lastSequence: 0 }, text("quiet")));
+});
+
+Deno.test("Outbox.isBehind() is true from a sixteenth of what is free on, and until half of that", () => {
+  const { outbox, caughtUp } = make(100_000);
+  const channel = { key: "a", lastSequence: 0 };
+  const other = { key: "b", lastSequence: 0 };
+  outbox.add(other, text("quiet"));
+  const add = (): Entry => {
+    outbox.add(channel, text("x".repeat(1_000 - 256)));
+    return outbox.take()!;
+  };
+  outbox.take();
+  const entries = Array.from({ length: 5 }, add);
+  assert.equal(outbox.isBehind("a"), false);
+  entries.push(add());
+  assert.equal(outbox.isBehind("a"), true);
+  assert.equal(outbox.isBehind("b"), false);
+  for (const entry of entries.slice(0, 2)) outbox.confirm(entry);
+  assert.deepEqual(caughtUp, []);
+  outbox.confirm(entries[2]!);
+  assert.deepEqual(caughtUp, ["a"]);
+  assert.equal(outbox.isBehind("a"), false);
+});
+
+Deno.test("Outbox tells that a channel has caught up once nothing of it waits, however full it is", () => {
+  const { outbox, caughtUp } = make(1_000);
+  const a = { key: "a", lastSequence: 0 };
+  outbox.add(a, text("x".repeat(2_000)));
+  const [entry] = takeAll(outbox);
+  assert.equal(outbox.isBehind("a"), true);
+  outbox.confirm(entry!);
+  assert.deepEqual(caughtUp, ["a"]);
+});
+
 Deno.test("Outbox.rewind() sends confirmed entries behind an unconfirmed one again", () => {
-  const outbox = new Outbox(1_000_000);
+  const { outbox } = make(1_000_000);
   const channel = { key: "a", lastSequence: 0 };
   const send = (): Entry => {
     outbox.add(channel, text("x"));
@@ -58,7 +126,7 @@ Deno.test("Outbox.rewind() sends confirmed entries behind an unconfirmed one aga
 });
 
 Deno.test("Outbox tells everyone once more than 10,000 channels lost something", () => {
-  const outbox = new Outbox(0);
+  const { outbox } = make(0);
   for (let i = 0; i < 20_000; i++) {
     outbox.add({ key: `${i}`, lastSequence: 0 }, text(""));
   }

@@ -1,7 +1,7 @@
 /**
  * The brake of bridged channels: while the broker takes too little, whoever
- * publishes is held, for at most `slow_after_s`. With real nodes and a real
- * RabbitMQ.
+ * publishes much is held, for at most `slow_after_s`, and whoever publishes
+ * little notices nothing. With real nodes and a real RabbitMQ.
  */
 import assert from "node:assert/strict";
 import { closes } from "../../src/relay/close.ts";
@@ -26,6 +26,8 @@ const messages = Array.from(
 interface Pair {
   readonly sender: Client;
   readonly reader: Client;
+  /** Two in another channel of the same nodes, who say little. */
+  readonly quiet: { readonly sender: Client; readonly reader: Client };
   /** Between the sender's node and the broker. */
   readonly proxy: FaultyProxy;
   /** The metrics of the sender's node. */
@@ -39,8 +41,8 @@ async function startPair(
 ): Promise<Pair> {
   const vhost = await broker.addVhost();
   const proxy = stack.use(await FaultyProxy.start(broker.port));
-  const path = newPath();
-  const start = async (port: number): Promise<[Staps, Client]> => {
+  const [path, quietPath] = [newPath(), newPath()];
+  const start = async (port: number): Promise<[Staps, Client, Client]> => {
     const staps = stack.use(
       await startStaps({
         config: `
@@ -57,35 +59,48 @@ outbox_bytes = ${outboxBytes}
       }),
     );
     const clients = stack.use(new Clients(staps.socket));
-    return [staps, await clients.join(path)];
+    return [staps, await clients.join(path), await clients.join(quietPath)];
   };
-  const [node, sender] = await start(proxy.port);
-  const [, reader] = await start(broker.port);
+  const [node, sender, quietSender] = await start(proxy.port);
+  const [, reader, quietReader] = await start(broker.port);
   return {
     sender,
     reader,
+    quiet: { sender: quietSender, reader: quietReader },
     proxy,
     figures: async () =>
       readSamples((await ask(`${node.folder}/admin`, "/metrics")).text),
   };
 }
 
-/** Resolves when the sender is held: the outbox has room, and nothing was given up. */
-async function held({ figures }: Pair): Promise<void> {
+/** Resolves when the sender is held, and nobody else: the outbox has room, and nothing was given up. */
+async function held({ figures, quiet }: Pair): Promise<void> {
   const got = await eventually(async () => {
     const got = await figures();
     return got.get("staps_senders_held") === 1 ? got : undefined;
   }, "the sender to be held");
   const bytes = got.get("staps_bridge_outbox_bytes")!;
   assert.ok(
-    bytes > outboxBytes / 4 && bytes < outboxBytes,
+    bytes > outboxBytes / 32 && bytes < outboxBytes / 8,
     `${bytes} bytes in the outbox`,
   );
   assert.equal(got.get("staps_bridge_messages_dropped_total"), 0);
+  const published = got.get("staps_bridge_messages_sent_total")!;
+  quiet.sender.send("quiet");
+  const after = await eventually(async () => {
+    const after = await figures();
+    return after.get("staps_bridge_messages_sent_total")! > published
+      ? after
+      : undefined;
+  }, "the quiet message to be published");
+  assert.equal(after.get("staps_senders_held"), 1);
 }
 
 /** Checks that all that was sent arrives, and that nobody is held any more. */
-async function arrives({ sender, reader, figures }: Pair): Promise<void> {
+async function arrives(
+  { sender, reader, quiet, figures }: Pair,
+): Promise<void> {
+  assert.deepEqual(await quiet.reader.take(1), ["quiet"]);
   assert.deepEqual(await reader.take(messages.length), messages);
   assert.ok(sender.isOpen);
   const got = await figures();
@@ -130,6 +145,7 @@ Deno.test("the brake of bridged channels", async (t) => {
       for (const message of messages) pair.sender.send(message);
       const { code } = await within(pair.sender.closed, "the sender's end");
       assert.equal(code, closes.gap.code);
+      pair.quiet.sender.send("quiet");
       const got = await pair.figures();
       assert.ok(got.get("staps_sender_holds_total")! >= 1);
       // Some of a look's interval may be missing.
@@ -139,6 +155,8 @@ Deno.test("the brake of bridged channels", async (t) => {
       pair.proxy.heal();
       const reader = await within(pair.reader.closed, "the reader's end");
       assert.equal(reader.code, closes.gap.code);
+      assert.deepEqual(await pair.quiet.reader.take(1), ["quiet"]);
+      assert.ok(pair.quiet.sender.isOpen);
     },
   );
 });

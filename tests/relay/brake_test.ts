@@ -212,19 +212,46 @@ Deno.test("Brake isn't put on by a client that was ended before its socket opene
   assert.deepEqual(b!.socket.got, [big, "1"]);
 });
 
-Deno.test("Channels.congested() holds the senders of every channel until the bridge keeps up", async () => {
+Deno.test("Channels.congested() holds the senders of a channel until the bridge keeps up, and no others", async () => {
   const bridge = new RecordingBridge();
   using node = new StubNode({ bridge, limits });
   const [a, b] = [await node.join("/x"), await node.join("/y")];
-  node.channels.congested(true);
+  node.channels.congested("/x", true);
   a.socket.receive("1");
   b.socket.receive("2");
-  assert.equal(node.metrics.sendersHeld, 2);
-  node.channels.congested(true);
-  node.channels.congested(false);
+  assert.equal(node.metrics.sendersHeld, 1);
+  assert.deepEqual(bridge.calls.slice(2), ["publish /y 2"]);
+  node.channels.congested("/x", true);
+  node.channels.congested("/y", false);
+  await turnOver();
+  assert.equal(node.metrics.sendersHeld, 1);
+  node.channels.congested("/x", false);
   await turnOver();
   assert.equal(node.metrics.sendersHeld, 0);
-  assert.deepEqual(bridge.calls.slice(2), ["publish /x 1", "publish /y 2"]);
+  assert.deepEqual(bridge.calls.slice(3), ["publish /x 1"]);
+  // Somebody may have left meanwhile.
+  node.channels.congested("/nobody", true);
+});
+
+Deno.test("Brake is on as long as the bridge or a reader is behind", async () => {
+  using node = new StubNode({ limits });
+  const [a, reader] = await node.joinMany("/x", 2);
+  node.channels.congested("/x", true);
+  a!.socket.receive("1");
+  reader!.socket.receive(big);
+  node.channels.congested("/x", false);
+  await turnOver();
+  assert.deepEqual(a!.socket.got, [big]);
+  assert.deepEqual(reader!.socket.got, ["1"]);
+  a!.socket.receive("2");
+  reader!.socket.receive("3");
+  node.channels.congested("/x", true);
+  a!.socket.take();
+  await turnOver();
+  assert.equal(node.metrics.sendersHeld, 2);
+  node.channels.congested("/x", false);
+  await turnOver();
+  assert.equal(node.metrics.sendersHeld, 0);
 });
 
 Deno.test("Channels.congested() holds nobody for longer than slow_after_s, until the bridge kept up once", async () => {
@@ -232,21 +259,21 @@ Deno.test("Channels.congested() holds nobody for longer than slow_after_s, until
   using node = new StubNode({ bridge, limits: { ...limits, slowAfterS: 0.5 } });
   const { metrics } = node;
   const { socket } = await node.join("/x");
-  node.channels.congested(true);
+  node.channels.congested("/x", true);
   socket.receive("1");
   await eventually(() => metrics.sendersHeld === 0, "the end of the wait");
   // A reload doesn't begin it anew.
   node.limits.slowAfterS = 10;
-  node.channels.congested(true);
+  node.channels.congested("/x", true);
   socket.receive("2");
   assert.deepEqual(bridge.calls.slice(1), ["publish /x 1", "publish /x 2"]);
   assert.equal(metrics.closes.slow, 0);
 
-  node.channels.congested(false);
-  node.channels.congested(true);
+  node.channels.congested("/x", false);
+  node.channels.congested("/x", true);
   socket.receive("3");
   assert.equal(metrics.sendersHeld, 1);
-  node.channels.congested(false);
+  node.channels.congested("/x", false);
 });
 
 const noBrake = lacking("brake");

@@ -11,8 +11,6 @@ export class RecordingListener implements BridgeListener {
   readonly delivered: { path: string; content: Content }[] = [];
   /** Paths of channels whose clients would be told, in order. */
   readonly gaps: string[] = [];
-  /** Whether the bridge had too much to send, each time that it said so. */
-  readonly congestion: boolean[] = [];
 
   deliver(path: string, message: Message): void {
     this.delivered.push({ path, content: contentOf(message) });
@@ -23,9 +21,7 @@ export class RecordingListener implements BridgeListener {
     else this.gaps.push(...paths);
   }
 
-  congested(isCongested: boolean): void {
-    this.congestion.push(isCongested);
-  }
+  congested(): void {}
 
   /** The messages that came in the channel `path`. */
   messages(path: string): Content[] {
