@@ -26,7 +26,6 @@ Usage: deno task chaos [options]
   --only FAULTS   the faults to take, separated by commas (default all)
   --bridge LINE   a setting for the nodes' section [bridge]; one that gives a
                   promise up, "on_gap = continue", has to fail
-  --strangers     hostile clients beside the honest ones, all the time
   --list          print the faults
   --plan          print what the seed's first rounds are, and do nothing
   --keep          keep the folder with the history and logs in any case
@@ -39,7 +38,6 @@ interface Options {
   readonly seed: number;
   readonly minutes: number;
   readonly atOnce: number;
-  readonly strangers: boolean;
   readonly only: readonly string[] | undefined;
   readonly rounds: number | undefined;
   readonly bridge: string | undefined;
@@ -63,14 +61,12 @@ async function main(args: readonly string[]): Promise<number> {
         help: { type: "boolean" },
         rounds: { type: "string" },
         bridge: { type: "string" },
-        strangers: { type: "boolean" },
       },
     }));
     options = {
       seed: readNumber("seed", values.seed, randomSeed()),
       minutes: readNumber("minutes", values.minutes, 2),
       atOnce: readNumber("at-once", values["at-once"], 2),
-      strangers: values.strangers ?? false,
       only: values.only?.split(","),
       rounds: values.rounds === undefined
         ? undefined
@@ -135,25 +131,24 @@ async function main(args: readonly string[]): Promise<number> {
 
 /** Gets the command that does the same run again. */
 function replayCommand(
-  { seed, minutes, rounds, atOnce, only, bridge, strangers }: Options,
+  { seed, minutes, rounds, atOnce, only, bridge }: Options,
 ): string {
   return `deno task chaos --seed ${seed}` +
     (rounds === undefined ? ` --minutes ${minutes}` : ` --rounds ${rounds}`) +
     (atOnce === 2 ? "" : ` --at-once ${atOnce}`) +
-    (strangers ? " --strangers" : "") +
     (only === undefined ? "" : ` --only ${only.join(",")}`) +
     (bridge === undefined ? "" : ` --bridge "${bridge}"`);
 }
 
 /** Gets the options without those that are left out. */
 function present(
-  { seed, minutes, atOnce, strangers, ...others }: Options,
+  { seed, minutes, atOnce, ...others }: Options,
 ): Pick<
   RunOptions,
-  "seed" | "minutes" | "atOnce" | "only" | "bridge" | "strangers"
+  "seed" | "minutes" | "atOnce" | "only" | "bridge"
 > {
   return {
-    ...{ seed, minutes, atOnce, strangers },
+    ...{ seed, minutes, atOnce },
     ...Object.fromEntries(
       Object.entries(others).filter(([, value]) => value !== undefined),
     ),

@@ -83,7 +83,7 @@ function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
-function countRows({ verdict, problems }: RunResult): string[][] {
+function countRows({ visits, verdict, problems }: RunResult): string[][] {
   const list = (counts: Readonly<Record<number, number>>): string =>
     Object.entries(counts).map(([code, count]) => `${code}: ${number(count)}`)
       .join(", ") || "none";
@@ -93,6 +93,7 @@ function countRows({ verdict, problems }: RunResult): string[][] {
     ["deliveries", number(verdict.deliveries)],
     ["channels", number(verdict.channels)],
     ["connections", number(verdict.connections)],
+    ["visits of strangers, who aren't checked", number(visits)],
     ["connections ended, by code", list(verdict.closes)],
     ["handshakes refused, by status", list(verdict.refused)],
     ["promises broken", number(verdict.violationCount)],

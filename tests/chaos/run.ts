@@ -6,13 +6,11 @@ import { checkFile, type Verdict } from "./checker.ts";
 import { Cluster, type ClusterOptions } from "./cluster.ts";
 import { Crowd, type CrowdCounts } from "./crowd.ts";
 import { History } from "./history.ts";
-import { Strangers } from "./strangers.ts";
+import { startStrangers } from "./strangers.ts";
 import { describe, type PlannedFault, planSteps, type Step } from "./plan.ts";
 
 /** Settings of {@linkcode runChaos}. */
 export interface RunOptions {
-  /** Whether hostile clients come and go beside the honest ones. */
-  readonly strangers: boolean;
   readonly seed: number;
   /** How long faults happen; the start and the end come on top. */
   readonly minutes: number;
@@ -60,6 +58,8 @@ export interface RunResult {
   readonly steps: number;
   /** By kind, in the order of the table of faults. */
   readonly faults: ReadonlyMap<string, FaultTally>;
+  /** How often a stranger came and went. */
+  readonly visits: number;
   readonly verdict: Verdict;
   /** What else went wrong: a fault's own checks, and what was left behind. */
   readonly problems: readonly string[];
@@ -80,6 +80,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
 
   let elapsedMs = 0;
   let steps = 0;
+  let visits = 0;
   {
     using history = History.begin({ path: historyPath, seed });
     await using cluster = await Cluster.start({
@@ -103,12 +104,10 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
         },
       ],
     });
-    await using strangers = options.strangers
-      ? Strangers.start({
-        seed: seed ^ strangersSalt,
-        target: { port: cluster.frontend.port },
-      })
-      : undefined;
+    await using strangers = startStrangers({
+      seed: seed ^ strangersSalt,
+      port: cluster.frontend.port,
+    });
     const startMs = performance.now();
     const endMs = startMs + options.minutes * 60_000;
     const report = (progress: Omit<Progress, "elapsedMs" | "counts">): void => {
@@ -143,7 +142,11 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
       }
       report({ phase: "end" });
       await crowd.finish();
-      await strangers?.[Symbol.asyncDispose]();
+      if (strangers.hasEnded) {
+        problems.push(`The strangers ended:\n${strangers.output}`);
+      }
+      await strangers[Symbol.asyncDispose]();
+      visits = strangers.stdout.trimEnd().split("\n").length;
       problems.push(...await cluster.leftovers());
     };
     try {
@@ -159,7 +162,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     protocol,
     onOutage: "refuse",
   });
-  return { seed, elapsedMs, steps, faults: tallies, verdict, problems };
+  return { seed, elapsedMs, steps, faults: tallies, visits, verdict, problems };
 }
 
 /** Rejects when `signal` says so. */

@@ -5,6 +5,7 @@
  * do to others is, as ever, by the history.
  */
 import { pause } from "../helpers/eventually.ts";
+import { Process, repository } from "../helpers/process.ts";
 import {
   concat,
   frameBytes,
@@ -20,9 +21,19 @@ import type { Visit } from "./visits.ts";
 type Stranger = (visit: Visit, stay: () => Promise<void>) => Promise<void>;
 
 const { text, binary, continuation, ping } = opcodes;
+/** How many there are at a time. */
+const atOnce = 6;
+/** How long one stays, at least and at most, in milliseconds. */
+const stayMs = [1000, 15_000] as const;
 const blockBytes = 64 * 1024;
 /** How much a flood sends before it takes a breath, in bytes: a cluster of three on a small machine has others to serve. */
 const floodBytes = 512 * 1024;
+/**
+ * How much each of two who never read sends, in bytes: more than `brake_bytes`
+ * and what lies on the way. They may be on two nodes, where no brake holds
+ * them, and what waits for a node that is cut off has room for some of them.
+ */
+const writerBytes = 4 * 1024 * 1024;
 
 /** Every kind of stranger, by what it does. */
 const strangers: Readonly<Record<string, Stranger>> = {
@@ -80,7 +91,9 @@ const strangers: Readonly<Record<string, Stranger>> = {
     );
     const write = async (client: RawClient): Promise<void> => {
       try {
-        while (true) await client.write(message);
+        for (let sent = 0; sent < writerBytes; sent += message.length) {
+          await client.write(message);
+        }
       } catch {
         // Held, then closed.
       }
@@ -91,67 +104,39 @@ const strangers: Readonly<Record<string, Stranger>> = {
   },
 };
 
-/** Settings of {@linkcode Strangers.start}. */
-export interface StrangersOptions {
-  readonly seed: number;
-  /** Where they connect to. */
-  readonly target: Target;
-  /** How many there are at a time. Default 6. */
-  readonly count?: number;
-  /** How long one stays, at least and at most, in milliseconds. Default 1 s to 15 s. */
-  readonly stayMs?: readonly [number, number];
+/** Lets strangers come without an end, one after the other, and prints a line for each. */
+async function comeAndGo(random: Random, target: Target): Promise<void> {
+  while (true) {
+    const name = random.pick(Object.keys(strangers));
+    const path = `/${random.uuid()}`;
+    const ms = random.between(...stayMs);
+    const visit = strangers[name]!({ target, path, random }, () => pause(ms))
+      // Whatever ends it, a fault or staps: that is what strangers get.
+      .catch(() => {});
+    // Nobody stays for longer, whatever it waits for.
+    await Promise.race([visit, pause(ms)]);
+    Deno.stdout.writeSync(new TextEncoder().encode(`${name}\n`));
+    await pause(random.between(50, 500));
+  }
 }
 
-/** Strangers at work. Their disposal sends them away. */
-export class Strangers implements AsyncDisposable {
-  readonly #leaving = Promise.withResolvers<void>();
-  readonly #work: Promise<void[]>;
-  /** How many there were, by what they did. */
-  readonly visits: Record<string, number> = {};
-  #isLeaving = false;
+/**
+ * Starts strangers, who go on until the process is killed; `port` of 127.0.0.1
+ * is where they connect to. A process of its own, with the least share of the
+ * processor: what they cost must not be missing elsewhere in a test.
+ */
+export function startStrangers(
+  { seed, port }: { seed: number; port: number },
+): Process {
+  return new Process("nice", [
+    ...["-n", "19", Deno.execPath(), "run", "--allow-all"],
+    ...[`${repository}/tests/chaos/strangers.ts`, `${seed}`, `${port}`],
+  ]);
+}
 
-  private constructor(options: StrangersOptions) {
-    const { count = 6 } = options;
-    this.#work = Promise.all(
-      Array.from(
-        { length: count },
-        (_, index) => this.#come(new Random(options.seed + index), options),
-      ),
-    );
-  }
-
-  /** Lets them come, one after the other in each of `count` places. */
-  static start(options: StrangersOptions): Strangers {
-    return new Strangers(options);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#isLeaving = true;
-    this.#leaving.resolve();
-    await this.#work;
-  }
-
-  async #come(
-    random: Random,
-    { target, stayMs = [1000, 15_000] }: StrangersOptions,
-  ): Promise<void> {
-    const names = Object.keys(strangers);
-    while (!this.#isLeaving) {
-      const name = random.pick(names);
-      const path = `/${random.uuid()}`;
-      const ms = random.between(...stayMs);
-      this.visits[name] = (this.visits[name] ?? 0) + 1;
-      const stay = (): Promise<void> => this.#stay(ms);
-      const visit = strangers[name]!({ target, path, random }, stay)
-        // Whatever ends it, a fault or staps: that is what strangers get.
-        .catch(() => {});
-      // Nobody stays for longer, whatever it waits for.
-      await Promise.race([visit, this.#stay(ms)]);
-      await this.#stay(random.between(50, 500));
-    }
-  }
-
-  async #stay(ms: number): Promise<void> {
-    await Promise.race([pause(ms), this.#leaving.promise]);
+if (import.meta.main) {
+  const [seed, port] = Deno.args.map(Number) as [number, number];
+  for (let i = 0; i < atOnce; i++) {
+    void comeAndGo(new Random(seed + i), { port });
   }
 }
