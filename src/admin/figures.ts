@@ -120,7 +120,7 @@ export const figures: readonly Figure[] = [
     name: "staps_disconnects_total",
     type: "counter",
     help:
-      "Connections that ended, by the client's close code; 1006 if none came, as after too_big, other for codes that clients made up",
+      "Connections that ended, by the client's close code, else by that of staps; 1006 if they were lost, other for codes that clients made up",
     label: "code",
     read: ({ source }) => source.metrics.disconnects,
   },

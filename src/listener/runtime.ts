@@ -177,7 +177,7 @@ class RuntimeSocket implements Socket {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#opened();
     socket.onmessage = ({ data }) => this.#received(data);
-    socket.onclose = ({ code }) => this.#ended(code === 0 ? undefined : code);
+    socket.onclose = ({ code }) => this.#ended(this.#codeSent(code));
     socket.onerror = (event) => this.#failed((event as ErrorEvent).message);
     options.signal.addEventListener("abort", () => this.#requestEnded());
     if (options.signal.aborted) this.#requestEnded();
@@ -254,6 +254,12 @@ class RuntimeSocket implements Socket {
     if (this.#state === "open" && /ping/.test(message)) this.#fault("idle");
     // If the client hung up before the 101, nothing else comes.
     if (this.#early !== undefined) this.#ended(undefined);
+  }
+
+  /** Gets the client's code, if it sent one; a client that breaks off while it is closed has 1005 in 2.9.6. */
+  #codeSent(code: number): number | undefined {
+    const none = this.#state === "closing" ? [0, 1005, 1006] : [0, 1006];
+    return none.includes(code) ? undefined : code;
   }
 
   #ended(code: number | undefined): void {

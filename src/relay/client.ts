@@ -195,7 +195,9 @@ export class Client implements SocketHandler {
     if (this.#isReleased) return;
     this.#isReleased = true;
     this.#leave();
-    if (this.#isOpen) this.#node.metrics.countDisconnect(code ?? 1006);
+    if (this.#isOpen) {
+      this.#node.metrics.countDisconnect(code ?? this.#unansweredCode);
+    }
     this.#node.onReleased(this);
     log.info("client disconnected", { client: this.id, code });
   }
@@ -207,6 +209,16 @@ export class Client implements SocketHandler {
     if (this.#ended !== undefined) return;
     const isNew = this.#node.channels.fellBehind(this.#channel!, this);
     if (isNew) socket.tellBelow(brakeBytes / 2);
+  }
+
+  /**
+   * The code that stands for a connection whose client sent none: that of
+   * staps's close, or 1006 if it was lost (RFC 6455 section 7.4.1), as one is
+   * on which no ping is answered, whatever is said at its end.
+   */
+  get #unansweredCode(): number {
+    const ended = this.#ended;
+    return ended === undefined || ended === closes.idle ? 1006 : ended.code;
   }
 
   #countEnd(why: CloseName): void {

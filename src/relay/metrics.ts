@@ -40,7 +40,7 @@ export class Metrics {
   readonly closes = zeros(Object.keys(closes) as CloseName[]);
   /** How often a limit refused or closed a client. */
   readonly limitHits = zeros(limitNames);
-  /** Connections that reached the 101 and are no more, by close code; see {@linkcode countDisconnect}. */
+  /** Connections that reached the 101 and are no more, by the client's close code, else by ours; see {@linkcode countDisconnect}. */
   readonly disconnects = zeros<number | "other">([...usualCodes, "other"]);
   /** How many clients of this node a message went to: one count for each message published or bridged. */
   readonly fanOut = new PowersHistogram();

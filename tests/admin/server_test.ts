@@ -171,8 +171,8 @@ Deno.test("/metrics counts ends by code and by reason", async () => {
     'staps_disconnects_total{code="other"}': 1,
     'staps_disconnects_total{code="1005"}': 1,
     // Behind what is too big nothing is read, not even an answer to the 1009.
-    'staps_disconnects_total{code="1009"}': 0,
-    'staps_disconnects_total{code="1006"}': 1,
+    'staps_disconnects_total{code="1009"}': 1,
+    'staps_disconnects_total{code="1006"}': 0,
     'staps_closes_total{reason="too_big"}': 1,
     'staps_closes_total{reason="slow"}': 0,
     'staps_limit_hits_total{limit="message_bytes"}': 1,

@@ -336,6 +336,17 @@ export function testListener(name: string, listener: Listener): void {
     await eventually(() => server.server.connectionCount === 0, "the end");
   });
 
+  test("a client that breaks off while it is closed has no code either", async () => {
+    const recorder = new Recorder();
+    await using server = await startSockets(recorder);
+    const client = await RawClient.join(server.target, "/");
+    await recorder.saw("opened");
+    recorder.socket!.close(4000, "why");
+    assert.equal((await client.readFrame())!.opcode, opcodes.close);
+    client.close();
+    await recorder.saw("closed undefined");
+  });
+
   test("a message that is too big ends its WebSocket with 1009", async () => {
     const recorder = new Recorder();
     await using server = await startSockets(recorder);

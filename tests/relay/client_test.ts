@@ -142,3 +142,23 @@ Deno.test("Client.closed() leaves, and counts the connection by its code if it w
   const counted = Object.entries(disconnects).filter(([, count]) => count > 0);
   assert.deepEqual(counted, [["1000", 1], ["1006", 1]]);
 });
+
+// A client that got its 1009 and went counted as lost, like a broken network.
+Deno.test("Client.closed() counts staps's code if the client sent none, but an unanswered ping as lost", async () => {
+  using node = new StubNode();
+  const [slow, big, lost, answers] = await node.joinMany("/x", 4);
+  slow!.client.end("slow");
+  big!.client.faulted("too_big");
+  lost!.client.faulted("idle");
+  answers!.client.end("restart");
+  for (const { socket } of [slow!, big!, lost!]) socket.hangUp();
+  answers!.client.closed(1000);
+  const { disconnects } = node.metrics;
+  const counted = Object.entries(disconnects).filter(([, count]) => count > 0);
+  assert.deepEqual(counted, [
+    ["1000", 1],
+    ["1006", 1],
+    ["1009", 1],
+    ["4000", 1],
+  ]);
+});
