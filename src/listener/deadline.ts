@@ -3,7 +3,7 @@
  * clock: a process that stood still then reads what has come before it judges
  * anybody.
  */
-import { tickMs } from "./websocket.ts";
+import { tickMs } from "./silence.ts";
 
 /** How much has to move in each period of a {@linkcode Deadline} for the next one to begin, in bytes. */
 const bytesPerPeriod = 16 * 1024;

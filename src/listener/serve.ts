@@ -20,7 +20,7 @@ import {
   HttpConnection,
   type HttpConnectionOwner,
 } from "./http_connection.ts";
-import { tickMs } from "./websocket.ts";
+import { tickMs } from "./silence.ts";
 
 /** How long to wait for a descriptor when there is none left, in milliseconds. */
 const descriptorPauseMs = 50;

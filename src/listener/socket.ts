@@ -77,6 +77,13 @@ export interface SocketHandler {
   message(message: Message): boolean;
   /** See {@linkcode Socket.tellBelow}. */
   caughtUp(): void;
+  /**
+   * The peer's close frame came, and no other went before: nothing more is
+   * handed over or sent, and {@linkcode closed} follows when the answer is
+   * written behind what is queued, or in the configured time. Called once at
+   * most; never by the runtime's listener, which tells of the end only.
+   */
+  saidGoodbye(): void;
   /** The connection is about to be ended from here, because of `why`. Called once at most, before {@linkcode closed}. */
   faulted(why: SocketFault): void;
   /**

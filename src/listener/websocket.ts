@@ -21,8 +21,6 @@ import type {
 import { noteRead } from "./write_pace.ts";
 import { WriteQueue, type WriteQueueOwner } from "./write_queue.ts";
 
-export { tickMs } from "./silence.ts";
-
 /** What a {@linkcode WebSocketConnection} is made of. */
 export interface WebSocketConnectionOptions {
   /** The connection that the request came by. It belongs to the WebSocket from here on. */
@@ -273,6 +271,7 @@ export class WebSocketConnection implements Socket, WriteQueueOwner {
     if (this.#phase === "open") {
       this.#beginClosing("answering");
       this.#queue.push(closeFrame(code));
+      this.#call(() => this.#options.handler.saidGoodbye());
     } else if (this.queuedBytes === 0) this.destroy();
     else this.#phase = "answering";
     this.#reader.discardAll();

@@ -162,6 +162,11 @@ export class Client implements SocketHandler {
     this.#channel!.brake?.caughtUp(this);
   }
 
+  /** Leaves at once: what is still queued for it must not make others wait. */
+  saidGoodbye(): void {
+    this.#leave();
+  }
+
   faulted(why: SocketFault): void {
     if (this.#ended !== undefined) return;
     if (why === "too_big") this.#node.metrics.limitHits.message_bytes++;

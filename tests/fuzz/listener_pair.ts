@@ -48,6 +48,8 @@ class Recorder implements SocketHandler {
 
   caughtUp(): void {}
 
+  saidGoodbye(): void {}
+
   faulted(): void {}
 
   closed(code: number | undefined): void {

@@ -116,6 +116,7 @@ export class Recorder implements SocketHandler {
   caughtUp(): void {
     this.events.push("caught up");
   }
+  saidGoodbye(): void {}
   faulted(why: SocketFault): void {
     this.faults.push(why);
   }

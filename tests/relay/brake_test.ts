@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { closes } from "../../src/relay/close.ts";
-import { eventually, within } from "../helpers/eventually.ts";
+import { eventually, pause, within } from "../helpers/eventually.ts";
 import { lacking } from "../helpers/listener.ts";
 import { binary, text } from "../helpers/messages.ts";
 import {
@@ -134,6 +134,21 @@ Deno.test("Brake lets senders go on when the reader who is behind leaves", async
   reader!.socket.take();
   a!.socket.receive("1");
   stalled!.socket.hangUp();
+  await turnOver();
+  assert.deepEqual(reader!.socket.got, [big, "1"]);
+});
+
+// It braked its channel until its answer was written, for close_timeout_s if it read nothing.
+Deno.test("Client.saidGoodbye() leaves, so that the brake lets senders go on", async () => {
+  using node = new StubNode({ limits });
+  const [a, reader, going] = await node.joinMany("/x", 3);
+  a!.socket.receive(big);
+  await turnOver();
+  a!.socket.receive("1");
+  reader!.socket.take();
+  assert.equal(a!.socket.waiting, 1);
+  going!.socket.sayGoodbye();
+  assert.equal(node.channels.memberCount("/x"), 2);
   await turnOver();
   assert.deepEqual(reader!.socket.got, [big, "1"]);
 });
@@ -372,5 +387,45 @@ testUnless(noBrake, {
       "the sender's end",
     );
     await eventually(() => metrics.disconnects[1000] === 1, "the count");
+  },
+});
+
+testUnless(noBrake, {
+  name:
+    "Server makes nobody wait for a reader that said goodbye, or was ended, and reads nothing",
+  fn: async () => {
+    await using server = await startServer({
+      limits: { brakeBytes: 65536, slowAfterS: 60, closeTimeoutS: 60 },
+    });
+    const { metrics, channels } = server.server;
+    const target = { socket: server.socket };
+    const bytes = 1 << 20;
+    using reader = await RawClient.join(target, "/x");
+    const reading = reader.readAway();
+    using sender = await RawClient.join(target, "/x");
+    for (
+      const end of [
+        (client: RawClient) => client.send(opcodes.close, closePayload(1000)),
+        (client: RawClient) => client.send(opcodes.text, "a", { rsv: 1 }),
+      ]
+    ) {
+      using going = await RawClient.join(target, "/x");
+      const { senderHolds, messagesReceived } = metrics;
+      await sender.send(opcodes.binary, new Uint8Array(bytes));
+      await sender.send(opcodes.binary, new Uint8Array(bytes));
+      await eventually(() => metrics.senderHolds > senderHolds, "a hold");
+      // It may be for the other reader, too.
+      await pause(200);
+      assert.equal(metrics.messagesReceived, messagesReceived + 1);
+      await end(going);
+      await eventually(
+        () => metrics.messagesReceived === messagesReceived + 2,
+        "the held message",
+      );
+      assert.equal(channels.memberCount("/x"), 2);
+      assert.ok(server.server.bufferedBytes > 0, "Expected a queue");
+    }
+    reader.close();
+    await reading;
   },
 });

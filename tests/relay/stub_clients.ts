@@ -83,6 +83,13 @@ export class StubSocket implements Socket {
     this.#handler.caughtUp();
   }
 
+  /** The client sends a close frame, and has still to take what is queued. */
+  sayGoodbye(): void {
+    if (this.state !== "open") return;
+    this.state = "closing";
+    this.#handler.saidGoodbye();
+  }
+
   /** The client is gone. */
   hangUp(): void {
     if (this.state === "closed") return;
