@@ -1,4 +1,6 @@
 /** What the end of a connection means: an exit status, or a wait before the next one. */
+import { closes } from "../../relay/close.ts";
+import type { Ended } from "./connection.ts";
 
 /** The first wait before connecting again, and the longest, in milliseconds. */
 const minRetryMs = 500;
@@ -12,21 +14,20 @@ export const joinStatus = {
   done: 0,
   /** It couldn't connect, or not print what came. */
   failed: 1,
-  /** The server goes, or asks to come back: 1001 (staps), 1012, 1013. */
+  /** The server goes, or a frontend does, or asks to come back: 1001, 1012, 1013. */
   comeBack: 3,
   /** What was published is refused: 1003, 1007, 1008, 1009. */
   refused: 4,
   /** Messages may have been missed: 4000, 4001. */
   missed: 5,
-  /** The connection was lost, or closed with any other code. */
+  /** The connection was lost, which staps may have noticed first (1001, no answer to a ping), or closed with any other code. */
   lost: 6,
 } as const;
 
-/**
- * Gets the exit status for a connection that ended with `code`, as far as
- * staps join didn't end it itself.
- */
-export function statusOfClose(code: number): number {
+/** Gets the exit status for how a connection ended, as far as staps join didn't end it itself. */
+export function statusOfClose({ code, reason }: Ended): number {
+  const { idle } = closes;
+  if (code === idle.code && reason === idle.reason) return joinStatus.lost;
   if ([1001, 1012, 1013].includes(code)) return joinStatus.comeBack;
   if ([1003, 1007, 1008, 1009].includes(code)) return joinStatus.refused;
   if ([4000, 4001].includes(code)) return joinStatus.missed;

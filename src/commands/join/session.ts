@@ -92,7 +92,7 @@ export class Session {
         if (this.#isDone) return;
         this.#connection = Promise.withResolvers();
         this.#report(ended, connection.unsentBytes);
-        const status = statusOfClose(ended.code);
+        const status = statusOfClose(ended);
         if (!this.#options.reconnect || status === joinStatus.refused) {
           this.#done.resolve(status);
           return;

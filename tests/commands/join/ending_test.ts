@@ -7,20 +7,26 @@ import { closes, restart } from "../../../src/relay/close.ts";
 
 Deno.test("statusOfClose() tells the classes of closes apart", () => {
   assert.deepEqual(
-    Object.values(closes).map(({ code }) => [code, statusOfClose(code)]),
+    Object.values(closes).map((close) => [close.code, statusOfClose(close)]),
     [
       [1002, 6],
       [1007, 4],
       [1008, 4],
       [1009, 4],
-      [1001, 3],
+      // Idle: a connection that was lost, whoever noticed it first.
+      [1001, 6],
       [1011, 6],
       [1001, 3],
       [4000, 5],
       [4001, 5],
     ],
   );
-  assert.deepEqual([1006, 1012, 1013].map(statusOfClose), [6, 3, 3]);
+  assert.equal(statusOfClose(restart(1234)), 3);
+  // Without staps's words it is somebody else who goes, such as a frontend.
+  assert.deepEqual(
+    [1001, 1006, 1012, 1013].map((code) => statusOfClose({ code, reason: "" })),
+    [3, 6, 3, 3],
+  );
 });
 
 Deno.test("retryDelayMs() does what the server asks, else backs off within bounds", () => {
