@@ -132,7 +132,7 @@ export function mainConfig(folder: string, group: string): string {
     worker_processes 2;
     pid ${folder}/nginx.pid;
     error_log ${folder}/main.log info;
-    events { worker_connections 4096; }
+    events { worker_connections 16384; }
     http {
       ${temporary.join(" ")}
       access_log ${folder}/main.access.log;
