@@ -112,7 +112,8 @@ export const figures: readonly Figure[] = [
   {
     name: "staps_handshakes_refused_total",
     type: "counter",
-    help: "Handshakes answered with an HTTP status other than 101",
+    help:
+      "Handshakes answered with an HTTP status other than 101; none: connections closed without an answer, too many at once to refuse in words",
     label: "status",
     read: ({ source }) => source.metrics.refusals,
   },

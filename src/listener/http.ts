@@ -25,11 +25,14 @@ export interface ServeOptions {
   readonly maxConnections: () => number;
   /**
    * How many beyond those may be open at once to get the answer
-   * {@linkcode overloaded}; further ones are closed without a word.
+   * {@linkcode overloaded}; further ones are closed without a word. Each holds a
+   * descriptor, and up to 24 KiB (measured) while its request is only half here.
    */
   readonly maxOverloaded: number;
   /** Gets the answer to a connection beyond {@linkcode maxConnections}. */
   readonly overloaded: () => Response;
+  /** Called for each connection that is closed without a word because of {@linkcode maxOverloaded}. */
+  readonly onUnanswered?: () => void;
   /** Gets what a handler threw, for the log. Its words may be secret. */
   readonly onError: (error: unknown) => void;
 }

@@ -120,13 +120,16 @@ class OwnServer implements HttpServer, HttpConnectionOwner {
   }
 
   #take(conn: Deno.Conn): void {
+    if (this.#isStopping) return conn.close();
     const { maxConnections, maxOverloaded, overloaded } = this.limits;
     const admitted = this.#connections.size - this.#overloaded.size;
-    if (this.#isStopping || admitted >= maxConnections()) {
-      if (this.#isStopping || this.#overloaded.size >= maxOverloaded) {
-        conn.close();
-      } else this.#overloaded.add(this.#serve(conn, overloaded));
-    } else this.#serve(conn, this.#handler);
+    if (admitted < maxConnections()) this.#serve(conn, this.#handler);
+    else if (this.#overloaded.size < maxOverloaded) {
+      this.#overloaded.add(this.#serve(conn, overloaded));
+    } else {
+      conn.close();
+      this.limits.onUnanswered?.();
+    }
   }
 
   #serve(conn: Deno.Conn, handler: Handler): HttpConnection {

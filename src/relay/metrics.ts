@@ -22,8 +22,8 @@ const usualCodes: ReadonlySet<number> = new Set([
 export class Metrics {
   /** Connections that reached the 101. */
   connects = 0;
-  /** Handshakes answered with another status than 101, by that status. */
-  readonly refusals = zeros<number>([400, 405, 426, 503]);
+  /** Handshakes answered with another status than 101, by that status; `none`: connections closed without an answer, since too many came at once. */
+  readonly refusals = zeros<number | "none">([400, 405, 426, 503, "none"]);
   /** Messages received from clients of this node. */
   messagesReceived = 0;
   /** Their payload in bytes. */

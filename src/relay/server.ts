@@ -31,7 +31,7 @@ export interface ServerOptions {
   readonly limits: Limits;
   /** For how many clients the process may open files, whatever `limits.clients` says. */
   readonly maxClients?: number | undefined;
-  /** How many more connections it may open to refuse them in words. */
+  /** How many more connections it may open to refuse them in words; those beyond are closed without. */
   readonly maxRefused?: number | undefined;
   /** Started and closed by the server. */
   readonly bridge: Bridge;
@@ -179,6 +179,10 @@ export class Server implements AsyncDisposable {
       maxOverloaded: this.#maxRefused,
       overloaded: () =>
         this.isStopping ? this.#refuseStopping() : this.#refuseFor("clients"),
+      onUnanswered: () => {
+        this.metrics.refusals.none++;
+        this.#countHit("clients");
+      },
       onError: (error) =>
         log.error("this is a bug in staps, a client was ended", {
           ...bugFields(error),
@@ -241,13 +245,13 @@ export class Server implements AsyncDisposable {
   }
 
   #refuseFor(limit: LimitName): Response {
-    this.metrics.limitHits[limit]++;
-    this.#warnOfLimit(limit);
+    this.#countHit(limit);
     return this.#refuseForNow(`The limit "${limit}" is reached`);
   }
 
-  /** Logs that clients are refused; not for each one, for there may be very many. */
-  #warnOfLimit(limit: LimitName): void {
+  /** Counts that a client is refused, and logs it; not for each one, for there may be very many. */
+  #countHit(limit: LimitName): void {
+    this.metrics.limitHits[limit]++;
     const nowMs = performance.now();
     if (nowMs < this.#limitWarningDueMs) return;
     this.#limitWarningDueMs = nowMs + limitWarningIntervalMs;

@@ -11,7 +11,10 @@ const openFiles = 7;
 const reserve = 1024;
 /** Of these, what staps itself needs: 26 after its start, and some for the broker and who asks the admin socket. */
 const forItself = 40;
-/** The most connections that are told that there is no room, at once. */
+/**
+ * The most connections that are told that there is no room, at once: a quarter
+ * of the reserve, and 6 MiB if all of them send half a request and stay.
+ */
 const maxRefused = 256;
 
 /** Gets how many connections of clients there may be at once where `files` may be open. */

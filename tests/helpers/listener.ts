@@ -15,6 +15,7 @@ const runtimeLacks = {
   oneRequest: "the runtime's listener answers what comes behind a refusal, too",
   brake: "the runtime's listener can hold no sender",
   framing: "the runtime's listener lets frames through that break RFC 6455",
+  fewRefusals: "the runtime's listener refuses everybody in words",
   heads: "the runtime's listener has its own limits for heads, and HTTP/2",
 } as const;
 

@@ -324,9 +324,11 @@ for (const [name, handlerMs] of [["at once", 0], ["late", 1500]] as const) {
 
 Deno.test("serve() closes connections without a word beyond the reserve, and goes on when there is room", async () => {
   const maxOverloaded = 3;
+  let unanswered = 0;
   await using server = await start(() => new Response("hi"), {
     maxConnections: () => 2,
     maxOverloaded,
+    onUnanswered: () => unanswered++,
   });
   const silent = await Promise.all(
     Array.from({ length: 2 + maxOverloaded }, () => server.connect()),
@@ -337,6 +339,7 @@ Deno.test("serve() closes connections without a word beyond the reserve, and goe
   );
   using beyond = await server.connect();
   assert.equal(await beyond.readText(1), "");
+  assert.equal(unanswered, 1);
   // One of the reserve is told.
   await silent.at(-1)!.write(
     new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"),

@@ -12,6 +12,7 @@ import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import { readPage } from "../helpers/docs.ts";
 import { eventually, within } from "../helpers/eventually.ts";
 import { lacking } from "../helpers/listener.ts";
+import { handshakeBytes, RawClient } from "../helpers/raw_client.ts";
 import { connectStalled, startServer, testLimits } from "../helpers/server.ts";
 import { testUnless } from "../helpers/skip.ts";
 import type { Client } from "../helpers/ws_client.ts";
@@ -157,6 +158,30 @@ for (
     await server.connect(paths[2]);
   });
 }
+
+// Nothing told of them: neither a figure nor the log.
+testUnless(lacking("fewRefusals"), {
+  name:
+    "Server counts whom it closes without an answer, since too many come at once",
+  fn: async () => {
+    await using server = await startServer({
+      limits: { clients: 1 },
+      maxRefused: 1,
+    });
+    await server.connect("/a");
+    const target = { socket: server.socket };
+    using told = await RawClient.connect(target);
+    await eventually(() => server.server.clientCount === 2, "the other one");
+    using beyond = await RawClient.connect(target);
+    assert.deepEqual(await beyond.readToEnd(), []);
+    const { limitHits, refusals } = server.server.metrics;
+    assert.equal(refusals.none, 1);
+    assert.equal(limitHits.clients, 1);
+    await told.write(handshakeBytes());
+    assert.equal((await told.readResponse()).status, 503);
+    assert.equal(limitHits.clients, 2);
+  },
+});
 
 Deno.test("Server lets another client into an existing channel when channels is reached", async () => {
   await using server = await startServer({ limits: { channels: 1 } });
