@@ -7,7 +7,7 @@
  */
 
 /** How long may be worked for busy connections, all together, before the others get their turn; in milliseconds. */
-const shareMs = 2;
+const shareMs = 1;
 
 /** The time that busy connections have. */
 export class FairShare {

@@ -43,7 +43,7 @@ export interface WebSocketConnectionOptions {
 const maxDrainedBytes = 16 * 1024 * 1024;
 
 /** After so many messages or control frames it is somebody else's turn: 64 KiB can hold 10,922. */
-const maxEventsAtOnce = 1024;
+const maxEventsAtOnce = 256;
 
 /** A WebSocket on a connection whose handshake is done by somebody else. */
 export class WebSocketConnection implements Socket, WriteQueueOwner {

@@ -1,5 +1,6 @@
 /** What waits to be written to one connection. */
 import { frameOf, opcodes } from "./frames.ts";
+import { copyTogether } from "./shared_copy.ts";
 import { mayWrite, type Writer } from "./write_pace.ts";
 
 /**
@@ -27,6 +28,8 @@ export interface WriteQueueOwner {
 
 /** Writes pieces in their order, one write at a time. */
 export class WriteQueue implements Writer {
+  /** For the pace. */
+  round = 0;
   readonly #conn: Pick<Deno.Conn, "write">;
   readonly #owner: WriteQueueOwner;
   /** "next" until it may begin the next write. */
@@ -135,14 +138,8 @@ export class WriteQueue implements Writer {
     if (taken === pieces) this.#pieces = [];
     if (this.#pongs > 0) this.#countPongs();
     if (count === 1) return this.#write(first);
-    const together = new Uint8Array(bytes);
-    let at = 0;
-    for (const piece of taken) {
-      together.set(piece, at);
-      at += piece.length;
-    }
     this.#queuedBytes -= (count - 1) * pieceOverheadBytes;
-    this.#write(together);
+    this.#write(copyTogether(taken));
   }
 
   /** Pongs are rare, and a wrong bit in another frame's place rarer: so they are just counted anew. */
@@ -161,8 +158,9 @@ export class WriteQueue implements Writer {
     } else {
       this.#queuedBytes -= bytes + pieceOverheadBytes;
       this.#current = nothing;
-      if (this.#pieces.length > 0) this.#writeNext();
-      else this.#state = "idle";
+      if (this.#pieces.length === 0) this.#state = "idle";
+      else if (mayWrite(this)) this.#writeNext();
+      else this.#state = "next";
     }
     this.#owner.written();
   };
