@@ -25,8 +25,8 @@ export interface Writer {
 }
 
 let begun = 0;
-let quiet: Writer[] = [];
-let busy: Writer[] = [];
+const quiet: Writer[] = [];
+const busy: Writer[] = [];
 /** Counts how often those who are busy have had their turn, each of them. */
 let round = 2;
 /** How many of them this round has still to come to. */
