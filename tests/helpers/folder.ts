@@ -1,4 +1,4 @@
-/** Folders and ports of a test's own. */
+/** Folders, files and ports of a test's own. */
 
 /** A temporary folder, removed with everything in it on disposal. */
 export class TempFolder implements AsyncDisposable {
@@ -23,4 +23,14 @@ export class TempFolder implements AsyncDisposable {
 export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
+}
+
+/** Tells whether something is at `path`, be it a link to nowhere. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -2,12 +2,14 @@
  * A minimal Debian that boots with its own systemd, in a container of
  * systemd-nspawn without a network: for what only a real service manager shows.
  *
- * The base system is made once, by debootstrap with the host's package mirror,
- * and kept in `XDG_CACHE_HOME` or /var/cache; a machine is a copy of it.
+ * The base system is made once and kept, see debootstrap.ts; a machine is a
+ * copy of it.
  */
+import { debianSystem, systemsFolder } from "./debootstrap.ts";
 import { eventTimeoutMs, eventually, within } from "./eventually.ts";
+import { exists } from "./folder.ts";
 import { ensurePackages } from "./packages.ts";
-import { type Outcome, Process, runProgram } from "./process.ts";
+import { type Outcome, Process, runOrThrow } from "./process.ts";
 
 /** What the base system has beyond Debian's minimum. */
 const packages = [
@@ -23,8 +25,6 @@ const baseVersion = 2;
 const commandTimeoutMs = 2 * 60_000;
 /** How long copying or removing a system may take, in milliseconds: it has 300 MB. */
 const fileTimeoutMs = 4 * 60_000;
-/** How long debootstrap may take, in milliseconds: it downloads 80 MB. */
-const baseTimeoutMs = 8 * 60_000;
 
 /**
  * Gets a machine that has booted, or tells why none can here. The base system
@@ -35,7 +35,7 @@ export async function bootIfPossible(): Promise<Machine | string> {
     return "booting a container takes Linux and root";
   }
   try {
-    await ensurePackages(["debootstrap", "systemd-container"]);
+    await ensurePackages(["systemd-container"]);
     await base();
     return await Machine.boot();
   } catch (error) {
@@ -61,10 +61,12 @@ export class Machine implements AsyncDisposable {
 
   /** Gets a machine that has booted. */
   static async boot(): Promise<Machine> {
-    const folder = await cacheFolder();
+    const folder = await systemsFolder();
     await removeLeftovers(folder);
     const root = `${folder}/machine-${Deno.pid}-${crypto.randomUUID()}`;
-    await must("cp", ["-a", "--reflink=auto", await base(), root]);
+    await runOrThrow("cp", ["-a", "--reflink=auto", await base(), root], {
+      timeoutMs: fileTimeoutMs,
+    });
     const machine = new Machine(root);
     try {
       await machine.#booted();
@@ -208,79 +210,31 @@ async function leaderOf(nspawn: number): Promise<number | undefined> {
   return undefined;
 }
 
-async function cacheFolder(): Promise<string> {
-  const parent = Deno.env.get("XDG_CACHE_HOME") ?? "/var/cache";
-  const folder = `${parent}/staps-tests`;
-  await Deno.mkdir(folder, { recursive: true });
-  return folder;
-}
-
 /** Gets the folder of the base system, which is made if it is missing. */
-async function base(): Promise<string> {
-  const folder = await cacheFolder();
-  const { suite, mirror } = await hostDebian();
-  const path = `${folder}/${suite}-${baseVersion}`;
-  using lock = await Deno.open(`${path}.lock`, { create: true, write: true });
-  await lock.lock(true);
-  if (await exists(path)) return path;
-  const unfinished = `${path}.new`;
-  await must("rm", ["-rf", unfinished]);
-  await must("debootstrap", [
-    "--variant=minbase",
-    `--include=${packages.join(",")}`,
-    suite,
-    unfinished,
-    mirror,
-  ], { timeoutMs: baseTimeoutMs, env: await aptProxy() });
-  await must("rm", ["-rf", `${unfinished}/var/cache/apt`]);
-  // Not ours to test, and slow to start.
-  await must("chroot", [
-    unfinished,
-    "systemctl",
-    "mask",
-    "systemd-logind.service",
-    "console-getty.service",
-    "apt-daily.timer",
-    "apt-daily-upgrade.timer",
-    "e2scrub_all.timer",
-  ]);
-  await must("chroot", [unfinished, "systemctl", "disable", "nginx.service"]);
-  await Deno.rename(unfinished, path);
-  return path;
-}
-
-/** Gets which Debian the host is, and where it gets its packages from. */
-async function hostDebian(): Promise<{ suite: string; mirror: string }> {
-  const release = await Deno.readTextFile("/etc/os-release");
-  const suite = release.match(/^VERSION_CODENAME=(.*)$/m)?.[1];
-  if (!/^ID=debian$/m.test(release) || suite === undefined) {
-    throw new Error("the host isn't Debian, so its mirror has no Debian");
-  }
-  const { stdout } = await runProgram("apt-get", [
-    "indextargets",
-    "--format",
-    "$(SITE)\t$(RELEASE)\t$(COMPONENT)\t$(CREATED_BY)",
-  ]);
-  for (const line of stdout.split("\n")) {
-    const [site, release, component, by] = line.split("\t");
-    if (release === suite && component === "main" && by === "Packages") {
-      return { suite, mirror: site! };
-    }
-  }
-  throw new Error(
-    `apt has no list of packages of ${suite}: run apt-get update`,
-  );
-}
-
-/** Gets the proxy that apt uses, as debootstrap's environment. */
-async function aptProxy(): Promise<Record<string, string>> {
-  const { stdout } = await runProgram("apt-config", [
-    "shell",
-    "proxy",
-    "Acquire::http::Proxy",
-  ]);
-  const proxy = stdout.match(/^proxy='(.+)'$/m)?.[1];
-  return proxy === undefined ? {} : { http_proxy: proxy };
+function base(): Promise<string> {
+  return debianSystem({
+    version: baseVersion,
+    packages,
+    finish: async (root) => {
+      // Not ours to test, and slow to start.
+      await runOrThrow("chroot", [
+        root,
+        "systemctl",
+        "mask",
+        "systemd-logind.service",
+        "console-getty.service",
+        "apt-daily.timer",
+        "apt-daily-upgrade.timer",
+        "e2scrub_all.timer",
+      ]);
+      await runOrThrow("chroot", [
+        root,
+        "systemctl",
+        "disable",
+        "nginx.service",
+      ]);
+    },
+  });
 }
 
 /** Removes what runs of the tests left that were killed. */
@@ -288,38 +242,8 @@ async function removeLeftovers(folder: string): Promise<void> {
   for await (const { name } of Deno.readDir(folder)) {
     const pid = name.match(/^machine-(\d+)-/)?.[1];
     if (pid === undefined || await exists(`/proc/${pid}`)) continue;
-    await must("rm", ["-rf", `${folder}/${name}`]);
+    await runOrThrow("rm", ["-rf", `${folder}/${name}`], {
+      timeoutMs: fileTimeoutMs,
+    });
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.lstat(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function must(
-  command: string,
-  args: string[],
-  { timeoutMs = fileTimeoutMs, env = {} }: {
-    timeoutMs?: number;
-    env?: Record<string, string>;
-  } = {},
-): Promise<void> {
-  const { success, stdout, stderr } = await new Deno.Command(command, {
-    args,
-    env,
-    stdin: "null",
-    signal: AbortSignal.timeout(timeoutMs),
-  }).output();
-  if (success) return;
-  const text = new TextDecoder();
-  throw new Error(
-    `${command} ${args.join(" ")} failed:\n${
-      (text.decode(stdout) + text.decode(stderr)).slice(-1500)
-    }`,
-  );
 }

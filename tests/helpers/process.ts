@@ -153,10 +153,13 @@ export class Process implements AsyncDisposable {
   }
 
   /** Sends `signal` and waits for the end, which must come in time. */
-  async stop(signal: Deno.Signal = "SIGTERM"): Promise<Deno.CommandStatus> {
+  async stop(
+    signal: Deno.Signal = "SIGTERM",
+    options: { timeoutMs?: number } = {},
+  ): Promise<Deno.CommandStatus> {
     this.signal(signal);
     try {
-      return await within(this.status, `the end after ${signal}`);
+      return await within(this.status, `the end after ${signal}`, options);
     } catch (error) {
       throw new Error(`${(error as Error).message}:\n${this.output}`, {
         cause: error,
@@ -283,4 +286,23 @@ export async function runProgram(
     { timeoutMs },
   );
   return { code, stdout: program.stdout, stderr: program.stderr };
+}
+
+/**
+ * Runs a program to its end as {@linkcode runProgram} does.
+ *
+ * @throws {Error} If it fails; the message has the end of its output.
+ */
+export async function runOrThrow(
+  command: string,
+  args: readonly string[],
+  options: ProcessOptions & { timeoutMs?: number } = {},
+): Promise<void> {
+  const { code, stdout, stderr } = await runProgram(command, args, options);
+  if (code === 0) return;
+  throw new Error(
+    `${command} ${args.join(" ")} ended with ${code}:\n${
+      (stdout + stderr).slice(-1500)
+    }`,
+  );
 }
