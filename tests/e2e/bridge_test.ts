@@ -10,7 +10,14 @@ import {
   testContract,
   type TestNode,
 } from "../relay/bridge_contract.ts";
-import { type Broker, startBroker } from "../helpers/broker.ts";
+import {
+  type Broker,
+  type BrokerKind,
+  brokerKinds,
+  kindName,
+  startBroker,
+} from "../helpers/broker.ts";
+import { whyNoBroker } from "../helpers/broker_programs.ts";
 import { brokerUrl } from "../helpers/broker_url.ts";
 import { eventually, pause, within } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
@@ -21,6 +28,7 @@ import {
   type ForeignProperties,
   nestedHeaders,
 } from "../helpers/foreign_node.ts";
+import { testUnless } from "../helpers/skip.ts";
 
 /** A node with a real bridge. Its disposal closes it. */
 interface Node extends TestNode, AsyncDisposable {
@@ -149,8 +157,11 @@ async function publishForeign(
   }]);
 }
 
-Deno.test("AmqpBridge", async (t) => {
-  await using broker = await startBroker();
+async function testBridge(
+  t: Deno.TestContext,
+  kind: BrokerKind,
+): Promise<void> {
+  await using broker = await startBroker(kind);
 
   /** Runs a step on a vhost of its own. */
   const step = (
@@ -164,6 +175,19 @@ Deno.test("AmqpBridge", async (t) => {
       await using stack = new AsyncDisposableStack();
       await run({ stack, amqp: broker.url(vhost), vhost });
     });
+
+  await t.step("runs on the broker that was asked for", async () => {
+    assert.ok(
+      (await broker.eval("rabbit_misc:version()"))
+        .startsWith(`"${kind.version}.`),
+    );
+    if (kind.version === "4.0") {
+      assert.equal(
+        await broker.eval("rabbit_khepri:is_enabled()"),
+        `${kind.database === "khepri"}`,
+      );
+    }
+  });
 
   await t.step("does what every bridge does", async (t) => {
     await using node = await startNode(broker.url());
@@ -667,9 +691,7 @@ Deno.test("AmqpBridge", async (t) => {
     await step(
       "when a message is larger than the broker takes",
       async ({ stack, amqp }) => {
-        await broker.eval(
-          "application:set_env(rabbit, max_message_size, 100000)",
-        );
+        await broker.maxMessageSize(100_000);
         try {
           const [a, b] = await startNodes(stack, amqp, { path: "/big" });
           publish(a!, "/big", "before");
@@ -682,9 +704,7 @@ Deno.test("AmqpBridge", async (t) => {
           await eventually(() => b!.listener.gaps.length > 0, "the gap");
           assert.deepEqual(b!.listener.gaps, ["/big"]);
         } finally {
-          await broker.eval(
-            "application:set_env(rabbit, max_message_size, 134217728)",
-          );
+          await broker.maxMessageSize();
         }
       },
     );
@@ -801,10 +821,10 @@ Deno.test("AmqpBridge", async (t) => {
       assert.deepEqual(a!.listener.gaps, []);
     });
   });
-});
+}
 
-Deno.test("AmqpBridge finds 10,000 channels again after the broker was away", async () => {
-  await using broker = await startBroker();
+async function testManyChannels(kind: BrokerKind): Promise<void> {
+  await using broker = await startBroker(kind);
   await using stack = new AsyncDisposableStack();
   const [a, b] = await startNodes(stack, broker.url(), { path: "/0" });
   const paths = Array.from({ length: 10_000 }, (_, i) => `/${i}`);
@@ -842,10 +862,10 @@ Deno.test("AmqpBridge finds 10,000 channels again after the broker was away", as
   publish(b!, "/5000", "again");
   await a!.listener.got("/5000", 2);
   assert.equal(new Set(a!.listener.gaps).size, 10_000);
-});
+}
 
-Deno.test("AmqpBridge goes on with the next broker of a cluster", async () => {
-  await using first = await startBroker();
+async function testCluster(kind: BrokerKind): Promise<void> {
+  await using first = await startBroker(kind);
   await using second = await startBroker({ peer: first });
   const host = ({ port }: Broker): { hostname: string; port: number } => ({
     hostname: "127.0.0.1",
@@ -883,10 +903,13 @@ Deno.test("AmqpBridge goes on with the next broker of a cluster", async () => {
   publish(b, "/y", "after");
   assert.deepEqual(await b.listener.got("/x", 2), ["before", "after"]);
   assert.deepEqual(await a.listener.got("/y", 1), ["after"]);
-});
+}
 
-Deno.test("AmqpBridge.start() tells what is wrong", async (t) => {
-  await using broker = await startBroker({ tls: true });
+async function testRefusals(
+  t: Deno.TestContext,
+  kind: BrokerKind,
+): Promise<void> {
+  await using broker = await startBroker({ ...kind, tls: true });
   const vhost = "rights";
   await broker.eval(`rabbit_vhost:add(<<"${vhost}">>, <<"test">>)`);
   // What docs/bridge.md advises, in parts.
@@ -1030,4 +1053,30 @@ Deno.test("AmqpBridge.start() tells what is wrong", async (t) => {
       assert.equal(node.bridge.state().connected, true);
     });
   }
-});
+}
+
+/** TODO: RabbitMQ 4.0 answers a question about a queue that went with its broker after 76 s. */
+const classicAway =
+  "the bridge doesn't come back yet where 4.0's broker of its queue is gone";
+
+for (const kind of brokerKinds) {
+  const obstacle = await whyNoBroker(kind.version);
+  const on = `on RabbitMQ ${kindName(kind)}`;
+  testUnless(obstacle, {
+    name: `AmqpBridge, ${on}`,
+    fn: (t) => testBridge(t, kind),
+  });
+  testUnless(obstacle, {
+    name:
+      `AmqpBridge finds 10,000 channels again after the broker was away, ${on}`,
+    fn: () => testManyChannels(kind),
+  });
+  testUnless(obstacle ?? (kind.version === "4.0" ? classicAway : undefined), {
+    name: `AmqpBridge goes on with the next broker of a cluster, ${on}`,
+    fn: () => testCluster(kind),
+  });
+  testUnless(obstacle, {
+    name: `AmqpBridge.start() tells what is wrong, ${on}`,
+    fn: (t) => testRefusals(t, kind),
+  });
+}

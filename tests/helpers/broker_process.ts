@@ -1,0 +1,252 @@
+/**
+ * A RabbitMQ's process with what is its own: ports on 127.0.0.1, name, folder,
+ * cookie and epmd. So it can be stopped and killed without touching another.
+ */
+import {
+  type BrokerConfig,
+  cookie,
+  type TlsAccess,
+  writeConfig,
+  writeCookie,
+} from "./broker_config.ts";
+import type { BrokerPrograms } from "./broker_programs.ts";
+import { eventually, within } from "./eventually.ts";
+import { freePort, type TempFolder } from "./folder.ts";
+import { Process, runProgram } from "./process.ts";
+
+/** RabbitMQ takes 5 to 10 s to start on an idle machine, and tests share theirs. */
+const startTimeoutMs = 120_000;
+/** One of a cluster hands its queues over before it ends. */
+const stopTimeoutMs = 90_000;
+/** What an administrator's command may take, in milliseconds: joining a cluster takes the longest. */
+const commandTimeoutMs = 60_000;
+
+/** What a broker's process does. */
+export type BrokerState = "running" | "paused" | "stopped";
+
+/** A RabbitMQ that can be started, and ended in every way. Ended and removed on disposal. */
+export class BrokerProcess implements AsyncDisposable {
+  /** Its port on 127.0.0.1, for AMQP without TLS. */
+  readonly port = freePort();
+  /** Erlang's name of it, which is in what RabbitMQ says of a cluster. */
+  readonly name = `staps-test-${crypto.randomUUID().slice(0, 8)}@localhost`;
+  readonly #programs: BrokerPrograms;
+  readonly #folder: TempFolder;
+  readonly #epmdPort: number;
+  readonly #distPort = freePort();
+  /** Knows the brokers of a cluster; the first one's serves all. */
+  readonly #epmd: Process | undefined;
+  #server: Process | undefined;
+  #paused = false;
+  #tls: TlsAccess | undefined;
+
+  constructor(
+    programs: BrokerPrograms,
+    folder: TempFolder,
+    peer?: BrokerProcess,
+  ) {
+    this.#programs = programs;
+    this.#folder = folder;
+    this.#epmdPort = peer ? peer.#epmdPort : freePort();
+    if (peer) return;
+    this.#epmd = this.#spawn("epmd", [
+      "-port",
+      `${this.#epmdPort}`,
+      "-address",
+      "127.0.0.1",
+    ]);
+  }
+
+  /** Where TLS is, if it was asked for. */
+  get tls(): TlsAccess {
+    if (!this.#tls) throw new Error("This broker was started without TLS");
+    return this.#tls;
+  }
+
+  /** The process id of the server. */
+  get pid(): number {
+    return this.#running.pid;
+  }
+
+  /** Whether the server runs. One that ended by itself counts as stopped. */
+  get state(): BrokerState {
+    if (!this.#server || this.#server.hasEnded) return "stopped";
+    return this.#paused ? "paused" : "running";
+  }
+
+  /** What the server has logged since its last start. */
+  get output(): string {
+    return this.#server?.output ?? "";
+  }
+
+  /** Writes what the server reads when it starts. */
+  async configure(config: BrokerConfig): Promise<void> {
+    const folder = this.#folder.path;
+    await writeCookie(folder);
+    this.#tls = await writeConfig(folder, {
+      ...config,
+      port: this.port,
+      pathInside: this.#programs.pathOf(folder),
+    });
+  }
+
+  /** Resolves when the server accepts clients. Used again after {@linkcode stop} or {@linkcode kill}. */
+  async start(): Promise<void> {
+    // Erlang would start an epmd that outlives it, if there were none.
+    if (this.#epmd) await accepts(this.#epmdPort);
+    const server = this.#spawn("rabbitmq-server", []);
+    this.#server = server;
+    this.#paused = false;
+    try {
+      await within(
+        Promise.race([
+          accepts(this.port, "AMQP\0\0\x09\x01"),
+          server.status.then(() => {
+            throw new Error("The broker ended");
+          }),
+        ]),
+        "the broker's start",
+        { timeoutMs: startTimeoutMs },
+      );
+    } catch (error) {
+      throw new Error(`${(error as Error).message}:\n${server.output}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Stops the server in good order. */
+  async stop(): Promise<void> {
+    this.continue();
+    // SIGTERM makes the Erlang machine stop its applications first.
+    await this.#server?.stop("SIGTERM", { timeoutMs: stopTimeoutMs });
+    this.#server = undefined;
+  }
+
+  /** Ends the server as a power cut would. */
+  async kill(): Promise<void> {
+    await this.#server?.stop("SIGKILL");
+    this.#server = undefined;
+  }
+
+  /** Stops and starts in good order. */
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  /** Makes the server do nothing, as a machine that hangs: its connections stay. */
+  pause(): void {
+    this.#running.signal("SIGSTOP");
+    this.#paused = true;
+  }
+
+  /** Ends a {@linkcode pause}. */
+  continue(): void {
+    if (!this.#paused) return;
+    this.#server?.signal("SIGCONT");
+    this.#paused = false;
+  }
+
+  /** Forgets everything it ever stored: only while it is stopped. */
+  async forget(): Promise<void> {
+    await Deno.remove(`${this.#folder.path}/data`, { recursive: true });
+  }
+
+  /** Runs rabbitmqctl as an administrator would. It takes a second or two. */
+  async rabbitmqctl(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await runProgram(
+      ...this.#programs.command(
+        "rabbitmqctl",
+        ["--node", this.name, "--quiet", ...args],
+        this.#folder.path,
+      ),
+      { env: this.#env, timeoutMs: commandTimeoutMs },
+    );
+    if (code !== 0) {
+      throw new Error(`rabbitmqctl ${args.join(" ")}: ${stdout}${stderr}`);
+    }
+    return stdout;
+  }
+
+  /** Evaluates an Erlang expression in the server; much faster than rabbitmqctl. */
+  async eval(expression: string): Promise<string> {
+    await using call = this.#spawn(
+      "erl_call",
+      ["-sname", this.name, "-c", cookie, "-e"],
+      { stdin: "piped" },
+    );
+    await call.write(`${expression}.\n`);
+    await call.endInput();
+    const { code } = await within(call.status, `the evaluation ${expression}`);
+    // It exits with 0 whatever the expression does.
+    if (code !== 0 || !call.stdout.startsWith("{ok, ")) {
+      throw new Error(`${expression}: ${call.output}`);
+    }
+    return call.stdout.slice("{ok, ".length, -1);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    await this.#epmd?.[Symbol.asyncDispose]();
+    await this.#folder[Symbol.asyncDispose]();
+  }
+
+  get #running(): Process {
+    if (!this.#server) throw new Error("The broker doesn't run");
+    return this.#server;
+  }
+
+  #spawn(
+    program: string,
+    args: string[],
+    options: { stdin?: "piped" } = {},
+  ): Process {
+    return new Process(
+      ...this.#programs.command(program, args, this.#folder.path),
+      { env: this.#env, ...options },
+    );
+  }
+
+  get #env(): Record<string, string> {
+    const folder = this.#programs.pathOf(this.#folder.path);
+    return {
+      HOME: folder,
+      TMPDIR: folder,
+      LC_ALL: "C.UTF-8",
+      ERL_EPMD_PORT: `${this.#epmdPort}`,
+      RABBITMQ_CONF_ENV_FILE: "/dev/null",
+      RABBITMQ_CONFIG_FILE: `${folder}/rabbitmq.conf`,
+      RABBITMQ_DIST_PORT: `${this.#distPort}`,
+      RABBITMQ_ENABLED_PLUGINS_FILE: `${folder}/plugins`,
+      RABBITMQ_LOG_BASE: `${folder}/log`,
+      RABBITMQ_MNESIA_BASE: `${folder}/data`,
+      RABBITMQ_NODENAME: this.name,
+      // Makes the script become the server, so that a signal reaches that.
+      RUNNING_UNDER_SYSTEMD: "1",
+      RABBITMQ_PID_FILE: `${folder}/pid`,
+      // Its default of busy waiting takes a core that tests need.
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
+        "+sbwt none +sbwtdcpu none +sbwtdio none " +
+        "-kernel inet_dist_use_interface {127,0,0,1}",
+    };
+  }
+}
+
+/** Resolves when a server on `port` accepts, and answers `greeting` if that is given. */
+async function accepts(port: number, greeting?: string): Promise<void> {
+  await eventually(
+    async () => {
+      try {
+        using connection = await Deno.connect({ hostname: "127.0.0.1", port });
+        if (greeting === undefined) return true;
+        await connection.write(new TextEncoder().encode(greeting));
+        return (await connection.read(new Uint8Array(8)) ?? 0) > 0;
+      } catch {
+        return false;
+      }
+    },
+    `an answer on port ${port}`,
+    { timeoutMs: startTimeoutMs },
+  );
+}
