@@ -17,6 +17,7 @@ import {
   kindName,
   startBroker,
 } from "../helpers/broker.ts";
+import { startCluster } from "../helpers/broker_cluster.ts";
 import { whyNoBroker } from "../helpers/broker_programs.ts";
 import { brokerUrl } from "../helpers/broker_url.ts";
 import { eventually, pause, within } from "../helpers/eventually.ts";
@@ -865,22 +866,19 @@ async function testManyChannels(kind: BrokerKind): Promise<void> {
 }
 
 async function testCluster(kind: BrokerKind): Promise<void> {
-  await using first = await startBroker(kind);
-  await using second = await startBroker({ peer: first });
-  const host = ({ port }: Broker): { hostname: string; port: number } => ({
-    hostname: "127.0.0.1",
-    port,
-  });
+  // Of three, as one of two that is alone has no majority for Khepri.
+  await using cluster = await startCluster(kind);
+  const [first, second] = cluster.members as [Broker, Broker];
   const options = { queueExpiresS: 5, heartbeatS: 2 };
   const amqp = "amqp://staps:secret@unused/";
   // Each queue is on the broker that its node came to first.
   await using a = await startNode(amqp, {
     ...options,
-    hosts: [host(first), host(second)],
+    hosts: cluster.hosts(first),
   });
   await using b = await startNode(amqp, {
     ...options,
-    hosts: [host(second), host(first)],
+    hosts: cluster.hosts(second),
   });
   for (const { bridge } of [a, b]) {
     for (const path of ["/x", "/y"]) await bridge.join(path);
