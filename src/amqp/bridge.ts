@@ -17,7 +17,7 @@ import type {
 } from "../relay/bridge.ts";
 import { channelHash } from "../relay/channel_hash.ts";
 import type { Message } from "../relay/message.ts";
-import type { BrokerError } from "./broker_error.ts";
+import { BrokerError } from "./broker_error.ts";
 import { Connector, type ConnectorOptions } from "./connector.ts";
 import { Link } from "./link.ts";
 import { type Membership, Memberships } from "./memberships.ts";
@@ -186,17 +186,30 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     await link.declareExchange();
     await this.#queue.prepare(link, {
       isBound: () => this.#probe.isOwnKeyBound(link),
-      onLost: () => {
-        log.error("the broker lost this node's queue or its bindings", {
-          queue: this.#queue.name,
-        });
-        this.#watch.reset();
-        this.#memberships.loseBindings();
-      },
+      onLost: () => this.#lost(),
     });
     await link.consume(this.#queue.name);
+    if (this.#probe.isSuspect) await this.#prove(link);
     // Shows at the start that this node may publish.
     if (this.#connector.connects === 0) await this.#probe.isOwnKeyBound(link);
+  }
+
+  /** Makes sure that messages come through the queue, after some didn't. */
+  async #prove(link: Link): Promise<void> {
+    if (await this.#probe.comesBack(link)) return;
+    this.#lost();
+    await this.#queue.bindOwnKeys(link);
+    if (await this.#probe.comesBack(link)) return;
+    throw new BrokerError("The broker returns no message");
+  }
+
+  /** The queue or its bindings are gone, and with them messages. */
+  #lost(): void {
+    log.error("the broker lost this node's queue or its bindings", {
+      queue: this.#queue.name,
+    });
+    this.#watch.reset();
+    this.#memberships.loseBindings();
   }
 
   #begin(link: Link): void {
@@ -238,7 +251,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     // outage, or they would be closed again and again while it lasts.
     if (this.#told.has(membership.key) || this.#told.size >= maxTold) return;
     this.#told.add(membership.key);
-    this.#gap(membership, "the outbox is full");
+    this.#gap(membership, "the outbox has no room for a message");
   }
 
   /** Takes note that the outage is over, if all that waited is sent. */

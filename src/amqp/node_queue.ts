@@ -79,11 +79,11 @@ export class NodeQueue {
     }
     if (!this.#exists) {
       await link.declareQueue(this.#name, this.#arguments());
-      await this.#bindOwnKeys(link);
+      await this.bindOwnKeys(link);
       this.#exists = true;
     } else if (!await isBound()) {
       onLost();
-      await this.#bindOwnKeys(link);
+      await this.bindOwnKeys(link);
     }
   }
 
@@ -127,7 +127,8 @@ export class NodeQueue {
     };
   }
 
-  async #bindOwnKeys(link: Link): Promise<void> {
+  /** Binds what every node's queue is bound for. */
+  async bindOwnKeys(link: Link): Promise<void> {
     for (const key of [this.ownKey, everyNode]) {
       await link.bind(0, { queue: this.#name, key });
     }

@@ -92,6 +92,8 @@ export class Outbox {
   #messages = 0;
   #notices = 0;
   #sequence = 0;
+  /** See {@linkcode limitEntries}. */
+  #maxEntryBytes = Infinity;
   /** What wasn't sent yet and may be extended, by routing key. */
   readonly #open = {
     /** Entries that weren't sent yet and may get more messages. */
@@ -146,7 +148,8 @@ export class Outbox {
     const sequence = ++this.#sequence;
     channel.lastSequence = sequence;
     // One message always fits, so that none is too large for ever.
-    if (this.#bytes > 0 && !this.#hasRoom(key, cost)) {
+    const hasRoom = this.#bytes === 0 || this.#hasRoom(key, cost);
+    if (!hasRoom || bytes > this.#maxEntryBytes) {
       this.#open.batch.delete(key);
       this.#note("lost", key, { low: sequence, high: sequence, bytes });
       return false;
@@ -204,6 +207,17 @@ export class Outbox {
     else this.#rejected = new Map([[everyNode, everything]]);
   }
 
+  /**
+   * Makes no entry larger than `maxBytes` from now on, as the broker takes none,
+   * and gives up those that are. `undefined`: it takes whatever there is.
+   */
+  limitEntries(maxBytes: number | undefined): void {
+    this.#maxEntryBytes = maxBytes ?? Infinity;
+    for (const entry of this.#entries.slice(this.#head)) {
+      if (entry!.bytes > this.#maxEntryBytes) this.#giveUp(entry!);
+    }
+  }
+
   /** Gives up the largest message that was sent and not confirmed, as the broker can't take it. */
   giveUpLargest(): void {
     let largest: Entry | undefined;
@@ -213,9 +227,14 @@ export class Outbox {
         largest = entry;
       }
     }
-    if (!largest) return;
-    this.#settle(largest, "replaced");
-    const { key, sequence, bytes } = largest;
+    if (largest) this.#giveUp(largest);
+  }
+
+  #giveUp(entry: Entry): void {
+    const { key, kind, sequence, bytes, state } = entry;
+    if (state !== "waiting" || isNotice(kind)) return;
+    if (this.#open.batch.get(key) === entry) this.#open.batch.delete(key);
+    this.#settle(entry, "replaced");
     this.#note("lost", key, { low: sequence, high: sequence, bytes });
   }
 
@@ -255,7 +274,8 @@ export class Outbox {
     const cost = bytes + messageBytes;
     if (
       !entry || entry.messages.length >= maxBatch.messages ||
-      entry.bytes + bytes + headerBytes > maxBatch.bytes ||
+      entry.bytes + bytes + headerBytes >
+        Math.min(maxBatch.bytes, this.#maxEntryBytes) ||
       !this.#hasRoom(key, cost)
     ) return false;
     entry.messages.push(message);

@@ -3,6 +3,12 @@
  * fast, that the queue's own binding is there, and which bindings the broker
  * has lost, although it has confirmed them.
  *
+ * No answer is never a good answer. An alternate exchange takes what has
+ * nowhere to go, so that nothing comes back as unroutable: a message that was
+ * confirmed and isn't delivered is as good as returned. Then the connection is
+ * broken off, and on the next one a message has to come through the queue
+ * before anything is believed.
+ *
  * RabbitMQ 3.10 forgets durable bindings that are younger than a second when it
  * is killed; older ones, and queues, survive. A node that took such a channel
  * for bound would hear nothing of it any more. So after a lost connection it
@@ -24,8 +30,17 @@ import type { Membership, Memberships } from "./memberships.ts";
 import type { QueueWatch } from "./queue_watch.ts";
 import type { Sender } from "./sender.ts";
 
-/** A message that takes longer is taken for lost. */
+/** A message that takes longer is late. */
 const lateMs = 5_000;
+
+/** So many ticks may pass while a message is on its way and the broker answers and delivers nothing; fewer, if it has confirmed that message. */
+const silentTicks = { unconfirmed: 5, confirmed: 3 } as const;
+
+/** How long a suspected broker may take for a message, while it delivers no other; in milliseconds. */
+const proofMs = 2_000;
+
+/** So many may pass while others are delivered, but not the message that the broker has confirmed. */
+const lostTicks = 30;
 
 /** So old may a binding be that is doubted: a generous multiple of a second. */
 const doubtMs = 30_000;
@@ -35,7 +50,7 @@ export interface ProbeOptions {
   /** The routing key of the node's messages to itself. */
   readonly ownKey: string;
   readonly connector: Pick<Connector, "link">;
-  readonly sender: Pick<Sender, "publishProbe">;
+  readonly sender: Pick<Sender, "publishProbe" | "answers">;
   readonly memberships: Pick<
     Memberships,
     "boundSince" | "byKey" | "loseBinding" | "probed"
@@ -46,6 +61,7 @@ export interface ProbeOptions {
 /** A message to ourselves, on its way. */
 interface Waiting {
   readonly sentMs: number;
+  isConfirmed: boolean;
   /** What had come out of the node's queue by then, see `QueueWatch`. */
   readonly received: number;
   readonly returned: PromiseWithResolvers<number>;
@@ -60,6 +76,11 @@ export class Probe {
   #roundTripMs: number | undefined;
   /** The question whether our own binding is there, while it is asked. */
   #ownBinding: PromiseWithResolvers<boolean> | undefined;
+  /** How many ticks the oldest message has been on its way, and for how many of them nothing came from the broker. */
+  readonly #ticks = { onItsWay: 0, silent: 0 };
+  /** What had come from it at the last tick. */
+  #progress = -1;
+  #isSuspect = false;
   /** When each doubtful binding was made. */
   readonly #doubtful = new Map<Membership, number>();
   /** The same of bindings that are to be doubted once a message is back. */
@@ -105,9 +126,51 @@ export class Probe {
     if (link.isReady) void this.#send(link);
   }
 
-  /** To be called about once a second. */
+  /**
+   * To be called about once a second: sends a message if none is on its way, or
+   * breaks off a link that returns none.
+   */
   tick(link: Link): void {
-    if (this.#waiting.size === 0 && link.isReady) void this.#send(link);
+    const [oldest] = this.#waiting.values();
+    const { sender, watch } = this.#options;
+    // Once it is confirmed, the confirms of others show nothing any more.
+    const answers = oldest?.isConfirmed ? 0 : sender.answers;
+    const progress = watch.received + answers;
+    const isSilent = progress === this.#progress;
+    this.#progress = progress;
+    const ticks = this.#ticks;
+    if (oldest === undefined || link.blocked !== undefined) {
+      ticks.onItsWay = ticks.silent = 0;
+      if (oldest === undefined && link.isReady) void this.#send(link);
+      return;
+    }
+    ticks.onItsWay++;
+    ticks.silent = isSilent ? ticks.silent + 1 : 0;
+    const { isConfirmed } = oldest;
+    const most = silentTicks[isConfirmed ? "confirmed" : "unconfirmed"];
+    const isLost = isConfirmed && ticks.onItsWay > lostTicks;
+    if (ticks.silent <= most && !isLost) return;
+    this.#isSuspect ||= isConfirmed;
+    link.destroy(new BrokerError("The broker returns no message"));
+  }
+
+  /** Whether messages were confirmed and didn't come, so that the bindings have to be proven. */
+  get isSuspect(): boolean {
+    return this.#isSuspect;
+  }
+
+  /** Tells whether a message comes out of the queue in time, before `link` is in use; it has to be consumed. */
+  async comesBack(link: Link): Promise<boolean> {
+    const { watch } = this.#options;
+    const returned = this.#send(link).then(() => true, () => false);
+    while (true) {
+      const before = watch.received;
+      const isBack = await within(returned, proofMs, () => undefined);
+      // What comes first may be much.
+      if (isBack === undefined && watch.received > before) continue;
+      if (isBack) this.#isSuspect = false;
+      return isBack ?? false;
+    }
   }
 
   /** Tells whether messages to ourselves have somewhere to go, before `link` is in use. */
@@ -161,6 +224,7 @@ export class Probe {
     const waiting = this.#waiting.get(number);
     if (!waiting) return;
     this.#waiting.delete(number);
+    this.#ticks.onItsWay = this.#ticks.silent = 0;
     this.#roundTripMs = performance.now() - waiting.sentMs;
     waiting.returned.resolve(this.#roundTripMs);
     watch.probed(waiting);
@@ -170,6 +234,7 @@ export class Probe {
   disconnected(): void {
     this.#failAll("The connection to the broker was lost");
     this.#roundTripMs = undefined;
+    this.#ticks.onItsWay = this.#ticks.silent = 0;
     const { memberships } = this.#options;
     const fresh = memberships.boundSince(performance.now() - doubtMs);
     for (const [membership, ms] of fresh) this.#doubtful.set(membership, ms);
@@ -186,7 +251,9 @@ export class Probe {
       number,
       mandatory: true,
       onAnswer: (isTaken) => {
+        const waiting = this.#waiting.get(number);
         if (!isTaken) this.#fail(number, "This node's queue is full");
+        else if (waiting) waiting.isConfirmed = true;
         this.#ownBinding?.resolve(true);
       },
     });
@@ -194,7 +261,11 @@ export class Probe {
     // Nobody may be waiting.
     returned.promise.catch(() => {});
     const sentMs = performance.now();
-    this.#waiting.set(number, { sentMs, received: watch.received, returned });
+    const { received } = watch;
+    this.#waiting.set(number, {
+      ...{ sentMs, received, returned },
+      isConfirmed: false,
+    });
     return returned.promise;
   }
 

@@ -15,8 +15,12 @@ import { type Entry, Outbox } from "./outbox.ts";
  */
 const maxUnconfirmed = 200;
 
-/** Messages that stay unconfirmed for so long mean that something is stuck. */
-const confirmTimeoutMs = 30_000;
+/**
+ * Messages that stay unconfirmed for so long mean that something is stuck;
+ * sooner, if the broker has confirmed a later message to ourselves. In
+ * milliseconds.
+ */
+const confirmTimeoutMs = { alone: 30_000, overtaken: 10_000 } as const;
 
 /** How often {@linkcode Sender.flush} looks whether all is sent. */
 const flushLookMs = 20;
@@ -55,6 +59,9 @@ export class Sender {
   readonly #connector: Pick<Connector, "link">;
   readonly #outbox: Outbox;
   readonly #onCongested: SenderOptions["onCongested"];
+  #answers = 0;
+  /** When the latest message to ourselves that was confirmed was sent. */
+  #confirmedProbeMs = -Infinity;
   /** By tag, the oldest first. */
   readonly #unconfirmed = new Map<number, Unconfirmed>();
 
@@ -71,6 +78,11 @@ export class Sender {
   /** What waits for the broker. */
   get outbox(): Pick<Outbox, "bytes" | "messages" | "unsent"> {
     return this.#outbox;
+  }
+
+  /** How often the broker has answered. */
+  get answers(): number {
+    return this.#answers;
   }
 
   /** How many messages were published and not confirmed. */
@@ -129,6 +141,7 @@ export class Sender {
   answered(
     { tag, upTo, isTaken }: { tag: number; upTo: boolean; isTaken: boolean },
   ): void {
+    this.#answers++;
     if (upTo) {
       for (const earlier of this.#unconfirmed.keys()) {
         if (earlier > tag) break;
@@ -139,11 +152,14 @@ export class Sender {
   }
 
   #answer(tag: number, isTaken: boolean): void {
-    const what = this.#unconfirmed.get(tag)?.what;
+    const answered = this.#unconfirmed.get(tag);
     this.#unconfirmed.delete(tag);
-    if (what === undefined) return;
-    if (typeof what === "function") what(isTaken);
-    else if (isTaken) this.#outbox.confirm(what);
+    if (answered === undefined) return;
+    const { what, sentMs } = answered;
+    if (typeof what === "function") {
+      if (isTaken) this.#confirmedProbeMs = sentMs;
+      what(isTaken);
+    } else if (isTaken) this.#outbox.confirm(what);
     else {
       this.counts.rejected += what.messages.length;
       this.#outbox.reject(what);
@@ -159,7 +175,11 @@ export class Sender {
   /** Forgets what was on its way, after the connection was lost. */
   disconnected(reason: BrokerError): void {
     this.#unconfirmed.clear();
-    if (isTooBig(reason)) this.#outbox.giveUpLargest();
+    if (!isTooBig(reason)) return this.#outbox.limitEntries(undefined);
+    // Learnt once, or each letter of a backlog would cost a connection.
+    const maxBytes = /max size (\d+)/.exec(reason.message)?.[1];
+    if (maxBytes === undefined) this.#outbox.giveUpLargest();
+    else this.#outbox.limitEntries(Number(maxBytes));
   }
 
   /** To be called about once a second: sends notices, and breaks off a link that confirms nothing. */
@@ -167,10 +187,17 @@ export class Sender {
     this.#outbox.addRejectedNotices();
     this.pump();
     const [oldest] = this.#unconfirmed.values();
-    if (
-      oldest && link.blocked === undefined &&
-      performance.now() - oldest.sentMs > confirmTimeoutMs
-    ) link.destroy(new BrokerError("The broker confirms nothing"));
+    if (!oldest || link.blocked !== undefined) return;
+    const isOvertaken = oldest.sentMs < this.#confirmedProbeMs;
+    const timeoutMs = confirmTimeoutMs[isOvertaken ? "overtaken" : "alone"];
+    if (performance.now() - oldest.sentMs <= timeoutMs) return;
+    link.destroy(
+      new BrokerError(
+        isOvertaken
+          ? "The broker confirms later messages, and not earlier ones"
+          : "The broker confirms nothing",
+      ),
+    );
   }
 
   /** Resolves when the broker has everything, or is away, or after `timeoutMs`. */

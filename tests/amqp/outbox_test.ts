@@ -101,6 +101,34 @@ Deno.test("Outbox tells that a channel has caught up once nothing of it waits, h
   assert.deepEqual(caughtUp, ["a"]);
 });
 
+Deno.test("Outbox.limitEntries() gives up what is larger, and makes smaller batches from then on", () => {
+  const { outbox } = make(1_000_000);
+  const channel = { key: "a", lastSequence: 0 };
+  const other = { key: "b", lastSequence: 0 };
+  const say = (count: number): void => {
+    for (let i = 0; i < count; i++) outbox.add(channel, text("x".repeat(100)));
+  };
+  say(1);
+  const sent = outbox.take()!;
+  say(50);
+  outbox.add(other, text("y".repeat(2_000)));
+  outbox.add(other, text("small"));
+  outbox.limitEntries(1_000);
+  outbox.rewind();
+  assert.equal(outbox.take(), sent);
+  say(50);
+  const entries = takeAll(outbox);
+  const lost = entries.filter(({ kind }) => kind === "lost");
+  // A batch, and a large message with one behind it.
+  assert.deepEqual(lost.map(({ key }) => key), ["a", "b"]);
+  const others = entries.filter(({ kind }) => kind !== "lost");
+  assert.equal(others.flatMap(({ messages }) => messages).length, 50);
+  for (const { bytes } of others) assert.ok(bytes <= 1_000, `${bytes}`);
+  assert.equal(outbox.add(other, text("y".repeat(2_000))), false);
+  outbox.limitEntries(undefined);
+  assert.equal(outbox.add(other, text("y".repeat(2_000))), true);
+});
+
 Deno.test("Outbox.rewind() sends confirmed entries behind an unconfirmed one again", () => {
   const { outbox } = make(1_000_000);
   const channel = { key: "a", lastSequence: 0 };

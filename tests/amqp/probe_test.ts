@@ -8,19 +8,29 @@ import type { ProbeMessage } from "../../src/amqp/sender.ts";
 /** A link that only lives and dies. */
 class FakeLink {
   isReady = true;
+  blocked: string | undefined;
+  isDestroyed = false;
   readonly #down = Promise.withResolvers<BrokerError>();
   readonly down = this.#down.promise;
 
   destroy(reason: BrokerError): void {
+    this.isDestroyed = true;
     this.#down.resolve(reason);
   }
 }
 
 /** A probe with everything around it, remembered. */
 class Bench {
-  readonly link = new FakeLink() as unknown as Link;
+  readonly fake = new FakeLink();
+  readonly link = this.fake as unknown as Link;
   readonly connector: { link: Link | undefined } = { link: undefined };
   readonly sent: ProbeMessage[] = [];
+  readonly watch = { received: 0, probed: () => {} };
+  readonly sender = {
+    answers: 0,
+    publishProbe: (_: unknown, message: ProbeMessage) =>
+      void this.sent.push(message),
+  };
   /** Keys of channels that were bound lately. */
   bound: string[] = [];
   readonly lost: string[] = [];
@@ -31,7 +41,7 @@ class Bench {
   readonly probe = new Probe({
     ownKey: "own",
     connector: this.connector,
-    sender: { publishProbe: (_, message) => void this.sent.push(message) },
+    sender: this.sender,
     memberships: {
       boundSince: () =>
         new Map(this.bound.map((key) => [this.memberships.get(key)!, 1])),
@@ -39,7 +49,7 @@ class Bench {
       loseBinding: ({ key }) => void this.lost.push(key),
       probed: (number) => void this.drained.push(number),
     },
-    watch: { received: 0, probed: () => {} },
+    watch: this.watch,
   });
 
   connect(): void {
@@ -80,6 +90,72 @@ Deno.test("Probe.tick() sends one message at a time", () => {
   assert.deepEqual(bench.drained, [1]);
   bench.probe.tick(bench.link);
   assert.deepEqual(bench.keys, ["own"]);
+});
+
+Deno.test("Probe.tick() breaks off a link on which nothing comes back any more", () => {
+  const bench = new Bench();
+  const { fake, link, probe } = bench;
+  bench.connect();
+  for (let i = 0; i < 6; i++) probe.tick(link);
+  assert.equal(fake.isDestroyed, false);
+  probe.tick(link);
+  assert.equal(fake.isDestroyed, true);
+  // The broker said nothing at all: nothing is known to be lost.
+  assert.equal(probe.isSuspect, false);
+});
+
+Deno.test("Probe.tick() has patience with a broker that works, or that takes nothing", () => {
+  const bench = new Bench();
+  const { fake, link, probe } = bench;
+  bench.connect();
+  for (let i = 0; i < 100; i++) {
+    bench.sender.answers++;
+    probe.tick(link);
+  }
+  fake.blocked = "memory";
+  for (let i = 0; i < 100; i++) probe.tick(link);
+  fake.blocked = undefined;
+  for (let i = 0; i < 5; i++) probe.tick(link);
+  assert.equal(fake.isDestroyed, false);
+});
+
+// What was published had nowhere to go and was confirmed, as an alternate exchange took it.
+Deno.test("Probe suspects the bindings when a message is confirmed and doesn't come", async () => {
+  const bench = new Bench();
+  const { fake, link, probe, watch } = bench;
+  bench.connect();
+  bench.sent.at(-1)!.onAnswer(true);
+  for (let i = 0; i < 4; i++) {
+    bench.sender.answers++;
+    probe.tick(link);
+  }
+  assert.equal(fake.isDestroyed, false);
+  probe.tick(link);
+  assert.equal(fake.isDestroyed, true);
+  assert.equal(probe.isSuspect, true);
+  probe.disconnected();
+
+  const proven = probe.comesBack(link);
+  watch.received++;
+  probe.returned(probe.latest);
+  assert.equal(await proven, true);
+  assert.equal(probe.isSuspect, false);
+});
+
+Deno.test("Probe suspects the bindings if others are delivered for long, but not its message", () => {
+  const bench = new Bench();
+  const { fake, link, probe, watch } = bench;
+  bench.connect();
+  bench.sent.at(-1)!.onAnswer(true);
+  for (let i = 0; i < 30; i++) {
+    watch.received++;
+    probe.tick(link);
+  }
+  assert.equal(fake.isDestroyed, false);
+  watch.received++;
+  probe.tick(link);
+  assert.equal(fake.isDestroyed, true);
+  assert.equal(probe.isSuspect, true);
 });
 
 Deno.test("Probe finds young bindings that are lost with the connection", () => {

@@ -107,6 +107,61 @@ Deno.test("Sender.disconnected() gives up the largest message if the broker foun
   assert.deepEqual(next.published, ["small", "11"]);
 });
 
+/** Lets `run` set the time, in milliseconds. */
+function withTime(run: (setMs: (ms: number) => void) => void): void {
+  const { now } = performance;
+  try {
+    run((ms) => performance.now = () => ms);
+  } finally {
+    performance.now = now;
+  }
+}
+
+Deno.test("Sender.tick() breaks off a link on which an earlier message stays unconfirmed, sooner if later ones are", () => {
+  for (const isOvertaken of [false, true]) {
+    withTime((setMs) => {
+      const { sender, connect, say } = make();
+      const reasons: string[] = [];
+      const fake = new FakeLink();
+      const link = Object.assign(fake, {
+        destroy: ({ message }: Error) => reasons.push(message),
+      }) as unknown as Link;
+      setMs(0);
+      connect(fake);
+      say("a");
+      setMs(1_000);
+      const probe = { key: "own", number: 1, mandatory: true };
+      sender.publishProbe(link, { ...probe, onAnswer: () => {} });
+      sender.answered({ tag: 2, upTo: false, isTaken: isOvertaken });
+      const limitMs = isOvertaken ? 10_000 : 30_000;
+      setMs(limitMs);
+      sender.tick(link);
+      assert.deepEqual(reasons, []);
+      setMs(limitMs + 1);
+      sender.tick(link);
+      assert.deepEqual(reasons, [
+        isOvertaken
+          ? "The broker confirms later messages, and not earlier ones"
+          : "The broker confirms nothing",
+      ]);
+    });
+  }
+});
+
+Deno.test("Sender learns from the first refusal how much the broker takes, until the connection ends otherwise", () => {
+  const { sender, connect, say } = make();
+  connect(new FakeLink());
+  say("x".repeat(20));
+  say("small");
+  const access = { right: "write", kind: "exchange", name: "staps" } as const;
+  const message =
+    "PRECONDITION_FAILED - message size 20 is larger than configured max size 10";
+  sender.disconnected(new BrokerError(message, { code: 406, access }));
+  assert.equal(say("x".repeat(20)), false);
+  sender.disconnected(new BrokerError("cut"));
+  assert.equal(say("x".repeat(20)), true);
+});
+
 Deno.test("Sender.publish() gets false when the outbox is full", () => {
   const { say } = make();
   assert.equal(say("x".repeat(1_500)), true);

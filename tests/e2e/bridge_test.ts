@@ -134,6 +134,38 @@ async function bindings(
   );
 }
 
+/** What administrators have against lost messages: an exchange that takes what has nowhere to go. */
+async function takeUnroutable(broker: Broker, vhost: string): Promise<void> {
+  const name = (kind: string): string =>
+    `rabbit_misc:r(<<"${vhost}">>, ${kind}, <<"unrouted">>)`;
+  // A policy makes no exchange, and one without a queue takes nothing.
+  await broker.eval(
+    `rabbit_exchange:declare(${
+      name("exchange")
+    }, fanout, true, false, false, [], <<"test">>), ` +
+      `rabbit_amqqueue:declare(${
+        name("queue")
+      }, true, false, [], none, <<"test">>), ` +
+      `rabbit_binding:add({binding, ${name("exchange")}, <<>>, ${
+        name("queue")
+      }, []}, <<"test">>), ok`,
+  );
+  await broker.rabbitmqctl(
+    ...["set_policy", "-p", vhost, "unrouted", "^staps$"],
+    `{"alternate-exchange":"unrouted"}`,
+    ...["--apply-to", "exchanges"],
+  );
+}
+
+/** Ways to lose every binding of a vhost's nodes, as Erlang. */
+const removals: Readonly<Record<string, (vhost: string) => string>> = {
+  "the exchange was deleted": (vhost) =>
+    `rabbit_exchange:delete(rabbit_misc:r(<<"${vhost}">>, exchange, <<"staps">>), false, <<"test">>), ok`,
+  "all bindings were removed": (vhost) =>
+    `[rabbit_binding:remove(B, <<"test">>) || B <- rabbit_binding:list_for_source(` +
+    `rabbit_misc:r(<<"${vhost}">>, exchange, <<"staps">>))], ok`,
+};
+
 /** Publishes what no node would. */
 async function publishForeign(
   broker: Broker,
@@ -647,7 +679,7 @@ async function testBridge(
       async ({ stack, amqp, vhost }) => {
         const [a, b] = await startNodes(stack, amqp, { path: "/gone" });
         await broker.eval(
-          `rabbit_exchange:delete(rabbit_misc:r(<<"${vhost}">>, exchange, <<"staps">>), false, <<"test">>), ok`,
+          removals["the exchange was deleted"]!(vhost),
         );
         for (const node of [a!, b!]) {
           await eventually(() => node.listener.gaps.length > 0, "the gap");
@@ -658,6 +690,33 @@ async function testBridge(
         await b!.listener.got("/gone", 1);
       },
     );
+
+    for (const [what, remove] of Object.entries(removals)) {
+      await step(
+        `when ${what}, and an alternate exchange takes what has nowhere to go`,
+        async ({ stack, amqp, vhost }) => {
+          await takeUnroutable(broker, vhost);
+          const [a, b] = await startNodes(stack, amqp, { path: "/gone" });
+          await broker.eval(remove(vhost));
+          // Somebody talks all the while.
+          const talking = setInterval(() => publish(a!, "/gone", "?"), 50);
+          try {
+            for (const node of [a!, b!]) {
+              await eventually(() => node.listener.gaps.length > 0, "the gap");
+              assert.deepEqual(node.listener.gaps, ["/gone"]);
+              await connected(node);
+            }
+          } finally {
+            clearInterval(talking);
+          }
+          publish(a!, "/gone", "works again");
+          await eventually(
+            () => b!.listener.messages("/gone").includes("works again"),
+            "the message",
+          );
+        },
+      );
+    }
 
     await step(
       "when it was away for longer than its queue",
@@ -704,6 +763,42 @@ async function testBridge(
           ]);
           await eventually(() => b!.listener.gaps.length > 0, "the gap");
           assert.deepEqual(b!.listener.gaps, ["/big"]);
+        } finally {
+          await broker.maxMessageSize();
+        }
+      },
+    );
+
+    await step(
+      "when the broker takes less than a batch, and it was away: once",
+      async ({ stack, amqp, vhost }) => {
+        await broker.maxMessageSize(16 * KiB);
+        const proxy = stack.use(await FaultyProxy.start(broker.port));
+        try {
+          const far = broker.url(vhost, { port: proxy.port });
+          const [a] = await startNodes(stack, far, { count: 1, path: "/s" });
+          const [b] = await startNodes(stack, amqp, { count: 1, path: "/s" });
+          const flood = async (): Promise<void> => {
+            proxy.blackHole();
+            proxy.reset();
+            await disconnected(a!);
+            for (let i = 0; i < 10_000; i++) {
+              publish(a!, "/s", `${i}`.padEnd(100));
+            }
+            proxy.heal();
+            await connected(a!);
+            await settled(a!);
+          };
+          const before = a!.bridge.state().connects;
+          await flood();
+          await eventually(() => b!.listener.gaps.length > 0, "the gap");
+          // One to be refused, one to go on.
+          assert.equal(a!.bridge.state().connects, before + 2);
+          publish(a!, "/s", "after");
+          await eventually(
+            () => b!.listener.messages("/s").at(-1) === "after",
+            "the message",
+          );
         } finally {
           await broker.maxMessageSize();
         }
