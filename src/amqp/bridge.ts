@@ -22,6 +22,7 @@ import { Connector, type ConnectorOptions } from "./connector.ts";
 import { Link } from "./link.ts";
 import { type Membership, Memberships } from "./memberships.ts";
 import { NodeQueue } from "./node_queue.ts";
+import { Numbers } from "./numbers.ts";
 import { Probe } from "./probe.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import { Receiver } from "./receiver.ts";
@@ -57,6 +58,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #memberships: Memberships;
   readonly #sender: Sender;
   readonly #probe: Probe;
+  readonly #numbers: Numbers;
   readonly #receiver: Receiver;
   #listener: BridgeListener | undefined;
   #isClosed = false;
@@ -93,6 +95,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       onMissed: (membership) =>
         this.#gap(membership, "the queue or its binding was lost"),
       onDoubtful: (membership) => this.#probe.doubt(membership),
+      onBound: (membership) => this.#numbers.joined(membership),
       latestProbe: () => this.#probe.latest,
     });
     const { outboxBytes } = options;
@@ -110,11 +113,19 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       memberships,
       watch,
     });
+    const numbers = this.#numbers = new Numbers({
+      connector,
+      sender,
+      memberships,
+      onGap: (membership) =>
+        this.#gap(membership, "the last messages are missing"),
+    });
     this.#receiver = new Receiver({
       node,
       ownKey,
       memberships,
       probe,
+      numbers,
       watch,
       onGap: (membership, reason) => this.#gap(membership, reason),
     });
@@ -164,6 +175,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     // A client publishes where it is, so there is a membership.
     if (!membership || this.#isClosed) return;
     this.#counts.published++;
+    this.#numbers.sent(membership);
     const hasRoom = this.#sender.publish(membership, message);
     if (!hasRoom) this.#dropped(membership);
   }
@@ -216,12 +228,14 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#memberships.connected(link, this.#queue.name);
     this.#sender.connected();
     this.#probe.connected(link);
+    this.#numbers.connected();
     this.#ticks = setInterval(() => this.#tick(link), tickMs);
   }
 
   #tick(link: Link): void {
     this.#sender.tick(link);
     this.#probe.tick(link);
+    this.#numbers.tick();
     this.#endOutage();
   }
 
@@ -232,6 +246,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#endOutage();
     this.#sender.disconnected(reason);
     this.#probe.disconnected();
+    this.#numbers.disconnected();
     this.#memberships.disconnected();
   }
 

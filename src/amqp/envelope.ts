@@ -17,6 +17,7 @@
  * - `rejected`: the broker didn't take messages of this channel for at least
  *   one node, which missed them.
  * - `probe`: a node's message to itself.
+ * - `hello`, `digest`: the numbers of a node's last messages, see `numbers.ts`.
  */
 export type Kind = typeof kinds[number];
 
@@ -27,6 +28,8 @@ const kinds = [
   "lost",
   "rejected",
   "probe",
+  "hello",
+  "digest",
 ] as const;
 
 /** A message's kind, sender, and place in the order of what that sender sent. */

@@ -10,6 +10,7 @@ import { BridgeUnavailableError } from "../relay/bridge.ts";
 import { channelKey } from "../relay/channel_hash.ts";
 import { within } from "../common/timing.ts";
 import type { Link } from "./link.ts";
+import { prefixDigits } from "./marks.ts";
 import { Tracker } from "./tracker.ts";
 
 /** One channel that this node is in, or about to join or leave. */
@@ -19,6 +20,8 @@ export interface Membership {
   readonly key: string;
   /** The number of the last message of this node in it, see `outbox.ts`; 0 before the first. */
   lastSequence: number;
+  /** The number of the last one that was sent; `undefined` while that has to be sent again. */
+  lastSent: number | undefined;
   /** Whether this node wants to be in it. */
   wanted: boolean;
   /**
@@ -47,6 +50,8 @@ export interface MembershipsOptions {
   readonly joinTimeoutMs: number;
   /** Called when a channel is bound again that had lost messages. */
   readonly onMissed: (membership: Membership) => void;
+  /** Called when a channel is bound. */
+  readonly onBound: (membership: Membership) => void;
   /** Called when a channel is bound again whose unbind on a lost connection may still take effect. */
   readonly onDoubtful: (membership: Membership) => void;
   /** Gets the number of the node's latest message to itself. */
@@ -76,6 +81,7 @@ export class Memberships {
   readonly #options: MembershipsOptions;
   readonly #byPath = new Map<string, Membership>();
   readonly #byKey = new Map<string, Membership>();
+  readonly #byPrefix = new Map<string, Membership>();
   /**
    * The keys that were unbound while messages with them may still be in the
    * queue: by key the latest probe at that time, the lowest first.
@@ -101,6 +107,11 @@ export class Memberships {
   /** Gets the channel with the routing key `key`, even if this node is about to leave it. */
   byKey(key: string): Membership | undefined {
     return this.#byKey.get(key);
+  }
+
+  /** Gets the channel whose routing key begins with `prefix`, of {@linkcode prefixDigits}, in the same way. */
+  byPrefix(prefix: string): Membership | undefined {
+    return this.#byPrefix.get(prefix);
   }
 
   /** Gets the channel `path`. */
@@ -210,6 +221,13 @@ export class Memberships {
     this.#schedule(membership);
   }
 
+  /** Binds a channel once more, in case that the broker has lost its binding. */
+  bindAgain(membership: Membership): void {
+    if (!membership.wanted || membership.state !== "bound") return;
+    membership.state = "unbound";
+    this.#schedule(membership);
+  }
+
   /** Tells that a channel had lost messages, before new ones are delivered. */
   tellMissed(membership: Membership): void {
     membership.missed = false;
@@ -223,6 +241,7 @@ export class Memberships {
       path,
       key: channelKey(path),
       lastSequence: 0,
+      lastSent: 0,
       wanted: false,
       state: "unbound",
       boundMs: -Infinity,
@@ -232,7 +251,9 @@ export class Memberships {
       joins: [],
     };
     this.#byPath.set(path, membership);
-    this.#byKey.set(membership.key, membership);
+    const { key } = membership;
+    this.#byKey.set(key, membership);
+    this.#byPrefix.set(key.slice(0, prefixDigits), membership);
     return membership;
   }
 
@@ -248,8 +269,10 @@ export class Memberships {
   #forget(membership: Membership): void {
     // A leave that overtakes a join: nobody waits for that any more.
     for (const { resolve } of membership.joins.splice(0)) resolve();
-    this.#byPath.delete(membership.path);
-    this.#byKey.delete(membership.key);
+    const { path, key } = membership;
+    this.#byPath.delete(path);
+    this.#byKey.delete(key);
+    this.#byPrefix.delete(key.slice(0, prefixDigits));
   }
 
   /** Ends the wait of a join that the broker didn't answer. */
@@ -324,6 +347,7 @@ export class Memberships {
   #joined(membership: Membership): void {
     for (const { resolve } of membership.joins.splice(0)) resolve();
     if (membership.missed) this.tellMissed(membership);
+    this.#options.onBound(membership);
   }
 }
 

@@ -12,6 +12,11 @@ export interface NodeQueueOptions {
   readonly queueExpiresS: number;
 }
 
+/** Gets the routing key of messages to the node `node` alone. */
+export function nodeKey(node: string): string {
+  return `node.${node}`;
+}
+
 /** The queue of one node, from its first connection to the last. */
 export class NodeQueue {
   readonly #node: string;
@@ -43,7 +48,7 @@ export class NodeQueue {
 
   /** The routing key of the node's messages to itself. */
   get ownKey(): string {
-    return `node.${this.#node}`;
+    return nodeKey(this.#node);
   }
 
   /**

@@ -22,6 +22,9 @@ interface Range {
   bytes: number;
 }
 
+/** A channel whose messages are numbered here. */
+export type Numbered = Pick<Membership, "key" | "lastSequence" | "lastSent">;
+
 /** What waits here of one channel. */
 interface Share {
   bytes: number;
@@ -31,6 +34,8 @@ interface Share {
 /** Something to send; what the fields mean stands in `Envelope`. */
 export interface Entry {
   readonly key: string;
+  /** Absent in a notice. */
+  readonly channel?: Numbered;
   kind: Kind;
   sequence: number;
   since: number;
@@ -138,7 +143,7 @@ export class Outbox {
    * channel: then the message is given up, and a notice tells the other nodes.
    */
   add(
-    channel: Pick<Membership, "key" | "lastSequence">,
+    channel: Numbered,
     message: Message,
   ): boolean {
     const { key, lastSequence: since } = channel;
@@ -160,6 +165,7 @@ export class Outbox {
     if (this.#open.lost.size > 0) this.#open.lost.delete(everyNode);
     const entry: Entry = {
       key,
+      channel,
       kind: message.isText ? "text" : "binary",
       sequence,
       since,
@@ -180,11 +186,23 @@ export class Outbox {
       const entry = this.#entries[this.#next++]!;
       if (entry.state !== "waiting") continue;
       // Once it may have been received it stays as it is.
-      const open = this.#open[isNotice(entry.kind) ? entry.kind : "batch"];
-      if (open.get(entry.key) === entry) open.delete(entry.key);
+      const { key, kind, sequence } = entry;
+      const open = this.#open[isNotice(kind) ? kind : "batch"];
+      if (open.get(key) === entry) open.delete(key);
+      if (entry.channel) entry.channel.lastSent = sequence;
       return entry;
     }
     return undefined;
+  }
+
+  /**
+   * Gets the number of the last message that was sent in a channel, 0
+   * if there was none; `undefined` if it has to be sent again, so that others
+   * that come now may come before it.
+   */
+  lastOf({ key, lastSent }: Numbered): number | undefined {
+    // What waits may be of an earlier membership.
+    return lastSent === 0 && this.#shares.has(key) ? undefined : lastSent;
   }
 
   /** Takes note that every node concerned has `entry` in its queue. */
@@ -263,6 +281,10 @@ export class Outbox {
       entry.state = "waiting";
       this.#count(entry.key, entry.cost);
       this.#messages += entry.messages.length;
+    }
+    for (let i = this.#head; i < this.#next; i++) {
+      const { channel, state } = this.#entries[i]!;
+      if (state === "waiting" && channel) channel.lastSent = undefined;
     }
     this.#next = this.#head;
   }

@@ -67,6 +67,15 @@ interface Waiting {
   readonly returned: PromiseWithResolvers<number>;
 }
 
+/** Messages through doubtful bindings, and one straight to the queue behind them. */
+interface Doubts {
+  readonly number: number;
+  /** How many of them the broker hasn't answered. */
+  unanswered: number;
+  /** Whether the last one is back. */
+  isOver: boolean;
+}
+
 /** The messages of one node to itself. */
 export class Probe {
   readonly #options: ProbeOptions;
@@ -85,8 +94,8 @@ export class Probe {
   readonly #doubtful = new Map<Membership, number>();
   /** The same of bindings that are to be doubted once a message is back. */
   readonly #rebound = new Map<Membership, number>();
-  /** The number of the messages through the doubtful bindings, while they are on their way. */
-  #doubtsNumber: number | undefined;
+  /** The messages through the doubtful bindings, while they are on their way. */
+  #doubts: Doubts | undefined;
 
   constructor(options: ProbeOptions) {
     this.#options = options;
@@ -205,7 +214,7 @@ export class Probe {
   /** A message to ourselves came through the binding of a channel, for `key`. */
   passed(number: number, key: string): void {
     const membership = this.#options.memberships.byKey(key);
-    if (number === this.#doubtsNumber && membership) {
+    if (number === this.#doubts?.number && membership) {
       this.#doubtful.delete(membership);
     }
   }
@@ -219,8 +228,11 @@ export class Probe {
   returned(number: number): void {
     const { memberships, watch } = this.#options;
     memberships.probed(number);
-    if (number === this.#doubtsNumber) this.#endDoubts();
-    if (this.#doubtsNumber === undefined) this.#doubtRebound();
+    if (number === this.#doubts?.number) {
+      this.#doubts.isOver = true;
+      this.#endDoubts();
+    }
+    if (this.#doubts === undefined) this.#doubtRebound();
     const waiting = this.#waiting.get(number);
     if (!waiting) return;
     this.#waiting.delete(number);
@@ -270,14 +282,25 @@ export class Probe {
   }
 
   #askDoubtful(link: Link, number: number): void {
-    if (this.#doubtsNumber !== undefined || this.#doubtful.size === 0) return;
-    this.#doubtsNumber = number;
+    if (this.#doubts !== undefined || this.#doubtful.size === 0) return;
+    const doubts: Doubts = {
+      number,
+      unanswered: this.#doubtful.size,
+      isOver: false,
+    };
+    this.#doubts = doubts;
     for (const { key } of this.#doubtful.keys()) {
       this.#options.sender.publishProbe(link, {
         key,
         number,
         mandatory: false,
-        onAnswer: () => {},
+        onAnswer: (isTaken) => {
+          if (this.#doubts !== doubts) return;
+          doubts.unanswered--;
+          // The queue was full: the next one asks again.
+          if (!isTaken) this.#doubts = undefined;
+          else this.#endDoubts();
+        },
       });
     }
   }
@@ -290,20 +313,22 @@ export class Probe {
     this.#rebound.clear();
   }
 
-  /** The bindings that no message came through are lost. */
+  /** The bindings that no message came through are lost, once the broker has answered all of them. */
   #endDoubts(): void {
+    const { isOver, unanswered } = this.#doubts!;
+    if (!isOver || unanswered > 0) return;
     for (const [membership, ms] of this.#doubtful) {
       this.#options.memberships.loseBinding(membership, ms);
     }
     this.#doubtful.clear();
-    this.#doubtsNumber = undefined;
+    this.#doubts = undefined;
   }
 
   #fail(number: number, reason: string): void {
     this.#waiting.get(number)?.returned.reject(new Error(reason));
     this.#waiting.delete(number);
     // The next one asks again.
-    if (number === this.#doubtsNumber) this.#doubtsNumber = undefined;
+    if (number === this.#doubts?.number) this.#doubts = undefined;
   }
 
   #failAll(reason: string): void {

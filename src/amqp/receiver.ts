@@ -6,6 +6,7 @@ import { readBatch } from "./batch.ts";
 import { type Envelope, readEnvelope } from "./envelope.ts";
 import type { Delivery } from "./link.ts";
 import type { Membership, Memberships } from "./memberships.ts";
+import type { Numbers } from "./numbers.ts";
 import { everyNode } from "./outbox.ts";
 import type { Probe } from "./probe.ts";
 import type { QueueWatch } from "./queue_watch.ts";
@@ -18,6 +19,7 @@ export interface ReceiverOptions {
   readonly ownKey: string;
   readonly memberships: Memberships;
   readonly probe: Pick<Probe, "passed" | "returned">;
+  readonly numbers: Pick<Numbers, "heard">;
   readonly watch: QueueWatch;
   /** Called when messages of a channel were lost, or may have been, with the reason. */
   readonly onGap: (membership: Membership, reason: string) => void;
@@ -55,6 +57,9 @@ export class Receiver {
     if (envelope.kind === "probe") {
       if (envelope.node === node) probe.returned(envelope.sequence);
       return;
+    }
+    if (envelope.kind === "hello" || envelope.kind === "digest") {
+      return this.#options.numbers.heard(envelope, body);
     }
     if (key === everyNode) return this.#noticeForAll(envelope, body);
     const membership = memberships.byKey(key);

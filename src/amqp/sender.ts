@@ -115,6 +115,29 @@ export class Sender {
     }
   }
 
+  /** See {@linkcode Outbox.lastOf}. */
+  lastOf(channel: Membership): number | undefined {
+    return this.#outbox.lastOf(channel);
+  }
+
+  /** Publishes what `numbers.ts` tells other nodes on `link`, which has to be ready. */
+  publishMarks(
+    link: Link,
+    { kind, key, body }: {
+      kind: "hello" | "digest";
+      key: string;
+      body: Uint8Array<ArrayBuffer>;
+    },
+  ): void {
+    const envelope = { kind, node: this.#node, sequence: 0, since: 0 };
+    const tag = link.publish({ key, body }, {
+      ...writeEnvelope(envelope),
+      transient: true,
+    });
+    // It is told again.
+    this.#unconfirmed.set(tag, { what: () => {}, sentMs: performance.now() });
+  }
+
   /** Publishes a message to ourselves on `link`, which has to be ready. */
   publishProbe(
     link: Link,

@@ -85,6 +85,26 @@ export class Tracker {
     return true;
   }
 
+  /**
+   * Takes note that `last` is the number of the last message that `node` sent
+   * before this, and tells whether messages are missing.
+   */
+  mark(
+    node: string,
+    { last, mayBeLeftover }: { last: number; mayBeLeftover: boolean },
+  ): "next" | "gap" {
+    const span = this.#find(node);
+    if (!span) {
+      this.#remember(node, { from: last, last, mayBeLeftover });
+      return "next";
+    }
+    if (last <= span.last) return "next";
+    const isGap = !span.mayBeLeftover;
+    if (!isGap) span.from = last;
+    span.last = last;
+    return isGap ? "gap" : "next";
+  }
+
   #find(node: string): Span | undefined {
     const span = this.#spans.get(node);
     if (span) return span;

@@ -23,6 +23,7 @@ interface Stored {
 /** A channel on a node, with one client that reconnects whenever it is closed. */
 class ModelChannel {
   lastSequence = 0;
+  lastSent: number | undefined = 0;
   joined = false;
   joinedMs = 0;
   tracker = new Tracker();

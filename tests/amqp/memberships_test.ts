@@ -52,6 +52,7 @@ Deno.test("Memberships: the last call counts, whatever connections do meanwhile"
           joinTimeoutMs: 5_000,
           onMissed: () => assert.fail("nothing was lost"),
           onDoubtful: () => {},
+          onBound: () => {},
           latestProbe: () => 0,
         });
         const broker = new FakeBroker();
@@ -92,6 +93,7 @@ Deno.test("Memberships binds no more channels at once than there are slots", asy
     joinTimeoutMs: 5_000,
     onMissed: () => assert.fail("nothing was lost"),
     onDoubtful: () => {},
+    onBound: () => {},
     latestProbe: () => 0,
   });
   const broker = new FakeBroker();
@@ -117,6 +119,7 @@ Deno.test("Memberships.join() ends when the broker doesn't answer, as onOutage s
       joinTimeoutMs: 1,
       onMissed: () => assert.fail("nothing was lost"),
       onDoubtful: () => {},
+      onBound: () => {},
       latestProbe: () => 0,
     });
     memberships.connected(silent, "queue");
@@ -134,6 +137,7 @@ Deno.test("Memberships tell of lost bindings as soon as they are back, and not t
     joinTimeoutMs: 5_000,
     onMissed: ({ path }) => missed.push(path),
     onDoubtful: () => {},
+    onBound: () => {},
     latestProbe: () => 0,
   });
   const broker = new FakeBroker();
@@ -159,6 +163,7 @@ Deno.test("Memberships doubt a binding whose unbind was under way on a lost conn
     joinTimeoutMs: 5_000,
     onMissed: () => assert.fail("nothing was lost"),
     onDoubtful: ({ path, state }) => doubtful.push(`${path} ${state}`),
+    onBound: () => {},
     latestProbe: () => 0,
   });
   const broker = new FakeBroker();
@@ -188,6 +193,7 @@ Deno.test("Memberships.mayHaveLeftovers() says so from the unbind to the next pr
     joinTimeoutMs: 5_000,
     onMissed: () => assert.fail("nothing was lost"),
     onDoubtful: () => {},
+    onBound: () => {},
     latestProbe: () => latest,
   });
   const broker = new FakeBroker();
@@ -215,6 +221,7 @@ Deno.test("Memberships.mayHaveLeftovers() says so after an unbind that a lost co
     joinTimeoutMs: 5_000,
     onMissed: () => assert.fail("nothing was lost"),
     onDoubtful: () => {},
+    onBound: () => {},
     latestProbe: () => 1,
   });
   const broker = new FakeBroker();
@@ -241,6 +248,7 @@ Deno.test("Memberships.loseBinding() binds again and tells, unless it was bound 
     joinTimeoutMs: 5_000,
     onMissed: ({ path }) => missed.push(path),
     onDoubtful: () => {},
+    onBound: () => {},
     latestProbe: () => 0,
   });
   const broker = new FakeBroker();
@@ -263,6 +271,7 @@ Deno.test("Memberships ignores what a former link answers", async () => {
     joinTimeoutMs: 5_000,
     onMissed: () => assert.fail("nothing was lost"),
     onDoubtful: () => {},
+    onBound: () => {},
     latestProbe: () => 0,
   });
   const late = Promise.withResolvers<void>();

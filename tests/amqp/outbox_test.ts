@@ -20,7 +20,7 @@ function takeAll(outbox: Outbox): Entry[] {
 
 Deno.test("Outbox.add() takes one message whatever its size, and then what fits", () => {
   const { outbox } = make(1000);
-  const channel = { key: "a", lastSequence: 0 };
+  const channel = { key: "a", lastSequence: 0, lastSent: 0 };
   assert.equal(outbox.add(channel, text("x".repeat(1000))), true);
   assert.equal(outbox.add(channel, text("y")), false);
   const entry = outbox.take()!;
@@ -32,7 +32,11 @@ Deno.test("Outbox.add() takes one message whatever its size, and then what fits"
 
 Deno.test("Outbox holds no more than it may, and replaces the rest by one notice a channel", () => {
   const { outbox } = make(10_000);
-  const channels = ["a", "b", "c"].map((key) => ({ key, lastSequence: 0 }));
+  const channels = ["a", "b", "c"].map((key) => ({
+    key,
+    lastSequence: 0,
+    lastSent: 0,
+  }));
   let added = 0;
   for (let i = 0; i < 1_000; i++) {
     for (const channel of channels) {
@@ -56,7 +60,7 @@ Deno.test("Outbox holds no more than it may, and replaces the rest by one notice
 Deno.test("Outbox gives no channel more than it leaves to the others", () => {
   const { outbox } = make(100_000);
   const flood = (key: string): number => {
-    const channel = { key, lastSequence: 0 };
+    const channel = { key, lastSequence: 0, lastSent: 0 };
     const before = outbox.bytes;
     while (outbox.add(channel, text("x".repeat(500))));
     return outbox.bytes - before;
@@ -66,13 +70,15 @@ Deno.test("Outbox gives no channel more than it leaves to the others", () => {
   for (const [index, share] of [50_000, 25_000, 12_500].entries()) {
     assert.ok(Math.abs(shares[index]! - share) < 1_000, `${shares}`);
   }
-  assert.ok(outbox.add({ key: "d", lastSequence: 0 }, text("quiet")));
+  assert.ok(
+    outbox.add({ key: "d", lastSequence: 0, lastSent: 0 }, text("quiet")),
+  );
 });
 
 Deno.test("Outbox.isBehind() is true from a sixteenth of what is free on, and until half of that", () => {
   const { outbox, caughtUp } = make(100_000);
-  const channel = { key: "a", lastSequence: 0 };
-  const other = { key: "b", lastSequence: 0 };
+  const channel = { key: "a", lastSequence: 0, lastSent: 0 };
+  const other = { key: "b", lastSequence: 0, lastSent: 0 };
   outbox.add(other, text("quiet"));
   const add = (): Entry => {
     outbox.add(channel, text("x".repeat(1_000 - 256)));
@@ -93,7 +99,7 @@ Deno.test("Outbox.isBehind() is true from a sixteenth of what is free on, and un
 
 Deno.test("Outbox tells that a channel has caught up once nothing of it waits, however full it is", () => {
   const { outbox, caughtUp } = make(1_000);
-  const a = { key: "a", lastSequence: 0 };
+  const a = { key: "a", lastSequence: 0, lastSent: 0 };
   outbox.add(a, text("x".repeat(2_000)));
   const [entry] = takeAll(outbox);
   assert.equal(outbox.isBehind("a"), true);
@@ -103,8 +109,8 @@ Deno.test("Outbox tells that a channel has caught up once nothing of it waits, h
 
 Deno.test("Outbox.limitEntries() gives up what is larger, and makes smaller batches from then on", () => {
   const { outbox } = make(1_000_000);
-  const channel = { key: "a", lastSequence: 0 };
-  const other = { key: "b", lastSequence: 0 };
+  const channel = { key: "a", lastSequence: 0, lastSent: 0 };
+  const other = { key: "b", lastSequence: 0, lastSent: 0 };
   const say = (count: number): void => {
     for (let i = 0; i < count; i++) outbox.add(channel, text("x".repeat(100)));
   };
@@ -131,7 +137,7 @@ Deno.test("Outbox.limitEntries() gives up what is larger, and makes smaller batc
 
 Deno.test("Outbox.rewind() sends confirmed entries behind an unconfirmed one again", () => {
   const { outbox } = make(1_000_000);
-  const channel = { key: "a", lastSequence: 0 };
+  const channel = { key: "a", lastSequence: 0, lastSent: 0 };
   const send = (): Entry => {
     outbox.add(channel, text("x"));
     return outbox.take()!;
@@ -156,7 +162,7 @@ Deno.test("Outbox.rewind() sends confirmed entries behind an unconfirmed one aga
 Deno.test("Outbox tells everyone once more than 10,000 channels lost something", () => {
   const { outbox } = make(0);
   for (let i = 0; i < 20_000; i++) {
-    outbox.add({ key: `${i}`, lastSequence: 0 }, text(""));
+    outbox.add({ key: `${i}`, lastSequence: 0, lastSent: 0 }, text(""));
   }
   let notices = 0;
   let last;

@@ -18,6 +18,7 @@ class Bench {
   readonly listener = new RecordingListener();
   readonly gaps: string[] = [];
   readonly probes: string[] = [];
+  readonly heard: string[] = [];
   readonly receiver: Receiver;
   #sequence = 0;
 
@@ -27,6 +28,7 @@ class Bench {
       joinTimeoutMs: 1_000,
       onMissed: () => {},
       onDoubtful: () => {},
+      onBound: () => {},
       latestProbe: () => 0,
     });
     void memberships.join("/a");
@@ -37,6 +39,9 @@ class Bench {
       probe: {
         passed: (number, key) => void this.probes.push(`${number} by ${key}`),
         returned: (number) => void this.probes.push(`${number} back`),
+      },
+      numbers: {
+        heard: ({ kind, node }) => void this.heard.push(`${kind} of ${node}`),
       },
       watch: new QueueWatch(10_000),
       onGap: ({ path }, reason) => void this.gaps.push(`${path}: ${reason}`),
@@ -151,5 +156,15 @@ Deno.test("Receiver gives messages to itself to the probe, and ignores what no n
   const body = new Uint8Array();
   bench.receiver.receive({ key: channelKey("/a"), properties, body });
   assert.deepEqual(bench.listener.delivered, []);
+  assert.deepEqual(bench.gaps, []);
+});
+
+Deno.test("Receiver hands over other nodes' numbers, whether they are for all or for this node", () => {
+  const bench = new Bench();
+  bench.receive("hello", "", { key: everyNode });
+  bench.receive("digest", "", { key: "own" });
+  // What this node told comes back, too.
+  bench.receive("digest", "", { key: everyNode, node: own });
+  assert.deepEqual(bench.heard, [`hello of ${other}`, `digest of ${other}`]);
   assert.deepEqual(bench.gaps, []);
 });

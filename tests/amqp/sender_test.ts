@@ -28,6 +28,7 @@ function make(): {
     joinTimeoutMs: 1_000,
     onMissed: () => {},
     onDoubtful: () => {},
+    onBound: () => {},
     latestProbe: () => 0,
   });
   void memberships.join("/a");

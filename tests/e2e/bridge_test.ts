@@ -770,6 +770,36 @@ async function testBridge(
     );
 
     await step(
+      "when the only message of a sender vanished from its queue",
+      async ({ stack, amqp, vhost }) => {
+        const proxy = stack.use(await FaultyProxy.start(broker.port));
+        const cut = stack.use(
+          await startNode(broker.url(vhost, { port: proxy.port })),
+        );
+        const [name] = await queues(broker, vhost);
+        await cut.bridge.join("/silent");
+        const [a, b] = await startNodes(stack, amqp, { path: "/silent" });
+        // They have told each other that nobody sent anything yet.
+        await pause(1_000);
+        proxy.blackHole();
+        proxy.reset();
+        await disconnected(cut);
+        publish(a!, "/silent", "missed");
+        await b!.listener.got("/silent", 1);
+        await settled(a!);
+        await broker.eval(
+          `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"${vhost}">>, queue, <<"${name}">>)), ` +
+            `rabbit_amqqueue:purge(Q), ok`,
+        );
+        proxy.heal();
+        await eventually(() => cut.listener.gaps.length > 0, "the gap");
+        assert.deepEqual(cut.listener.gaps, ["/silent"]);
+        assert.deepEqual(cut.listener.messages("/silent"), []);
+        assert.deepEqual(b!.listener.gaps, []);
+      },
+    );
+
+    await step(
       "when the broker takes less than a batch, and it was away: once",
       async ({ stack, amqp, vhost }) => {
         await broker.maxMessageSize(16 * KiB);
@@ -778,19 +808,16 @@ async function testBridge(
           const far = broker.url(vhost, { port: proxy.port });
           const [a] = await startNodes(stack, far, { count: 1, path: "/s" });
           const [b] = await startNodes(stack, amqp, { count: 1, path: "/s" });
-          const flood = async (): Promise<void> => {
-            proxy.blackHole();
-            proxy.reset();
-            await disconnected(a!);
-            for (let i = 0; i < 10_000; i++) {
-              publish(a!, "/s", `${i}`.padEnd(100));
-            }
-            proxy.heal();
-            await connected(a!);
-            await settled(a!);
-          };
           const before = a!.bridge.state().connects;
-          await flood();
+          proxy.blackHole();
+          proxy.reset();
+          await disconnected(a!);
+          for (let i = 0; i < 10_000; i++) {
+            publish(a!, "/s", `${i}`.padEnd(100));
+          }
+          proxy.heal();
+          await connected(a!);
+          await settled(a!);
           await eventually(() => b!.listener.gaps.length > 0, "the gap");
           // One to be refused, one to go on.
           assert.equal(a!.bridge.state().connects, before + 2);

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import type { Link } from "../../src/amqp/link.ts";
+import { type Mark, readMarks, writeMarks } from "../../src/amqp/marks.ts";
+import { type Membership, Memberships } from "../../src/amqp/memberships.ts";
+import { Numbers } from "../../src/amqp/numbers.ts";
+import { everyNode } from "../../src/amqp/outbox.ts";
+import { eventually } from "../helpers/eventually.ts";
+
+const other = "fedcba9876543210";
+
+/** The numbers of a node that is in the channels `/a` and `/b`, and what they tell. */
+class Bench {
+  readonly told: { kind: string; key: string; marks: Mark[] }[] = [];
+  /** Paths of channels whose clients missed something. */
+  readonly missed: string[] = [];
+  /** The last number by path; those that aren't here have to be sent again. */
+  readonly last = new Map([["/a", 0], ["/b", 0]]);
+  readonly link = { isReady: true };
+  /** How often the broker was asked to bind something. */
+  binds = 0;
+  readonly memberships = new Memberships({
+    onOutage: "local",
+    joinTimeoutMs: 1_000,
+    onMissed: () => assert.fail("Nothing was bound too late"),
+    onDoubtful: () => {},
+    onBound: () => {},
+    latestProbe: () => 0,
+  });
+  readonly numbers = new Numbers({
+    connector: { link: this.link as Link },
+    sender: {
+      lastOf: ({ path }) => this.last.get(path),
+      publishMarks: (_, { kind, key, body }) =>
+        void this.told.push({ kind, key, marks: readMarks(body) }),
+    },
+    memberships: this.memberships,
+    onGap: ({ path }) => void this.missed.push(path),
+  });
+
+  static async make(): Promise<Bench> {
+    const bench = new Bench();
+    bench.memberships.connected({
+      bind: () => {
+        bench.binds++;
+        return Promise.resolve();
+      },
+      unbind: () => Promise.resolve(),
+    }, "queue");
+    await bench.memberships.join("/a");
+    await bench.memberships.join("/b");
+    return bench;
+  }
+
+  channel(path: string): Membership {
+    return this.memberships.byPath(path)!;
+  }
+
+  mark(path: string, last: number): Mark {
+    return { prefix: this.channel(path).key.slice(0, 16), last };
+  }
+
+  hear(kind: "hello" | "digest", ...marks: Mark[]): void {
+    this.numbers.heard(
+      { kind, node: other, sequence: 0, since: 0 },
+      writeMarks(marks),
+    );
+  }
+
+  /** Lets a message of the other node come in `/a`. */
+  message(sequence: number, since: number): string {
+    return this.channel("/a").tracker.message(
+      { kind: "text", node: other, sequence, since },
+    );
+  }
+
+  ticks(count: number): void {
+    for (let i = 0; i < count; i++) this.numbers.tick();
+  }
+}
+
+Deno.test("Numbers says hello once for all channels that were joined at about the same time", async () => {
+  const bench = await Bench.make();
+  bench.last.set("/b", 7);
+  bench.numbers.joined(bench.channel("/a"));
+  bench.numbers.joined(bench.channel("/b"));
+  await eventually(() => bench.told.length > 0, "the hello");
+  const marks = [bench.mark("/a", 0), bench.mark("/b", 7)];
+  assert.deepEqual(bench.told, [{ kind: "hello", key: everyNode, marks }]);
+});
+
+Deno.test("Numbers says hello for every channel once there is a connection again", async () => {
+  const bench = await Bench.make();
+  bench.numbers.joined(bench.channel("/a"));
+  bench.numbers.disconnected();
+  bench.numbers.connected();
+  await eventually(() => bench.told.length > 0, "the hello");
+  assert.deepEqual(bench.told.map(({ marks }) => marks.length), [2]);
+});
+
+Deno.test("Numbers answers a hello with its marks of the channels that both are in", async () => {
+  const bench = await Bench.make();
+  bench.last.set("/a", 5).delete("/b");
+  const strange = { prefix: "0".repeat(16), last: 1 };
+  bench.hear("hello", bench.mark("/a", 0), bench.mark("/b", 0), strange);
+  const marks = [bench.mark("/a", 5)];
+  assert.deepEqual(bench.told, [
+    { kind: "digest", key: `node.${other}`, marks },
+  ]);
+  // An answer needs none.
+  bench.hear("digest", bench.mark("/a", 0));
+  assert.equal(bench.told.length, 1);
+});
+
+Deno.test("Numbers sends a digest of channels in which something was sent, for a minute", async () => {
+  const bench = await Bench.make();
+  bench.numbers.sent(bench.channel("/a"));
+  bench.last.set("/a", 3);
+  bench.ticks(3);
+  const marks = [bench.mark("/a", 3)];
+  assert.deepEqual(bench.told, [{ kind: "digest", key: everyNode, marks }]);
+  bench.ticks(300);
+  assert.equal(bench.told.length, 20);
+});
+
+Deno.test("Numbers keeps what it couldn't tell for the next digest", async () => {
+  const bench = await Bench.make();
+  bench.link.isReady = false;
+  bench.numbers.sent(bench.channel("/a"));
+  bench.ticks(300);
+  bench.link.isReady = true;
+  bench.ticks(300);
+  assert.equal(bench.told.length, 20);
+});
+
+Deno.test("Numbers finds a last message that was lost, and binds its channel anew", async () => {
+  const bench = await Bench.make();
+  assert.equal(bench.message(4, 0), "next");
+  bench.hear("digest", bench.mark("/a", 4));
+  assert.deepEqual(bench.missed, []);
+  bench.hear("digest", bench.mark("/a", 6));
+  assert.deepEqual(bench.missed, ["/a"]);
+  await eventually(() => bench.binds === 3, "the binding");
+  await eventually(() => bench.channel("/a").state === "bound", "the answer");
+  // Told once.
+  bench.hear("digest", bench.mark("/a", 6));
+  assert.deepEqual(bench.missed, ["/a"]);
+  assert.equal(bench.message(7, 6), "next");
+});
+
+Deno.test("Numbers shows that the first message of a sender was lost", async () => {
+  for (const sequence of [9, 10]) {
+    const bench = await Bench.make();
+    bench.hear("hello", bench.mark("/a", 0));
+    // Number 9 is the first one in this channel.
+    const since = sequence === 9 ? 0 : 9;
+    assert.equal(bench.message(sequence, since), since === 0 ? "next" : "gap");
+  }
+});
+
+Deno.test("Numbers takes what was sent before this node joined for nobody's loss", async () => {
+  const bench = await Bench.make();
+  bench.hear("digest", bench.mark("/a", 50));
+  assert.equal(bench.message(50, 49), "duplicate");
+  assert.equal(bench.message(51, 50), "next");
+  assert.deepEqual(bench.missed, []);
+});
+
+Deno.test("Numbers judges nothing before a channel is bound", async () => {
+  const bench = await Bench.make();
+  const mark = bench.mark("/a", 50);
+  bench.channel("/a").state = "binding";
+  bench.hear("hello", mark);
+  assert.equal(bench.channel("/a").tracker.nodes, 0);
+  assert.deepEqual(bench.told, []);
+});
