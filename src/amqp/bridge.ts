@@ -117,6 +117,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       connector,
       sender,
       memberships,
+      probe,
       onGap: (membership) =>
         this.#gap(membership, "the last messages are missing"),
     });

@@ -33,6 +33,8 @@ export interface Membership {
   state: "unbound" | "binding" | "bound" | "unbinding";
   /** When it was bound last. */
   boundMs: number;
+  /** The number of the node's latest message to itself then. */
+  boundProbe: number;
   /** When the latest join was called. */
   joinedMs: number;
   tracker: Tracker;
@@ -87,6 +89,8 @@ export class Memberships {
    * queue: by key the latest probe at that time, the lowest first.
    */
   readonly #left = new Map<string, number>();
+  /** The number of the node's last message to itself that came out of the queue. */
+  #returnedProbe = 0;
   /** `undefined` while the broker is away. */
   #work: Work | undefined;
 
@@ -193,8 +197,14 @@ export class Memberships {
     return state === "unbinding" || this.#left.has(key);
   }
 
+  /** Tells whether what comes out of the queue now went into it after the channel was bound. */
+  isPastBinding({ wanted, state, boundProbe }: Membership): boolean {
+    return wanted && state === "bound" && this.#returnedProbe > boundProbe;
+  }
+
   /** Takes note that the node's message to itself with this number came out of the queue. */
   probed(number: number): void {
+    this.#returnedProbe = number;
     for (const [key, latest] of this.#left) {
       if (latest >= number) return;
       this.#left.delete(key);
@@ -245,6 +255,7 @@ export class Memberships {
       wanted: false,
       state: "unbound",
       boundMs: -Infinity,
+      boundProbe: 0,
       joinedMs: 0,
       tracker: new Tracker(),
       missed: false,
@@ -323,6 +334,7 @@ export class Memberships {
       membership.state = wanted ? "bound" : "unbound";
       if (wanted) {
         membership.boundMs = performance.now();
+        membership.boundProbe = this.#options.latestProbe();
         if (wasUnbinding) this.#options.onDoubtful(membership);
       }
     }

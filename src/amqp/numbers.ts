@@ -10,7 +10,11 @@
  *   something lately, `digest`.
  *
  * Marks go the same way as messages, so those before them have come before them.
- * One that is higher than what came is a gap; one of a sender that wasn't heard
+ * But they come to a node whatever it is bound for: marks that were in its queue
+ * before the binding say nothing of what it had to get, so a message to itself
+ * has to come out of the queue first. One is sent before each `hello`.
+ *
+ * A mark that is higher than what came is a gap; one of a sender that wasn't heard
  * yet is where its messages begin.
  */
 import type { Connector } from "./connector.ts";
@@ -25,6 +29,7 @@ import {
 import type { Membership, Memberships } from "./memberships.ts";
 import { nodeKey } from "./node_queue.ts";
 import { everyNode } from "./outbox.ts";
+import type { Probe } from "./probe.ts";
 import type { Sender } from "./sender.ts";
 
 /** How long joins are collected for one `hello`, in milliseconds. */
@@ -40,9 +45,10 @@ const maxActive = 20_000;
 export interface NumbersOptions {
   readonly connector: Pick<Connector, "link">;
   readonly sender: Pick<Sender, "lastOf" | "publishMarks">;
+  readonly probe: Pick<Probe, "ask">;
   readonly memberships: Pick<
     Memberships,
-    "bindAgain" | "byPrefix" | "mayHaveLeftovers" | "wanted"
+    "bindAgain" | "byPrefix" | "isPastBinding" | "mayHaveLeftovers" | "wanted"
   >;
   /** Called when messages of a channel are missing. */
   readonly onGap: (membership: Membership) => void;
@@ -106,9 +112,9 @@ export class Numbers {
     const shared: Membership[] = [];
     for (const { prefix, last } of readMarks(body)) {
       const membership = memberships.byPrefix(prefix);
-      // Until it is bound, nothing is promised of what others send.
-      if (!membership?.wanted || membership.state !== "bound") continue;
+      if (!membership?.wanted) continue;
       shared.push(membership);
+      if (!memberships.isPastBinding(membership)) continue;
       const mayBeLeftover = memberships.mayHaveLeftovers(membership);
       const verdict = membership.tracker.mark(node, { last, mayBeLeftover });
       if (verdict === "next") continue;
@@ -125,6 +131,9 @@ export class Numbers {
     this.#helloTimer = undefined;
     const marks = this.#marksOf(this.#joined);
     this.#joined.clear();
+    const { connector: { link }, probe } = this.#options;
+    if (!link?.isReady) return;
+    probe.ask(link);
     this.#tell("hello", everyNode, marks);
   }
 

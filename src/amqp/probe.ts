@@ -163,6 +163,11 @@ export class Probe {
     link.destroy(new BrokerError("The broker returns no message"));
   }
 
+  /** Sends a message on `link`, which has to be ready, whatever is on its way. */
+  ask(link: Link): void {
+    void this.#send(link);
+  }
+
   /** Whether messages were confirmed and didn't come, so that the bindings have to be proven. */
   get isSuspect(): boolean {
     return this.#isSuspect;

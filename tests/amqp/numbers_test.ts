@@ -16,6 +16,8 @@ class Bench {
   /** The last number by path; those that aren't here have to be sent again. */
   readonly last = new Map([["/a", 0], ["/b", 0]]);
   readonly link = { isReady: true };
+  /** The number of the node's latest message to itself. */
+  asked = 0;
   /** How often the broker was asked to bind something. */
   binds = 0;
   readonly memberships = new Memberships({
@@ -24,7 +26,7 @@ class Bench {
     onMissed: () => assert.fail("Nothing was bound too late"),
     onDoubtful: () => {},
     onBound: () => {},
-    latestProbe: () => 0,
+    latestProbe: () => this.asked,
   });
   readonly numbers = new Numbers({
     connector: { link: this.link as Link },
@@ -34,6 +36,7 @@ class Bench {
         void this.told.push({ kind, key, marks: readMarks(body) }),
     },
     memberships: this.memberships,
+    probe: { ask: () => void this.asked++ },
     onGap: ({ path }) => void this.missed.push(path),
   });
 
@@ -48,6 +51,7 @@ class Bench {
     }, "queue");
     await bench.memberships.join("/a");
     await bench.memberships.join("/b");
+    bench.memberships.probed(++bench.asked);
     return bench;
   }
 
@@ -86,6 +90,8 @@ Deno.test("Numbers says hello once for all channels that were joined at about th
   await eventually(() => bench.told.length > 0, "the hello");
   const marks = [bench.mark("/a", 0), bench.mark("/b", 7)];
   assert.deepEqual(bench.told, [{ kind: "hello", key: everyNode, marks }]);
+  // Behind a message to itself.
+  assert.equal(bench.asked, 2);
 });
 
 Deno.test("Numbers says hello for every channel once there is a connection again", async () => {
@@ -141,6 +147,7 @@ Deno.test("Numbers finds a last message that was lost, and binds its channel ane
   assert.deepEqual(bench.missed, ["/a"]);
   await eventually(() => bench.binds === 3, "the binding");
   await eventually(() => bench.channel("/a").state === "bound", "the answer");
+  bench.memberships.probed(++bench.asked);
   // Told once.
   bench.hear("digest", bench.mark("/a", 6));
   assert.deepEqual(bench.missed, ["/a"]);
@@ -165,11 +172,20 @@ Deno.test("Numbers takes what was sent before this node joined for nobody's loss
   assert.deepEqual(bench.missed, []);
 });
 
-Deno.test("Numbers judges nothing before a channel is bound", async () => {
+Deno.test("Numbers judges nothing by what was in the queue before a channel was bound", async () => {
   const bench = await Bench.make();
-  const mark = bench.mark("/a", 50);
-  bench.channel("/a").state = "binding";
+  await bench.memberships.join("/late");
+  bench.last.set("/late", 0);
+  const mark = bench.mark("/late", 50);
+  const { tracker } = bench.channel("/late");
   bench.hear("hello", mark);
-  assert.equal(bench.channel("/a").tracker.nodes, 0);
-  assert.deepEqual(bench.told, []);
+  assert.equal(tracker.nodes, 0);
+  // The other one is bound, and wants to know.
+  assert.equal(bench.told.length, 1);
+  bench.memberships.probed(bench.asked);
+  bench.hear("hello", mark);
+  assert.equal(tracker.nodes, 0);
+  bench.memberships.probed(++bench.asked);
+  bench.hear("hello", mark);
+  assert.equal(tracker.nodes, 1);
 });
