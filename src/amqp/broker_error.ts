@@ -1,5 +1,8 @@
 /** What goes wrong between a node and its broker. */
+import { escapeControls } from "../common/terminal.ts";
 import { within } from "../common/timing.ts";
+import type { Validity } from "./certificate.ts";
+import type { Voice } from "./opening.ts";
 
 /** What was being done when the broker refused it. */
 export interface Access {
@@ -8,14 +11,24 @@ export interface Access {
   readonly name: string;
 }
 
+/** What is known of an opening that failed. */
+export interface FailedOpening {
+  /** What the server had said by then. */
+  readonly voice: Voice;
+  /** The broker's certificate isn't trusted; or it ended a connection without TLS before it said anything. */
+  readonly doubt?: "untrusted" | "hung up" | undefined;
+  /** Where there is a doubt: the certificate that was shown, if one was. */
+  readonly certificate?: Validity | undefined;
+}
+
 /** What is known of a {@linkcode BrokerError} beside its message. */
 export interface BrokerErrorDetail {
   /** AMQP's reply code, if the broker gave one. */
   readonly code?: number | undefined;
   readonly access?: Access | undefined;
   readonly cause?: unknown;
-  /** During the login, when the broker's refusals have no code of their own. */
-  readonly opening?: boolean;
+  /** It went wrong while the connection was opened. */
+  readonly opening?: FailedOpening | undefined;
   /** Something that came from the queue can't be read, and would come again. */
   readonly unreadable?: boolean;
 }
@@ -34,13 +47,13 @@ export const replyCodes = {
   accessRefused: 403,
   notFound: 404,
   preconditionFailed: 406,
+  notAllowed: 530,
 } as const;
 
 /** Gets a {@linkcode BrokerError} for what was thrown; one that says what it was about stays as it is. */
 export function toBrokerError(
   error: unknown,
-  { access, opening = false }: Pick<BrokerErrorDetail, "access" | "opening"> =
-    {},
+  { access }: Pick<BrokerErrorDetail, "access"> = {},
 ): BrokerError {
   if (error instanceof BrokerError && (error.detail.access || !access)) {
     return error;
@@ -53,8 +66,23 @@ export function toBrokerError(
     code: typeof code === "number" ? code : undefined,
     access,
     cause: error,
-    opening,
   });
+}
+
+/** More of the broker's words isn't shown; AMQP's limit is 255 bytes. */
+const maxWords = 300;
+
+/**
+ * Gets what the broker said, as one line such as `404 NOT_FOUND - no queue 'x'`;
+ * what amqplib or the system said if it wasn't the broker.
+ */
+export function wordsOf({ message, detail: { code } }: BrokerError): string {
+  // amqplib puts the broker's words last.
+  const said = /with message "(.*)"$/s.exec(message)?.[1];
+  const text = escapeControls(said ?? message).slice(0, maxWords);
+  return code === undefined || text.startsWith(`${code} `)
+    ? text
+    : `${code} ${text}`;
 }
 
 /**

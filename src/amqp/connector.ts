@@ -1,5 +1,4 @@
 /** Keeps a node connected: which broker, when to try again, and what is wrong now. */
-import { ConfigError } from "../common/errors.ts";
 import { formatHostPort, type HostPort } from "../common/host_port.ts";
 import { log } from "../common/log.ts";
 import { within } from "../common/timing.ts";
@@ -7,16 +6,16 @@ import { BridgeUnavailableError } from "../relay/bridge.ts";
 import { BrokerError, toBrokerError } from "./broker_error.ts";
 import type { BrokerUrl, Endpoint } from "./connect.ts";
 import type { Link } from "./link.ts";
+import { type PemFiles, readPemFiles } from "./pem.ts";
 import { explainRefusal } from "./refusal.ts";
+import { describeTrouble } from "./trouble.ts";
 
-/** Where the brokers are. */
-export interface ConnectorOptions {
+/** Where the brokers are, and the files for TLS. */
+export interface ConnectorOptions extends PemFiles {
   /** The broker's URL, but for its host and port. */
   readonly amqp: Omit<BrokerUrl, "hostname" | "port">;
   /** The brokers to try in turn, at least one. */
   readonly hosts: readonly HostPort[];
-  /** A PEM file with the authorities to trust. */
-  readonly ca?: string | undefined;
   readonly onOutage: "local" | "refuse";
 }
 
@@ -43,7 +42,8 @@ export class Connector {
   readonly #steps: Steps;
   /** Counts the hosts that were tried. */
   #host = 0;
-  #ca: string | undefined;
+  /** The contents of the files for TLS. */
+  #pem: PemFiles = {};
   /** The present link, and whether it is still being prepared. */
   #current: { readonly link: Link; isReady: boolean } | undefined;
   #problem: string | undefined;
@@ -85,7 +85,7 @@ export class Connector {
 
   /** See {@linkcode Bridge.start}. */
   async start(): Promise<void> {
-    await this.#readCa();
+    this.#pem = await readPemFiles(this.#options);
     let link: Link | undefined;
     // Every host once, as the first may be down and the second may refuse.
     for (let tries = 0; tries < this.#options.hosts.length && !link; tries++) {
@@ -129,23 +129,6 @@ export class Connector {
     return hosts[this.#host % hosts.length]!;
   }
 
-  async #readCa(): Promise<void> {
-    const { ca } = this.#options;
-    if (ca === undefined) return;
-    try {
-      this.#ca = await Deno.readTextFile(ca);
-    } catch (error) {
-      throw new ConfigError(
-        `Cannot read "ca" in [bridge]: ${
-          error instanceof Deno.errors.NotFound
-            ? `there is no file "${ca}"`
-            : `the file "${ca}" can't be read`
-        }`,
-        { cause: error },
-      );
-    }
-  }
-
   /** Stays connected until it is closed. Never rejects. */
   async #run(first: Link | undefined): Promise<void> {
     let link = first;
@@ -166,7 +149,11 @@ export class Connector {
 
   /** Gets a link on which everything is ready, or `undefined` if that failed. */
   async #connect({ isFirst }: { isFirst: boolean }): Promise<Link | undefined> {
-    const endpoint = { ...this.#options.amqp, ...this.#place, ca: this.#ca };
+    const endpoint = {
+      ...this.#options.amqp,
+      ...this.#place,
+      pem: this.#pem,
+    };
     const broker = formatHostPort(endpoint);
     let link: Link | undefined;
     try {
@@ -185,7 +172,7 @@ export class Connector {
       const refusal = explainRefusal(reason, endpoint);
       if (isFirst && refusal) throw refusal;
       this.#host++;
-      const problem = refusal?.message ?? reason.message;
+      const problem = refusal?.message ?? describeTrouble(reason, endpoint);
       // Once is enough, as this comes every two seconds.
       if (problem !== this.#problem && !this.#isClosed) {
         log.warn("bridge can't connect", { broker, reason: problem });

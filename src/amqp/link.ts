@@ -180,7 +180,8 @@ export class Link {
     const { exchange } = this.#options;
     await this.#ask(
       { right: "write", kind: "queue", name },
-      ({ binders }) => binders[slot]!.bindQueue(name, exchange, key),
+      ({ binders }) =>
+        binders[slot % binders.length]!.bindQueue(name, exchange, key),
     );
   }
 
@@ -189,7 +190,8 @@ export class Link {
     const { exchange } = this.#options;
     await this.#ask(
       { right: "write", kind: "queue", name },
-      ({ binders }) => binders[slot]!.unbindQueue(name, exchange, key),
+      ({ binders }) =>
+        binders[slot % binders.length]!.unbindQueue(name, exchange, key),
     );
   }
 

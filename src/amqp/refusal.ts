@@ -1,80 +1,100 @@
-/** What a broker's "no" means to an administrator. */
+/** The broker's "no" for good: what an administrator has to mend before a start can succeed. */
 import { ConfigError } from "../common/errors.ts";
 import { formatHostPort } from "../common/host_port.ts";
-import { type BrokerError, replyCodes } from "./broker_error.ts";
+import {
+  type Access,
+  type BrokerError,
+  replyCodes,
+  wordsOf,
+} from "./broker_error.ts";
 import type { BrokerUrl } from "./connect.ts";
+
+const hints = {
+  rights: "docs/bridge.md has the command that sets the rights",
+  vhost: "docs/bridge.md has the commands that make one and set the rights",
+  exchange: `choose another "exchange" in [bridge], or delete that one`,
+} as const;
 
 /**
  * Gets the error to end with if `error` can't heal by itself; `undefined` if
- * trying again may help.
+ * trying again may help, as with all that isn't known: see `trouble.ts`.
+ *
+ * RabbitMQ has few codes for many reasons, so its words decide, and are shown.
  */
 export function explainRefusal(
   error: BrokerError,
   url: BrokerUrl,
 ): ConfigError | undefined {
-  const { code, access, opening } = error.detail;
+  const { access, opening } = error.detail;
+  if (opening) return explainOpening(error, url);
+  return access && explainAnswer(error, { access, url });
+}
+
+function explainOpening(
+  error: BrokerError,
+  url: BrokerUrl,
+): ConfigError | undefined {
+  const { code } = error.detail;
   const { user, password, vhost } = url;
+  const words = wordsOf(error);
   const broker = `the broker at ${formatHostPort(url)}`;
-  if (opening) {
-    if (/ACCESS.REFUSED/.test(error.message)) {
-      return password === ""
-        ? new ConfigError(
-          `Cannot log in to ${broker} as "${user}": "amqp" has an empty password, which RabbitMQ refuses`,
-          {
-            hint:
-              `set one with: rabbitmqctl change_password ${user} PASSWORD, and put it into "amqp" in [staps]`,
-          },
-        )
-        : new ConfigError(
-          `Cannot log in to ${broker} as "${user}": it refuses user or password`,
-          {
-            hint:
-              `RabbitMQ lets the user "guest" in from its own machine only; ` +
-              `check with: rabbitmqctl authenticate_user ${user}`,
-          },
-        );
-    }
-    // amqplib doesn't tell the reply code here. Unknown vhosts and users
-    // without any right there get the same one, 530.
-    if (/Expected ConnectionOpenOk/.test(error.message)) {
-      return new ConfigError(
-        `Cannot use the virtual host "${vhost}" on ${broker}: it doesn't exist, or "${user}" has no rights in it`,
+  if (code === replyCodes.accessRefused) {
+    return password === ""
+      ? new ConfigError(
+        `Cannot log in to ${broker} as "${user}": "amqp" has an empty password, which RabbitMQ refuses (${words})`,
         {
           hint:
-            `docs/bridge.md has the commands that make one and set the rights`,
+            `set one with: rabbitmqctl change_password ${user} PASSWORD, and put it into "amqp" in [staps]`,
+        },
+      )
+      : new ConfigError(
+        `Cannot log in to ${broker} as "${user}": it refuses user or password (${words})`,
+        {
+          hint:
+            `RabbitMQ lets the user "guest" in from its own machine only; ` +
+            `check with: rabbitmqctl authenticate_user ${user}`,
         },
       );
-    }
-    if (/certificate|UnknownIssuer|self.signed/i.test(error.message)) {
-      return new ConfigError(`Cannot trust ${broker}: ${error.message}`, {
-        hint: `"ca" in [bridge] names the authorities that may vouch for it`,
-      });
-    }
-    return undefined;
   }
-  if (code === replyCodes.accessRefused && access) {
-    const named = /(?:(configure|write|read) )?access to (exchange|queue) '/
-      .exec(error.message);
-    const kind = named?.[2] ?? access.kind;
-    // Binding needs two rights, and RabbitMQ tells by the object which is missing.
-    const right = named?.[1] ?? (kind === access.kind ? access.right : "read");
-    const name = kind === access.kind
-      ? access.name
-      : /access to \w+ '([^']*)'/.exec(error.message)?.[1] ?? "";
+  if (code !== replyCodes.notAllowed) return undefined;
+  const problem = / - vhost .* not found$/.test(words)
+    ? "it doesn't exist"
+    // What follows would be a reason that can heal, such as a limit.
+    : / - access to vhost '.*' refused for user '[^']*'$/.test(words)
+    ? `"${user}" has no rights in it`
+    : undefined;
+  return problem === undefined ? undefined : new ConfigError(
+    `Cannot use the virtual host "${vhost}" on ${broker}: ${problem} (${words})`,
+    { hint: hints.vhost },
+  );
+}
+
+function explainAnswer(
+  error: BrokerError,
+  { access, url }: { access: Access; url: BrokerUrl },
+): ConfigError | undefined {
+  const { code } = error.detail;
+  const words = wordsOf(error);
+  const broker = `the broker at ${formatHostPort(url)}`;
+  const refused =
+    /(?:(configure|write|read) )?access to (exchange|queue) '([^']*)' .*refused/
+      .exec(words);
+  if (code === replyCodes.accessRefused && refused) {
+    const [, namedRight, kind, name] = refused;
+    // Binding needs two rights, and RabbitMQ 3.10 tells by the object which is missing.
+    const right = namedRight ?? (kind === access.kind ? access.right : "read");
     return new ConfigError(
-      `Cannot use ${broker}: the user "${user}" lacks the right "${right}" ` +
-        `on the ${kind} "${name}" in the virtual host "${vhost}"`,
-      {
-        hint: `docs/bridge.md has the command that sets the rights`,
-      },
+      `Cannot use ${broker}: the user "${url.user}" lacks the right "${right}" ` +
+        `on the ${kind} "${name}" in the virtual host "${url.vhost}" (${words})`,
+      { hint: hints.rights },
     );
   }
-  if (code === replyCodes.preconditionFailed && access) {
-    const reason = /PRECONDITION_FAILED - (.*?)"?$/.exec(error.message)?.[1];
+  if (
+    code === replyCodes.preconditionFailed && /inequivalent arg/.test(words)
+  ) {
     return new ConfigError(
-      `Cannot use the ${access.kind} "${access.name}" on ${broker}: it exists with other arguments` +
-        (reason === undefined ? "" : ` (${reason})`),
-      { hint: `choose another "exchange" in [bridge], or delete that one` },
+      `Cannot use the ${access.kind} "${access.name}" on ${broker}: it exists with other arguments (${words})`,
+      access.kind === "exchange" ? { hint: hints.exchange } : {},
     );
   }
   return undefined;

@@ -109,10 +109,42 @@ Deno.test("Connector.start() throws what can't heal", async () => {
   const access = { right: "write", kind: "exchange", name: "staps" } as const;
   const { connector, done } = make({
     prepare: () =>
-      Promise.reject(new BrokerError("refused", { code: 403, access })),
+      Promise.reject(
+        new BrokerError("access to exchange 'x' refused", {
+          code: 403,
+          access,
+        }),
+      ),
   });
   await assert.rejects(connector.start(), ConfigError);
-  assert.deepEqual(done, ["open one", "prepare", "end refused"]);
+  assert.deepEqual(done, [
+    "open one",
+    "prepare",
+    "end access to exchange 'x' refused",
+  ]);
+});
+
+// It ended the process, with the wrong reason.
+Deno.test("Connector.start() goes on trying where the broker's no can heal, and tells the reason", async () => {
+  const words =
+    "530 NOT_ALLOWED - access to vhost '/' refused for user 'a': connection limit (1) is reached";
+  let isFull = true;
+  const { connector } = make({
+    open: () =>
+      isFull
+        ? Promise.reject(
+          new BrokerError(words, { code: 530, opening: { voice: "AMQP" } }),
+        )
+        : Promise.resolve(fakeLink()),
+  });
+  await connector.start();
+  assert.match(
+    connector.problem!,
+    /^the virtual host "\/" may have no more connections: .* \(530 NOT_ALLOWED - .* reached\)$/,
+  );
+  isFull = false;
+  await eventually(() => connector.link !== undefined, "the connection");
+  await connector.close(() => Promise.resolve());
 });
 
 Deno.test("Connector.start() ends when it is closed meanwhile, and the late link is broken off", async () => {

@@ -7,23 +7,35 @@ const url = brokerUrl("amqp://staps:s3cret@[::1]/v");
 const exchange: Access = { right: "write", kind: "exchange", name: "staps" };
 const queue: Access = { right: "write", kind: "queue", name: "staps.node.1" };
 
-Deno.test("explainRefusal() says what a refused login lacks, and no password", () => {
-  const cases: [string, RegExp][] = [
+const opening = { voice: "AMQP" } as const;
+
+/** An error as amqplib has it. */
+function answer(code: number, words: string, access: Access): BrokerError {
+  const message =
+    `Operation failed: QueueDeclare; ${code} (X) with message "${words}"`;
+  return new BrokerError(message, { code, access });
+}
+
+Deno.test("explainRefusal() says what a refused opening lacks, with the broker's words, and no password", () => {
+  const cases: [number, string, RegExp][] = [
     [
-      "Handshake terminated by server: 403 (ACCESS_REFUSED)",
-      /at \[::1\]:5672 as "staps": it refuses user or password/,
+      403,
+      "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.",
+      /at \[::1\]:5672 as "staps": it refuses user or password \(403 ACCESS_REFUSED - Login was refused .*PLAIN\.\)$/,
     ],
     [
-      "Expected ConnectionOpenOk; got <ConnectionClose channel:0>",
-      /the virtual host "v" on .*"staps" has no rights/,
+      530,
+      "NOT_ALLOWED - vhost v not found",
+      /the virtual host "v" on .*: it doesn't exist \(530 NOT_ALLOWED - vhost v not found\)$/,
     ],
     [
-      "invalid peer certificate: UnknownIssuer",
-      /^Cannot trust .*UnknownIssuer/,
+      530,
+      "NOT_ALLOWED - access to vhost 'v' refused for user 'staps'",
+      /the virtual host "v" on .*: "staps" has no rights in it \(530 NOT_/,
     ],
   ];
-  for (const [message, expected] of cases) {
-    const error = new BrokerError(message, { opening: true });
+  for (const [code, words, expected] of cases) {
+    const error = new BrokerError(`${code} ${words}`, { code, opening });
     const { message: text, hint } = explainRefusal(error, url)!;
     assert.match(text, expected);
     assert.doesNotMatch(`${text} ${hint}`, /s3cret/);
@@ -31,28 +43,59 @@ Deno.test("explainRefusal() says what a refused login lacks, and no password", (
 });
 
 Deno.test("explainRefusal() names the missing right", () => {
-  const error = (message: string, access: Access): BrokerError =>
-    new BrokerError(message, { code: 403, access });
-  assert.match(
-    explainRefusal(error("refused", exchange), url)!.message,
-    /lacks the right "write" on the exchange "staps" in the virtual host "v"/,
-  );
-  // Binding a queue needs the right to read the exchange, too.
-  assert.match(
-    explainRefusal(
-      error("access to exchange 'staps' in vhost 'v' refused", queue),
-      url,
-    )!.message,
-    /lacks the right "read" on the exchange "staps"/,
-  );
+  const cases: [string, Access, RegExp][] = [
+    [
+      "ACCESS_REFUSED - access to exchange 'staps' in vhost 'v' refused for user 'staps'",
+      exchange,
+      /lacks the right "write" on the exchange "staps" in the virtual host "v" \(403 ACCESS_REFUSED - /,
+    ],
+    // Binding a queue needs the right to read the exchange, too.
+    [
+      "ACCESS_REFUSED - access to exchange 'staps' in vhost 'v' refused for user 'staps'",
+      queue,
+      /lacks the right "read" on the exchange "staps"/,
+    ],
+    [
+      "ACCESS_REFUSED - configure access to queue 'staps.node.1' in vhost 'v' refused for user 'staps'",
+      queue,
+      /lacks the right "configure" on the queue "staps.node.1"/,
+    ],
+  ];
+  for (const [words, access, expected] of cases) {
+    const { message } = explainRefusal(answer(403, words, access), url)!;
+    assert.match(message, expected);
+  }
 });
 
 Deno.test("explainRefusal() leaves to the next try what may heal", () => {
+  const refused = (code: number, words: string): BrokerError =>
+    new BrokerError(`${code} ${words}`, { code, opening });
+  const vhost = "access to vhost 'v' refused for user 'staps'";
   for (
     const error of [
-      new BrokerError("connect ECONNREFUSED", { opening: true }),
+      new BrokerError("connect ECONNREFUSED", {
+        opening: { voice: "nothing" },
+      }),
       new BrokerError("NOT_FOUND", { code: 404, access: queue }),
       new BrokerError("closed"),
+      // These were taken for a virtual host that doesn't exist.
+      refused(530, `NOT_ALLOWED - ${vhost}: connection limit (1) is reached`),
+      refused(541, `INTERNAL_ERROR - ${vhost}: vhost 'v' is down`),
+      refused(
+        530,
+        "NOT_ALLOWED - connection refused for user 'staps': user connection limit (1) is reached",
+      ),
+      // And these for a queue with other arguments, or a missing right.
+      answer(
+        406,
+        "PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is reached",
+        queue,
+      ),
+      answer(
+        403,
+        "ACCESS_REFUSED - queue 'staps.node.1' in vhost 'v' in exclusive use",
+        queue,
+      ),
     ]
-  ) assert.equal(explainRefusal(error, url), undefined);
+  ) assert.equal(explainRefusal(error, url), undefined, error.message);
 });

@@ -1102,7 +1102,10 @@ async function testRefusals(
 
   await t.step("a wrong password", async () => {
     const error = await refusal(broker.url("/", { user: "staps:s3cret" }));
-    assert.match(error.message, /refuses user or password/);
+    assert.match(
+      error.message,
+      /refuses user or password \(403 ACCESS_REFUSED - Login was refused/,
+    );
   });
 
   await t.step("an empty password", async () => {
@@ -1113,7 +1116,10 @@ async function testRefusals(
 
   await t.step("an unknown virtual host", async () => {
     const error = await refusal(broker.url("nowhere"));
-    assert.match(error.message, /virtual host "nowhere"/);
+    assert.match(
+      error.message,
+      /virtual host "nowhere" .* doesn't exist \(530 NOT_ALLOWED - vhost nowhere not found\)$/,
+    );
   });
 
   await t.step("a virtual host without any right", async () => {
@@ -1121,7 +1127,10 @@ async function testRefusals(
     const error = await refusal(
       broker.url(vhost, { user: "outsider:s3cret" }),
     );
-    assert.match(error.message, /virtual host "rights".*"outsider"/);
+    assert.match(
+      error.message,
+      /virtual host "rights".*: "outsider" has no rights in it \(530 NOT_ALLOWED - access to vhost 'rights' refused for user 'outsider'\)$/,
+    );
   });
 
   await t.step("an exchange with other arguments", async () => {
@@ -1131,13 +1140,10 @@ async function testRefusals(
         `fanout, true, false, false, [], <<"test">>), ok`,
     );
     const error = await refusal(broker.url(taken));
-    assert.match(error.message, /the exchange "staps".*other arguments/);
-  });
-
-  await t.step("a certificate that nobody vouches for", async () => {
-    const { port } = broker.tls;
-    const error = await refusal(`amqps://staps:secret@localhost:${port}/`);
-    assert.match(error.message, /Cannot trust the broker at localhost/);
+    assert.match(
+      error.message,
+      /the exchange "staps".*other arguments \(406 PRECONDITION_FAILED - inequivalent arg 'type'/,
+    );
   });
 
   await t.step("an authority that can't be read", async () => {

@@ -229,7 +229,10 @@ const returned = pureTarget<readonly number[]>({
 
 const refusalWords = [
   "ACCESS_REFUSED - Login was refused",
-  "Expected ConnectionOpenOk; got <ConnectionClose channel:0>",
+  "NOT_ALLOWED - vhost / not found",
+  "NOT_ALLOWED - access to vhost '/' refused for user 'x'",
+  ": connection limit (1) is reached",
+  'failed; 406 (PRECONDITION-FAILED) with message "',
   "PRECONDITION_FAILED - inequivalent arg 'type'",
   "access to exchange 'staps' in vhost '/' refused for user 'x'",
   "write access to queue '",
@@ -275,7 +278,7 @@ const refusal = pureTarget<Refusal>({
   check: ({ message, code, opening }) => {
     const error = new BrokerError(message, {
       code,
-      opening,
+      opening: opening ? { voice: "AMQP" } : undefined,
       access: { right: "write", kind: "exchange", name: "staps" },
     });
     const explained = explainRefusal(error, url);

@@ -41,10 +41,10 @@ async function checkHost(
     const { connected, problem } = bridge.state();
     if (!connected) {
       findings.fail(
-        `Cannot reach the broker at ${place}${
+        `Cannot connect to the broker at ${place}${
           problem === undefined ? "" : `: ${problem}`
         }`,
-        "staps would start, and keep trying; is RabbitMQ running, and no firewall between?",
+        "staps would start, and keep trying; if nothing answers: is RabbitMQ running, and no firewall between?",
       );
       return;
     }

@@ -36,7 +36,11 @@ Deno.test("check.run() refuses a user who doesn't exist", async () => {
 Deno.test("docs/commands.md shows what staps check prints", async () => {
   const frontend = { name: "www-data", uid: 33, gids: [33] };
   const refusal = explainRefusal(
-    new BrokerError("ACCESS_REFUSED", { opening: true }),
+    new BrokerError(
+      "403 ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. " +
+        "For details see the broker logfile.",
+      { code: 403, opening: { voice: "AMQP" } },
+    ),
     {
       hostname: "localhost",
       port: 5672,
