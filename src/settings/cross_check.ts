@@ -61,10 +61,17 @@ export function crossCheck(
       expected: '"amqp" in [staps] too',
     });
   }
-  if (bridge.ca !== undefined && !staps.amqp?.tls) {
-    conflict(["bridge.ca"], {
+  for (const name of ["ca", "cert", "key"] as const) {
+    if (bridge[name] === undefined || staps.amqp?.tls) continue;
+    conflict([`bridge.${name}`], {
       got: "a file that nothing would use",
       expected: '"amqp" in [staps] to begin with "amqps://"',
+    });
+  }
+  if ((bridge.cert === undefined) !== (bridge.key === undefined)) {
+    conflict(["bridge.cert", "bridge.key"], {
+      got: "one without the other",
+      expected: '"cert" and "key", or neither',
     });
   }
   return found;

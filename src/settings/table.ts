@@ -241,6 +241,14 @@ export const settings = {
           "A PEM file with the certificates of the authorities that staps trusts to certify the broker (`amqps://`). " +
           "Unset: those that the system trusts.",
       }),
+      cert: optional(path, {
+        doc:
+          "A PEM file with this node's certificate, for brokers that demand one (`amqps://`), and with those between it and its authority. " +
+          "It needs `key`. Unset: none is shown.",
+      }),
+      key: optional(path, {
+        doc: "A PEM file with the private key of `cert`, without a password.",
+      }),
       on_outage: required(oneOf("local", "refuse"), {
         default: "local",
         doc:

@@ -91,6 +91,8 @@ Deno.test("loadConfig() has defaults for everything", () => {
       exchange: "staps",
       hosts: [],
       ca: undefined,
+      cert: undefined,
+      key: undefined,
       onOutage: "local",
       onGap: "close",
       outboxBytes: 67_108_864,

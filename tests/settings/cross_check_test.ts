@@ -12,6 +12,9 @@ Deno.test("crossCheck() compares settings with each other", () => {
     "[bridge]\nhosts = a": /"hosts".*expected "amqp" in \[staps\] too/,
     "[bridge]\nca = /x": /"ca".*expected.*"amqps:\/\/"/,
     "[staps]\namqp = amqp://a\n[bridge]\nca = /x": /"ca" in staps.conf line 4/,
+    "[staps]\namqp = amqps://a\n[bridge]\ncert = /x":
+      /"cert" in staps.conf line 4: got one without the other, expected "cert" and "key", or neither/,
+    "[staps]\namqp = amqps://a\n[bridge]\nkey = /x": /"key" in staps.conf/,
   };
   for (const [text, message] of Object.entries(cases)) {
     const error = refusal(text);
@@ -19,7 +22,7 @@ Deno.test("crossCheck() compares settings with each other", () => {
     assert.match(messageFor("staps.conf", error), message);
   }
   loadText(
-    "[limits]\nclient_buffer_bytes = 1M\nmessage_bytes = 1M\n[staps]\namqp = amqps://a\n[bridge]\nca=/x",
+    "[limits]\nclient_buffer_bytes = 1M\nmessage_bytes = 1M\n[staps]\namqp = amqps://a\n[bridge]\nca=/x\ncert = /y\nkey = /z",
   );
 });
 

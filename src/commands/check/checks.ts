@@ -89,7 +89,8 @@ export async function findAll(
   if (isSound("limits", ["clients"])) {
     findings.push(...checkDescriptors(limits.clients, pid));
   }
-  if (isSound("staps", ["amqp"]) && isSound("bridge", ["ca", "hosts"])) {
+  const brokerKeys = ["ca", "cert", "key", "hosts"];
+  if (isSound("staps", ["amqp"]) && isSound("bridge", brokerKeys)) {
     findings.push(...await checkBroker(config));
   }
   // Without a folder there is nothing to pass through, which was said.
