@@ -193,7 +193,7 @@ const returned = pureTarget<readonly number[]>({
     const probe = new Probe({
       ownKey: "node",
       connector: { link },
-      sender: { publishProbe: () => {} },
+      sender: { answers: 0, publishProbe: () => {} },
       memberships: new Memberships({
         onOutage: "local",
         joinTimeoutMs: 1,
