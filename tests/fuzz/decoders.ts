@@ -199,6 +199,7 @@ const returned = pureTarget<readonly number[]>({
         joinTimeoutMs: 1,
         onMissed: () => {},
         onDoubtful: () => {},
+        onBound: () => {},
         latestProbe: () => 0,
       }),
       watch: {
