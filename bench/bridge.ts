@@ -72,6 +72,7 @@ async function startBridge(
     onGap: "close",
     outboxBytes: 64 * 1024 * 1024,
     queueBytes: 64 * 1024 * 1024,
+    queueType: "auto",
     queueExpiresS: 60,
     heartbeatS: 5,
     joinTimeoutS: 60,

@@ -21,21 +21,21 @@ import { BrokerError } from "./broker_error.ts";
 import { Connector, type ConnectorOptions } from "./connector.ts";
 import { Link } from "./link.ts";
 import { type Membership, Memberships } from "./memberships.ts";
-import { NodeQueue } from "./node_queue.ts";
+import { NodeQueue, type NodeQueueOptions } from "./node_queue.ts";
 import { Numbers } from "./numbers.ts";
 import { Probe } from "./probe.ts";
 import { QueueWatch } from "./queue_watch.ts";
+import { queuesTake } from "./queues_take.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
 
 /** Settings of {@linkcode AmqpBridge}: `amqp` in `[staps]`, and `[bridge]`. */
-export interface AmqpBridgeOptions extends ConnectorOptions {
+export interface AmqpBridgeOptions extends ConnectorOptions, NodeQueueOptions {
+  readonly hosts: ConnectorOptions["hosts"];
   readonly exchange: string;
   /** Whether clients are told when messages of their channel may be lost. */
   readonly onGap: "close" | "continue";
   readonly outboxBytes: number;
-  readonly queueBytes: number;
-  readonly queueExpiresS: number;
   readonly heartbeatS: number;
   readonly joinTimeoutS: number;
 }
@@ -197,11 +197,13 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   /** Makes sure of exchange, queue and bindings, and that messages come through. */
   async #prepare(link: Link): Promise<void> {
     await link.declareExchange();
-    await this.#queue.prepare(link, {
+    const queue = this.#queue;
+    await queue.prepare(link, {
       isBound: () => this.#probe.isOwnKeyBound(link),
+      channelKeys: () => this.#memberships.boundKeys(),
       onLost: () => this.#lost(),
     });
-    await link.consume(this.#queue.name);
+    if (queue.isQuorum) await queuesTake(link, this.#sender);
     if (this.#probe.isSuspect) await this.#prove(link);
     // Shows at the start that this node may publish.
     if (this.#connector.connects === 0) await this.#probe.isOwnKeyBound(link);

@@ -31,6 +31,8 @@ export interface BrokerErrorDetail {
   readonly opening?: FailedOpening | undefined;
   /** Something that came from the queue can't be read, and would come again. */
   readonly unreadable?: boolean;
+  /** There was no answer in time. */
+  readonly late?: boolean;
 }
 
 /** The broker said no, or can't be talked to. */
@@ -98,6 +100,7 @@ export function answerWithin<T>(
   return within(answer, timeoutMs, () => {
     throw new BrokerError(
       `Waited ${timeoutMs / 1000} s for the broker ${what}`,
+      { late: true },
     );
   });
 }

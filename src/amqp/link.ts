@@ -11,7 +11,6 @@ import {
   type Access,
   answerWithin,
   BrokerError,
-  replyCodes,
   toBrokerError,
 } from "./broker_error.ts";
 import {
@@ -25,6 +24,12 @@ import {
 import type { EnvelopeProperties } from "./envelope.ts";
 import { slotCount } from "./memberships.ts";
 import type { Probe } from "./probe.ts";
+import {
+  deleteIfThere,
+  findQueue,
+  type QueueState,
+  unbindAway,
+} from "./queue_search.ts";
 import type { Receiver } from "./receiver.ts";
 import type { Sender } from "./sender.ts";
 
@@ -68,6 +73,9 @@ const prefetch = 500;
 
 /** How long a broker may take for an answer, other than to a join. */
 const answerTimeoutMs = 30_000;
+
+/** How long a broker may take to say whether a queue is there. */
+const search = { timeoutMs: 5_000 } as const;
 
 /** Two connections to one broker. */
 export class Link {
@@ -141,25 +149,22 @@ export class Link {
     );
   }
 
-  /** Tells whether the queue `name` exists. */
-  async hasQueue(name: string): Promise<boolean> {
-    // The broker answers a "no" by closing the channel.
-    const scratch = await this.#guard(
-      this.#connections.receiving.createChannel(),
-    );
-    scratch.on("error", () => {});
-    try {
-      await this.#guard(scratch.checkQueue(name));
-      await this.#guard(scratch.close());
-      return true;
-    } catch (thrown) {
-      const error = toBrokerError(thrown);
-      // Another text says that the queue's place in a cluster is down.
-      const isMissing = error.detail.code === replyCodes.notFound &&
-        !/home node/.test(error.message);
-      if (!isMissing) throw error;
-      return false;
-    }
+  /** See {@linkcode findQueue}. */
+  async findQueue(name: string): Promise<QueueState> {
+    const { receiving } = this.#connections;
+    return await this.#guard(findQueue(receiving, name, search));
+  }
+
+  /** See {@linkcode unbindAway}. */
+  async unbindAway(queue: string, keys: Iterable<string>): Promise<void> {
+    const { exchange } = this.#options;
+    const what = { queue, exchange, keys };
+    await unbindAway(this.#connections.receiving, what);
+  }
+
+  /** See {@linkcode deleteIfThere}. */
+  async deleteIfThere(name: string): Promise<boolean> {
+    return await deleteIfThere(this.#connections.receiving, name, search);
   }
 
   /** Deletes the queue `name`, with what is in it, whether this link consumes it or not. */

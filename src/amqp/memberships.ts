@@ -130,6 +130,13 @@ export class Memberships {
     }
   }
 
+  /** The routing key of every channel that the broker may have a binding for. */
+  *boundKeys(): Generator<string> {
+    for (const { key, state } of this.#byPath.values()) {
+      if (state !== "unbound") yield key;
+    }
+  }
+
   /** See {@linkcode Bridge.join}. */
   async join(path: string): Promise<void> {
     const membership = this.#obtain(path);

@@ -1,7 +1,15 @@
-/** A node's queue on the broker, and the bindings that every node has. */
-import { BrokerError, replyCodes } from "./broker_error.ts";
+/**
+ * A node's queue on the broker, and the bindings that every node has.
+ *
+ * A classic queue is away while its broker is, and another one with another
+ * name takes its place at once. A quorum queue is away while most of its
+ * brokers are, and then there could be no other one: it is waited for.
+ */
+import { within } from "../common/timing.ts";
+import { answerWithin, BrokerError, replyCodes } from "./broker_error.ts";
 import type { Link } from "./link.ts";
 import { everyNode } from "./outbox.ts";
+import type { QueueState } from "./queue_search.ts";
 import { messageCost } from "./queue_watch.ts";
 
 /** Settings of {@linkcode NodeQueue}. */
@@ -10,7 +18,45 @@ export interface NodeQueueOptions {
   readonly queueBytes: number;
   /** How long it is kept without its node, in seconds. */
   readonly queueExpiresS: number;
+  /** `auto`: `quorum` if three brokers or more are named. */
+  readonly queueType: "classic" | "quorum" | "auto";
+  /** The brokers of the cluster, as far as they are known. */
+  readonly hosts: readonly unknown[];
 }
+
+/** What {@linkcode NodeQueue.prepare} needs to know, and whom it tells. */
+export interface PrepareOptions {
+  /** Tells whether a message to ourselves has somewhere to go. */
+  readonly isBound: () => Promise<boolean>;
+  /** Gets the routing keys of the channels that are bound. */
+  readonly channelKeys: () => Iterable<string>;
+  /**
+   * Messages were lost with the queue or its bindings. Called at once, not when
+   * all is set up again: if that fails, the next try can't see it.
+   */
+  readonly onLost: () => void;
+}
+
+/** With so many brokers, a quorum queue outlives one of them. */
+const clusterSize = 3;
+
+/** How long the broker may take to declare the queue, and to make this node its consumer. */
+const answerMs = 5_000;
+
+/** How long the own bindings of a queue that is away may take to end. */
+const unbindMs = 1_000;
+
+/** A queue that can't be consumed so many times in a row is as good as away. */
+const maxStrikes = 2;
+
+/** How long a quorum queue may be without a majority before another one is tried. */
+const majorityMs = 60_000;
+
+/** From 4.0 on, a quorum queue drops what was delivered 21 times, unless it is told otherwise. */
+const deliveryLimit = 1_000_000;
+
+/** No more queues than this are remembered to be deleted when their brokers are back. */
+const maxReplaced = 8;
 
 /** Gets the routing key of messages to the node `node` alone. */
 export function nodeKey(node: string): string {
@@ -26,8 +72,12 @@ export class NodeQueue {
   #exists = false;
   /** Whether it has to be deleted. */
   #givenUp = false;
-  /** Since when it is on a broker that is down. */
+  /** How many times in a row it couldn't be consumed. */
+  #strikes = 0;
+  /** Since when a quorum queue is away. */
   #awaySinceMs: number | undefined;
+  /** The names of those that it took the place of. */
+  readonly #replaced = new Set<string>();
 
   /** Makes the queue of `node`, as yet in name only. */
   constructor(node: string, options: NodeQueueOptions) {
@@ -46,6 +96,11 @@ export class NodeQueue {
     return this.#exists;
   }
 
+  /** Whether it is on several brokers at once. */
+  get isQuorum(): boolean {
+    return this.#type === "quorum";
+  }
+
   /** The routing key of the node's messages to itself. */
   get ownKey(): string {
     return nodeKey(this.#node);
@@ -60,67 +115,117 @@ export class NodeQueue {
   }
 
   /**
-   * Makes sure of the queue and its own bindings.
+   * Makes sure of the queue and its own bindings, and begins to consume it.
    *
-   * @param isBound Tells whether a message to ourselves has somewhere to go.
-   * @param onLost Messages were lost with the queue or its bindings. Called at
-   * once, not when all is set up again: if that fails, the next try can't see it.
    * @throws {BrokerError} If that can't be.
    */
   async prepare(
     link: Link,
-    { isBound, onLost }: {
-      isBound: () => Promise<boolean>;
-      onLost: () => void;
-    },
+    { isBound, channelKeys, onLost }: PrepareOptions,
   ): Promise<void> {
-    if (this.#givenUp) {
-      await link.deleteQueue(this.#name, { isConsumed: false });
-      this.#givenUp = false;
-    }
-    if (this.#exists && !await this.#isThere(link)) {
+    const state = this.#exists ? await this.#find(link) : "there";
+    if (state !== "there") {
+      const channels = [...channelKeys()];
       onLost();
-      this.#exists = false;
+      this.#exists = this.#givenUp = false;
+      if (state === "away") await this.#replace(link, channels);
     }
     if (!this.#exists) {
-      await link.declareQueue(this.#name, this.#arguments());
-      await this.bindOwnKeys(link);
-      this.#exists = true;
+      await this.#declare(link);
     } else if (!await isBound()) {
       onLost();
       await this.bindOwnKeys(link);
     }
+    await this.#consume(link);
+    this.#deleteReplaced(link);
   }
 
-  /**
-   * Tells whether the queue still exists. In a cluster it may be on a broker
-   * that is down; after the time for which it would be kept it is taken for
-   * lost, and another one gets another name.
-   */
-  async #isThere(link: Link): Promise<boolean> {
+  get #type(): "classic" | "quorum" {
+    const { queueType, hosts } = this.#options;
+    if (queueType !== "auto") return queueType;
+    return hosts.length >= clusterSize ? "quorum" : "classic";
+  }
+
+  /** Tells what became of the queue; deletes it first if it was given up. */
+  async #find(link: Link): Promise<QueueState> {
+    const isUsable = this.#strikes < maxStrikes;
+    const state = isUsable ? await link.findQueue(this.#name) : "away";
+    if (state !== "away") {
+      if (state === "gone" || !this.#givenUp) return state;
+      await link.deleteQueue(this.#name, { isConsumed: false });
+      return "gone";
+    }
+    const nowMs = performance.now();
+    this.#awaySinceMs ??= nowMs;
+    if (this.isQuorum && nowMs - this.#awaySinceMs < majorityMs) {
+      // It is asked anew.
+      this.#strikes = 0;
+      throw new BrokerError("most brokers of this node's queue are away");
+    }
+    return "away";
+  }
+
+  /** Gives up a queue that is away, with its bindings. */
+  async #replace(link: Link, channels: readonly string[]): Promise<void> {
+    const old = this.#name;
+    this.#rename();
+    const own = link.unbindAway(old, [this.ownKey, everyNode]);
+    await within(own, unbindMs);
+    void link.unbindAway(old, channels);
+  }
+
+  /** Takes another name, under which there can be no queue yet. */
+  #rename(): void {
+    this.#replaced.add(this.#name);
+    const [oldest] = this.#replaced;
+    if (this.#replaced.size > maxReplaced) this.#replaced.delete(oldest!);
+    const suffix = crypto.randomUUID().slice(0, 8);
+    this.#name = `staps.node.${this.#node}.${suffix}`;
+    this.#strikes = 0;
+    this.#awaySinceMs = undefined;
+  }
+
+  async #declare(link: Link): Promise<void> {
     try {
-      const isThere = await link.hasQueue(this.#name);
-      this.#awaySinceMs = undefined;
-      return isThere;
+      await answerWithin(link.declareQueue(this.#name, this.#arguments()), {
+        timeoutMs: answerMs,
+        what: "to make a queue",
+      });
+      await this.bindOwnKeys(link);
+      this.#exists = true;
     } catch (error) {
-      const isAway = error instanceof BrokerError &&
-        error.detail.code === replyCodes.notFound;
-      const nowMs = performance.now();
-      if (isAway) this.#awaySinceMs ??= nowMs;
-      const { queueExpiresS } = this.#options;
-      if (!isAway || nowMs - this.#awaySinceMs! < queueExpiresS * 1000) {
-        throw error;
-      }
+      // It may half exist.
+      if (isFaultOfQueue(error)) this.#rename();
+      throw error;
+    }
+  }
+
+  async #consume(link: Link): Promise<void> {
+    try {
+      await answerWithin(link.consume(this.#name), {
+        timeoutMs: answerMs,
+        what: "to hand out this node's queue",
+      });
+      this.#strikes = 0;
       this.#awaySinceMs = undefined;
-      this.#name = `staps.node.${this.#node}.${
-        crypto.randomUUID().slice(0, 8)
-      }`;
-      return false;
+    } catch (error) {
+      if (isFaultOfQueue(error)) this.#strikes++;
+      throw error;
+    }
+  }
+
+  /** Deletes those that it took the place of, as far as they are back. The others expire when they are. */
+  #deleteReplaced(link: Link): void {
+    for (const name of this.#replaced) {
+      void link.deleteIfThere(name).then((isGone) => {
+        if (isGone) this.#replaced.delete(name);
+      });
     }
   }
 
   #arguments(): Record<string, unknown> {
-    const { queueExpiresS, queueBytes } = this.#options;
+    const { queueExpiresS, queueBytes, queueType } = this.#options;
+    const isDefault = queueType === "auto" && !this.isQuorum;
     return {
       "x-expires": queueExpiresS * 1000,
       "x-single-active-consumer": true,
@@ -129,6 +234,9 @@ export class NodeQueue {
       "x-max-length": Math.floor(queueBytes / messageCost),
       // The sender learns what wasn't taken, and tells; see outbox.ts.
       "x-overflow": "reject-publish",
+      // Otherwise the virtual host's default holds: classic unless it was set.
+      ...(isDefault ? {} : { "x-queue-type": this.#type }),
+      ...(this.isQuorum ? { "x-delivery-limit": deliveryLimit } : {}),
     };
   }
 
@@ -138,4 +246,13 @@ export class NodeQueue {
       await link.bind(0, { queue: this.#name, key });
     }
   }
+}
+
+/** Tells whether the broker couldn't do what was asked, though it may be, or didn't answer. */
+function isFaultOfQueue(error: unknown): boolean {
+  if (!(error instanceof BrokerError)) return false;
+  const { code, late } = error.detail;
+  const isRefusal = code === replyCodes.accessRefused ||
+    code === replyCodes.preconditionFailed;
+  return late === true || code !== undefined && !isRefusal;
 }

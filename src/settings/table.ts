@@ -271,6 +271,13 @@ export const settings = {
         doc:
           "Maximum data that the broker keeps for this node. At least `message_bytes`.",
       }),
+      queue_type: required(oneOf("auto", "classic", "quorum"), {
+        default: "auto",
+        doc:
+          "The kind of this node's queue: `classic` is on one broker; `quorum` is on three of a cluster, and outlives " +
+          "the loss of one. `auto`: `quorum` if `hosts` names at least three, otherwise the virtual host's default, " +
+          "which is `classic` unless somebody changed it.",
+      }),
       queue_expires_s: required(wholeNumber(5, 86_400), {
         default: 60,
         doc:

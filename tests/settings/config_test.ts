@@ -97,6 +97,7 @@ Deno.test("loadConfig() has defaults for everything", () => {
       onGap: "close",
       outboxBytes: 67_108_864,
       queueBytes: 67_108_864,
+      queueType: "auto",
       queueExpiresS: 60,
       heartbeatS: 5,
       joinTimeoutS: 5,

@@ -1,0 +1,44 @@
+/**
+ * Waits until the other nodes' quorum queues take what a new connection
+ * publishes.
+ *
+ * The first message of a connection to a quorum queue whose leader has just
+ * died is rejected by RabbitMQ 3.10, although the queue isn't full, and the
+ * next one may be taken: a gap where nothing was lost. Once a queue has taken
+ * one, the broker itself sends again what a new leader didn't get. So the first
+ * one is a message that nobody needs, to every node.
+ */
+import { sleep, within } from "../common/timing.ts";
+import type { Link } from "./link.ts";
+import { everyNode } from "./outbox.ts";
+import type { Sender } from "./sender.ts";
+
+/** How long it is tried: a queue may be full, or without a majority. */
+const patienceMs = 5_000;
+
+/** How long it takes until the next try. */
+const retryMs = 100;
+
+/** Resolves when every node's queue has taken a message from `link`, or in time without that. */
+export async function queuesTake(
+  link: Pick<Link, "isReady" | "down">,
+  sender: Pick<Sender, "publishProbe">,
+): Promise<void> {
+  const endMs = performance.now() + patienceMs;
+  const down = link.down.then(() => true);
+  // A broker that is short of memory or disk takes nothing for now.
+  while (link.isReady) {
+    const answer = Promise.withResolvers<boolean>();
+    sender.publishProbe(link as Link, {
+      key: everyNode,
+      // No node's message to itself has this number.
+      number: 0,
+      mandatory: false,
+      onAnswer: answer.resolve,
+    });
+    const leftMs = endMs - performance.now();
+    const isOver = await within(Promise.race([answer.promise, down]), leftMs);
+    if (isOver !== false || performance.now() + retryMs > endMs) return;
+    await sleep(retryMs);
+  }
+}
