@@ -4,8 +4,10 @@ import { AmqpBridge } from "../../src/amqp/bridge.ts";
 import { loadConfig } from "../../src/settings/config.ts";
 import { publish, RecordingListener } from "../relay/bridge_contract.ts";
 import { startBroker } from "../helpers/broker.ts";
+import { type BrokerVersion, whyNoBroker } from "../helpers/broker_programs.ts";
 import { block } from "../helpers/docs.ts";
 import { TempFolder } from "../helpers/folder.ts";
+import { testUnless } from "../helpers/skip.ts";
 
 /** Gets the words of each command of a block, read as a shell does. */
 async function commands(name: string): Promise<string[][]> {
@@ -16,15 +18,13 @@ async function commands(name: string): Promise<string[][]> {
   );
 }
 
-Deno.test("docs/bridge.md: the rights are enough, and the policy is accepted", async () => {
-  await using broker = await startBroker();
-  for (const name of ["rights", "policy"]) {
-    for (const [program, ...args] of await commands(name)) {
-      assert.equal(program, "rabbitmqctl");
-      // The tests' broker has a user of that name already.
-      if (args[0] === "add_user") args[0] = "change_password";
-      await broker.rabbitmqctl(...args);
-    }
+async function testRights(version: BrokerVersion): Promise<void> {
+  await using broker = await startBroker({ version });
+  for (const [program, ...args] of await commands("rights")) {
+    assert.equal(program, "rabbitmqctl");
+    // The tests' broker has a user of that name already.
+    if (args[0] === "add_user") args[0] = "change_password";
+    await broker.rabbitmqctl(...args);
   }
   await using folder = await TempFolder.make();
   const file = `${folder.path}/staps.conf`;
@@ -53,4 +53,11 @@ Deno.test("docs/bridge.md: the rights are enough, and the policy is accepted", a
     await broker.rabbitmqctl("list_queues", "--vhost", "staps"),
     /staps\.node/,
   );
-});
+}
+
+for (const version of ["3.10", "4.0"] satisfies BrokerVersion[]) {
+  testUnless(await whyNoBroker(version), {
+    name: `docs/bridge.md: the rights are enough, on RabbitMQ ${version}`,
+    fn: () => testRights(version),
+  });
+}
