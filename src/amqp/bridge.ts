@@ -46,6 +46,9 @@ const tickMs = 1_000;
 /** How long the closing bridge tries to send what waits, and to delete its queue. */
 const closing = { flushMs: 2_000, deleteMs: 1_000 } as const;
 
+/** So many connections in a row are given up as some node's queue is silent. */
+const maxSilences = 3;
+
 /** So many channels whose clients were told of dropped messages are remembered. */
 const maxTold = 100_000;
 
@@ -62,6 +65,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #receiver: Receiver;
   #listener: BridgeListener | undefined;
   #isClosed = false;
+  /** How many connections in a row got no answer from some node's queue. */
+  #silences = 0;
   #ticks: ReturnType<typeof setInterval> | undefined;
   /** Keys of channels whose clients here know that messages were dropped in the present outage. */
   readonly #told = new Set<string>();
@@ -203,7 +208,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       channelKeys: () => this.#memberships.boundKeys(),
       onLost: () => this.#lost(),
     });
-    if (queue.isQuorum) await queuesTake(link, this.#sender);
+    if (queue.isQuorum) await this.#tryQueues(link);
     if (this.#probe.isSuspect) await this.#prove(link);
     // Shows at the start that this node may publish.
     if (this.#connector.connects === 0) await this.#probe.isOwnKeyBound(link);
@@ -225,6 +230,15 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     });
     this.#watch.reset();
     this.#memberships.loseBindings();
+  }
+
+  /** Takes another connection if some node's queue doesn't answer on this one, but not for ever. */
+  async #tryQueues(link: Link): Promise<void> {
+    const isAnswered = await queuesTake(link, this.#sender);
+    if (!isAnswered && ++this.#silences <= maxSilences) {
+      throw new BrokerError("a node's quorum queue doesn't answer");
+    }
+    this.#silences = 0;
   }
 
   #begin(link: Link): void {

@@ -7,23 +7,33 @@
  * next one may be taken: a gap where nothing was lost. Once a queue has taken
  * one, the broker itself sends again what a new leader didn't get. So the first
  * one is a message that nobody needs, to every node.
+ *
+ * There may be no answer either: 3.10 asks the dead leader, and ends the
+ * connection 20 s later (541). On another connection it asks the next one.
  */
 import { sleep, within } from "../common/timing.ts";
 import type { Link } from "./link.ts";
 import { everyNode } from "./outbox.ts";
 import type { Sender } from "./sender.ts";
 
-/** How long it is tried: a queue may be full, or without a majority. */
-const patienceMs = 5_000;
+/** How long it is tried where a queue rejects it: it may be full. */
+const patienceMs = 3_000;
+
+/** How long an answer may take. */
+const answerMs = 2_000;
 
 /** How long it takes until the next try. */
 const retryMs = 100;
 
-/** Resolves when every node's queue has taken a message from `link`, or in time without that. */
+/**
+ * Resolves when every node's queue has taken a message from `link`, or a queue
+ * has rejected it for a while, or the link is gone. Gets `false` if there was no
+ * answer: then another connection may get one.
+ */
 export async function queuesTake(
   link: Pick<Link, "isReady" | "down">,
   sender: Pick<Sender, "publishProbe">,
-): Promise<void> {
+): Promise<boolean> {
   const endMs = performance.now() + patienceMs;
   const down = link.down.then(() => true);
   // A broker that is short of memory or disk takes nothing for now.
@@ -36,9 +46,13 @@ export async function queuesTake(
       mandatory: false,
       onAnswer: answer.resolve,
     });
-    const leftMs = endMs - performance.now();
-    const isOver = await within(Promise.race([answer.promise, down]), leftMs);
-    if (isOver !== false || performance.now() + retryMs > endMs) return;
+    const isTaken = await within(
+      Promise.race([answer.promise, down]),
+      answerMs,
+    );
+    if (isTaken === undefined) return !link.isReady;
+    if (isTaken || performance.now() + retryMs > endMs) return true;
     await sleep(retryMs);
   }
+  return true;
 }

@@ -34,3 +34,9 @@ Deno.test("queuesTake() ends with the link, and waits for no broker that takes n
   await queuesTake({ isReady: false, down: never }, sender);
   assert.deepEqual(sent, []);
 });
+
+// Without an answer it went on, and the broker ended the connection 20 s later.
+Deno.test("queuesTake() tells that a queue doesn't answer", async () => {
+  const { sender } = makeSender([]);
+  assert.equal(await queuesTake({ isReady: true, down: never }, sender), false);
+});
