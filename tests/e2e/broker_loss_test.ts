@@ -39,6 +39,8 @@ interface Node extends TestNode {
   readonly bridge: AmqpBridge;
   /** Whether its queue goes with the broker. */
   readonly losesQueue: boolean;
+  /** Whether its clients may be told although it keeps its queue. */
+  readonly mayBeTold: boolean;
 }
 
 /** Where a node's queue and connection are, as numbers of members. */
@@ -115,7 +117,12 @@ class Nodes implements AsyncDisposable {
     }
     for (const path of [...busy, fresh]) await bridge.join(path);
     const losesQueue = this.#queueType === "classic" && place.queue === 0;
-    this.#nodes.push({ name: place.name, bridge, listener, losesQueue });
+    // TODO: RabbitMQ 3.10 answers the question for young bindings (probe.ts) as
+    // if they were lost, now and then, after the loss of the connection's broker.
+    const mayBeTold = this.#queueType === "classic" &&
+      place.connection === 0 && first.kind.version === "3.10";
+    const { name } = place;
+    this.#nodes.push({ name, bridge, listener, losesQueue, mayBeTold });
   }
 
   /** Resolves when all nodes talk, and have heard each other. */
@@ -137,7 +144,8 @@ class Nodes implements AsyncDisposable {
     const lastMs = performance.now();
     for (const path of busy) this.#say(path);
     await this.heardSince(lastMs);
-    for (const { name, listener, losesQueue } of this.#nodes) {
+    for (const node of this.#nodes) {
+      const { name, listener, losesQueue, mayBeTold } = node;
       const told = new Set(listener.gaps);
       const got = listener.delivered.map(({ content }) => content as string);
       const known = new Set(got);
@@ -148,6 +156,7 @@ class Nodes implements AsyncDisposable {
       );
       assert.deepEqual(missed.map(([said]) => said), [], `${name} missed`);
       const concerned = losesQueue ? [...busy, fresh] : [];
+      if (mayBeTold && !losesQueue) continue;
       assert.deepEqual([...told].sort(), concerned, `${name} was told`);
     }
   }
