@@ -33,6 +33,7 @@ async function startNode(
     outboxBytes: 1 << 20,
     queueBytes: 1 << 20,
     queueExpiresS: 60,
+    queueType: "auto",
     heartbeatS: 2,
     joinTimeoutS: 5,
     ...options,
