@@ -7,42 +7,11 @@
  * It knows nothing of AMQP.
  */
 import { BridgeUnavailableError } from "../relay/bridge.ts";
-import { channelKey } from "../relay/channel_hash.ts";
 import { within } from "../common/timing.ts";
 import type { Link } from "./link.ts";
+import { isSettled, type Membership, newMembership } from "./membership.ts";
 import { prefixDigits } from "./marks.ts";
 import { Tracker } from "./tracker.ts";
-
-/** One channel that this node is in, or about to join or leave. */
-export interface Membership {
-  readonly path: string;
-  /** Its routing key. */
-  readonly key: string;
-  /** The number of the last message of this node in it, see `outbox.ts`; 0 before the first. */
-  lastSequence: number;
-  /** The number of the last one that was sent; `undefined` while that has to be sent again. */
-  lastSent: number | undefined;
-  /** Whether this node wants to be in it. */
-  wanted: boolean;
-  /**
-   * What the broker has. `binding` and `unbinding` were begun, and it isn't
-   * known whether they took effect: they are under way, or the connection was
-   * lost before the answer. A bind after such an unbind leaves it `unbinding`
-   * until the answer, as what came before the unbind may still come.
-   */
-  state: "unbound" | "binding" | "bound" | "unbinding";
-  /** When it was bound last. */
-  boundMs: number;
-  /** The number of the node's latest message to itself then. */
-  boundProbe: number;
-  /** When the latest join was called. */
-  joinedMs: number;
-  tracker: Tracker;
-  /** Messages were lost; its clients learn it as soon as new ones arrive again. */
-  missed: boolean;
-  /** The joins that wait for the broker. */
-  joins: PromiseWithResolvers<void>[];
-}
 
 /** Settings of {@linkcode Memberships}. */
 export interface MembershipsOptions {
@@ -254,20 +223,7 @@ export class Memberships {
   #obtain(path: string): Membership {
     const known = this.#byPath.get(path);
     if (known) return known;
-    const membership: Membership = {
-      path,
-      key: channelKey(path),
-      lastSequence: 0,
-      lastSent: 0,
-      wanted: false,
-      state: "unbound",
-      boundMs: -Infinity,
-      boundProbe: 0,
-      joinedMs: 0,
-      tracker: new Tracker(),
-      missed: false,
-      joins: [],
-    };
+    const membership = newMembership(path);
     this.#byPath.set(path, membership);
     const { key } = membership;
     this.#byKey.set(key, membership);
@@ -368,9 +324,4 @@ export class Memberships {
     if (membership.missed) this.tellMissed(membership);
     this.#options.onBound(membership);
   }
-}
-
-/** Tells whether the broker has what this node wants. */
-function isSettled({ wanted, state }: Membership): boolean {
-  return state === (wanted ? "bound" : "unbound");
 }

@@ -26,7 +26,8 @@ import {
   readMarks,
   writeMarks,
 } from "./marks.ts";
-import type { Membership, Memberships } from "./memberships.ts";
+import type { Membership } from "./membership.ts";
+import type { Memberships } from "./memberships.ts";
 import { nodeKey } from "./node_queue.ts";
 import { everyNode } from "./outbox.ts";
 import type { Probe } from "./probe.ts";

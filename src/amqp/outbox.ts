@@ -12,7 +12,8 @@
 import type { Message } from "../relay/message.ts";
 import { headerBytes } from "./batch.ts";
 import type { Kind } from "./envelope.ts";
-import type { Membership } from "./memberships.ts";
+import { Shares, type SharesOptions } from "./shares.ts";
+import type { Membership } from "./membership.ts";
 
 /** Entries of one channel, by number. */
 interface Range {
@@ -24,12 +25,6 @@ interface Range {
 
 /** A channel whose messages are numbered here. */
 export type Numbered = Pick<Membership, "key" | "lastSequence" | "lastSent">;
-
-/** What waits here of one channel. */
-interface Share {
-  bytes: number;
-  isBehind: boolean;
-}
 
 /** Something to send; what the fields mean stands in `Envelope`. */
 export interface Entry {
@@ -64,36 +59,13 @@ const maxBatch = { messages: 256, bytes: 32 * 1024 } as const;
 /** More notices than this are replaced by one that concerns every channel. */
 const maxNotices = 10_000;
 
-/**
- * A channel is behind when more of it waits than this share of what is free,
- * and has caught up at half of that. A few hundred letters by default, so that
- * nobody waits long behind another channel's flood.
- */
-const behindShare = 1 / 16;
-
-/** Settings of {@linkcode Outbox}. */
-export interface OutboxOptions {
-  /** What it holds at most, in bytes. */
-  readonly maxBytes: number;
-  /** Called when the channel with the routing key `key` has caught up. */
-  readonly onCaughtUp: (key: string) => void;
-}
-
-/**
- * Entries towards the broker, the oldest first.
- *
- * No channel may have more here than is free afterwards (the dynamic threshold
- * of switches with a shared memory): one takes at most half, two a third each,
- * and there is always room for those who send little.
- */
+/** Entries towards the broker, the oldest first. */
 export class Outbox {
-  readonly #options: OutboxOptions;
-  readonly #shares = new Map<string, Share>();
+  readonly #shares: Shares;
   /** From #head on; those before are gone. */
   #entries: (Entry | undefined)[] = [];
   #head = 0;
   #next = 0;
-  #bytes = 0;
   #messages = 0;
   #notices = 0;
   #sequence = 0;
@@ -109,13 +81,13 @@ export class Outbox {
   /** Numbers of messages that the broker rejected, by routing key. */
   #rejected = new Map<string, Range>();
 
-  constructor(options: OutboxOptions) {
-    this.#options = options;
+  constructor(options: SharesOptions) {
+    this.#shares = new Shares(options);
   }
 
   /** What waits here, in bytes, with an estimate of the overhead. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#shares.bytes;
   }
 
   /** How many messages of clients wait here. */
@@ -130,7 +102,7 @@ export class Outbox {
 
   /** Tells whether so much of the channel with the routing key `key` waits here that no more should come for now. */
   isBehind(key: string): boolean {
-    return this.#shares.get(key)?.isBehind ?? false;
+    return this.#shares.isBehind(key);
   }
 
   /** Whether nothing waits here. */
@@ -152,8 +124,7 @@ export class Outbox {
     const cost = bytes + entryBytes;
     const sequence = ++this.#sequence;
     channel.lastSequence = sequence;
-    // One message always fits, so that none is too large for ever.
-    const hasRoom = this.#bytes === 0 || this.#hasRoom(key, cost);
+    const hasRoom = this.#shares.hasRoom(key, cost);
     if (!hasRoom || bytes > this.#maxEntryBytes) {
       this.#open.batch.delete(key);
       this.#note("lost", key, { low: sequence, high: sequence, bytes });
@@ -279,7 +250,7 @@ export class Outbox {
       const entry = this.#entries[i]!;
       if (entry.state !== "confirmed" || isNotice(entry.kind)) continue;
       entry.state = "waiting";
-      this.#count(entry.key, entry.cost);
+      this.#shares.add(entry.key, entry.cost);
       this.#messages += entry.messages.length;
     }
     for (let i = this.#head; i < this.#next; i++) {
@@ -298,13 +269,13 @@ export class Outbox {
       !entry || entry.messages.length >= maxBatch.messages ||
       entry.bytes + bytes + headerBytes >
         Math.min(maxBatch.bytes, this.#maxEntryBytes) ||
-      !this.#hasRoom(key, cost)
+      !this.#shares.hasRoom(key, cost)
     ) return false;
     entry.messages.push(message);
     entry.kind = "batch";
     entry.bytes += bytes + headerBytes;
     entry.cost += cost;
-    this.#count(key, cost);
+    this.#shares.add(key, cost);
     this.#messages++;
     return true;
   }
@@ -312,7 +283,7 @@ export class Outbox {
   #settle(entry: Entry, state: Entry["state"]): void {
     if (entry.state !== "waiting") return;
     entry.state = state;
-    this.#count(entry.key, -entry.cost);
+    this.#shares.add(entry.key, -entry.cost);
     this.#messages -= entry.messages.length;
     if (isNotice(entry.kind)) this.#notices--;
     while (
@@ -362,34 +333,9 @@ export class Outbox {
 
   #push(entry: Entry): void {
     this.#entries.push(entry);
-    this.#count(entry.key, entry.cost);
-  }
-
-  #hasRoom(key: string, cost: number): boolean {
-    const { bytes } = this.#shares.get(key) ?? nothing;
-    return bytes + cost <= this.#options.maxBytes - this.#bytes;
-  }
-
-  /** Takes note that the channel `key` has `bytes` more here, or fewer. */
-  #count(key: string, bytes: number): void {
-    // Notices cost nothing.
-    if (bytes === 0) return;
-    this.#bytes += bytes;
-    let share = this.#shares.get(key);
-    if (!share) this.#shares.set(key, share = { ...nothing });
-    share.bytes += bytes;
-    const free = Math.max(0, this.#options.maxBytes - this.#bytes);
-    const limit = free * behindShare;
-    if (share.bytes > limit) share.isBehind = true;
-    else if (share.isBehind && share.bytes <= limit / 2) {
-      share.isBehind = false;
-      this.#options.onCaughtUp(key);
-    }
-    if (share.bytes === 0) this.#shares.delete(key);
+    this.#shares.add(entry.key, entry.cost);
   }
 }
-
-const nothing: Share = { bytes: 0, isBehind: false };
 
 function isNotice(kind: Kind): kind is "lost" | "rejected" {
   return kind === "lost" || kind === "rejected";

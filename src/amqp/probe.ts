@@ -26,7 +26,8 @@ import { within } from "../common/timing.ts";
 import { BrokerError } from "./broker_error.ts";
 import type { Connector } from "./connector.ts";
 import type { Link } from "./link.ts";
-import type { Membership, Memberships } from "./memberships.ts";
+import type { Membership } from "./membership.ts";
+import type { Memberships } from "./memberships.ts";
 import type { QueueWatch } from "./queue_watch.ts";
 import type { Sender } from "./sender.ts";
 

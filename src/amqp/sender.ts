@@ -6,7 +6,7 @@ import { BrokerError, replyCodes } from "./broker_error.ts";
 import type { Connector } from "./connector.ts";
 import { writeEnvelope } from "./envelope.ts";
 import type { Link } from "./link.ts";
-import type { Membership } from "./memberships.ts";
+import type { Membership } from "./membership.ts";
 import { type Entry, Outbox } from "./outbox.ts";
 
 /**

@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
 import type { Binding } from "../../src/amqp/link.ts";
-import {
-  type Membership,
-  Memberships,
-  slotCount,
-} from "../../src/amqp/memberships.ts";
+import { Memberships, slotCount } from "../../src/amqp/memberships.ts";
+import type { Membership } from "../../src/amqp/membership.ts";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
 import { eventually } from "../helpers/eventually.ts";

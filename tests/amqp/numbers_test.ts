@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { Link } from "../../src/amqp/link.ts";
 import { type Mark, readMarks, writeMarks } from "../../src/amqp/marks.ts";
-import { type Membership, Memberships } from "../../src/amqp/memberships.ts";
+import type { Membership } from "../../src/amqp/membership.ts";
+import { Memberships } from "../../src/amqp/memberships.ts";
 import { Numbers } from "../../src/amqp/numbers.ts";
 import { everyNode } from "../../src/amqp/outbox.ts";
 import { eventually } from "../helpers/eventually.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { BrokerError } from "../../src/amqp/broker_error.ts";
 import type { Link } from "../../src/amqp/link.ts";
-import type { Membership } from "../../src/amqp/memberships.ts";
+import type { Membership } from "../../src/amqp/membership.ts";
 import { Probe } from "../../src/amqp/probe.ts";
 import type { ProbeMessage } from "../../src/amqp/sender.ts";
 
