@@ -535,6 +535,7 @@ async function testBridge(
       await eventually(() => b.listener.gaps.length > 0, "the gap");
       assert.deepEqual(b.listener.gaps, ["/full"]);
       assert.equal(b.listener.messages("/full").length, 100 - dropped);
+      await settled(a);
       publish(a, "/full", "again");
       publish(a, "/quiet", "again");
       await b.listener.got("/full", 101 - dropped);
