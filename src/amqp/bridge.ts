@@ -24,7 +24,7 @@ import type { Membership } from "./membership.ts";
 import { Memberships } from "./memberships.ts";
 import { NodeQueue, type NodeQueueOptions } from "./node_queue.ts";
 import { Numbers } from "./numbers.ts";
-import { Probe } from "./probe.ts";
+import { noMessage, Probe } from "./probe.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import { queuesTake } from "./queues_take.ts";
 import { Receiver } from "./receiver.ts";
@@ -118,6 +118,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       sender,
       memberships,
       watch,
+      isOnlyConsumer: (link) => this.#isOnlyConsumer(link),
     });
     const numbers = this.#numbers = new Numbers({
       connector,
@@ -218,10 +219,16 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   /** Makes sure that messages come through the queue, after some didn't. */
   async #prove(link: Link): Promise<void> {
     if (await this.#probe.comesBack(link)) return;
-    this.#lost();
-    await this.#queue.bindOwnKeys(link);
-    if (await this.#probe.comesBack(link)) return;
-    throw new BrokerError("The broker returns no message");
+    if (await this.#isOnlyConsumer(link)) {
+      this.#lost();
+      await this.#queue.bindOwnKeys(link);
+      if (await this.#probe.comesBack(link)) return;
+    }
+    throw new BrokerError(noMessage);
+  }
+
+  async #isOnlyConsumer(link: Link): Promise<boolean> {
+    return await link.countConsumers(this.#queue.name) === 1;
   }
 
   /** The queue or its bindings are gone, and with them messages. */

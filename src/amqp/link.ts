@@ -25,6 +25,7 @@ import type { EnvelopeProperties } from "./envelope.ts";
 import { slotCount } from "./memberships.ts";
 import type { Probe } from "./probe.ts";
 import {
+  countConsumers,
   deleteIfThere,
   findQueue,
   type QueueState,
@@ -153,6 +154,11 @@ export class Link {
   async findQueue(name: string): Promise<QueueState> {
     const { receiving } = this.#connections;
     return await this.#guard(findQueue(receiving, name, search));
+  }
+
+  /** See {@linkcode countConsumers}. */
+  async countConsumers(name: string): Promise<number | undefined> {
+    return await countConsumers(this.#connections.receiving, name, search);
   }
 
   /** See {@linkcode unbindAway}. */

@@ -46,6 +46,9 @@ const lostTicks = 30;
 /** So old may a binding be that is doubted: a generous multiple of a second. */
 const doubtMs = 30_000;
 
+/** Why a link was broken off. */
+export const noMessage = "The broker returns no message";
+
 /** What {@linkcode Probe} works with. */
 export interface ProbeOptions {
   /** The routing key of the node's messages to itself. */
@@ -57,6 +60,11 @@ export interface ProbeOptions {
     "boundSince" | "byKey" | "loseBinding" | "probed"
   >;
   readonly watch: Pick<QueueWatch, "received" | "probed">;
+  /**
+   * Tells whether nobody else consumes the node's queue. A connection that was
+   * lost does, until the broker has noticed, and gets all messages until then.
+   */
+  readonly isOnlyConsumer: (link: Link) => Promise<boolean>;
 }
 
 /** A message to ourselves, on its way. */
@@ -160,8 +168,17 @@ export class Probe {
     const most = silentTicks[isConfirmed ? "confirmed" : "unconfirmed"];
     const isLost = isConfirmed && ticks.onItsWay > lostTicks;
     if (ticks.silent <= most && !isLost) return;
-    this.#isSuspect ||= isConfirmed;
-    link.destroy(new BrokerError("The broker returns no message"));
+    ticks.onItsWay = ticks.silent = 0;
+    if (isConfirmed) void this.#suspect(link);
+    else link.destroy(new BrokerError(noMessage));
+  }
+
+  /** Breaks off a link on which a message that was confirmed doesn't come, unless another connection may have it. */
+  async #suspect(link: Link): Promise<void> {
+    if (!await this.#options.isOnlyConsumer(link)) return;
+    if (this.#options.connector.link !== link) return;
+    this.#isSuspect = true;
+    link.destroy(new BrokerError(noMessage));
   }
 
   /** Sends a message on `link`, which has to be ready, whatever is on its way. */

@@ -56,6 +56,28 @@ export async function findQueue(
 }
 
 /**
+ * Gets how many consume the queue `name`, those that wait for their turn
+ * included; `undefined` if that can't be told.
+ */
+export async function countConsumers(
+  connection: Connection,
+  name: string,
+  { timeoutMs }: FindQueueOptions,
+): Promise<number | undefined> {
+  const count = async (): Promise<number | undefined> => {
+    try {
+      const scratch = await openChannel(connection);
+      const { consumerCount } = await scratch.checkQueue(name);
+      await scratch.close();
+      return consumerCount;
+    } catch {
+      return undefined;
+    }
+  };
+  return await within(count(), timeoutMs);
+}
+
+/**
  * Ends the bindings of a queue that is away, as far as that can be: never
  * rejects. RabbitMQ 4.0 rejects what is routed to such a queue, for all others
  * that it goes to as well; 3.10 doesn't, and can't unbind it.

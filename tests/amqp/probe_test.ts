@@ -27,6 +27,7 @@ class Bench {
   readonly sent: ProbeMessage[] = [];
   /** Those through doubtful bindings that the broker hasn't answered. */
   readonly doubts: ProbeMessage[] = [];
+  isOnlyConsumer = true;
   readonly watch = { received: 0, probed: () => {} };
   readonly sender = {
     answers: 0,
@@ -54,6 +55,7 @@ class Bench {
       probed: (number) => void this.drained.push(number),
     },
     watch: this.watch,
+    isOnlyConsumer: () => Promise.resolve(this.isOnlyConsumer),
   });
 
   connect(): void {
@@ -140,7 +142,7 @@ Deno.test("Probe suspects the bindings when a message is confirmed and doesn't c
   }
   assert.equal(fake.isDestroyed, false);
   probe.tick(link);
-  assert.equal(fake.isDestroyed, true);
+  await link.down;
   assert.equal(probe.isSuspect, true);
   probe.disconnected();
 
@@ -151,7 +153,25 @@ Deno.test("Probe suspects the bindings when a message is confirmed and doesn't c
   assert.equal(probe.isSuspect, false);
 });
 
-Deno.test("Probe suspects the bindings if others are delivered for long, but not its message", () => {
+// It was taken for lost, and everybody was told.
+Deno.test("Probe waits while a connection that was lost still consumes the queue", async () => {
+  const bench = new Bench();
+  const { fake, link, probe } = bench;
+  bench.isOnlyConsumer = false;
+  bench.connect();
+  bench.sent.at(-1)!.onAnswer(true);
+  for (let i = 0; i < 20; i++) {
+    probe.tick(link);
+    await Promise.resolve();
+  }
+  assert.equal(fake.isDestroyed, false);
+  bench.isOnlyConsumer = true;
+  for (let i = 0; i < 5; i++) probe.tick(link);
+  await link.down;
+  assert.equal(probe.isSuspect, true);
+});
+
+Deno.test("Probe suspects the bindings if others are delivered for long, but not its message", async () => {
   const bench = new Bench();
   const { fake, link, probe, watch } = bench;
   bench.connect();
@@ -163,7 +183,7 @@ Deno.test("Probe suspects the bindings if others are delivered for long, but not
   assert.equal(fake.isDestroyed, false);
   watch.received++;
   probe.tick(link);
-  assert.equal(fake.isDestroyed, true);
+  await link.down;
   assert.equal(probe.isSuspect, true);
 });
 

@@ -194,6 +194,7 @@ const returned = pureTarget<readonly number[]>({
       ownKey: "node",
       connector: { link },
       sender: { answers: 0, publishProbe: () => {} },
+      isOnlyConsumer: () => Promise.resolve(true),
       memberships: new Memberships({
         onOutage: "local",
         joinTimeoutMs: 1,
