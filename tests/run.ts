@@ -17,6 +17,7 @@ import { ensurePackages, testPackages } from "./helpers/packages.ts";
  */
 const alone = [
   "tests/e2e/bridge_faults_test.ts",
+  "tests/e2e/broker_loss_test.ts",
   "tests/e2e/chaos_test.ts",
   "tests/e2e/floods_test.ts",
   "tests/e2e/brake_test.ts",
