@@ -248,14 +248,14 @@ export class Outbox {
   rewind(): void {
     for (let i = this.#head; i < this.#next; i++) {
       const entry = this.#entries[i]!;
-      if (entry.state !== "confirmed" || isNotice(entry.kind)) continue;
+      const { channel, state } = entry;
+      // Notices, and what they tell of, stay as they are.
+      if (!channel || state === "replaced") continue;
+      channel.lastSent = undefined;
+      if (state === "waiting") continue;
       entry.state = "waiting";
       this.#shares.add(entry.key, entry.cost);
       this.#messages += entry.messages.length;
-    }
-    for (let i = this.#head; i < this.#next; i++) {
-      const { channel, state } = this.#entries[i]!;
-      if (state === "waiting" && channel) channel.lastSent = undefined;
     }
     this.#next = this.#head;
   }

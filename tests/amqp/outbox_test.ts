@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { type Entry, everyNode, Outbox } from "../../src/amqp/outbox.ts";
+import {
+  type Entry,
+  everyNode,
+  type Numbered,
+  Outbox,
+} from "../../src/amqp/outbox.ts";
 import { text } from "../helpers/messages.ts";
 
 /** Makes an outbox, and what it tells. */
@@ -171,4 +176,21 @@ Deno.test("Outbox tells everyone once more than 10,000 channels lost something",
   }
   assert.equal(notices, 10_001);
   assert.equal(last!.key, everyNode);
+});
+
+Deno.test("Outbox.lastOf() gets the number of what was sent, and nothing while that has to be sent again", () => {
+  const { outbox } = make(1_000_000);
+  const channel: Numbered = { key: "a", lastSequence: 0, lastSent: 0 };
+  assert.equal(outbox.lastOf(channel), 0);
+  outbox.add(channel, text("x"));
+  // An earlier membership may have sent it.
+  assert.equal(outbox.lastOf(channel), undefined);
+  const entry = outbox.take()!;
+  assert.equal(outbox.lastOf(channel), entry.sequence);
+  outbox.rewind();
+  assert.equal(outbox.lastOf(channel), undefined);
+  assert.equal(outbox.take(), entry);
+  outbox.confirm(entry);
+  outbox.rewind();
+  assert.equal(outbox.lastOf(channel), entry.sequence);
 });
