@@ -99,6 +99,8 @@ interface Channel {
 interface Seat {
   /** Whether its client didn't leave by itself, and hasn't come back yet. */
   away: boolean;
+  /** Whether a client has taken it, or its channel ended before. */
+  hadItsTurn: boolean;
 }
 
 /** A connection that is open, and what it has seen. */
@@ -184,7 +186,7 @@ export class Crowd implements AsyncDisposable {
     );
   }
 
-  /** Lets the clients of the first channels join, and begins to publish. Resolves when all are open. */
+  /** Lets the clients of the first channels join, and begins to publish. Resolves when all of them have been open. */
   static async start(options: CrowdOptions): Promise<Crowd> {
     const crowd = new Crowd(options);
     crowd.#done = Promise.all(
@@ -193,12 +195,14 @@ export class Crowd implements AsyncDisposable {
         () => crowd.#runChannels(),
       ),
     );
+    // Not those of now: one that is broken may never have all of them open.
+    const seats = [...crowd.#seats];
     crowd.#lastTickMs = crowd.#history.nowMs;
     crowd.#timer = setInterval(() => crowd.#tick(), tickMs);
     try {
       await eventually(
-        () => [...crowd.#seats].every(({ away }) => !away),
-        "all clients to be open",
+        () => seats.every(({ hadItsTurn }) => hadItsTurn),
+        "all clients to have been open",
       );
     } catch (error) {
       await crowd[Symbol.asyncDispose]();
@@ -330,7 +334,7 @@ export class Crowd implements AsyncDisposable {
   /** Lets one client after the other take a seat, until the channel is to end; the last one stays. */
   async #runSeat(channel: Channel): Promise<void> {
     const { signal } = channel.ending;
-    const seat: Seat = { away: true };
+    const seat: Seat = { away: true, hadItsTurn: false };
     this.#seats.add(seat);
     for (let failures = 0; !signal.aborted;) {
       const client = await this.#join(channel);
@@ -345,6 +349,7 @@ export class Crowd implements AsyncDisposable {
         continue;
       }
       seat.away = false;
+      seat.hadItsTurn = true;
       failures = 0;
       await this.#live(client, signal);
       // The channel ends, and it stays for that.
@@ -359,6 +364,7 @@ export class Crowd implements AsyncDisposable {
         signal,
       );
     }
+    seat.hadItsTurn = true;
     this.#seats.delete(seat);
   }
 
