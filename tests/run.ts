@@ -4,6 +4,10 @@
  *
  *     deno task test [PATTERN...] [-- --filter NAME]
  *
+ * Files in which something fails are run once more, alone, if they are few: many
+ * tests at the same time on a machine with other work may run out of time. What
+ * passes then counts as passed, and is named as flaky.
+ *
  * A PATTERN selects test files by a part of their path; an argument that begins
  * with `-` goes to `deno test`. With either, the checks are left out.
  *
@@ -33,9 +37,14 @@ const onBothListeners = ["brake", "http", "limits", "rfc6455", "server"]
 /** One phase may take this long; then it is ended and counts as failed. */
 const phaseTimeoutMs = 15 * 60 * 1000;
 
+/** So many files at most get a second run. */
+const maxFilesAgain = 3;
+
 interface Tally {
   passed: number;
   failed: number;
+  /** The names of the tests that failed, and passed when they were alone. */
+  flaky: string[];
   /** The names of the skipped tests; each tells the reason. */
   skipped: string[];
 }
@@ -52,7 +61,7 @@ async function main(args: readonly string[]): Promise<number> {
     () => Deno.removeSync(temporary, { recursive: true }),
   );
 
-  const total: Tally = { passed: 0, failed: 0, skipped: [] };
+  const total: Tally = { passed: 0, failed: 0, flaky: [], skipped: [] };
   const patterns = args.filter((arg) =>
     !arg.startsWith("-") && !followsFilter(arg, args)
   );
@@ -91,6 +100,9 @@ async function main(args: readonly string[]): Promise<number> {
   }
 
   for (const name of total.skipped) print(name);
+  for (const name of total.flaky) {
+    print(`${name} (flaky: failed beside others, passed alone)`);
+  }
   const skipped = total.skipped.length > 0
     ? `, ${total.skipped.length} skipped`
     : "";
@@ -117,14 +129,47 @@ async function* testFiles(folders: readonly string[]): AsyncGenerator<string> {
 async function runCheck(args: readonly string[]): Promise<Tally> {
   print(`deno ${args.join(" ")}`);
   const success = await runDeno(args);
-  return { passed: success ? 1 : 0, failed: success ? 0 : 1, skipped: [] };
+  const [passed, failed] = success ? [1, 0] : [0, 1];
+  return { passed, failed, flaky: [], skipped: [] };
 }
 
-/** Runs the tests in `files`; types have been checked before. */
+/** Runs the tests in `files`, those that fail a second time; types have been checked before. */
 async function runTests(
   files: readonly string[],
   flags: readonly string[],
 ): Promise<Tally> {
+  const { tally, failures } = await runOnce(files, flags);
+  const again = files.filter((file) => failures.has(file));
+  if (again.length === 0 || again.length > maxFilesAgain) return tally;
+  for (const file of again) {
+    print(`once more, alone: ${file}`);
+    const second = await runOnce([file], flags.filter(isNotParallel));
+    const stillFail = second.failures.get(file) ?? [];
+    const flaky = failures.get(file)!.filter((name) =>
+      second.tally.passed > 0 && !stillFail.includes(name)
+    );
+    tally.failed -= flaky.length;
+    tally.passed += flaky.length;
+    tally.flaky.push(...flaky);
+  }
+  return tally;
+}
+
+function isNotParallel(flag: string): boolean {
+  return flag !== "--parallel";
+}
+
+/** How a run of `deno test` ended. */
+interface Run {
+  readonly tally: Tally;
+  /** The names of the tests that failed, by file. */
+  readonly failures: ReadonlyMap<string, string[]>;
+}
+
+async function runOnce(
+  files: readonly string[],
+  flags: readonly string[],
+): Promise<Run> {
   const report = await Deno.makeTempFile({
     prefix: "staps-report-",
     suffix: ".xml",
@@ -137,10 +182,10 @@ async function runTests(
       `--junit-path=${report}`,
     ];
     const success = await runDeno([...args, ...flags, ...files]);
-    const tally = readReport(await Deno.readTextFile(report));
+    const run = readReport(await Deno.readTextFile(report));
     // A file that fails outside its tests isn't in the report.
-    if (!success && tally.failed === 0) tally.failed = 1;
-    return tally;
+    if (!success && run.tally.failed === 0) run.tally.failed = 1;
+    return run;
   } finally {
     await Deno.remove(report);
   }
@@ -151,19 +196,23 @@ async function runTests(
  * says what went wrong, or none. A step counts as a test. Tests that a filter
  * leaves out are in the report as skipped; ours give a reason, see `skip.ts`.
  */
-function readReport(xml: string): Tally {
-  const tally: Tally = { passed: 0, failed: 0, skipped: [] };
+function readReport(xml: string): Run {
+  const tally: Tally = { passed: 0, failed: 0, flaky: [], skipped: [] };
+  const failures = new Map<string, string[]>();
   for (
-    const [, name, body] of xml.matchAll(
-      /<testcase name="([^"]*)"[^>]*>(.*?)<\/testcase>/gs,
+    const [, name, file, body] of xml.matchAll(
+      /<testcase name="([^"]*)" classname="([^"]*)"[^>]*>(.*?)<\/testcase>/gs,
     )
   ) {
     if (/^\s*<skipped/.test(body!)) {
       if (name!.includes("(skipped: ")) tally.skipped.push(unescapeXml(name!));
-    } else if (/^\s*<(failure|error)/.test(body!)) tally.failed++;
-    else tally.passed++;
+    } else if (/^\s*<(failure|error)/.test(body!)) {
+      tally.failed++;
+      const path = unescapeXml(file!).replace(/^\.\//, "");
+      failures.set(path, [...failures.get(path) ?? [], unescapeXml(name!)]);
+    } else tally.passed++;
   }
-  return tally;
+  return { tally, failures };
 }
 
 const entities: Record<string, string> = {
@@ -221,6 +270,7 @@ async function runDeno(args: readonly string[]): Promise<boolean> {
 function add(total: Tally, part: Tally): void {
   total.passed += part.passed;
   total.failed += part.failed;
+  total.flaky.push(...part.flaky);
   total.skipped.push(...part.skipped);
 }
 
