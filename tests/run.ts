@@ -26,6 +26,7 @@ const alone = [
   "tests/e2e/floods_test.ts",
   "tests/e2e/brake_test.ts",
   "tests/e2e/slow_reader_test.ts",
+  "tests/e2e/split_cluster_test.ts",
   "tests/e2e/strangers_test.ts",
   "tests/chaos/chaos_test.ts",
 ];

@@ -227,6 +227,12 @@ export const figures: readonly Figure[] = [
       ({ roundTripMs }) => roundTripMs && roundTripMs / 1000,
     ],
     [
+      "staps_bridge_nodes",
+      "gauge",
+      "Other nodes that were heard in the last 5 minutes and didn't end",
+      ({ nodes }) => nodes,
+    ],
+    [
       "staps_bridge_outbox_messages",
       "gauge",
       "Messages that the broker hasn't confirmed",

@@ -4,7 +4,8 @@
  *
  * This connects the parts: `connector.ts` (a link to a broker, and the next one
  * when it is lost), `sender.ts` (to the other nodes), `receiver.ts` (from them),
- * `memberships.ts` (which channels) and `probe.ts` (whether all that works).
+ * `memberships.ts` (which channels), `probe.ts` (whether all that works) and
+ * `peers.ts` (whether the others are there).
  */
 import { Buffer } from "node:buffer";
 import { log } from "../common/log.ts";
@@ -24,6 +25,7 @@ import type { Membership } from "./membership.ts";
 import { Memberships } from "./memberships.ts";
 import { NodeQueue, type NodeQueueOptions } from "./node_queue.ts";
 import { Numbers } from "./numbers.ts";
+import { Peers } from "./peers.ts";
 import { noMessage, Probe } from "./probe.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import { queuesTake } from "./queues_take.ts";
@@ -63,6 +65,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #sender: Sender;
   readonly #probe: Probe;
   readonly #numbers: Numbers;
+  readonly #peers: Peers;
   readonly #receiver: Receiver;
   #listener: BridgeListener | undefined;
   #isClosed = false;
@@ -128,12 +131,17 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       onGap: (membership) =>
         this.#gap(membership, "the last messages are missing"),
     });
+    const peers = this.#peers = new Peers({
+      sender,
+      queue: () => this.#queue.name,
+    });
     this.#receiver = new Receiver({
       node,
       ownKey,
       memberships,
       probe,
       numbers,
+      peers,
       watch,
       onGap: (membership, reason) => this.#gap(membership, reason),
     });
@@ -153,6 +161,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       channels: this.#memberships.size,
       joinsWaiting: this.#memberships.waiting,
       roundTripMs: this.#probe.roundTripMs,
+      nodes: this.#peers.size,
+      isCutOff: this.#peers.isCutOff,
       connects,
       ...this.#counts,
       ...this.#sender.counts,
@@ -192,6 +202,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     if (this.#isClosed) return await this.#connector.ended;
     await this.#sender.flush(closing.flushMs);
     this.#isClosed = true;
+    const { link } = this.#connector;
+    if (link) this.#peers.leave(link);
     const { messages } = this.#sender.outbox;
     if (messages > 0) {
       log.warn("the bridge ends with messages that the broker didn't get", {
@@ -254,6 +266,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#sender.connected();
     this.#probe.connected(link);
     this.#numbers.connected();
+    this.#peers.connected(link);
     this.#ticks = setInterval(() => this.#tick(link), tickMs);
   }
 
@@ -261,6 +274,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#sender.tick(link);
     this.#probe.tick(link);
     this.#numbers.tick();
+    this.#peers.tick(link);
     this.#endOutage();
   }
 

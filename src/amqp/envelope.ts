@@ -18,6 +18,7 @@
  *   one node, which missed them.
  * - `probe`: a node's message to itself.
  * - `hello`, `digest`: the numbers of a node's last messages, see `numbers.ts`.
+ * - `alive`, `bye`: a node is there, or goes, see `peers.ts`.
  */
 export type Kind = typeof kinds[number];
 
@@ -30,6 +31,8 @@ const kinds = [
   "probe",
   "hello",
   "digest",
+  "alive",
+  "bye",
 ] as const;
 
 /** A message's kind, sender, and place in the order of what that sender sent. */

@@ -45,7 +45,7 @@ const maxActive = 20_000;
 /** What {@linkcode Numbers} works with. */
 export interface NumbersOptions {
   readonly connector: Pick<Connector, "link">;
-  readonly sender: Pick<Sender, "lastOf" | "publishMarks">;
+  readonly sender: Pick<Sender, "lastOf" | "publishNews">;
   readonly probe: Pick<Probe, "ask">;
   readonly memberships: Pick<
     Memberships,
@@ -130,10 +130,15 @@ export class Numbers {
 
   #hello(): void {
     this.#helloTimer = undefined;
+    const { connector: { link }, probe } = this.#options;
+    if (!link) return;
+    if (!link.isReady) {
+      // It takes nothing more for now.
+      this.#helloTimer = setTimeout(() => this.#hello(), helloMs);
+      return;
+    }
     const marks = this.#marksOf(this.#joined);
     this.#joined.clear();
-    const { connector: { link }, probe } = this.#options;
-    if (!link?.isReady) return;
     probe.ask(link);
     this.#tell("hello", everyNode, marks);
   }
@@ -155,7 +160,7 @@ export class Numbers {
     for (let at = 0; at < marks.length; at += maxMarks) {
       if (!link?.isReady) return false;
       const body = writeMarks(marks.slice(at, at + maxMarks));
-      sender.publishMarks(link, { kind, key, body });
+      sender.publishNews(link, { kind, key, body });
     }
     return true;
   }

@@ -9,6 +9,7 @@ import type { Membership } from "./membership.ts";
 import type { Memberships } from "./memberships.ts";
 import type { Numbers } from "./numbers.ts";
 import { everyNode } from "./outbox.ts";
+import type { Peers } from "./peers.ts";
 import type { Probe } from "./probe.ts";
 import type { QueueWatch } from "./queue_watch.ts";
 
@@ -21,6 +22,7 @@ export interface ReceiverOptions {
   readonly memberships: Memberships;
   readonly probe: Pick<Probe, "passed" | "returned">;
   readonly numbers: Pick<Numbers, "heard">;
+  readonly peers: Pick<Peers, "heard">;
   readonly watch: QueueWatch;
   /** Called when messages of a channel were lost, or may have been, with the reason. */
   readonly onGap: (membership: Membership, reason: string) => void;
@@ -61,6 +63,9 @@ export class Receiver {
     }
     if (envelope.kind === "hello" || envelope.kind === "digest") {
       return this.#options.numbers.heard(envelope, body);
+    }
+    if (envelope.kind === "alive" || envelope.kind === "bye") {
+      return this.#options.peers.heard(envelope, body);
     }
     if (key === everyNode) return this.#noticeForAll(envelope, body);
     const membership = memberships.byKey(key);

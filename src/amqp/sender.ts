@@ -120,11 +120,11 @@ export class Sender {
     return this.#outbox.lastOf(channel);
   }
 
-  /** Publishes what `numbers.ts` tells other nodes on `link`, which has to be ready. */
-  publishMarks(
+  /** Publishes what this node tells others of itself on `link`, which has to be ready. */
+  publishNews(
     link: Link,
     { kind, key, body }: {
-      kind: "hello" | "digest";
+      kind: "hello" | "digest" | "alive" | "bye";
       key: string;
       body: Uint8Array<ArrayBuffer>;
     },

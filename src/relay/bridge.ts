@@ -75,6 +75,10 @@ export interface BridgeState {
   readonly joinsWaiting: number;
   /** How long the latest message to ourselves took; `undefined` while none comes back. */
   readonly roundTripMs: number | undefined;
+  /** How many other nodes were heard in the last minutes, and didn't leave. */
+  readonly nodes: number;
+  /** Whether none of them can be heard now, on a broker that can't reach their queues. */
+  readonly isCutOff: boolean;
   /** Messages of clients given to the bridge. */
   readonly published: number;
   /** Messages of other nodes given to clients' channels. */
@@ -112,7 +116,11 @@ export function hasHealth(bridge: Bridge): bridge is Bridge & BridgeHealth {
 /** Why messages don't cross the broker, or may not. */
 export interface BrokerProblem {
   /** For programs: these names stay. */
-  readonly reason: "broker_unreachable" | "broker_blocked" | "broker_silent";
+  readonly reason:
+    | "broker_unreachable"
+    | "broker_blocked"
+    | "broker_silent"
+    | "broker_split";
   /** One line for people, without secrets. */
   readonly message: string;
 }
@@ -124,9 +132,12 @@ export interface BrokerProblem {
  * late, whatever the connection looks like: a broker that hangs, or a network
  * that swallows everything, keeps its connections open for long. Right after a
  * connect no message can be back, which is `broker_silent` too.
+ *
+ * Where a cluster of brokers is split, each side works; so a node that hears none
+ * of the others and finds their queues out of reach says `broker_split`.
  */
 export function brokerProblem(
-  { connected, problem, blocked, roundTripMs }: BridgeState,
+  { connected, problem, blocked, roundTripMs, nodes, isCutOff }: BridgeState,
 ): BrokerProblem | undefined {
   if (!connected) {
     const why = problem === undefined ? "" : `: ${problem}`;
@@ -141,10 +152,18 @@ export function brokerProblem(
       message: `The broker takes no messages: ${blocked}`,
     };
   }
-  if (roundTripMs !== undefined) return undefined;
+  if (roundTripMs === undefined) {
+    return {
+      reason: "broker_silent",
+      message: "The broker is connected, but returns no message",
+    };
+  }
+  if (!isCutOff) return undefined;
   return {
-    reason: "broker_silent",
-    message: "The broker is connected, but returns no message",
+    reason: "broker_split",
+    message:
+      `None of ${nodes} other nodes is heard, and this broker can't reach their queues: ` +
+      "likely its cluster is split",
   };
 }
 

@@ -33,7 +33,7 @@ class Bench {
     connector: { link: this.link as Link },
     sender: {
       lastOf: ({ path }) => this.last.get(path),
-      publishMarks: (_, { kind, key, body }) =>
+      publishNews: (_, { kind, key, body }) =>
         void this.told.push({ kind, key, marks: readMarks(body) }),
     },
     memberships: this.memberships,
@@ -102,6 +102,18 @@ Deno.test("Numbers says hello for every channel once there is a connection again
   bench.numbers.connected();
   await eventually(() => bench.told.length > 0, "the hello");
   assert.deepEqual(bench.told.map(({ marks }) => marks.length), [2]);
+});
+
+Deno.test("Numbers says hello later if the link takes nothing for now", async () => {
+  const bench = await Bench.make();
+  let looks = 0;
+  Object.defineProperty(bench.link, "isReady", { get: () => ++looks > 4 });
+  bench.numbers.joined(bench.channel("/a"));
+  await eventually(() => bench.told.length > 0, "the hello");
+  assert.deepEqual(bench.told.map(({ marks }) => marks), [[
+    bench.mark("/a", 0),
+  ]]);
+  bench.numbers.disconnected();
 });
 
 Deno.test("Numbers answers a hello with its marks of the channels that both are in", async () => {

@@ -43,6 +43,10 @@ class Bench {
       numbers: {
         heard: ({ kind, node }) => void this.heard.push(`${kind} of ${node}`),
       },
+      peers: {
+        heard: ({ kind }, body) =>
+          void this.heard.push(`${kind}: ${Buffer.from(body)}`),
+      },
       watch: new QueueWatch(10_000),
       onGap: ({ path }, reason) => void this.gaps.push(`${path}: ${reason}`),
     });
@@ -159,12 +163,19 @@ Deno.test("Receiver gives messages to itself to the probe, and ignores what no n
   assert.deepEqual(bench.gaps, []);
 });
 
-Deno.test("Receiver hands over other nodes' numbers, whether they are for all or for this node", () => {
+Deno.test("Receiver hands over other nodes' news, whether they are for all or for this node", () => {
   const bench = new Bench();
   bench.receive("hello", "", { key: everyNode });
   bench.receive("digest", "", { key: "own" });
   // What this node told comes back, too.
   bench.receive("digest", "", { key: everyNode, node: own });
-  assert.deepEqual(bench.heard, [`hello of ${other}`, `digest of ${other}`]);
+  bench.receive("alive", "queue", { key: everyNode });
+  bench.receive("bye", "", { key: everyNode });
+  assert.deepEqual(bench.heard, [
+    `hello of ${other}`,
+    `digest of ${other}`,
+    "alive: queue",
+    "bye: ",
+  ]);
   assert.deepEqual(bench.gaps, []);
 });

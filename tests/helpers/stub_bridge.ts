@@ -23,6 +23,8 @@ export class StubBridge extends NoBridge implements Bridge, BridgeHealth {
       channels: 4,
       joinsWaiting: 5,
       roundTripMs: 6,
+      nodes: 2,
+      isCutOff: false,
       published: 7,
       received: 8,
       duplicates: 9,

@@ -36,4 +36,15 @@ Deno.test("brokerProblem() names the cause, not what follows from it", () => {
     reason: "broker_silent",
     message: "The broker is connected, but returns no message",
   });
+  const isCutOff = true;
+  assert.deepEqual(
+    problem({ roundTripMs, isCutOff }),
+    problem({ roundTripMs }),
+  );
+  assert.deepEqual(problem({ isCutOff }), {
+    reason: "broker_split",
+    message:
+      "None of 2 other nodes is heard, and this broker can't reach their queues: " +
+      "likely its cluster is split",
+  });
 });

@@ -1,0 +1,140 @@
+/**
+ * Who the other nodes are, so that a node sees when it is cut off from them
+ * although its broker works: the brokers of a cluster may be split, each with
+ * some of the nodes, and messages to oneself come back on either side.
+ *
+ * Every few seconds a node tells all others that it is there, and the name of
+ * its queue; and that it goes, when it does. A node that hears nobody of those
+ * that were there asks the broker for their queues: a queue that is there or
+ * deleted is of a node that died, one that can't be reached is behind a split.
+ */
+import type { Envelope } from "./envelope.ts";
+import type { Link } from "./link.ts";
+import { everyNode } from "./outbox.ts";
+import type { Sender } from "./sender.ts";
+
+/** A node says that it is there every so many ticks of a second. */
+const aliveTicks = 5;
+
+/** Nobody was heard for so many ticks: that is four times in vain. */
+const silentTicks = 20;
+
+/** Whoever wasn't heard for so long is forgotten, in milliseconds. */
+const rememberMs = 300_000;
+
+/** So many nodes are remembered at most, the latest ones. */
+const maxPeers = 1_000;
+
+/** So many of their queues are asked for at a time, every so many ticks: an answer may take long. */
+const maxAsked = 3;
+const askTicks = 15;
+
+/** A queue's name in a message isn't longer; nodes make shorter ones. */
+const maxNameBytes = 128;
+
+/** What {@linkcode Peers} works with. */
+export interface PeersOptions {
+  readonly sender: Pick<Sender, "publishNews">;
+  /** The name of this node's queue. */
+  readonly queue: () => string;
+}
+
+/** Another node. */
+interface Peer {
+  readonly queue: string;
+  readonly heardMs: number;
+}
+
+/** The other nodes, as far as this one hears them. */
+export class Peers {
+  readonly #options: PeersOptions;
+  /** By name, those heard last at the end. */
+  readonly #peers = new Map<string, Peer>();
+  #ticks = 0;
+  /** How many ticks in a row nobody was heard. */
+  #silentTicks = 0;
+  #isAsking = false;
+  #isCutOff = false;
+
+  constructor(options: PeersOptions) {
+    this.#options = options;
+  }
+
+  /** How many other nodes were there in the last minutes, and didn't say that they go. */
+  get size(): number {
+    return this.#peers.size;
+  }
+
+  /** Whether none of them can be heard, and their queues can't be reached. */
+  get isCutOff(): boolean {
+    return this.#isCutOff;
+  }
+
+  /** Another node says that it is there, or goes. */
+  heard({ kind, node }: Envelope, body: Uint8Array<ArrayBuffer>): void {
+    this.#peers.delete(node);
+    this.#silentTicks = 0;
+    this.#isCutOff = false;
+    if (kind === "bye" || body.length > maxNameBytes) return;
+    const queue = new TextDecoder().decode(body);
+    this.#peers.set(node, { queue, heardMs: performance.now() });
+    const [oldest] = this.#peers.keys();
+    if (this.#peers.size > maxPeers) this.#peers.delete(oldest!);
+  }
+
+  /** Tells the others that this node is there, on `link`, which is new. */
+  connected(link: Link): void {
+    this.#silentTicks = 0;
+    this.#isCutOff = false;
+    this.#tell(link, "alive");
+  }
+
+  /** Tells the others that this node goes. */
+  leave(link: Link): void {
+    this.#tell(link, "bye");
+  }
+
+  /** To be called about once a second. */
+  tick(link: Link): void {
+    this.#ticks++;
+    if (this.#ticks % aliveTicks === 0) this.#tell(link, "alive");
+    const forgetMs = performance.now() - rememberMs;
+    for (const [node, { heardMs }] of this.#peers) {
+      if (heardMs < forgetMs) this.#peers.delete(node);
+    }
+    if (this.#peers.size === 0) this.#isCutOff = false;
+    // Nobody can be heard while the broker takes nothing from anybody.
+    if (link.blocked !== undefined) this.#silentTicks = 0;
+    if (++this.#silentTicks <= silentTicks || this.#peers.size === 0) return;
+    if (this.#silentTicks % askTicks === 0) void this.#ask(link);
+  }
+
+  /** Finds out whether those that aren't heard died, or can't be reached. */
+  async #ask(link: Link): Promise<void> {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    const latest = [...this.#peers].slice(-maxAsked);
+    const states = await Promise.all(
+      latest.map(([, { queue }]) =>
+        link.findQueue(queue).catch(() => undefined)
+      ),
+    );
+    this.#isAsking = false;
+    // Somebody was heard meanwhile.
+    if (this.#silentTicks <= silentTicks) return;
+    for (const [index, [node, { queue }]] of latest.entries()) {
+      const isSame = this.#peers.get(node)?.queue === queue;
+      if (states[index] === "gone" && isSame) this.#peers.delete(node);
+    }
+    if (states.includes(undefined)) return;
+    this.#isCutOff = states.includes("away");
+  }
+
+  #tell(link: Link, kind: "alive" | "bye"): void {
+    if (!link.isReady) return;
+    const body = new TextEncoder().encode(
+      kind === "alive" ? this.#options.queue() : "",
+    );
+    this.#options.sender.publishNews(link, { kind, key: everyNode, body });
+  }
+}

@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import type { Link } from "../../src/amqp/link.ts";
+import { everyNode } from "../../src/amqp/outbox.ts";
+import { Peers } from "../../src/amqp/peers.ts";
+import type { QueueState } from "../../src/amqp/queue_search.ts";
+import { eventually } from "../helpers/eventually.ts";
+
+const [one, two] = ["1".repeat(16), "2".repeat(16)] as const;
+
+/** A node that knows others, and a broker that says what a test wants of their queues. */
+class Bench {
+  readonly told: { kind: string; key: string; body: string }[] = [];
+  readonly asked: string[] = [];
+  readonly states = new Map<string, QueueState>();
+  readonly link = {
+    isReady: true,
+    blocked: undefined as string | undefined,
+    findQueue: (name: string): Promise<QueueState> => {
+      this.asked.push(name);
+      const state = this.states.get(name);
+      return state ? Promise.resolve(state) : Promise.reject(new Error("?"));
+    },
+  };
+  readonly peers = new Peers({
+    sender: {
+      publishNews: (_, { kind, key, body }) =>
+        void this.told.push({
+          kind,
+          key,
+          body: new TextDecoder().decode(body),
+        }),
+    },
+    queue: () => "own",
+  });
+
+  hear(kind: "alive" | "bye", node: string, queue = ""): void {
+    this.peers.heard(
+      { kind, node, sequence: 0, since: 0 },
+      new TextEncoder().encode(queue),
+    );
+  }
+
+  tick(count: number): void {
+    for (let i = 0; i < count; i++) {
+      this.peers.tick(this.link as unknown as Link);
+    }
+  }
+
+  /** Resolves when what was asked was answered, and the answers were taken. */
+  async answers(count: number): Promise<void> {
+    await eventually(() => this.asked.length === count, "the questions");
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+}
+
+Deno.test("Peers tells the others that this node is there, and when it goes", () => {
+  const bench = new Bench();
+  const link = bench.link as unknown as Link;
+  const alive = { kind: "alive", key: everyNode, body: "own" };
+  bench.peers.connected(link);
+  assert.deepEqual(bench.told, [alive]);
+  bench.tick(10);
+  assert.deepEqual(bench.told, [alive, alive, alive]);
+  bench.peers.leave(link);
+  assert.deepEqual(bench.told.at(-1), {
+    kind: "bye",
+    key: everyNode,
+    body: "",
+  });
+  bench.link.isReady = false;
+  bench.tick(10);
+  assert.equal(bench.told.length, 4);
+});
+
+Deno.test("Peers sees a split where nobody is heard and a queue can't be reached", async () => {
+  const bench = new Bench();
+  bench.states.set("q1", "there").set("q2", "away");
+  bench.hear("alive", one, "q1");
+  bench.hear("alive", two, "q2");
+  assert.equal(bench.peers.size, 2);
+  bench.tick(20);
+  assert.deepEqual(bench.asked, []);
+  bench.tick(15);
+  await bench.answers(2);
+  assert.equal(bench.peers.isCutOff, true);
+  // One is enough to end it.
+  bench.hear("alive", one, "q1");
+  assert.equal(bench.peers.isCutOff, false);
+});
+
+Deno.test("Peers takes nodes for dead whose queues are there or gone", async () => {
+  const bench = new Bench();
+  bench.states.set("q1", "there").set("q2", "gone");
+  bench.hear("alive", one, "q1");
+  bench.hear("alive", two, "q2");
+  bench.tick(35);
+  await bench.answers(2);
+  assert.equal(bench.peers.isCutOff, false);
+  assert.equal(bench.peers.size, 1);
+});
+
+Deno.test("Peers doesn't count a broker's silence as an answer", async () => {
+  const bench = new Bench();
+  bench.states.set("q1", "away");
+  bench.hear("alive", one, "q1");
+  bench.tick(35);
+  await bench.answers(1);
+  assert.equal(bench.peers.isCutOff, true);
+  bench.states.clear();
+  bench.tick(15);
+  await bench.answers(2);
+  assert.equal(bench.peers.isCutOff, true);
+});
+
+Deno.test("Peers expects nothing of those who left, nor while the broker is blocked", async () => {
+  const bench = new Bench();
+  bench.states.set("q1", "away");
+  bench.hear("alive", one, "q1");
+  bench.hear("bye", one);
+  bench.tick(100);
+  assert.equal(bench.peers.size, 0);
+  bench.hear("alive", one, "q1");
+  bench.link.blocked = "low on memory";
+  bench.tick(100);
+  await Promise.resolve();
+  assert.deepEqual(bench.asked, []);
+});
+
+Deno.test("Peers remembers a bounded number of nodes, for five minutes", () => {
+  const bench = new Bench();
+  for (let i = 0; i < 2_000; i++) {
+    bench.hear("alive", i.toString(16).padStart(16, "0"), "q");
+  }
+  assert.equal(bench.peers.size, 1_000);
+  bench.hear("alive", one, "x".repeat(129));
+  assert.equal(bench.peers.size, 1_000);
+  const { now } = performance;
+  const laterMs = now.call(performance) + 301_000;
+  performance.now = () => laterMs;
+  try {
+    bench.tick(1);
+  } finally {
+    performance.now = now;
+  }
+  assert.equal(bench.peers.size, 0);
+});
