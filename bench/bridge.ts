@@ -9,7 +9,7 @@
  * docs/bridge.md.
  */
 import { AmqpBridge } from "../src/amqp/bridge.ts";
-import { brokerUrl } from "../tests/helpers/broker_url.ts";
+import { bridgeOptions } from "../tests/helpers/bridge_node.ts";
 import type { BridgeListener } from "../src/relay/bridge.ts";
 import { makeMessage } from "../src/relay/message.ts";
 import { type Broker, startBroker } from "../tests/helpers/broker.ts";
@@ -63,20 +63,9 @@ async function startBridge(
   amqp: string,
   listener: BridgeListener,
 ): Promise<AmqpBridge> {
-  const url = brokerUrl(amqp);
-  const bridge = new AmqpBridge({
-    amqp: url,
-    exchange: "staps",
-    hosts: [url],
-    onOutage: "local",
-    onGap: "close",
-    outboxBytes: 64 * 1024 * 1024,
-    queueBytes: 64 * 1024 * 1024,
-    queueType: "auto",
-    queueExpiresS: 60,
-    heartbeatS: 5,
-    joinTimeoutS: 60,
-  });
+  const bridge = new AmqpBridge(
+    bridgeOptions(amqp, { heartbeatS: 5, joinTimeoutS: 60 }),
+  );
   await bridge.start(listener);
   return bridge;
 }

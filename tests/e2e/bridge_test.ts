@@ -1,15 +1,10 @@
 /** The bridge against a real RabbitMQ: messages, joins, losses, refusals. */
 import assert from "node:assert/strict";
-import { AmqpBridge, type AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
+import type { AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
 import { ConfigError } from "../../src/common/errors.ts";
-import {
-  publish,
-  RecordingListener,
-  testContract,
-  type TestNode,
-} from "../relay/bridge_contract.ts";
+import { publish, testContract } from "../relay/bridge_contract.ts";
 import {
   type Broker,
   type BrokerKind,
@@ -17,9 +12,9 @@ import {
   kindName,
   startBroker,
 } from "../helpers/broker.ts";
+import { type BridgeNode, startBridgeNode } from "../helpers/bridge_node.ts";
 import { startCluster } from "../helpers/broker_cluster.ts";
 import { whyNoBroker } from "../helpers/broker_programs.ts";
-import { brokerUrl } from "../helpers/broker_url.ts";
 import { eventually, pause, within } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
 import { freePort } from "../helpers/folder.ts";
@@ -31,46 +26,7 @@ import {
 } from "../helpers/foreign_node.ts";
 import { testUnless } from "../helpers/skip.ts";
 
-/** A node with a real bridge. Its disposal closes it. */
-interface Node extends TestNode, AsyncDisposable {
-  readonly bridge: AmqpBridge;
-}
-
 const KiB = 1024;
-
-async function startNode(
-  amqp: string,
-  options: Partial<AmqpBridgeOptions> = {},
-): Promise<Node> {
-  const url = brokerUrl(amqp);
-  const bridge = new AmqpBridge({
-    amqp: url,
-    exchange: "staps",
-    hosts: [url],
-    onOutage: "local",
-    onGap: "close",
-    outboxBytes: 64 * KiB * KiB,
-    queueBytes: 64 * KiB * KiB,
-    queueType: "auto",
-    queueExpiresS: 60,
-    heartbeatS: 2,
-    joinTimeoutS: 5,
-    ...options,
-  });
-  const listener = new RecordingListener();
-  const node = {
-    bridge,
-    listener,
-    [Symbol.asyncDispose]: () => bridge.close(),
-  };
-  try {
-    await bridge.start(listener);
-  } catch (error) {
-    await bridge.close();
-    throw error;
-  }
-  return node;
-}
 
 /** Starts nodes that join the channel `path`. */
 async function startNodes(
@@ -79,10 +35,10 @@ async function startNodes(
   { count = 2, path, ...options }:
     & { count?: number; path?: string }
     & Partial<AmqpBridgeOptions> = {},
-): Promise<Node[]> {
+): Promise<BridgeNode[]> {
   const nodes = [];
   for (let i = 0; i < count; i++) {
-    const node = stack.use(await startNode(amqp, options));
+    const node = stack.use(await startBridgeNode(amqp, options));
     if (path !== undefined) await node.bridge.join(path);
     nodes.push(node);
   }
@@ -90,7 +46,7 @@ async function startNodes(
 }
 
 /** Resolves when the bridge is connected, and a message through the broker comes back. */
-async function connected({ bridge }: Node): Promise<void> {
+async function connected({ bridge }: BridgeNode): Promise<void> {
   await eventually(async () => {
     try {
       return await bridge.probe(5_000) >= 0;
@@ -100,12 +56,12 @@ async function connected({ bridge }: Node): Promise<void> {
   }, () => `the connection: ${JSON.stringify(bridge.state())}`);
 }
 
-async function disconnected({ bridge }: Node): Promise<void> {
+async function disconnected({ bridge }: BridgeNode): Promise<void> {
   await eventually(() => !bridge.state().connected, "the loss of connection");
 }
 
 /** Resolves when the broker has everything that was published. */
-async function settled({ bridge }: Node): Promise<void> {
+async function settled({ bridge }: BridgeNode): Promise<void> {
   await eventually(
     () => bridge.state().outboxMessages === 0,
     "everything to be confirmed",
@@ -224,7 +180,7 @@ async function testBridge(
   });
 
   await t.step("does what every bridge does", async (t) => {
-    await using node = await startNode(broker.url());
+    await using node = await startBridgeNode(broker.url());
     await testContract(t, node);
   });
 
@@ -361,10 +317,10 @@ async function testBridge(
     "close() deletes the queue, and one that is abandoned expires",
     async ({ amqp, vhost }) => {
       const proxy = await FaultyProxy.start(broker.port);
-      const a = await startNode(broker.url(vhost, { port: proxy.port }), {
+      const a = await startBridgeNode(broker.url(vhost, { port: proxy.port }), {
         queueExpiresS: 5,
       });
-      const b = await startNode(amqp);
+      const b = await startBridgeNode(amqp);
       assert.equal((await queues(broker, vhost)).length, 2);
       await b.bridge.close();
       assert.equal((await queues(broker, vhost)).length, 1);
@@ -382,7 +338,9 @@ async function testBridge(
     "close() ends in time whatever the network does",
     async ({ vhost }) => {
       await using proxy = await FaultyProxy.start(broker.port);
-      const node = await startNode(broker.url(vhost, { port: proxy.port }));
+      const node = await startBridgeNode(
+        broker.url(vhost, { port: proxy.port }),
+      );
       proxy.blackHole();
       await within(node.bridge.close(), "close()");
     },
@@ -393,7 +351,7 @@ async function testBridge(
     async ({ vhost }) => {
       await using proxy = await FaultyProxy.start(broker.port);
       const url = broker.url(vhost, { port: proxy.port });
-      await using node = await startNode(url);
+      await using node = await startBridgeNode(url);
       assert.ok(await node.bridge.probe(5_000) > 0);
       proxy.blackHole();
       await assert.rejects(node.bridge.probe(100), /doesn't return a message/);
@@ -438,10 +396,10 @@ async function testBridge(
       async () => {
         const vhost = await broker.addVhost();
         const proxy = await FaultyProxy.start(broker.port);
-        await using a = await startNode(
+        await using a = await startBridgeNode(
           broker.url(vhost, { port: proxy.port }),
         );
-        await using b = await startNode(broker.url(vhost));
+        await using b = await startBridgeNode(broker.url(vhost));
         proxy.blackHole();
         proxy.reset();
         await disconnected(a);
@@ -462,7 +420,7 @@ async function testBridge(
       },
     );
     await t.step("rejects where on_outage is refuse", async () => {
-      await using a = await startNode(nowhere, { onOutage: "refuse" });
+      await using a = await startBridgeNode(nowhere, { onOutage: "refuse" });
       await assert.rejects(a.bridge.join("/now"), BridgeUnavailableError);
       assert.equal(a.bridge.state().channels, 0);
     });
@@ -471,7 +429,7 @@ async function testBridge(
       async () => {
         const vhost = await broker.addVhost();
         await using proxy = await FaultyProxy.start(broker.port);
-        await using a = await startNode(
+        await using a = await startBridgeNode(
           broker.url(vhost, { port: proxy.port }),
           {
             onOutage: "refuse",
@@ -491,7 +449,9 @@ async function testBridge(
     );
     await t.step("start() goes on trying", async () => {
       const port = freePort();
-      await using a = await startNode(`amqp://staps:secret@127.0.0.1:${port}/`);
+      await using a = await startBridgeNode(
+        `amqp://staps:secret@127.0.0.1:${port}/`,
+      );
       assert.equal(a.bridge.state().connected, false);
       await assert.rejects(a.bridge.probe(100), /can't be reached/);
     });
@@ -513,11 +473,11 @@ async function testBridge(
     await step("when the outbox is full", async ({ stack, amqp, vhost }) => {
       const proxy = stack.use(await FaultyProxy.start(broker.port));
       const a = stack.use(
-        await startNode(broker.url(vhost, { port: proxy.port }), {
+        await startBridgeNode(broker.url(vhost, { port: proxy.port }), {
           outboxBytes: 64 * KiB,
         }),
       );
-      const b = stack.use(await startNode(amqp));
+      const b = stack.use(await startBridgeNode(amqp));
       for (const node of [a, b]) {
         for (const path of ["/full", "/quiet"]) await node.bridge.join(path);
       }
@@ -558,7 +518,7 @@ async function testBridge(
       const proxy = stack.use(await FaultyProxy.start(broker.port));
       const small = { queueBytes: 64 * KiB };
       const cut = stack.use(
-        await startNode(broker.url(vhost, { port: proxy.port }), small),
+        await startBridgeNode(broker.url(vhost, { port: proxy.port }), small),
       );
       const [a, c] = await startNodes(stack, amqp, small);
       for (const node of [a!, c!, cut]) {
@@ -608,7 +568,9 @@ async function testBridge(
       async ({ stack, amqp }) => {
         const path = "/end";
         const [a] = await startNodes(stack, amqp, { count: 1, path });
-        const b = stack.use(await startNode(amqp, { queueBytes: 64 * KiB }));
+        const b = stack.use(
+          await startBridgeNode(amqp, { queueBytes: 64 * KiB }),
+        );
         await b.bridge.join(path);
         publish(a!, path, "larger than the queue".padEnd(65 * KiB));
         await eventually(() => a!.bridge.state().rejected > 0, "the rejection");
@@ -725,7 +687,7 @@ async function testBridge(
       async ({ stack, amqp, vhost }) => {
         const proxy = stack.use(await FaultyProxy.start(broker.port));
         const cut = stack.use(
-          await startNode(broker.url(vhost, { port: proxy.port }), {
+          await startBridgeNode(broker.url(vhost, { port: proxy.port }), {
             queueExpiresS: 5,
           }),
         );
@@ -776,7 +738,7 @@ async function testBridge(
       async ({ stack, amqp, vhost }) => {
         const proxy = stack.use(await FaultyProxy.start(broker.port));
         const cut = stack.use(
-          await startNode(broker.url(vhost, { port: proxy.port })),
+          await startBridgeNode(broker.url(vhost, { port: proxy.port })),
         );
         const [name] = await queues(broker, vhost);
         await cut.bridge.join("/silent");
@@ -839,7 +801,7 @@ async function testBridge(
       async ({ stack, amqp, vhost }) => {
         const proxy = stack.use(await FaultyProxy.start(broker.port));
         const cut = stack.use(
-          await startNode(broker.url(vhost, { port: proxy.port })),
+          await startBridgeNode(broker.url(vhost, { port: proxy.port })),
         );
         const [name] = await queues(broker, vhost);
         const [a] = await startNodes(stack, amqp, { count: 1, path: "/lost" });
@@ -873,7 +835,7 @@ async function testBridge(
       async ({ stack, amqp, vhost }) => {
         const proxy = stack.use(await FaultyProxy.start(broker.port));
         const cut = stack.use(
-          await startNode(broker.url(vhost, { port: proxy.port })),
+          await startBridgeNode(broker.url(vhost, { port: proxy.port })),
         );
         const [a] = await startNodes(stack, amqp, { count: 1, path: "/back" });
         await cut.bridge.join("/back");
@@ -908,7 +870,7 @@ async function testBridge(
       async ({ stack, amqp, vhost }) => {
         const proxy = stack.use(await FaultyProxy.start(broker.port));
         const cut = stack.use(
-          await startNode(broker.url(vhost, { port: proxy.port })),
+          await startBridgeNode(broker.url(vhost, { port: proxy.port })),
         );
         const [a] = await startNodes(stack, amqp, { count: 1, path: "/again" });
         await cut.bridge.join("/again");
@@ -996,11 +958,11 @@ async function testCluster(kind: BrokerKind): Promise<void> {
   const options = { queueType: "classic", heartbeatS: 2 } as const;
   const amqp = "amqp://staps:secret@unused/";
   // Each queue is on the broker that its node came to first.
-  await using a = await startNode(amqp, {
+  await using a = await startBridgeNode(amqp, {
     ...options,
     hosts: cluster.hosts(first),
   });
-  await using b = await startNode(amqp, {
+  await using b = await startBridgeNode(amqp, {
     ...options,
     hosts: cluster.hosts(second),
   });
@@ -1052,7 +1014,7 @@ async function testRefusals(
   ): Promise<ConfigError> {
     let caught: unknown;
     try {
-      await using _node = await startNode(amqp, options);
+      await using _node = await startBridgeNode(amqp, options);
     } catch (error) {
       caught = error;
     }
@@ -1093,9 +1055,9 @@ async function testRefusals(
       permissions: { configure: both, write: both, read: both },
     });
     const url = broker.url(vhost, { user: "frugal:s3cret" });
-    await using a = await startNode(url);
+    await using a = await startBridgeNode(url);
     await a.bridge.join("/x");
-    await using b = await startNode(url);
+    await using b = await startBridgeNode(url);
     await b.bridge.join("/x");
     publish(b, "/x", "hello");
     await a.listener.got("/x", 1);
@@ -1176,7 +1138,7 @@ async function testRefusals(
   ];
   for (const [name, amqp, options] of good) {
     await t.step(`nothing: ${name}`, async () => {
-      await using node = await startNode(amqp, options);
+      await using node = await startBridgeNode(amqp, options);
       assert.equal(node.bridge.state().connected, true);
     });
   }

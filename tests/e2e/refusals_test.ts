@@ -3,59 +3,25 @@
  * broker's own words, and goes on trying.
  */
 import assert from "node:assert/strict";
-import { AmqpBridge, type AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
-import { publish, RecordingListener } from "../relay/bridge_contract.ts";
+import type { AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
+import { publish } from "../relay/bridge_contract.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
 import { addTlsPort, makeCertificate } from "../helpers/broker_tls.ts";
-import { brokerUrl } from "../helpers/broker_url.ts";
 import { eventually } from "../helpers/eventually.ts";
+import { type BridgeNode, startBridgeNode } from "../helpers/bridge_node.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { runProgram, spawnStaps } from "../helpers/process.ts";
 
-interface Node extends AsyncDisposable {
-  readonly bridge: AmqpBridge;
-  readonly listener: RecordingListener;
-}
-
-/** Starts a node, whose start has to succeed, connected or not. */
-async function startNode(
-  amqp: string,
-  options: Partial<AmqpBridgeOptions> = {},
-): Promise<Node> {
-  const url = brokerUrl(amqp);
-  const bridge = new AmqpBridge({
-    amqp: url,
-    exchange: "staps",
-    hosts: [url],
-    onOutage: "local",
-    onGap: "close",
-    outboxBytes: 1 << 20,
-    queueBytes: 1 << 20,
-    queueExpiresS: 60,
-    queueType: "auto",
-    heartbeatS: 2,
-    joinTimeoutS: 5,
-    ...options,
-  });
-  const listener = new RecordingListener();
-  const dispose = { [Symbol.asyncDispose]: () => bridge.close() };
-  await using starting = new AsyncDisposableStack();
-  starting.use(dispose);
-  await bridge.start(listener);
-  starting.move();
-  return { bridge, listener, ...dispose };
-}
-
 /** Gets why a node isn't connected. */
-async function problem({ bridge }: Node): Promise<string> {
+async function problem({ bridge }: BridgeNode): Promise<string> {
   return await eventually(() => {
     assert.equal(bridge.state().connected, false);
     return bridge.state().problem;
   }, "the problem");
 }
 
-async function connected({ bridge }: Node): Promise<void> {
+async function connected({ bridge }: BridgeNode): Promise<void> {
   await eventually(
     () => bridge.state().connected,
     () => `the connection: ${bridge.state().problem}`,
@@ -161,7 +127,7 @@ Deno.test("AmqpBridge goes on trying where RabbitMQ's no can heal, and says what
   for (const { name, set, expected, heal } of cases) {
     await t.step(name, async () => {
       const vhost = await broker.addVhost();
-      await using node = await startNode(await set(vhost));
+      await using node = await startBridgeNode(await set(vhost));
       try {
         assert.match(await problem(node), expected);
       } finally {
@@ -182,7 +148,7 @@ Deno.test("AmqpBridge goes on trying where RabbitMQ's no can heal, and says what
       { configure: ".*", write: ".*", read: ".*" },
       vhost,
     );
-    await using node = await startNode(broker.url(vhost));
+    await using node = await startBridgeNode(broker.url(vhost));
     assert.match(
       await problem(node),
       /^the broker's queues can't do .* likely the virtual host "streams" has another default queue type .* \(406 PRECONDITION_FAILED - invalid arg .* rabbit_stream_queue\)$/,
@@ -226,7 +192,7 @@ Deno.test("AmqpBridge makes do with few channels", async (t) => {
 /** Joins and leaves more channels at once than there are AMQP channels, and connects anew. */
 async function works(broker: Broker, amqp: string): Promise<void> {
   await using proxy = await FaultyProxy.start(broker.port);
-  await using a = await startNode(
+  await using a = await startBridgeNode(
     amqp.replace(`:${broker.port}/`, `:${proxy.port}/`),
   );
   const vhost = decodeURIComponent(amqp.split("/").at(-1)!);
@@ -238,7 +204,7 @@ async function works(broker: Broker, amqp: string): Promise<void> {
   proxy.reset();
   await eventually(() => a.bridge.state().connects === 2, "the next link");
   await eventually(() => a.bridge.state().channels === 25, "the leaves");
-  await using b = await startNode(broker.url(vhost));
+  await using b = await startBridgeNode(broker.url(vhost));
   for (const path of paths.slice(0, 25)) {
     await b.bridge.join(path);
     publish(b, path, "hello");
@@ -348,13 +314,13 @@ Deno.test("AmqpBridge says what is wrong with TLS, and goes on trying", async (t
   ];
   for (const [name, url, options, expected] of cases) {
     await t.step(name, async () => {
-      await using node = await startNode(url, options);
+      await using node = await startBridgeNode(url, options);
       assert.match(await problem(node), expected);
     });
   }
   for (const port of [demanding, demanding12]) {
     await t.step(`nothing: a client certificate, port ${port}`, async () => {
-      await using node = await startNode(tls(port), { ca, ...own });
+      await using node = await startBridgeNode(tls(port), { ca, ...own });
       await connected(node);
     });
   }
