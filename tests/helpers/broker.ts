@@ -1,5 +1,6 @@
 /** A RabbitMQ of the test's own, of a version that people have, and its administration. */
 import type { BrokerConfig } from "./broker_config.ts";
+import type { BrokerHome } from "./broker_network.ts";
 import { BrokerProcess } from "./broker_process.ts";
 import { BrokerPrograms, type BrokerVersion } from "./broker_programs.ts";
 import { eventually } from "./eventually.ts";
@@ -33,6 +34,8 @@ export interface Permissions {
 export interface BrokerOptions extends BrokerConfig, Partial<BrokerKind> {
   /** Becomes part of this one's cluster, and is of its kind. That one has to outlive it. */
   readonly peer?: Broker;
+  /** The network that it is in; this machine's loopback if it isn't said. */
+  readonly home?: BrokerHome;
 }
 
 /** A running RabbitMQ with the user `staps`, password `secret`, on the vhost `/`. */
@@ -43,9 +46,13 @@ export class Broker extends BrokerProcess {
   constructor(
     kind: BrokerKind,
     programs: BrokerPrograms,
-    { folder, peer }: { folder: TempFolder; peer?: Broker | undefined },
+    { folder, ...place }: {
+      folder: TempFolder;
+      peer?: Broker;
+      home?: BrokerHome;
+    },
   ) {
-    super(programs, folder, peer);
+    super(programs, folder, place);
     this.kind = kind;
   }
 
@@ -57,7 +64,9 @@ export class Broker extends BrokerProcess {
       port?: number;
     } = {},
   ): string {
-    return `amqp://${user}@127.0.0.1:${port}/${encodeURIComponent(vhost)}`;
+    return `amqp://${user}@${this.hostname}:${port}/${
+      encodeURIComponent(vhost)
+    }`;
   }
 
   /** Makes a vhost of the test's own, where `staps` may do everything, and gets its name. */
@@ -187,7 +196,12 @@ export async function startBroker(
   const programs = await BrokerPrograms.install(kind.version);
   if (options.tls) await ensurePackages(["openssl"]);
   const folder = await TempFolder.make();
-  const broker = new Broker(kind, programs, { folder, peer });
+  const { home } = options;
+  const broker = new Broker(kind, programs, {
+    folder,
+    ...peer && { peer },
+    ...home && { home },
+  });
   try {
     await broker.configure(options);
     await broker.start();

@@ -1,11 +1,15 @@
 /** RabbitMQs that are one cluster, each to be stopped, killed and paused by itself. */
 import { Broker, type BrokerOptions, startBroker } from "./broker.ts";
+import type { BrokerHome } from "./broker_network.ts";
 import { eventually } from "./eventually.ts";
 
 /** Settings of {@linkcode startCluster}. */
-export interface BrokerClusterOptions extends Omit<BrokerOptions, "peer"> {
+export interface BrokerClusterOptions
+  extends Omit<BrokerOptions, "peer" | "home"> {
   /** How many brokers there are; 3 if it isn't said. */
   readonly size?: number;
+  /** Networks for them, one each. */
+  readonly homes?: readonly BrokerHome[];
 }
 
 /**
@@ -31,8 +35,8 @@ export class BrokerCluster implements AsyncDisposable {
   hosts(
     first: Broker = this.members[0]!,
   ): { hostname: string; port: number }[] {
-    return [first, ...this.others(first)].map(({ port }) => ({
-      hostname: "127.0.0.1",
+    return [first, ...this.others(first)].map(({ hostname, port }) => ({
+      hostname,
       port,
     }));
   }
@@ -101,14 +105,20 @@ export class BrokerCluster implements AsyncDisposable {
  * RabbitMQ if it is missing.
  */
 export async function startCluster(
-  { size = 3, ...options }: BrokerClusterOptions = {},
+  { size = 3, homes = [], ...options }: BrokerClusterOptions = {},
 ): Promise<BrokerCluster> {
   const members: Broker[] = [];
   try {
-    const first = await startBroker(options);
-    members.push(first);
     while (members.length < size) {
-      members.push(await startBroker({ ...options, peer: first }));
+      const [peer] = members;
+      const home = homes[members.length];
+      members.push(
+        await startBroker({
+          ...options,
+          ...peer && { peer },
+          ...home && { home },
+        }),
+      );
     }
     const cluster = new BrokerCluster(members);
     await cluster.whole();

@@ -31,14 +31,17 @@ export async function writeCookie(folder: string): Promise<void> {
 /** Writes `rabbitmq.conf` and what it names into `folder`, which RabbitMQ knows as `pathInside`. */
 export async function writeConfig(
   folder: string,
-  { port, pathInside, tls, plugins = [], config = "" }: BrokerConfig & {
-    port: number;
-    pathInside: string;
-  },
+  { hostname, port, pathInside, tls, plugins = [], config = "" }:
+    & BrokerConfig
+    & {
+      hostname: string;
+      port: number;
+      pathInside: string;
+    },
 ): Promise<TlsAccess | undefined> {
   await Deno.writeTextFile(`${folder}/plugins`, `[${plugins.join(",")}].`);
   let text = `
-listeners.tcp.1 = 127.0.0.1:${port}
+listeners.tcp.1 = ${hostname}:${port}
 listeners.tcp.2 = ::1:${port}
 # Debian's default user isn't wanted: a test says which users there are.
 default_user = nobody

@@ -1,6 +1,6 @@
 /**
- * A RabbitMQ's process with what is its own: ports on 127.0.0.1, name, folder,
- * cookie and epmd. So it can be stopped and killed without touching another.
+ * A RabbitMQ's process with what is its own: ports, name, folder, cookie and
+ * epmd. So it can be stopped and killed without touching another.
  */
 import {
   type BrokerConfig,
@@ -9,6 +9,7 @@ import {
   writeConfig,
   writeCookie,
 } from "./broker_config.ts";
+import { type BrokerHome, loopback } from "./broker_network.ts";
 import type { BrokerPrograms } from "./broker_programs.ts";
 import { eventually, within } from "./eventually.ts";
 import { freePort, type TempFolder } from "./folder.ts";
@@ -26,15 +27,16 @@ export type BrokerState = "running" | "paused" | "stopped";
 
 /** A RabbitMQ that can be started, and ended in every way. Ended and removed on disposal. */
 export class BrokerProcess implements AsyncDisposable {
-  /** Its port on 127.0.0.1, for AMQP without TLS. */
+  /** Its port, for AMQP without TLS. */
   readonly port = freePort();
   /** Erlang's name of it, which is in what RabbitMQ says of a cluster. */
-  readonly name = `staps-test-${crypto.randomUUID().slice(0, 8)}@localhost`;
+  readonly name: string;
+  readonly #home: BrokerHome;
   readonly #programs: BrokerPrograms;
   readonly #folder: TempFolder;
   readonly #epmdPort: number;
   readonly #distPort = freePort();
-  /** Knows the brokers of a cluster; the first one's serves all. */
+  /** Knows the brokers of a cluster; the first one's serves all on its network. */
   readonly #epmd: Process | undefined;
   #server: Process | undefined;
   #paused = false;
@@ -43,18 +45,25 @@ export class BrokerProcess implements AsyncDisposable {
   constructor(
     programs: BrokerPrograms,
     folder: TempFolder,
-    peer?: BrokerProcess,
+    { peer, home = loopback }: { peer?: BrokerProcess; home?: BrokerHome } = {},
   ) {
     this.#programs = programs;
     this.#folder = folder;
+    this.#home = home;
+    this.name = `staps-test-${crypto.randomUUID().slice(0, 8)}@${home.name}`;
     this.#epmdPort = peer ? peer.#epmdPort : freePort();
-    if (peer) return;
+    if (peer && peer.#home === home) return;
     this.#epmd = this.#spawn("epmd", [
       "-port",
       `${this.#epmdPort}`,
       "-address",
-      "127.0.0.1",
+      home.peerAddress,
     ]);
+  }
+
+  /** Where clients find it, with its {@linkcode port}. */
+  get hostname(): string {
+    return this.#home.address;
   }
 
   /** Where TLS is, if it was asked for. */
@@ -85,6 +94,7 @@ export class BrokerProcess implements AsyncDisposable {
     await writeCookie(folder);
     this.#tls = await writeConfig(folder, {
       ...config,
+      hostname: this.hostname,
       port: this.port,
       pathInside: this.#programs.pathOf(folder),
     });
@@ -93,14 +103,17 @@ export class BrokerProcess implements AsyncDisposable {
   /** Resolves when the server accepts clients. Used again after {@linkcode stop} or {@linkcode kill}. */
   async start(): Promise<void> {
     // Erlang would start an epmd that outlives it, if there were none.
-    if (this.#epmd) await accepts(this.#epmdPort);
+    // On a network of brokers alone, it is there long before the server is.
+    if (this.#epmd && this.#home === loopback) {
+      await accepts({ hostname: this.hostname, port: this.#epmdPort });
+    }
     const server = this.#spawn("rabbitmq-server", []);
     this.#server = server;
     this.#paused = false;
     try {
       await within(
         Promise.race([
-          accepts(this.port, "AMQP\0\0\x09\x01"),
+          accepts(this, "AMQP\0\0\x09\x01"),
           server.status.then(() => {
             throw new Error("The broker ended");
           }),
@@ -156,10 +169,13 @@ export class BrokerProcess implements AsyncDisposable {
   /** Runs rabbitmqctl as an administrator would. It takes a second or two. */
   async rabbitmqctl(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await runProgram(
-      ...this.#programs.command(
+      ...this.#command(
         "rabbitmqctl",
-        ["--node", this.name, "--quiet", ...args],
-        this.#folder.path,
+        [
+          ...["--node", this.name, "--quiet"],
+          ...this.#home.hasLongName ? ["--longnames"] : [],
+          ...args,
+        ],
       ),
       { env: this.#env, timeoutMs: commandTimeoutMs },
     );
@@ -173,7 +189,10 @@ export class BrokerProcess implements AsyncDisposable {
   async eval(expression: string): Promise<string> {
     await using call = this.#spawn(
       "erl_call",
-      ["-sname", this.name, "-c", cookie, "-e"],
+      [
+        this.#home.hasLongName ? "-name" : "-sname",
+        ...[this.name, "-c", cookie, "-e"],
+      ],
       { stdin: "piped" },
     );
     await call.write(`${expression}.\n`);
@@ -203,9 +222,20 @@ export class BrokerProcess implements AsyncDisposable {
     options: { stdin?: "piped" } = {},
   ): Process {
     return new Process(
-      ...this.#programs.command(program, args, this.#folder.path),
+      ...this.#command(program, args),
       { env: this.#env, ...options },
     );
+  }
+
+  /** Gets a command line that enters the broker's network and runs one of its programs there. */
+  #command(program: string, args: readonly string[]): [string, string[]] {
+    const [command, rest] = this.#programs.command(
+      program,
+      args,
+      this.#folder.path,
+    );
+    const [first, ...others] = [...this.#home.enter, command, ...rest];
+    return [first!, others];
   }
 
   get #env(): Record<string, string> {
@@ -222,23 +252,29 @@ export class BrokerProcess implements AsyncDisposable {
       RABBITMQ_LOG_BASE: `${folder}/log`,
       RABBITMQ_MNESIA_BASE: `${folder}/data`,
       RABBITMQ_NODENAME: this.name,
+      RABBITMQ_USE_LONGNAME: `${this.#home.hasLongName}`,
       // Makes the script become the server, so that a signal reaches that.
       RUNNING_UNDER_SYSTEMD: "1",
       RABBITMQ_PID_FILE: `${folder}/pid`,
       // Its default of busy waiting takes a core that tests need.
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
         "+sbwt none +sbwtdcpu none +sbwtdio none " +
-        "-kernel inet_dist_use_interface {127,0,0,1}",
+        `-kernel inet_dist_use_interface {${
+          this.#home.peerAddress.replaceAll(".", ",")
+        }}`,
     };
   }
 }
 
-/** Resolves when a server on `port` accepts, and answers `greeting` if that is given. */
-async function accepts(port: number, greeting?: string): Promise<void> {
+/** Resolves when a server accepts, and answers `greeting` if that is given. */
+async function accepts(
+  { hostname, port }: { hostname: string; port: number },
+  greeting?: string,
+): Promise<void> {
   await eventually(
     async () => {
       try {
-        using connection = await Deno.connect({ hostname: "127.0.0.1", port });
+        using connection = await Deno.connect({ hostname, port });
         if (greeting === undefined) return true;
         await connection.write(new TextEncoder().encode(greeting));
         return (await connection.read(new Uint8Array(8)) ?? 0) > 0;

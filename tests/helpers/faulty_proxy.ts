@@ -8,24 +8,24 @@ interface Pair {
   readonly target: Socket;
 }
 
-/** Passes connections on to a port of 127.0.0.1, until it is told not to. */
+/** Passes connections on to a port, until it is told not to. */
 export class FaultyProxy implements AsyncDisposable {
   readonly #server: Server;
-  readonly #targetPort: number;
+  readonly #target: { readonly host: string; readonly port: number };
   readonly #pairs = new Set<Pair>();
   #silent = false;
   #delayMs: () => number = () => 0;
 
-  private constructor(server: Server, targetPort: number) {
+  private constructor(server: Server, target: { host: string; port: number }) {
     this.#server = server;
-    this.#targetPort = targetPort;
+    this.#target = target;
     server.on("connection", (client) => this.#connect(client));
   }
 
-  /** Starts a proxy to `targetPort`. */
-  static async start(targetPort: number): Promise<FaultyProxy> {
+  /** Starts a proxy to `port` of `host`. */
+  static async start(port: number, host = "127.0.0.1"): Promise<FaultyProxy> {
     const server = createServer({ pauseOnConnect: true });
-    const proxy = new FaultyProxy(server, targetPort);
+    const proxy = new FaultyProxy(server, { host, port });
     await new Promise<void>((resolve) =>
       server.listen(0, "127.0.0.1", () => resolve())
     );
@@ -121,7 +121,7 @@ export class FaultyProxy implements AsyncDisposable {
     });
     // In a black hole nobody gets an answer; here that is the target's greeting.
     if (this.#silent) target.pause();
-    target.connect(this.#targetPort, "127.0.0.1");
+    target.connect(this.#target);
   }
 
   /** Ends `to` as `from` ends: with what is still to be written, or at once. */

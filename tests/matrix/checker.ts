@@ -1,0 +1,180 @@
+/**
+ * Decides from what clients sent and got alone, without the server's code, who
+ * missed what, and who was closed for nothing.
+ *
+ * A *seat* is a place for a client in a channel on a node. Its client, if it is
+ * closed, comes back as another one: each is a *stay*. These are the rules:
+ *
+ * - **Due** to a stay is every message of another one of its channel that was
+ *   sent after its `open`; to one that stayed to the end all of them, to one
+ *   that was closed those before the last that it got, since a close comes
+ *   before a gap. Of a sender that was closed, what it sent right before may
+ *   not have reached its node.
+ * - **Lost** is what was due and didn't come.
+ * - **Wrong** is what came twice, in another order, changed, or back to its
+ *   sender.
+ * - **Wrongly closed** is a stay to which everything that was sent before its
+ *   close came, or came to the next one on its seat: it was only late. What was
+ *   sent right before the close may have been on its way, and counts for
+ *   neither.
+ */
+
+/** A message as it came. */
+export interface Arrival {
+  /** The index of the stay that sent it. */
+  readonly from: number;
+  /** Counted from 0. */
+  readonly number: number;
+  readonly ms: number;
+}
+
+/** A client's connection, from its `open` on. Times are those of one clock, in milliseconds. */
+export interface Stay {
+  /** Those with the same one follow each other. */
+  readonly seat: number;
+  readonly node: number;
+  readonly channel: number;
+  readonly openMs: number;
+  /** How it was closed by its node; absent for one that stayed. */
+  end?: { readonly ms: number; readonly code: number };
+  /** When it sent each of its messages. */
+  readonly sentMs: number[];
+  /** In the order in which they came. */
+  readonly got: Arrival[];
+  /** How many messages came as the other kind, or weren't anybody's. */
+  changed: number;
+}
+
+/** What a checker found. */
+export interface Verdict {
+  readonly messages: number;
+  /** Messages that came from another node, each checked. */
+  readonly deliveries: number;
+  readonly lost: number;
+  /** What came twice, out of order, changed or back to its sender. */
+  readonly wrong: number;
+  /** How many clients were closed, by code. */
+  readonly closed: Readonly<Record<number, number>>;
+  /** How many of them had missed nothing. */
+  readonly closedWrongly: number;
+  /** The longest time for which a client heard nothing from one on another node, in milliseconds. */
+  readonly silenceMs: number;
+}
+
+/** What was sent so shortly before a close may have been on its way, in milliseconds. */
+export const onTheWayMs = 200;
+
+/** Gets the verdict on all stays of a run, in the order in which they were opened. */
+export function judge(stays: readonly Stay[]): Verdict {
+  const closed: Record<number, number> = {};
+  for (const { end } of stays) {
+    if (end) closed[end.code] = (closed[end.code] ?? 0) + 1;
+  }
+  const pairs = stays.flatMap((to) =>
+    stays.filter((from) => from.channel === to.channel && from !== to)
+      .map((from) => ({
+        to,
+        from,
+        numbers: numbersOf(to, stays.indexOf(from)),
+      }))
+  );
+  return {
+    messages: sum(stays.map(({ sentMs }) => sentMs.length)),
+    deliveries: sum(
+      pairs.filter(isAcross).map(({ numbers }) => new Set(numbers).size),
+    ),
+    lost: sum(pairs.map(lostIn)),
+    wrong: sum(stays.map((stay, i) => wrongIn(stay, i, stays))),
+    closed,
+    closedWrongly:
+      stays.filter((stay) => stay.end !== undefined && !hasMissed(stay, stays))
+        .length,
+    silenceMs: longestSilence(stays),
+  };
+}
+
+/** A receiver and a sender, and what came, in the order in which it came. */
+interface Pair {
+  readonly to: Stay;
+  readonly from: Stay;
+  readonly numbers: readonly number[];
+}
+
+function isAcross({ to, from }: Pair): boolean {
+  return to.node !== from.node;
+}
+
+function numbersOf({ got }: Stay, from: number): number[] {
+  return got.filter((arrival) => arrival.from === from)
+    .map(({ number }) => number);
+}
+
+function lostIn({ to, from, numbers }: Pair): number {
+  const came = new Set(numbers);
+  const last = Math.max(-1, ...numbers);
+  let lost = 0;
+  for (const [number, ms] of from.sentMs.entries()) {
+    const isDue = number <= last || to.end === undefined && left(from, ms);
+    if (ms > to.openMs && isDue && !came.has(number)) lost++;
+  }
+  return lost;
+}
+
+/** Tells whether what a stay sent at `ms` had time to reach its node. */
+function left({ end }: Stay, ms: number): boolean {
+  return end === undefined || ms <= end.ms - onTheWayMs;
+}
+
+function wrongIn(
+  { got, channel, changed }: Stay,
+  index: number,
+  stays: readonly Stay[],
+): number {
+  const last = new Map<number, number>();
+  let wrong = changed;
+  for (const { from, number } of got) {
+    const isForeign = from === index || stays[from]?.channel !== channel ||
+      number >= stays[from].sentMs.length;
+    if (isForeign || number <= (last.get(from) ?? -1)) wrong++;
+    else last.set(from, number);
+  }
+  return wrong;
+}
+
+/** Tells whether something that was sent to a stay before it was closed came neither to it nor to the next ones. */
+function hasMissed(stay: Stay, stays: readonly Stay[]): boolean {
+  const { seat, channel, openMs, end } = stay;
+  const came = new Set(
+    stays.filter((each) => each.seat === seat && each.openMs >= openMs)
+      .flatMap(({ got }) => got.map(({ from, number }) => `${from} ${number}`)),
+  );
+  return stays.some((from, i) =>
+    from.channel === channel && from.seat !== seat &&
+    from.sentMs.some((ms, number) =>
+      ms > openMs && ms <= end!.ms - onTheWayMs && left(from, ms) &&
+      !came.has(`${i} ${number}`)
+    )
+  );
+}
+
+/** Gets the longest time between two messages of a seat to one on another node. */
+function longestSilence(stays: readonly Stay[]): number {
+  const lastMs = new Map<string, number>();
+  let longestMs = 0;
+  const arrivals = stays.flatMap((to) =>
+    to.got.map((arrival) => ({ to, arrival }))
+  )
+    .toSorted((a, b) => a.arrival.ms - b.arrival.ms);
+  for (const { to, arrival: { from, ms } } of arrivals) {
+    const sender = stays[from];
+    if (sender === undefined || sender.node === to.node) continue;
+    const way = `${sender.seat} ${to.seat}`;
+    longestMs = Math.max(longestMs, ms - (lastMs.get(way) ?? ms));
+    lastMs.set(way, ms);
+  }
+  return longestMs;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

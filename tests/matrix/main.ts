@@ -1,0 +1,139 @@
+/**
+ * `deno task matrix`: what happens to nodes and their clients when something
+ * happens to one of three brokers.
+ *
+ * The exit status is 0 if every cell was as promised, 1 if not, 2 for a mistake
+ * on the command line.
+ */
+import { parseArgs } from "node:util";
+import { type Cell, nameOf, scenes, select } from "./cells.ts";
+import { faults } from "./faults.ts";
+import { faultsOf, lineOf, writeDocs } from "./report.ts";
+import { type Result, runScenes } from "./run.ts";
+
+const usage =
+  `Lets things happen to clusters of three brokers, and counts what nodes lose.
+
+Usage: deno task matrix [options]
+
+  --only CELLS      the cells to take: words of their names, and others after
+                    commas, such as "4.0 quorum,3.10 partition" (default all)
+  --deliveries N    how many messages from other nodes are checked in each cell,
+                    at least (default 50000)
+  --list            print the cells' names
+  --write-docs      put what was found into docs/reliability.md, cell by cell
+  --help            print this
+
+Cells that differ only in the kind of queues run at the same time, on the same
+brokers. A run of all of them takes about an hour.
+`;
+
+interface Options {
+  readonly cells: readonly Cell[];
+  readonly deliveries: number;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  let values;
+  let options: Options;
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: {
+        only: { type: "string" },
+        deliveries: { type: "string", default: "50000" },
+        list: { type: "boolean" },
+        "write-docs": { type: "boolean" },
+        help: { type: "boolean" },
+      },
+    }));
+    options = {
+      cells: select(values.only?.split(",") ?? []),
+      deliveries: readCount(values.deliveries),
+    };
+  } catch (error) {
+    print(`matrix: ${(error as Error).message}`);
+    return 2;
+  }
+  if (values.help) {
+    print(usage.trimEnd());
+    return 0;
+  }
+  if (values.list) {
+    for (const cell of options.cells) print(nameOf(cell));
+    for (const { name, what } of faults) print(`${name}: ${what}`);
+    return 0;
+  }
+  const command = `deno task matrix --deliveries ${options.deliveries}` +
+    (values.only === undefined ? "" : ` --only "${values.only}"`);
+  return await run(options, {
+    command,
+    doesWrite: values["write-docs"] ?? false,
+  });
+}
+
+/** Runs the cells, and gets the exit status. */
+async function run(
+  { cells, deliveries }: Options,
+  { command, doesWrite }: { command: string; doesWrite: boolean },
+): Promise<number> {
+  const interrupted = new AbortController();
+  const onInterrupt = (): void => {
+    if (!interrupted.signal.aborted) print("Interrupted: ending everything");
+    interrupted.abort();
+  };
+  Deno.addSignalListener("SIGINT", onInterrupt);
+  Deno.addSignalListener("SIGTERM", onInterrupt);
+  let good = 0;
+  try {
+    await runScenes(scenes(cells), {
+      deliveries,
+      signal: interrupted.signal,
+      onCell: async (cell, result) => {
+        const at = new Date().toISOString().slice(11, 19);
+        if (result instanceof Error) {
+          print(`${at} ${nameOf(cell)}: ${result.message}`);
+          return;
+        }
+        print(`${at} ${nameOf(cell)}: ${lineOf(result)}`);
+        if (faultsOf(result).length === 0) good++;
+        else print(`  Logs: ${await keepLogs(result)}`);
+        if (doesWrite) await writeDocs([result], { command });
+      },
+    });
+  } finally {
+    Deno.removeSignalListener("SIGINT", onInterrupt);
+    Deno.removeSignalListener("SIGTERM", onInterrupt);
+  }
+  print(`${good} of ${cells.length} cells were as promised.`);
+  return good === cells.length ? 0 : 1;
+}
+
+/** Writes the nodes' logs of a cell into a folder, and gets that. */
+async function keepLogs({ cell, logs }: Result): Promise<string> {
+  const name = nameOf(cell).replaceAll(" ", "-");
+  const folder = await Deno.makeTempDir({ prefix: `staps-matrix-${name}-` });
+  for (const [i, log] of logs.entries()) {
+    await Deno.writeTextFile(`${folder}/node${i + 1}.log`, log);
+  }
+  return folder;
+}
+
+function readCount(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isSafeInteger(value) || value < 1) {
+    throw new RangeError(
+      `Cannot read "--deliveries": got "${text}", expected a whole number from 1 on`,
+    );
+  }
+  return value;
+}
+
+function print(line: string): void {
+  const bytes = new TextEncoder().encode(`${line}\n`);
+  for (let sent = 0; sent < bytes.length;) {
+    sent += Deno.stdout.writeSync(bytes.subarray(sent));
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

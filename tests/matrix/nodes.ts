@@ -1,0 +1,101 @@
+/** Real nodes of staps, each with its queue and its connection on the brokers where a fault wants them. */
+import type { Status } from "../../src/admin/status.ts";
+import { ask } from "../helpers/admin.ts";
+import type { Broker } from "../helpers/broker.ts";
+import type { BrokerCluster } from "../helpers/broker_cluster.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { FaultyProxy } from "../helpers/faulty_proxy.ts";
+import { type Staps, startStaps } from "../helpers/process.ts";
+import type { QueueType } from "./cells.ts";
+import type { Place } from "./faults.ts";
+
+/** Settings of {@linkcode startNode}. */
+export interface NodeOptions {
+  /** A user of the brokers that is this node's alone, so that its queue can be told from others. */
+  readonly user: string;
+  /** What the nodes have in common that share channels. */
+  readonly exchange: string;
+  readonly queueType: QueueType;
+  readonly place: Place;
+}
+
+/**
+ * Starts a node, and resolves when it is where it is to be. All its settings are
+ * the defaults, but `on_outage = refuse`: so a newcomer, too, has to get
+ * everything.
+ */
+export async function startNode(
+  cluster: BrokerCluster,
+  { user, exchange, queueType, place }: NodeOptions,
+): Promise<Staps> {
+  const { members } = cluster;
+  const [home, host] = [members[place.queue]!, members[place.connection]!];
+  await cluster.running.addUser(user, {
+    password: "secret",
+    permissions: { configure: ".*", write: ".*", read: ".*" },
+  });
+  // It begins at the broker that is to have the queue, and can't stay there if
+  // its connection is to be elsewhere.
+  await using begin = await FaultyProxy.start(home.port, home.hostname);
+  const hosts = [
+    ...home === host ? [] : [`127.0.0.1:${begin.port}`],
+    ...cluster.hosts(host).map(({ hostname, port }) => `${hostname}:${port}`),
+  ];
+  await using stack = new AsyncDisposableStack();
+  const staps = stack.use(
+    await startStaps({
+      config: `
+[staps]
+amqp = ${home.url("/", { user: `${user}:secret` })}
+[bridge]
+hosts = ${hosts.join(", ")}
+exchange = ${exchange}
+queue_type = ${queueType}
+on_outage = refuse
+[admin]
+socket = ~/admin
+mode = 0600
+`,
+    }),
+  );
+  await eventually(
+    async () => (await broker(staps)) !== null,
+    `${user} to be connected`,
+  );
+  await begin[Symbol.asyncDispose]();
+  const expected = `${host.hostname}:${host.port}`;
+  let found: string | null = null;
+  await eventually(
+    async () => (found = await broker(staps)) === expected,
+    () => `${user} to be connected to ${expected}, got ${found}`,
+  );
+  const leader = await queueHome(cluster, user);
+  if (leader !== home) {
+    throw new Error(
+      `Expected the queue of ${user} on ${home.name}, got ${leader?.name}`,
+    );
+  }
+  stack.move();
+  return staps;
+}
+
+/** Gets where a node is connected to, as `host:port`, or `null`. */
+async function broker(staps: Staps): Promise<string | null> {
+  const { text } = await ask(`${staps.folder}/admin`, "/status");
+  const { bridge }: Status = JSON.parse(text);
+  return bridge!.connected ? bridge!.broker : null;
+}
+
+/** Gets the broker that has the queue of a node, or leads it. */
+async function queueHome(
+  cluster: BrokerCluster,
+  user: string,
+): Promise<Broker | undefined> {
+  const text = await cluster.running.eval(
+    `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
+      `Q <- rabbit_amqqueue:list(<<"/">>), ` +
+      `maps:get(user, amqqueue:get_options(Q), none) =:= <<"${user}">>]`,
+  );
+  const name = /staps\.node\.[0-9a-f.-]+/.exec(text)?.[0];
+  return name === undefined ? undefined : await cluster.newLeader(name);
+}

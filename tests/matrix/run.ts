@@ -1,0 +1,247 @@
+/** Runs scenes of the matrix, one after the other, and gets what came of each cell. */
+import { type BrokerCluster, startCluster } from "../helpers/broker_cluster.ts";
+import { BrokerNetwork } from "../helpers/broker_network.ts";
+import type { BrokerVersion } from "../helpers/broker_programs.ts";
+import { pause } from "../helpers/eventually.ts";
+import type { Staps } from "../helpers/process.ts";
+import { type Cell, nameOf, type Scene } from "./cells.ts";
+import { judge, type Verdict } from "./checker.ts";
+import { canBeSpared, needsNetwork } from "./faults.ts";
+import { startNode } from "./nodes.ts";
+import { Traffic } from "./traffic.ts";
+
+/** What came of a cell. */
+export interface Result {
+  readonly cell: Cell;
+  readonly verdict: Verdict;
+  /** How many clients there were at a time. */
+  readonly clients: number;
+  /**
+   * How long it took until all nodes' messages reached all others again: after
+   * the end of a broker, or after it hung or was cut off; the longest if there
+   * were several.
+   */
+  readonly backMs: number;
+  /** What the nodes logged. */
+  readonly logs: readonly string[];
+}
+
+/** Settings of {@linkcode runScenes}. */
+export interface RunOptions {
+  /** How many messages from other nodes are checked in each cell, at least. */
+  readonly deliveries: number;
+  /** Ends the run early. */
+  readonly signal: AbortSignal;
+  /** Told what came of each cell: its result, or why it has none. */
+  readonly onCell: (cell: Cell, result: Result | Error) => void | Promise<void>;
+}
+
+const clusterSize = 3;
+/** What all nodes of a cell publish together. */
+const messagesPerSecond = 200;
+/** How long everything is calm before a fault: a broker may forget younger bindings, which is told (docs/bridge.md). */
+const calmMs = 5_000;
+/** How long everybody may take to hear everybody again. */
+const backTimeoutMs = 180_000;
+
+/** A cluster to run scenes on, and its networks. */
+class Stage implements AsyncDisposable {
+  readonly version: BrokerVersion;
+  readonly cluster: BrokerCluster;
+  readonly network: BrokerNetwork | string;
+
+  private constructor(
+    version: BrokerVersion,
+    cluster: BrokerCluster,
+    network: BrokerNetwork | string,
+  ) {
+    this.version = version;
+    this.cluster = cluster;
+    this.network = network;
+  }
+
+  /** Starts the cluster, in namespaces if they can be had. */
+  static async start(version: BrokerVersion): Promise<Stage> {
+    const network = await BrokerNetwork.make(clusterSize);
+    try {
+      const cluster = await startCluster({
+        version,
+        size: clusterSize,
+        // As docs/bridge.md has it.
+        config: "cluster_partition_handling = pause_minority",
+        ...typeof network === "string" ? {} : { homes: network.homes },
+      });
+      return new Stage(version, cluster, network);
+    } catch (error) {
+      if (typeof network !== "string") await network[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Starts what was ended, and resolves when all members are in line. */
+  async restore(): Promise<void> {
+    for (const member of this.cluster.members) {
+      if (member.state === "stopped") await member.start();
+    }
+    await this.cluster.whole();
+    for (const member of this.cluster.members) await canBeSpared(member);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cluster[Symbol.asyncDispose]();
+    if (typeof this.network !== "string") {
+      await this.network[Symbol.asyncDispose]();
+    }
+  }
+}
+
+/** Runs `scenes`, each on a cluster of its version. Everything that it started has ended afterwards. */
+export async function runScenes(
+  scenes: readonly Scene[],
+  options: RunOptions,
+): Promise<void> {
+  let stage: Stage | undefined;
+  try {
+    for (const scene of scenes) {
+      if (options.signal.aborted) return;
+      const [{ version, fault }] = scene as [Cell];
+      try {
+        if (stage?.version !== version) {
+          await stage?.[Symbol.asyncDispose]();
+          stage = undefined;
+          stage = await Stage.start(version);
+        }
+        if (needsNetwork(fault) && typeof stage.network === "string") {
+          throw new Error(`skipped: ${stage.network}`);
+        }
+        for (const result of await runScene(scene, stage, options)) {
+          await options.onCell(result.cell, result);
+        }
+        await stage.restore();
+      } catch (error) {
+        if (options.signal.aborted) return;
+        for (const cell of scene) await options.onCell(cell, error as Error);
+        // Whatever state it is in, the next scene gets another one.
+        await stage?.[Symbol.asyncDispose]();
+        stage = undefined;
+      }
+    }
+  } finally {
+    await stage?.[Symbol.asyncDispose]();
+  }
+}
+
+/** The nodes of a cell, and their clients. */
+interface Group {
+  readonly cell: Cell;
+  readonly nodes: readonly Staps[];
+  readonly traffic: Traffic;
+}
+
+let sceneCount = 0;
+
+async function runScene(
+  scene: Scene,
+  { cluster, network }: Stage,
+  { deliveries, signal }: RunOptions,
+): Promise<Result[]> {
+  await using stack = new AsyncDisposableStack();
+  const prefix = `scene${++sceneCount}`;
+  const play = async (): Promise<Result[]> => {
+    const groups: Group[] = [];
+    for (const cell of scene) {
+      groups.push(
+        await startGroup(cell, {
+          cluster,
+          stack,
+          prefix: `${prefix}-${cell.queueType}`,
+        }),
+      );
+    }
+    await flows(groups, performance.now());
+    await pause(calmMs);
+    const backMs = new Map<Group, number>();
+    const back = async (): Promise<void> => {
+      for (const [group, ms] of await flows(groups, performance.now())) {
+        backMs.set(group, Math.max(ms, backMs.get(group) ?? 0));
+      }
+    };
+    await scene[0]!.fault.strike({ cluster, network, back });
+    // Now all have to be back, if they weren't before.
+    await flows(groups, performance.now());
+    await Promise.all(groups.map(async ({ traffic }) => {
+      while (traffic.deliveries < deliveries) await pause(100);
+      await traffic.finish();
+    }));
+    return groups.map((group) => ({
+      cell: group.cell,
+      verdict: judge(group.traffic.stays),
+      clients: new Set(group.traffic.stays.map(({ seat }) => seat)).size,
+      backMs: backMs.get(group)!,
+      logs: group.nodes.map(({ stderr }) => stderr),
+    }));
+  };
+  const playing = play();
+  // What it does after an interruption fails, as everything is being ended.
+  playing.catch(() => {});
+  return await Promise.race([playing, aborted(signal)]);
+}
+
+async function startGroup(
+  cell: Cell,
+  { cluster, stack, prefix }: {
+    cluster: BrokerCluster;
+    stack: AsyncDisposableStack;
+    prefix: string;
+  },
+): Promise<Group> {
+  const nodes: Staps[] = [];
+  for (const [i, place] of cell.fault.places.slice(0, cell.nodes).entries()) {
+    const node = await startNode(cluster, {
+      ...{ user: `${prefix}-${i + 1}`, exchange: prefix, place },
+      queueType: cell.queueType,
+    });
+    nodes.push(node);
+    stack.defer(async () => {
+      // In good order: it deletes its queue.
+      await node.stop("SIGTERM").catch(() => {});
+      await node[Symbol.asyncDispose]();
+    });
+  }
+  const traffic = stack.use(
+    await Traffic.start({
+      sockets: nodes.map(({ socket }) => socket),
+      messagesPerSecond,
+    }),
+  );
+  return { cell, nodes, traffic };
+}
+
+/** Gets how long each group takes until everybody has heard what everybody sent since `ms`. */
+async function flows(
+  groups: readonly Group[],
+  ms: number,
+): Promise<Map<Group, number>> {
+  const entries = await Promise.all(groups.map(async (group) => {
+    try {
+      await group.traffic.flows(ms, { timeoutMs: backTimeoutMs });
+    } catch (error) {
+      throw new Error(
+        `${nameOf(group.cell)}: ${(error as Error).message}\n` +
+          group.nodes.map((node) => node.stderr.slice(-3000)).join("\n"),
+        { cause: error },
+      );
+    }
+    return [group, performance.now() - ms] as const;
+  }));
+  return new Map(entries);
+}
+
+/** Rejects when `signal` says so. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = (): void => reject(new Error("The run was interrupted"));
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort);
+  });
+}
