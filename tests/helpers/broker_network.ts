@@ -32,8 +32,14 @@ export const loopback: BrokerHome = {
   enter: [],
 };
 
-/** Addresses for tests of networks, which no machine has (RFC 2544 section C.2.2). */
-const networks = { clients: "198.18.0", peers: "198.19.0" } as const;
+/**
+ * The first three bytes of addresses for tests of networks, which no machine has
+ * (RFC 2544 section C.2.2). Two processes at a time rarely choose the same.
+ */
+const networks = {
+  clients: `198.18.${Deno.pid % 256}`,
+  peers: `198.19.${Deno.pid % 256}`,
+} as const;
 
 /** This machine's address on the clients' network. */
 const ownAddress = `${networks.clients}.254`;

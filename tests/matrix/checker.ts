@@ -13,10 +13,11 @@
  * - **Lost** is what was due and didn't come.
  * - **Wrong** is what came twice, in another order, changed, or back to its
  *   sender.
- * - **Wrongly closed** is a stay to which everything that was sent before its
+ * - **Closed in vain** is a stay to which everything that was sent before its
  *   close came, or came to the next one on its seat: it was only late. What was
  *   sent right before the close may have been on its way, and counts for
- *   neither.
+ *   neither. A node that has lost its queue can't know what was in it, and
+ *   closes everybody; on a node that has kept it nobody may be closed in vain.
  */
 
 /** A message as it came. */
@@ -56,6 +57,8 @@ export interface Verdict {
   /** How many clients were closed, by code. */
   readonly closed: Readonly<Record<number, number>>;
   /** How many of them had missed nothing. */
+  readonly closedInVain: number;
+  /** How many of these were on a node that had kept its queue. */
   readonly closedWrongly: number;
   /** The longest time for which a client heard nothing from one on another node, in milliseconds. */
   readonly silenceMs: number;
@@ -64,8 +67,15 @@ export interface Verdict {
 /** What was sent so shortly before a close may have been on its way, in milliseconds. */
 export const onTheWayMs = 200;
 
-/** Gets the verdict on all stays of a run, in the order in which they were opened. */
-export function judge(stays: readonly Stay[]): Verdict {
+/**
+ * Gets the verdict on all stays of a run, in the order in which they were opened.
+ *
+ * @param lostQueues The nodes that lost their queue, as the brokers know.
+ */
+export function judge(
+  stays: readonly Stay[],
+  lostQueues: ReadonlySet<number>,
+): Verdict {
   const closed: Record<number, number> = {};
   for (const { end } of stays) {
     if (end) closed[end.code] = (closed[end.code] ?? 0) + 1;
@@ -78,6 +88,9 @@ export function judge(stays: readonly Stay[]): Verdict {
         numbers: numbersOf(to, stays.indexOf(from)),
       }))
   );
+  const inVain = stays.filter((stay) =>
+    stay.end !== undefined && !hasMissed(stay, stays)
+  );
   return {
     messages: sum(stays.map(({ sentMs }) => sentMs.length)),
     deliveries: sum(
@@ -86,9 +99,8 @@ export function judge(stays: readonly Stay[]): Verdict {
     lost: sum(pairs.map(lostIn)),
     wrong: sum(stays.map((stay, i) => wrongIn(stay, i, stays))),
     closed,
-    closedWrongly:
-      stays.filter((stay) => stay.end !== undefined && !hasMissed(stay, stays))
-        .length,
+    closedInVain: inVain.length,
+    closedWrongly: inVain.filter(({ node }) => !lostQueues.has(node)).length,
     silenceMs: longestSilence(stays),
   };
 }

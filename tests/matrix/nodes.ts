@@ -1,7 +1,6 @@
 /** Real nodes of staps, each with its queue and its connection on the brokers where a fault wants them. */
 import type { Status } from "../../src/admin/status.ts";
 import { ask } from "../helpers/admin.ts";
-import type { Broker } from "../helpers/broker.ts";
 import type { BrokerCluster } from "../helpers/broker_cluster.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
@@ -17,6 +16,8 @@ export interface NodeOptions {
   readonly exchange: string;
   readonly queueType: QueueType;
   readonly place: Place;
+  /** A line for the section `[bridge]`. */
+  readonly bridge: string;
 }
 
 /**
@@ -26,7 +27,7 @@ export interface NodeOptions {
  */
 export async function startNode(
   cluster: BrokerCluster,
-  { user, exchange, queueType, place }: NodeOptions,
+  { user, exchange, queueType, place, bridge }: NodeOptions,
 ): Promise<Staps> {
   const { members } = cluster;
   const [home, host] = [members[place.queue]!, members[place.connection]!];
@@ -52,6 +53,7 @@ hosts = ${hosts.join(", ")}
 exchange = ${exchange}
 queue_type = ${queueType}
 on_outage = refuse
+${bridge}
 [admin]
 socket = ~/admin
 mode = 0600
@@ -59,20 +61,21 @@ mode = 0600
     }),
   );
   await eventually(
-    async () => (await broker(staps)) !== null,
+    async () => (await brokerOf(staps)) !== null,
     `${user} to be connected`,
   );
   await begin[Symbol.asyncDispose]();
   const expected = `${host.hostname}:${host.port}`;
   let found: string | null = null;
   await eventually(
-    async () => (found = await broker(staps)) === expected,
+    async () => (found = await brokerOf(staps)) === expected,
     () => `${user} to be connected to ${expected}, got ${found}`,
   );
-  const leader = await queueHome(cluster, user);
+  const [queue] = await queuesOf(cluster, user);
+  const leader = await cluster.newLeader(queue!);
   if (leader !== home) {
     throw new Error(
-      `Expected the queue of ${user} on ${home.name}, got ${leader?.name}`,
+      `Expected the queue of ${user} on ${home.name}, got ${leader.name}`,
     );
   }
   stack.move();
@@ -80,22 +83,24 @@ mode = 0600
 }
 
 /** Gets where a node is connected to, as `host:port`, or `null`. */
-async function broker(staps: Staps): Promise<string | null> {
+async function brokerOf(staps: Staps): Promise<string | null> {
   const { text } = await ask(`${staps.folder}/admin`, "/status");
   const { bridge }: Status = JSON.parse(text);
   return bridge!.connected ? bridge!.broker : null;
 }
 
-/** Gets the broker that has the queue of a node, or leads it. */
-async function queueHome(
+/** Gets the names of the queues of a node: of one that lost its queue, they change. */
+export async function queuesOf(
   cluster: BrokerCluster,
   user: string,
-): Promise<Broker | undefined> {
+): Promise<string[]> {
   const text = await cluster.running.eval(
     `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
       `Q <- rabbit_amqqueue:list(<<"/">>), ` +
       `maps:get(user, amqqueue:get_options(Q), none) =:= <<"${user}">>]`,
   );
-  const name = /staps\.node\.[0-9a-f.-]+/.exec(text)?.[0];
-  return name === undefined ? undefined : await cluster.newLeader(name);
+  return Array.from(
+    text.matchAll(/staps\.node\.[0-9a-f.-]+/g),
+    ([name]) => name,
+  );
 }

@@ -70,9 +70,9 @@ export async function writeDocs(
     "",
     line([
       ...["RabbitMQ", "queues", "nodes", "fault", "deliveries", "lost"],
-      ...["closed", "wrongly", "silence", "back after", "date"],
+      ...["closed", "in vain", "wrongly", "silence", "back after", "date"],
     ]),
-    line([...Array(4).fill("---"), ...Array(6).fill("---:"), "---"]),
+    line([...Array(4).fill("---"), ...Array(7).fill("---:"), "---"]),
     ...cells.map((cell) => line(rows.get(keyOf(headOf(cell))) ?? notRun(cell))),
     "",
     ...faults.map(({ name, what }) => `- \`${name}\`: ${what}`),
@@ -91,17 +91,19 @@ function keyOf(row: readonly string[]): string {
 }
 
 function notRun(cell: Cell): string[] {
-  return [...headOf(cell), "not run", "", "", "", "", "", ""];
+  return [...headOf(cell), "not run", ...Array(7).fill("")];
 }
 
 function rowOf({ cell, verdict, clients, backMs }: Result): string[] {
-  const { deliveries, lost, closed, closedWrongly, silenceMs } = verdict;
+  const { deliveries, lost, closed, closedInVain, closedWrongly, silenceMs } =
+    verdict;
   const isAnyClosed = Object.keys(closed).length > 0;
   return [
     ...headOf(cell),
     deliveries.toLocaleString("en-US"),
     `${lost}`,
     isAnyClosed ? `${countsOf(closed)} of ${clients}` : "0",
+    `${closedInVain}`,
     `${closedWrongly}`,
     seconds(silenceMs),
     seconds(backMs),

@@ -7,7 +7,7 @@ import type { Staps } from "../helpers/process.ts";
 import { type Cell, nameOf, type Scene } from "./cells.ts";
 import { judge, type Verdict } from "./checker.ts";
 import { canBeSpared, needsNetwork } from "./faults.ts";
-import { startNode } from "./nodes.ts";
+import { queuesOf, startNode } from "./nodes.ts";
 import { Traffic } from "./traffic.ts";
 
 /** What came of a cell. */
@@ -32,8 +32,13 @@ export interface RunOptions {
   readonly deliveries: number;
   /** Ends the run early. */
   readonly signal: AbortSignal;
-  /** Told what came of each cell: its result, or why it has none. */
-  readonly onCell: (cell: Cell, result: Result | Error) => void | Promise<void>;
+  /** A line for the nodes' section `[bridge]`. */
+  readonly bridge?: string | undefined;
+  /** Told what came of each cell: its result, why it broke off, or in words why this machine can't run it. */
+  readonly onCell: (
+    cell: Cell,
+    result: Result | Error | string,
+  ) => void | Promise<void>;
 }
 
 const clusterSize = 3;
@@ -112,7 +117,8 @@ export async function runScenes(
           stage = await Stage.start(version);
         }
         if (needsNetwork(fault) && typeof stage.network === "string") {
-          throw new Error(`skipped: ${stage.network}`);
+          for (const cell of scene) await options.onCell(cell, stage.network);
+          continue;
         }
         for (const result of await runScene(scene, stage, options)) {
           await options.onCell(result.cell, result);
@@ -131,11 +137,21 @@ export async function runScenes(
   }
 }
 
+/** A node, and the queue that it has in the beginning. */
+interface Node {
+  readonly staps: Staps;
+  /** Its user on the brokers. */
+  readonly user: string;
+  readonly queue: string;
+}
+
 /** The nodes of a cell, and their clients. */
 interface Group {
   readonly cell: Cell;
-  readonly nodes: readonly Staps[];
+  readonly nodes: readonly Node[];
   readonly traffic: Traffic;
+  /** The indexes of nodes that lost their queue, as far as it is known. */
+  readonly lostQueues: Set<number>;
 }
 
 let sceneCount = 0;
@@ -143,7 +159,7 @@ let sceneCount = 0;
 async function runScene(
   scene: Scene,
   { cluster, network }: Stage,
-  { deliveries, signal }: RunOptions,
+  { deliveries, bridge, signal }: RunOptions,
 ): Promise<Result[]> {
   await using stack = new AsyncDisposableStack();
   const prefix = `scene${++sceneCount}`;
@@ -155,6 +171,7 @@ async function runScene(
           cluster,
           stack,
           prefix: `${prefix}-${cell.queueType}`,
+          bridge,
         }),
       );
     }
@@ -169,16 +186,22 @@ async function runScene(
     await scene[0]!.fault.strike({ cluster, network, back });
     // Now all have to be back, if they weren't before.
     await flows(groups, performance.now());
+    for (const { nodes, lostQueues } of groups) {
+      for (const [i, { user, queue }] of nodes.entries()) {
+        const present = await queuesOf(cluster, user);
+        if (present.some((name) => name !== queue)) lostQueues.add(i);
+      }
+    }
     await Promise.all(groups.map(async ({ traffic }) => {
       while (traffic.deliveries < deliveries) await pause(100);
       await traffic.finish();
     }));
     return groups.map((group) => ({
       cell: group.cell,
-      verdict: judge(group.traffic.stays),
+      verdict: judge(group.traffic.stays, group.lostQueues),
       clients: new Set(group.traffic.stays.map(({ seat }) => seat)).size,
       backMs: backMs.get(group)!,
-      logs: group.nodes.map(({ stderr }) => stderr),
+      logs: group.nodes.map(({ staps }) => staps.stderr),
     }));
   };
   const playing = play();
@@ -189,32 +212,35 @@ async function runScene(
 
 async function startGroup(
   cell: Cell,
-  { cluster, stack, prefix }: {
+  { cluster, stack, prefix, bridge = "" }: {
     cluster: BrokerCluster;
     stack: AsyncDisposableStack;
     prefix: string;
+    bridge: string | undefined;
   },
 ): Promise<Group> {
-  const nodes: Staps[] = [];
+  const nodes: Node[] = [];
   for (const [i, place] of cell.fault.places.slice(0, cell.nodes).entries()) {
-    const node = await startNode(cluster, {
-      ...{ user: `${prefix}-${i + 1}`, exchange: prefix, place },
-      queueType: cell.queueType,
+    const user = `${prefix}-${i + 1}`;
+    const staps = await startNode(cluster, {
+      ...{ user, exchange: prefix, place },
+      ...{ queueType: cell.queueType, bridge },
     });
-    nodes.push(node);
     stack.defer(async () => {
       // In good order: it deletes its queue.
-      await node.stop("SIGTERM").catch(() => {});
-      await node[Symbol.asyncDispose]();
+      await staps.stop("SIGTERM").catch(() => {});
+      await staps[Symbol.asyncDispose]();
     });
+    const [queue] = await queuesOf(cluster, user);
+    nodes.push({ staps, user, queue: queue! });
   }
   const traffic = stack.use(
     await Traffic.start({
-      sockets: nodes.map(({ socket }) => socket),
+      sockets: nodes.map(({ staps }) => staps.socket),
       messagesPerSecond,
     }),
   );
-  return { cell, nodes, traffic };
+  return { cell, nodes, traffic, lostQueues: new Set() };
 }
 
 /** Gets how long each group takes until everybody has heard what everybody sent since `ms`. */
@@ -228,7 +254,7 @@ async function flows(
     } catch (error) {
       throw new Error(
         `${nameOf(group.cell)}: ${(error as Error).message}\n` +
-          group.nodes.map((node) => node.stderr.slice(-3000)).join("\n"),
+          group.nodes.map(({ staps }) => staps.stderr.slice(-3000)).join("\n"),
         { cause: error },
       );
     }
