@@ -71,7 +71,11 @@ export class Receiver {
     const membership = memberships.byKey(key);
     if (!membership?.wanted) return;
     // It may be here before the broker's answer to the bind.
-    if (membership.missed) memberships.tellMissed(membership);
+    if (membership.missed) {
+      memberships.tellMissed(membership);
+      // It may have made all leave: whoever comes next begins with a later one.
+      if (!membership.wanted) return;
+    }
     if (envelope.kind === "lost" || envelope.kind === "rejected") {
       return this.#notice(membership, envelope, body);
     }

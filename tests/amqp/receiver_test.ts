@@ -7,26 +7,31 @@ import { everyNode } from "../../src/amqp/outbox.ts";
 import { QueueWatch } from "../../src/amqp/queue_watch.ts";
 import { Receiver } from "../../src/amqp/receiver.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { type Content, text } from "../helpers/messages.ts";
 import { RecordingListener } from "../relay/bridge_contract.ts";
 
 const own = "0123456789abcdef";
 const other = "fedcba9876543210";
 
-/** A receiver of a node that is in the channel `/a`. */
+/** A receiver of a node that is in the channel `/a`, whose clients leave when they are told of losses. */
 class Bench {
   readonly listener = new RecordingListener();
   readonly gaps: string[] = [];
   readonly probes: string[] = [];
   readonly heard: string[] = [];
   readonly receiver: Receiver;
+  readonly memberships: Memberships;
   #sequence = 0;
 
   constructor() {
-    const memberships = new Memberships({
+    const memberships = this.memberships = new Memberships({
       onOutage: "local",
       joinTimeoutMs: 1_000,
-      onMissed: () => {},
+      onMissed: ({ path }) => {
+        this.gaps.push(`${path}: missed`);
+        memberships.leave(path);
+      },
       onDoubtful: () => {},
       onBound: () => {},
       latestProbe: () => 0,
@@ -178,4 +183,34 @@ Deno.test("Receiver hands over other nodes' news, whether they are for all or fo
     "bye: ",
   ]);
   assert.deepEqual(bench.gaps, []);
+});
+
+// It was: who joined right after the others were told of a lost queue was told too, of
+// messages that had come in between, when nobody was there.
+Deno.test("Receiver begins anew for those who come after a loss was told", async () => {
+  const bench = new Bench();
+  const { memberships } = bench;
+  const binds: (() => void)[] = [];
+  const link = {
+    bind: () => new Promise<void>((resolve) => binds.push(resolve)),
+    unbind: () => Promise.resolve(),
+  };
+  memberships.connected(link, "queue");
+  await eventually(() => binds.length === 1, "the bind");
+  binds[0]!();
+  await eventually(
+    () => memberships.byPath("/a")!.state === "bound",
+    "the channel",
+  );
+  memberships.disconnected();
+  memberships.loseBindings();
+  // The first message is here before the answer to the bind.
+  memberships.connected(link, "another queue");
+  bench.receive("text", "tells them");
+  assert.deepEqual(bench.gaps, ["/a: missed"]);
+  bench.receive("text", "finds nobody");
+  void memberships.join("/a");
+  bench.receive("text", "for the new one");
+  assert.deepEqual(bench.gaps, ["/a: missed"]);
+  assert.deepEqual(bench.messages, ["for the new one"]);
 });
