@@ -92,11 +92,13 @@ export const faults: readonly Fault[] = [
     places: spread,
     strike: async ({ cluster: { members: [first] }, back }) => {
       first!.pause();
+      const isBack = back();
       try {
-        await Promise.all([pause(pauseMs), back()]);
+        await pause(pauseMs);
       } finally {
         first!.continue();
       }
+      await isBack;
     },
   },
   {
@@ -109,11 +111,13 @@ export const faults: readonly Fault[] = [
     strike: async ({ network, back }) => {
       if (typeof network === "string") throw new Error(network);
       await network.cut(0);
+      const isBack = back();
       try {
-        await Promise.all([pause(partitionMs), back()]);
+        await pause(partitionMs);
       } finally {
         await network.heal(0);
       }
+      await isBack;
     },
   },
 ];

@@ -22,6 +22,7 @@ Usage: deno task matrix [options]
                     at least (default 50000)
   --bridge LINE     a setting for the nodes' section [bridge]; one that gives a
                     promise up, "on_gap = continue", has to fail
+  --keep            keep the nodes' logs of every cell, not only of bad ones
   --list            print the names of cells and faults
   --write-docs      put what was found into docs/reliability.md, cell by cell
   --help            print this
@@ -46,6 +47,7 @@ async function main(args: readonly string[]): Promise<number> {
         only: { type: "string" },
         deliveries: { type: "string", default: "50000" },
         bridge: { type: "string" },
+        keep: { type: "boolean" },
         list: { type: "boolean" },
         "write-docs": { type: "boolean" },
         help: { type: "boolean" },
@@ -74,6 +76,7 @@ async function main(args: readonly string[]): Promise<number> {
     (values.bridge === undefined ? "" : ` --bridge "${values.bridge}"`);
   return await run(options, {
     command,
+    doesKeep: values.keep ?? false,
     doesWrite: values["write-docs"] ?? false,
   });
 }
@@ -81,7 +84,11 @@ async function main(args: readonly string[]): Promise<number> {
 /** Runs the cells, and gets the exit status. */
 async function run(
   { cells, deliveries, bridge }: Options,
-  { command, doesWrite }: { command: string; doesWrite: boolean },
+  { command, doesKeep, doesWrite }: {
+    command: string;
+    doesKeep: boolean;
+    doesWrite: boolean;
+  },
 ): Promise<number> {
   const interrupted = new AbortController();
   const onInterrupt = (): void => {
@@ -108,8 +115,9 @@ async function run(
           return;
         }
         print(`${at} ${nameOf(cell)}: ${lineOf(result)}`);
-        if (faultsOf(result).length === 0) good++;
-        else print(`  Logs: ${await keepLogs(result)}`);
+        const isGood = faultsOf(result).length === 0;
+        if (isGood) good++;
+        if (!isGood || doesKeep) print(`  Logs: ${await keepLogs(result)}`);
         if (doesWrite) await writeDocs([result], { command });
       },
     });

@@ -94,7 +94,8 @@ export async function queuesOf(
   cluster: BrokerCluster,
   user: string,
 ): Promise<string[]> {
-  const text = await cluster.running.eval(
+  // The last broker is well, whatever happens to the first.
+  const text = await cluster.members.at(-1)!.eval(
     `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
       `Q <- rabbit_amqqueue:list(<<"/">>), ` +
       `maps:get(user, amqqueue:get_options(Q), none) =:= <<"${user}">>]`,
