@@ -8,8 +8,8 @@
  * - **Due** to a stay is every message of another one of its channel that was
  *   sent after its `open`; to one that stayed to the end all of them, to one
  *   that was closed those before the last that it got, since a close comes
- *   before a gap. Of a sender that was closed, what it sent right before may
- *   not have reached its node.
+ *   before a gap. What a sender sent right before it was closed may not have
+ *   reached its node: of it, due is what came before the last that anybody got.
  * - **Lost** is what was due and didn't come.
  * - **Wrong** is what came twice, in another order, changed, or back to its
  *   sender.
@@ -52,6 +52,8 @@ export interface Verdict {
   /** Messages that came from another node, each checked. */
   readonly deliveries: number;
   readonly lost: number;
+  /** The first of these, in words. */
+  readonly losses: readonly string[];
   /** What came twice, out of order, changed or back to its sender. */
   readonly wrong: number;
   /** How many clients were closed, by code. */
@@ -64,8 +66,11 @@ export interface Verdict {
   readonly silenceMs: number;
 }
 
+/** How many losses are told in words. */
+const shownLosses = 10;
+
 /** What was sent so shortly before a close may have been on its way, in milliseconds. */
-export const onTheWayMs = 200;
+const onTheWayMs = 200;
 
 /**
  * Gets the verdict on all stays of a run, in the order in which they were opened.
@@ -80,23 +85,30 @@ export function judge(
   for (const { end } of stays) {
     if (end) closed[end.code] = (closed[end.code] ?? 0) + 1;
   }
+  const reached = lastNumbers(stays);
   const pairs = stays.flatMap((to) =>
-    stays.filter((from) => from.channel === to.channel && from !== to)
-      .map((from) => ({
+    [...stays.entries()]
+      .filter(([, from]) => from.channel === to.channel && from !== to)
+      .map(([i, from]) => ({
         to,
         from,
-        numbers: numbersOf(to, stays.indexOf(from)),
+        numbers: numbersOf(to, i),
+        reached: reached[i]!,
       }))
   );
+  const losses = pairs.flatMap((pair) =>
+    lostIn(pair).map((number) => ({ ...pair, number }))
+  );
   const inVain = stays.filter((stay) =>
-    stay.end !== undefined && !hasMissed(stay, stays)
+    stay.end !== undefined && !hasMissed(stay, { stays, reached })
   );
   return {
     messages: sum(stays.map(({ sentMs }) => sentMs.length)),
     deliveries: sum(
       pairs.filter(isAcross).map(({ numbers }) => new Set(numbers).size),
     ),
-    lost: sum(pairs.map(lostIn)),
+    lost: losses.length,
+    losses: losses.slice(0, shownLosses).map(describe),
     wrong: sum(stays.map((stay, i) => wrongIn(stay, i, stays))),
     closed,
     closedInVain: inVain.length,
@@ -110,6 +122,8 @@ interface Pair {
   readonly to: Stay;
   readonly from: Stay;
   readonly numbers: readonly number[];
+  /** The last of the sender's messages that its node had for sure. */
+  readonly reached: number;
 }
 
 function isAcross({ to, from }: Pair): boolean {
@@ -121,20 +135,38 @@ function numbersOf({ got }: Stay, from: number): number[] {
     .map(({ number }) => number);
 }
 
-function lostIn({ to, from, numbers }: Pair): number {
+/** Gets the numbers of the messages that were lost. */
+function lostIn({ to, from, numbers, reached }: Pair): number[] {
   const came = new Set(numbers);
-  const last = Math.max(-1, ...numbers);
-  let lost = 0;
-  for (const [number, ms] of from.sentMs.entries()) {
-    const isDue = number <= last || to.end === undefined && left(from, ms);
-    if (ms > to.openMs && isDue && !came.has(number)) lost++;
-  }
-  return lost;
+  const last = to.end === undefined ? reached : Math.max(-1, ...numbers);
+  return Array.from(from.sentMs.keys()).filter((number) =>
+    from.sentMs[number]! > to.openMs && number <= last && !came.has(number)
+  );
 }
 
-/** Tells whether what a stay sent at `ms` had time to reach its node. */
-function left({ end }: Stay, ms: number): boolean {
-  return end === undefined || ms <= end.ms - onTheWayMs;
+function describe(
+  { to, from, number }: Pair & { readonly number: number },
+): string {
+  const at = (ms: number | undefined): string =>
+    ms === undefined ? "never" : `${(ms / 1000).toFixed(3)} s`;
+  const who = ({ node, seat, openMs, end }: Stay): string =>
+    `seat ${seat} on node ${node + 1} (open ${at(openMs)}, closed ${
+      at(end?.ms)
+    })`;
+  return `${who(to)} lost ${number} of ${who(from)}, sent ${
+    at(from.sentMs[number])
+  }`;
+}
+
+/** Gets for each stay the last of its messages that its node had for sure; -1 for none. */
+function lastNumbers(stays: readonly Stay[]): number[] {
+  const last = stays.map(({ end, sentMs }) => end ? -1 : sentMs.length - 1);
+  for (const { got } of stays) {
+    for (const { from, number } of got) {
+      if (number > (last[from] ?? Infinity)) last[from] = number;
+    }
+  }
+  return last;
 }
 
 function wrongIn(
@@ -154,7 +186,13 @@ function wrongIn(
 }
 
 /** Tells whether something that was sent to a stay before it was closed came neither to it nor to the next ones. */
-function hasMissed(stay: Stay, stays: readonly Stay[]): boolean {
+function hasMissed(
+  stay: Stay,
+  { stays, reached }: {
+    stays: readonly Stay[];
+    reached: readonly number[];
+  },
+): boolean {
   const { seat, channel, openMs, end } = stay;
   const came = new Set(
     stays.filter((each) => each.seat === seat && each.openMs >= openMs)
@@ -163,7 +201,7 @@ function hasMissed(stay: Stay, stays: readonly Stay[]): boolean {
   return stays.some((from, i) =>
     from.channel === channel && from.seat !== seat &&
     from.sentMs.some((ms, number) =>
-      ms > openMs && ms <= end!.ms - onTheWayMs && left(from, ms) &&
+      ms > openMs && ms <= end!.ms - onTheWayMs && number <= reached[i]! &&
       !came.has(`${i} ${number}`)
     )
   );

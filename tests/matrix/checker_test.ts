@@ -1,6 +1,6 @@
 /** The checker finds what is wrong in what clients saw, and nothing else. */
 import assert from "node:assert/strict";
-import { type Arrival, judge, onTheWayMs, type Stay } from "./checker.ts";
+import { type Arrival, judge, type Stay } from "./checker.ts";
 
 /** A client of the one channel who opened at 0, and sent nothing. */
 function stay(parts: Partial<Stay>): Stay {
@@ -26,7 +26,7 @@ const all = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 Deno.test("judge() finds nothing where everything came", () => {
   const receiver = stay({ seat: 1, node: 1, got: got(...all) });
   assert.deepEqual(judge([sender, receiver], none), {
-    ...{ messages: 10, deliveries: 9, lost: 0, wrong: 0 },
+    ...{ messages: 10, deliveries: 9, lost: 0, losses: [], wrong: 0 },
     ...{ closed: {}, closedInVain: 0, closedWrongly: 0, silenceMs: 1000 },
   });
 });
@@ -41,12 +41,15 @@ Deno.test("judge() counts what is missing in the middle and at the end, and the 
 Deno.test("judge() takes nothing for lost that was sent before the receiver opened, or right before the sender was closed", () => {
   const late = stay({ seat: 1, node: 1, openMs: 4500, got: got(3, 5, 6, 7) });
   const closed = stay({
-    sentMs: sender.sentMs.slice(0, 9),
-    end: { ms: 8000 + onTheWayMs - 1, code: 4001 },
+    sentMs: sender.sentMs,
+    end: { ms: 9500, code: 4001 },
   });
   assert.equal(judge([closed, late], none).lost, 0);
   const missing = stay({ seat: 1, node: 1, openMs: 4500, got: got(5, 7) });
   assert.equal(judge([closed, missing], none).lost, 1);
+  // Somebody got the last ones, so they were sent.
+  const whole = stay({ seat: 2, node: 0, got: got(...all) });
+  assert.equal(judge([closed, late, whole], none).lost, 2);
 });
 
 Deno.test("judge() counts what comes twice, out of order, changed or back", () => {

@@ -115,6 +115,7 @@ async function run(
           return;
         }
         print(`${at} ${nameOf(cell)}: ${lineOf(result)}`);
+        for (const loss of result.verdict.losses) print(`  ${loss}`);
         const isGood = faultsOf(result).length === 0;
         if (isGood) good++;
         if (!isGood || doesKeep) print(`  Logs: ${await keepLogs(result)}`);
