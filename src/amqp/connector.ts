@@ -196,5 +196,7 @@ export class Connector {
       broker: formatHostPort(this.#place),
       reason: reason.message,
     });
+    // Who just failed is asked last: one that hangs would take another 5 s.
+    this.#host++;
   }
 }
