@@ -68,7 +68,7 @@ const connectTimeoutMs = 5_000;
 
 /**
  * The channels that receiving takes beside those for bindings: one to consume,
- * and one that comes and goes with each question (`Link.hasQueue()`).
+ * and one that comes and goes with each question (`scratch_channel.ts`).
  */
 const otherChannels = 2;
 

@@ -16,7 +16,8 @@
  */
 import { within } from "../common/timing.ts";
 import { answerWithin, replyCodes, toBrokerError } from "./broker_error.ts";
-import type { Channel, Connection } from "./connect.ts";
+import type { Connection } from "./connect.ts";
+import { onScratchChannel } from "./scratch_channel.ts";
 
 /** What became of a queue; `away`: the brokers that are there can't reach it. */
 export type QueueState = "there" | "gone" | "away";
@@ -47,11 +48,8 @@ export async function findQueue(
   const state = await within(answer, timeoutMs);
   if (state === "there" || state === "gone") return state;
   // It is the queue that is away only if the broker isn't.
-  const channel = await answerWithin(openChannel(connection), {
-    timeoutMs: lifeSignMs,
-    what: "to answer",
-  });
-  channel.close().catch(() => {});
+  const lifeSign = onScratchChannel(connection, () => Promise.resolve());
+  await answerWithin(lifeSign, { timeoutMs: lifeSignMs, what: "to answer" });
   return await within(answer, graceMs) ?? "away";
 }
 
@@ -64,17 +62,11 @@ export async function countConsumers(
   name: string,
   { timeoutMs }: FindQueueOptions,
 ): Promise<number | undefined> {
-  const count = async (): Promise<number | undefined> => {
-    try {
-      const scratch = await openChannel(connection);
-      const { consumerCount } = await scratch.checkQueue(name);
-      await scratch.close();
-      return consumerCount;
-    } catch {
-      return undefined;
-    }
-  };
-  return await within(count(), timeoutMs);
+  const count = onScratchChannel(
+    connection,
+    async (channel) => (await channel.checkQueue(name)).consumerCount,
+  );
+  return await within(count.catch(() => undefined), timeoutMs);
 }
 
 /**
@@ -91,9 +83,9 @@ export async function unbindAway(
   },
 ): Promise<void> {
   try {
-    const scratch = await openChannel(connection);
-    for (const key of keys) await scratch.unbindQueue(queue, exchange, key);
-    await scratch.close();
+    await onScratchChannel(connection, async (channel) => {
+      for (const key of keys) await channel.unbindQueue(queue, exchange, key);
+    });
   } catch {
     // It expires when its broker is back.
   }
@@ -113,9 +105,7 @@ export async function deleteIfThere(
     const state = await findQueue(connection, name, options);
     if (state === "away") return false;
     if (state === "gone") return true;
-    const scratch = await openChannel(connection);
-    await scratch.deleteQueue(name);
-    await scratch.close();
+    await onScratchChannel(connection, (channel) => channel.deleteQueue(name));
     return true;
   } catch {
     return false;
@@ -123,11 +113,8 @@ export async function deleteIfThere(
 }
 
 async function ask(connection: Connection, name: string): Promise<QueueState> {
-  // The broker answers a "no" by closing the channel.
-  const scratch = await openChannel(connection);
   try {
-    await scratch.checkQueue(name);
-    await scratch.close();
+    await onScratchChannel(connection, (channel) => channel.checkQueue(name));
     return "there";
   } catch (thrown) {
     const error = toBrokerError(thrown);
@@ -137,11 +124,4 @@ async function ask(connection: Connection, name: string): Promise<QueueState> {
       /no queue/.test(error.message);
     return isGone ? "gone" : "away";
   }
-}
-
-async function openChannel(connection: Connection): Promise<Channel> {
-  const channel = await connection.createChannel();
-  // Without a listener an error would end the process.
-  channel.on("error", () => {});
-  return channel;
 }
