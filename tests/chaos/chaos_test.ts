@@ -6,8 +6,11 @@ import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
 import { Process, repository } from "../helpers/process.ts";
 import { nodeCount } from "./cluster.ts";
-import { faults } from "./faults.ts";
+import { faults as allFaults } from "./faults.ts";
 import { describe, planSteps, type Step } from "./plan.ts";
+
+/** Those that happen without being named. */
+const faults = allFaults.filter(({ isBeyond }) => !isBeyond);
 
 /** Gets the steps of the first `rounds` rounds. */
 function planOf(seed: number, rounds: number, atOnce: number): Step[] {

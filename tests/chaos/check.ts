@@ -1,19 +1,22 @@
 /**
  * Checks the history of a run once more, such as one that a failed run kept:
  *
- *     deno run --allow-read tests/chaos/check.ts FOLDER/history.jsonl
+ *     deno run --allow-read tests/chaos/check.ts FOLDER/history.jsonl [classic|quorum]
  *
+ * The second argument is what `deno task chaos --cluster` got.
  * Prints the verdict as JSON. The exit status is 0 if every promise was kept,
  * 1 if not.
  */
 import { repository } from "../helpers/process.ts";
 import { checkFile } from "./checker.ts";
+import type { Brokers } from "./excuses.ts";
 
 if (import.meta.main) {
   const verdict = await checkFile(Deno.args[0] ?? "history.jsonl", {
     protocol: await Deno.readTextFile(`${repository}/docs/protocol.md`),
     // As cluster.ts configures its nodes.
     onOutage: "refuse",
+    brokers: (Deno.args[1] ?? "one") as Brokers,
   });
   const text = JSON.stringify(verdict, undefined, 2) + "\n";
   await new Response(text).body!.pipeTo(Deno.stdout.writable);

@@ -37,9 +37,11 @@
  * settled and has no connection left.
  */
 import {
+  type Brokers,
   defaultGraceMs,
   type Documented,
-  effects,
+  type Effects,
+  effectsWith,
   readDocumented,
   stallCloses,
 } from "./excuses.ts";
@@ -115,6 +117,8 @@ export interface CheckerOptions {
   readonly onOutage?: "local" | "refuse";
   /** A client that stops reading for less must not be closed for it, in milliseconds. Default 2 s. */
   readonly survivableStallMs?: number;
+  /** What the nodes are connected by. Default "one". */
+  readonly brokers?: Brokers;
 }
 
 /** A message as it was sent. */
@@ -200,6 +204,7 @@ const stallGraceMs = 30_000;
 export class Checker {
   readonly #documented: Documented;
   readonly #onOutage: "local" | "refuse";
+  readonly #effects: Readonly<Record<FaultKind, Effects>>;
   readonly #survivableStallMs: number;
   readonly #channels = new Map<number, Channel>();
   readonly #connections = new Map<number, Connection>();
@@ -220,6 +225,7 @@ export class Checker {
   constructor(options: CheckerOptions) {
     this.#documented = readDocumented(options.protocol);
     this.#onOutage = options.onOutage ?? "local";
+    this.#effects = effectsWith(options.brokers ?? "one");
     this.#survivableStallMs = options.survivableStallMs ?? 2000;
   }
 
@@ -750,10 +756,10 @@ export class Checker {
   /** Tells whether a fault that hits this node now, or did a moment ago, has such an effect. */
   #isExcused(
     node: number,
-    has: (effect: typeof effects[FaultKind]) => boolean,
+    has: (effect: Effects) => boolean,
   ): boolean {
     return this.#faults.some((fault) => {
-      const effect = effects[fault.kind];
+      const effect = this.#effects[fault.kind];
       const { graceMs = defaultGraceMs } = effect;
       return this.#nowMs <= fault.endMs + graceMs && hits(fault, node) &&
         has(effect);
@@ -766,7 +772,7 @@ export class Checker {
     let untilMs = -Infinity;
     // Faults are in the order of their begin, so one that prolongs another comes behind it.
     for (const fault of this.#faults) {
-      const { lateJoins, graceMs = defaultGraceMs } = effects[fault.kind];
+      const { lateJoins, graceMs = defaultGraceMs } = this.#effects[fault.kind];
       if (!lateJoins || !hits(fault, node)) continue;
       const endMs = fault.endMs + graceMs;
       if (fault.beginMs <= Math.max(openMs, untilMs) && endMs >= openMs) {
@@ -787,11 +793,11 @@ export class Checker {
   /** Tells whether a node may have died with messages that this client, which has left, had published on it. */
   #mayHaveForgotten({ node, openMs }: Connection): boolean {
     return this.#faults.some((fault) => {
-      const { forgets } = effects[fault.kind];
+      const { forgets } = this.#effects[fault.kind];
       if (forgets === undefined || !hits(fault, node)) return false;
       if (fault.endMs < openMs) return false;
       return forgets === "always" || this.#faults.some((other) => {
-        const { parts, graceMs = defaultGraceMs } = effects[other.kind];
+        const { parts, graceMs = defaultGraceMs } = this.#effects[other.kind];
         return parts === true && hits(other, node) &&
           other.beginMs <= fault.endMs &&
           other.endMs + graceMs >= fault.beginMs;

@@ -1,11 +1,16 @@
 /**
  * What the chaos happens to: three nodes of staps, each with a network of its
- * own to one RabbitMQ, and nginx in front of them. Everything is real; only
+ * own to one RabbitMQ or a cluster of three, and nginx in front of them. Everything is real; only
  * ports, folders and a few time-outs are the run's own.
  */
 import type { Status } from "../../src/admin/status.ts";
 import { ask } from "../helpers/admin.ts";
-import { type Broker, startBroker } from "../helpers/broker.ts";
+import {
+  type Broker,
+  type BrokerKind,
+  startBroker,
+} from "../helpers/broker.ts";
+import { BrokerCluster, startCluster } from "../helpers/broker_cluster.ts";
 import { eventually, within } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
 import { freePort } from "../helpers/folder.ts";
@@ -17,6 +22,8 @@ import {
   runProgram,
   stapsCommand,
 } from "../helpers/process.ts";
+import { BrokerNetwork } from "./broker_network.ts";
+import type { Brokers } from "./excuses.ts";
 import { SmallDisk } from "./small_disk.ts";
 
 /** How many nodes there are. */
@@ -48,6 +55,10 @@ export interface ClusterOptions {
   readonly folder: string;
   /** A line for the section `[bridge]` of every node, such as `on_gap = continue`. */
   readonly bridge?: string;
+  /** Which RabbitMQ; if left out, as tests have it that don't choose. */
+  readonly broker?: BrokerKind;
+  /** One of it, or three with this kind of queues. Default `one`. */
+  readonly brokers?: Brokers;
 }
 
 /** What a process holds. */
@@ -64,8 +75,8 @@ export class Node {
   readonly socket: string;
   readonly adminSocket: string;
   readonly logFile: string;
-  /** Its way to the broker. */
-  readonly proxy: FaultyProxy;
+  /** Its ways to the brokers. */
+  readonly network: BrokerNetwork;
   /** The broker's user that this node alone logs in as, so that its queue can be told from others. */
   readonly user: string;
   /** Where its folder is; or why that isn't a file system of its own. */
@@ -76,10 +87,10 @@ export class Node {
   #warm: Holdings | undefined;
 
   constructor(
-    { name, folder, proxy, disk, bridge }: {
+    { name, folder, network, disk, bridge }: {
       name: string;
       folder: string;
-      proxy: FaultyProxy;
+      network: BrokerNetwork;
       disk: SmallDisk | string;
       bridge: string;
     },
@@ -90,7 +101,7 @@ export class Node {
     this.socket = `${folder}/staps.sock`;
     this.adminSocket = `${folder}/admin.sock`;
     this.logFile = `${folder}/staps.log`;
-    this.proxy = proxy;
+    this.network = network;
     this.disk = disk;
     this.#bridge = bridge;
   }
@@ -118,7 +129,7 @@ export class Node {
 socket = ${this.socket}
 # nginx's workers have another user.
 mode = 0666
-amqp = amqp://${this.user}:secret@127.0.0.1:${this.proxy.port}/
+amqp = amqp://${this.user}:secret@${this.network.hosts[0]}/
 [daemon]
 dir = ${this.folder}
 pid_file = ${this.folder}/staps.pid
@@ -133,6 +144,7 @@ ${limits}
 on_outage = refuse
 heartbeat_s = ${heartbeatS}
 queue_expires_s = ${queueExpiresS}
+hosts = ${this.network.hosts.join(", ")}
 ${this.#bridge}
 [admin]
 socket = ${this.adminSocket}
@@ -366,7 +378,10 @@ export class Frontend implements AsyncDisposable {
 
 /** The whole of it, running. */
 export class Cluster implements AsyncDisposable {
-  readonly broker: Broker;
+  /** The only broker, or three. */
+  readonly brokers: BrokerCluster;
+  /** Whether there is one, or which kind of queues is on three. */
+  readonly kind: Brokers;
   readonly nodes: readonly Node[];
   readonly frontend: Frontend;
   /** A network that some clients are in, to the frontend. */
@@ -375,8 +390,9 @@ export class Cluster implements AsyncDisposable {
   readonly #resources: AsyncDisposableStack;
 
   private constructor(
-    { broker, nodes, frontend, clientNetwork, idle, resources }: {
-      broker: Broker;
+    { brokers, kind, nodes, frontend, clientNetwork, idle, resources }: {
+      brokers: BrokerCluster;
+      kind: Brokers;
       nodes: readonly Node[];
       frontend: Frontend;
       clientNetwork: FaultyProxy;
@@ -384,7 +400,8 @@ export class Cluster implements AsyncDisposable {
       resources: AsyncDisposableStack;
     },
   ) {
-    this.broker = broker;
+    this.brokers = brokers;
+    this.kind = kind;
     this.nodes = nodes;
     this.frontend = frontend;
     this.clientNetwork = clientNetwork;
@@ -394,21 +411,34 @@ export class Cluster implements AsyncDisposable {
 
   /** Starts everything, and resolves when every node is ready. */
   static async start(
-    { folder, bridge = "" }: ClusterOptions,
+    { folder, bridge = "", broker: chosen, brokers: kind = "one" }:
+      ClusterOptions,
   ): Promise<Cluster> {
-    await ensurePackages(["nginx", "rabbitmq-server"]);
+    await ensurePackages(["nginx"]);
     // nginx's workers have another user.
     await Deno.chmod(folder, 0o755);
     await using stack = new AsyncDisposableStack();
-    const broker = stack.use(await startBroker());
+    const brokers = stack.use(
+      kind === "one"
+        ? new BrokerCluster([await startBroker(chosen)])
+        : await startCluster(chosen),
+    );
+    const { members } = brokers;
+    const settings = kind === "one"
+      ? bridge
+      : `queue_type = ${kind}\n${bridge}`;
     const nodes: Node[] = [];
     for (let i = 1; i <= nodeCount; i++) {
       const name = `node${i}`;
-      await broker.addUser(name, {
+      await brokers.running.addUser(name, {
         password: "secret",
         permissions: { configure: ".*", write: ".*", read: ".*" },
       });
-      const proxy = stack.use(await FaultyProxy.start(broker.port));
+      // Each begins with another one.
+      const first = members[i % members.length]!;
+      const network = stack.use(
+        await BrokerNetwork.start([first, ...brokers.others(first)]),
+      );
       const home = `${folder}/${name}`;
       await Deno.mkdir(home);
       await Deno.chmod(home, 0o755);
@@ -425,7 +455,7 @@ export class Cluster implements AsyncDisposable {
         });
       }
       const node = stack.use(
-        new Node({ name, folder: home, proxy, disk, bridge }),
+        new Node({ name, folder: home, network, disk, bridge: settings }),
       );
       await node.configure();
       nodes.push(node);
@@ -440,13 +470,28 @@ export class Cluster implements AsyncDisposable {
     await frontend.configure(nodes.map(({ socket }) => socket));
     await frontend.start();
     return new Cluster({
-      broker,
+      brokers,
+      kind,
       nodes,
       frontend,
       clientNetwork: stack.use(await FaultyProxy.start(frontend.port)),
       idle,
       resources: stack.move(),
     });
+  }
+
+  /** A broker that runs, to ask for what all of them know. */
+  get broker(): Broker {
+    return this.brokers.running;
+  }
+
+  /** Gets the nodes that are connected to `broker`. */
+  async nodesOn(broker: Broker): Promise<Node[]> {
+    const nodes = await Promise.all(this.nodes.map(async (node) => {
+      const { bridge } = await node.status();
+      return node.network.leadsTo(broker, bridge?.broker) ? [node] : [];
+    }));
+    return nodes.flat();
   }
 
   /** Gets the index of the node that answered, from the headers of a 101 through the frontend. */

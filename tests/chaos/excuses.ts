@@ -38,14 +38,21 @@ const reconnectMs = 30_000;
 const outage: Effects = { parts: true, lateJoins: true, graceMs: reconnectMs };
 const shortage: Effects = { parts: true, graceMs: reconnectMs };
 
-/** What each fault may do. Whatever isn't here is a violation. */
-export const effects: Readonly<Record<FaultKind, Effects>> = {
+/** The brokers of a run: one, or three with this kind of queues. */
+export type Brokers = "one" | "classic" | "quorum";
+
+/** What each fault may do to those who have one broker. Whatever isn't here is a violation. */
+const effects: Readonly<Record<FaultKind, Effects>> = {
   // It may forget bindings that it has just confirmed.
   "broker-kill": { ...outage, closes: [4001] },
   "broker-restart": outage,
   "broker-memory": shortage,
   "broker-disk": shortage,
+  "broker-lost": outage,
   "queue-deleted": { ...outage, closes: [4001] },
+  "queue-limit": { ...outage, closes: [4001] },
+  "queue-loss": { ...outage, closes: [4001] },
+  "exchange-policy": {},
   "node-kill": { closes: [1006], refusals: [0, 502, 503], forgets: "always" },
   "node-pause": { ...outage, refusals: [0, 502, 504] },
   "node-stop": { closes: [1001], refusals: [0, 502, 503], forgets: "parted" },
@@ -66,6 +73,23 @@ export const effects: Readonly<Record<FaultKind, Effects>> = {
   "message-flood": {},
   "bad-frames": {},
 };
+
+/** What each fault may do, if there are such brokers. */
+export function effectsWith(
+  brokers: Brokers,
+): Readonly<Record<FaultKind, Effects>> {
+  if (brokers === "one") return effects;
+  // Others have what one forgets, and quorum queues; a classic queue goes with its broker.
+  const loss = brokers === "quorum"
+    ? outage
+    : { ...outage, closes: [4001] as const };
+  return {
+    ...effects,
+    "broker-kill": loss,
+    "broker-restart": loss,
+    "broker-lost": loss,
+  };
+}
 
 /** What a client may get that stopped reading for too long. */
 export const stallCloses: readonly number[] = [1001, 1006, 4000];

@@ -17,6 +17,13 @@ import {
   readClose,
   type Target,
 } from "../helpers/raw_client.ts";
+import {
+  limitingPolicy,
+  losingPolicy,
+  replaceBroker,
+  withAlternateExchange,
+  withQueuePolicy,
+} from "./broker_faults.ts";
 import type { Cluster, Node } from "./cluster.ts";
 import type { FaultKind } from "./history.ts";
 import { pay, visitors } from "./visits.ts";
@@ -52,6 +59,8 @@ export interface Fault {
   readonly isAboutNode: boolean;
   /** Whether it ends connections of clients who did nothing wrong. */
   readonly endsClients: boolean;
+  /** Whether it breaks what can't be kept (docs/bridge.md, "What nobody can tell"): it happens only if it is named. */
+  readonly isBeyond?: boolean;
   /** How long it lasts, at least and at most; others last as long as they take. */
   readonly seconds?: readonly [number, number];
   /** Gets why it can't be done on this machine, if so. */
@@ -72,12 +81,15 @@ export const faults: readonly Fault[] = [
     isAboutNode: false,
     endsClients: false,
     seconds: [0, 1],
-    strike: ({ broker, nodes }, { seconds }) =>
-      cutting(nodes, async () => {
+    strike: async (cluster, { seconds, random }) => {
+      const broker = random.pick(cluster.brokers.members);
+      return await cutting(await cluster.nodesOn(broker), async () => {
         await broker.kill();
         await pause(seconds * 1000);
         await broker.start();
-      }),
+        await cluster.brokers.whole();
+      });
+    },
   },
   {
     kind: "broker-restart",
@@ -85,7 +97,29 @@ export const faults: readonly Fault[] = [
     hits: "broker",
     isAboutNode: false,
     endsClients: false,
-    strike: ({ broker, nodes }) => cutting(nodes, () => broker.restart()),
+    strike: async (cluster, { random }) => {
+      const broker = random.pick(cluster.brokers.members);
+      return await cutting(await cluster.nodesOn(broker), async () => {
+        await broker.restart();
+        await cluster.brokers.whole();
+      });
+    },
+  },
+  {
+    kind: "broker-lost",
+    what:
+      "one of three RabbitMQs is killed for good, and a fresh one joins in its place",
+    hits: "broker",
+    isAboutNode: false,
+    endsClients: false,
+    obstacle: ({ kind }) => kind === "one" ? "there is one broker" : undefined,
+    strike: async (cluster, { random }) => {
+      const broker = random.pick(cluster.brokers.members);
+      return await cutting(
+        await cluster.nodesOn(broker),
+        () => replaceBroker(cluster, broker),
+      );
+    },
   },
   {
     kind: "broker-memory",
@@ -128,6 +162,43 @@ export const faults: readonly Fault[] = [
       assert.ok(await cluster.deleteQueue(node), "Expected a queue to delete");
       await node.logged(/the broker lost this node's queue/, from);
       return "";
+    },
+  },
+  {
+    kind: "queue-limit",
+    what:
+      "a policy lets the nodes' queues take next to nothing (max-length), while a node's connections are reset",
+    hits: "broker",
+    isAboutNode: false,
+    endsClients: true,
+    isBeyond: true,
+    seconds: [2, 5],
+    strike: (cluster, blow) =>
+      resetUnder(limitingPolicy(blow.random), { cluster, blow }),
+  },
+  {
+    kind: "queue-loss",
+    what:
+      "a policy takes messages out of the nodes' queues (message-ttl, drop-head), while a node's connections are reset",
+    hits: "broker",
+    isAboutNode: false,
+    endsClients: true,
+    isBeyond: true,
+    seconds: [2, 5],
+    strike: (cluster, blow) =>
+      resetUnder(losingPolicy(cluster, blow.random), { cluster, blow }),
+  },
+  {
+    kind: "exchange-policy",
+    what:
+      "a policy gives the exchange an alternate one, which takes what has nowhere to go",
+    hits: "broker",
+    isAboutNode: false,
+    endsClients: false,
+    seconds: [2, 5],
+    strike: async (cluster, { seconds }) => {
+      await withAlternateExchange(cluster, () => pause(seconds * 1000));
+      return duration(seconds);
     },
   },
   {
@@ -193,7 +264,7 @@ export const faults: readonly Fault[] = [
       cutting([node], async () => {
         const times = random.integer(1, 3);
         for (let i = 0; i < times; i++) {
-          node.proxy.reset();
+          node.network.reset();
           await pause(random.between(100, 1200));
         }
       }),
@@ -208,9 +279,9 @@ export const faults: readonly Fault[] = [
     seconds: [noticedS + 0.5, noticedS + 2],
     strike: (_, { node, seconds }) =>
       cutting([node], async () => {
-        node.proxy.blackHole();
+        node.network.blackHole();
         await pause(seconds * 1000);
-        node.proxy.heal();
+        node.network.heal();
         return duration(seconds);
       }),
   },
@@ -222,7 +293,7 @@ export const faults: readonly Fault[] = [
     endsClients: false,
     strike: (_, { node }) =>
       cutting([node], () => {
-        node.proxy.halfOpen();
+        node.network.halfOpen();
         return Promise.resolve();
       }),
   },
@@ -233,7 +304,7 @@ export const faults: readonly Fault[] = [
     isAboutNode: true,
     endsClients: false,
     seconds: [2, 6],
-    strike: (_, blow) => delay(blow.node.proxy, blow),
+    strike: (_, blow) => delay(blow.node.network, blow),
   },
   {
     kind: "frontend-reload",
@@ -376,8 +447,25 @@ async function cutting(
   return detail ?? "";
 }
 
+/** Lets a policy hold for the nodes' queues. Messages wait only for those who are away. */
+function resetUnder(
+  policy: Readonly<Record<string, unknown>>,
+  { cluster, blow: { seconds, random } }: { cluster: Cluster; blow: Blow },
+): Promise<string> {
+  // The policy holds for all of them.
+  const node = random.pick(cluster.nodes);
+  return cutting([node], () =>
+    withQueuePolicy(cluster, policy, async () => {
+      const endMs = performance.now() + seconds * 1000;
+      while (performance.now() < endMs) {
+        node.network.reset();
+        await pause(random.between(300, 1500));
+      }
+    }));
+}
+
 async function delay(
-  network: FaultyProxy,
+  network: Pick<FaultyProxy, "delay">,
   { seconds, random }: Blow,
 ): Promise<string> {
   const least = random.between(5, 150);

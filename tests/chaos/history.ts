@@ -21,6 +21,14 @@ export type FaultKind =
   | "broker-memory"
   /** The broker takes no messages for lack of disk. */
   | "broker-disk"
+  /** SIGKILL of one of three brokers for good, until a fresh one is in its place. */
+  | "broker-lost"
+  /** A policy lets the nodes' queues take less, until it is removed. */
+  | "queue-limit"
+  /** A policy takes messages out of the nodes' queues, until it is removed. */
+  | "queue-loss"
+  /** A policy gives the exchange an alternate one, until it is removed. */
+  | "exchange-policy"
   /** A node's queue deleted by hand. */
   | "queue-deleted"
   /** SIGKILL of a node, until it is back. */

@@ -6,9 +6,11 @@
  * the command line.
  */
 import { parseArgs } from "node:util";
+import { type BrokerKind, brokerKinds, kindName } from "../helpers/broker.ts";
 import { ensurePackages } from "../helpers/packages.ts";
 import { randomSeed } from "../helpers/random.ts";
 import { nodeCount } from "./cluster.ts";
+import type { Brokers } from "./excuses.ts";
 import { faults } from "./faults.ts";
 import { describe, planSteps } from "./plan.ts";
 import { passed, summary, writeDocs } from "./report.ts";
@@ -26,6 +28,9 @@ Usage: deno task chaos [options]
   --only FAULTS   the faults to take, separated by commas (default all)
   --bridge LINE   a setting for the nodes' section [bridge]; one that gives a
                   promise up, "on_gap = continue", has to fail
+  --broker KIND   the RabbitMQ: ${brokerKinds.map(kindName).join(", ")}
+                  (default: what STAPS_BROKER says, or the first)
+  --cluster TYPE  three of them, and the nodes' queues: classic or quorum
   --list          print the faults
   --plan          print what the seed's first rounds are, and do nothing
   --keep          keep the folder with the history and logs in any case
@@ -41,6 +46,8 @@ interface Options {
   readonly only: readonly string[] | undefined;
   readonly rounds: number | undefined;
   readonly bridge: string | undefined;
+  readonly broker: BrokerKind | undefined;
+  readonly brokers: Brokers | undefined;
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -61,6 +68,8 @@ async function main(args: readonly string[]): Promise<number> {
         help: { type: "boolean" },
         rounds: { type: "string" },
         bridge: { type: "string" },
+        broker: { type: "string" },
+        cluster: { type: "string" },
       },
     }));
     options = {
@@ -72,6 +81,18 @@ async function main(args: readonly string[]): Promise<number> {
         ? undefined
         : readNumber("rounds", values.rounds, 1),
       bridge: values.bridge,
+      broker: values.broker === undefined
+        ? undefined
+        : readChoice("broker", values.broker, {
+          choices: brokerKinds,
+          nameOf: kindName,
+        }),
+      brokers: values.cluster === undefined
+        ? undefined
+        : readChoice("cluster", values.cluster, {
+          choices: ["classic", "quorum"] as const,
+          nameOf: (type) => type,
+        }),
     };
     checkNames(options.only ?? []);
   } catch (error) {
@@ -84,8 +105,9 @@ async function main(args: readonly string[]): Promise<number> {
   }
   if (values.list) {
     const width = Math.max(...faults.map(({ kind }) => kind.length));
-    for (const { kind, what } of faults) {
-      print(`${kind.padEnd(width)}  ${what}\n`);
+    for (const { kind, what, isBeyond } of faults) {
+      const when = isBeyond ? " (only if named)" : "";
+      print(`${kind.padEnd(width)}  ${what}${when}\n`);
     }
     return 0;
   }
@@ -94,7 +116,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
 
-  await ensurePackages(["nginx", "rabbitmq-server"]);
+  await ensurePackages(["nginx"]);
   const folder = await Deno.makeTempDir({ prefix: "staps-chaos-" });
   const command = replayCommand(options);
   print(`seed ${options.seed}, in ${folder}\n`);
@@ -114,7 +136,13 @@ async function main(args: readonly string[]): Promise<number> {
     progress.clear();
     isGood = passed(result);
     print(`\n${summary(result)}\n`);
-    if (values["write-docs"] && isGood) await writeDocs(result, { command });
+    if (values["write-docs"] && isGood) {
+      const { broker, brokers } = options;
+      await writeDocs(result, {
+        command,
+        setting: settingText(broker, brokers),
+      });
+    }
   } catch (error) {
     progress.clear();
     print(`chaos: ${(error as Error).stack}\n`);
@@ -131,13 +159,23 @@ async function main(args: readonly string[]): Promise<number> {
 
 /** Gets the command that does the same run again. */
 function replayCommand(
-  { seed, minutes, rounds, atOnce, only, bridge }: Options,
+  { seed, minutes, rounds, atOnce, only, bridge, broker, brokers }: Options,
 ): string {
   return `deno task chaos --seed ${seed}` +
     (rounds === undefined ? ` --minutes ${minutes}` : ` --rounds ${rounds}`) +
     (atOnce === 2 ? "" : ` --at-once ${atOnce}`) +
     (only === undefined ? "" : ` --only ${only.join(",")}`) +
-    (bridge === undefined ? "" : ` --bridge "${bridge}"`);
+    (bridge === undefined ? "" : ` --bridge "${bridge}"`) +
+    settingText(broker, brokers);
+}
+
+/** Gets the options that say which brokers there are, each after a space. */
+function settingText(
+  broker: BrokerKind | undefined,
+  brokers: Brokers | undefined,
+): string {
+  return (broker === undefined ? "" : ` --broker ${kindName(broker)}`) +
+    (brokers === undefined ? "" : ` --cluster ${brokers}`);
 }
 
 /** Gets the options without those that are left out. */
@@ -145,7 +183,7 @@ function present(
   { seed, minutes, atOnce, ...others }: Options,
 ): Pick<
   RunOptions,
-  "seed" | "minutes" | "atOnce" | "only" | "bridge"
+  "seed" | "minutes" | "atOnce" | "only" | "bridge" | "broker" | "brokers"
 > {
   return {
     ...{ seed, minutes, atOnce },
@@ -203,6 +241,20 @@ function checkNames(names: readonly string[]): void {
       );
     }
   }
+}
+
+function readChoice<T>(
+  name: string,
+  text: string,
+  { choices, nameOf }: { choices: readonly T[]; nameOf: (choice: T) => string },
+): T {
+  const chosen = choices.find((choice) => nameOf(choice) === text);
+  if (chosen !== undefined) return chosen;
+  throw new RangeError(
+    `Cannot read "--${name}": got "${text}", expected ${
+      choices.map(nameOf).join(", ")
+    }`,
+  );
 }
 
 function readNumber(

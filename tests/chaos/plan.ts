@@ -31,7 +31,7 @@ export interface Step {
 export interface PlanOptions {
   /** How many faults happen at once, at most. Default 2. */
   readonly atOnce?: number;
-  /** The kinds of faults to take. Default all. */
+  /** The kinds of faults to take. Default all but those beyond what can be kept. */
   readonly only?: readonly string[];
 }
 
@@ -44,7 +44,9 @@ export function* planSteps(
   { atOnce = 2, only }: PlanOptions = {},
 ): Generator<Step> {
   const random = new Random(seed);
-  const wanted = faults.filter(({ kind }) => only?.includes(kind) ?? true);
+  const wanted = faults.filter(({ kind, isBeyond = false }) =>
+    only?.includes(kind) ?? !isBeyond
+  );
   if (wanted.length === 0) {
     throw new RangeError(`Cannot plan: got no fault of ${only?.join(", ")}`);
   }

@@ -29,14 +29,15 @@ export function summary(result: RunResult): string {
 }
 
 /**
- * Replaces what stands between the marks in docs/reliability.md.
+ * Replaces what stands between the marks of its setting in docs/reliability.md.
  *
  * @param options.command How to have the same run again.
+ * @param options.setting The options of the command that say which brokers there are.
  * @throws {Error} If the page lacks a mark.
  */
 export async function writeDocs(
   result: RunResult,
-  { command }: { command: string },
+  { command, setting }: { command: string; setting: string },
 ): Promise<void> {
   const body = `\`${command}\`, ${
     new Date().toISOString().slice(0, 10)
@@ -49,8 +50,9 @@ ${markdownTable(faultRows(result), { numbersFrom: 2 })}
 ${markdownTable(countRows(result), { numbersFrom: 1 })}
 `;
   await writeBetween(page, {
-    begin: "<!-- Written by `deno task chaos --write-docs`, never by hand. -->",
-    end: "<!-- End of what is written by the chaos. -->",
+    begin:
+      `<!-- Written by \`deno task chaos${setting} --write-docs\`, never by hand. -->`,
+    end: `<!-- End of what is written by the chaos${setting}. -->`,
     body,
   });
 }

@@ -24,6 +24,9 @@ export interface RunOptions {
   readonly rounds?: number;
   /** Breaks or changes the nodes. */
   readonly bridge?: ClusterOptions["bridge"];
+  /** Which RabbitMQ, and how many. */
+  readonly broker?: ClusterOptions["broker"];
+  readonly brokers?: ClusterOptions["brokers"];
   /** Ends the run early, and makes it fail. */
   readonly signal?: AbortSignal;
   /** Told what goes on. */
@@ -71,7 +74,7 @@ const strangersSalt = 0x73747267;
 
 /** Does a run, and gets what came of it. Everything that it started has ended by then. */
 export async function runChaos(options: RunOptions): Promise<RunResult> {
-  const { seed, folder, signal } = options;
+  const { seed, folder, signal, bridge, broker, brokers } = options;
   const tallies = new Map<string, FaultTally>();
   const problems: string[] = [];
   const historyPath = `${folder}/history.jsonl`;
@@ -85,7 +88,9 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     using history = History.begin({ path: historyPath, seed });
     await using cluster = await Cluster.start({
       folder,
-      ...options.bridge && { bridge: options.bridge },
+      ...bridge !== undefined && { bridge },
+      ...broker && { broker },
+      ...brokers && { brokers },
     });
     await using crowd = await Crowd.start({
       history,
@@ -161,6 +166,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
   const verdict = await checkFile(historyPath, {
     protocol,
     onOutage: "refuse",
+    ...brokers && { brokers },
   });
   return { seed, elapsedMs, steps, faults: tallies, visits, verdict, problems };
 }
