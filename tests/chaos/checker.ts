@@ -475,7 +475,8 @@ export class Checker {
       );
     }
     const pair = pairOf(receiver, whisperer.id);
-    const isAligned = pair.last > 0 ||
+    // Of those sent before it opened any may be missing, so that what follows may be any.
+    const isAligned = pair.last > 0 && pair.last >= pair.floor ||
       pair.floor === 0 && this.#lateUntilMs(receiver) < receiver.openMs;
     if (!isAligned) {
       pair.held.push(got);
@@ -583,24 +584,8 @@ export class Checker {
     const { held } = pair;
     if (held.length === 0) return;
     pair.held = [];
-    const numbers: number[] = [];
-    let before = number;
-    for (const got of held.toReversed()) {
-      const fits = (number: number): boolean => {
-        const sent = publisher.sent[number - 1];
-        return isUnnamed(sent) && isSame(sent, got);
-      };
-      before--;
-      // Of those sent before it opened any may be missing.
-      if (!fits(before)) {
-        for (let i = Math.min(before, pair.floor); i > 0; i--) {
-          if (!fits(i)) continue;
-          before = i;
-          break;
-        }
-      }
-      numbers.unshift(before);
-    }
+    const numbers = numbersOf(held, { publisher, pair, end: number }) ??
+      held.map((_, i) => number - held.length + i);
     for (const [i, got] of held.entries()) {
       const number = numbers[i]!;
       const sent = publisher.sent[number - 1];
@@ -624,13 +609,11 @@ export class Checker {
   ): void {
     const { held, floor } = pair;
     const highest = floor + held.length;
-    for (let number = highest; number >= held.length; number--) {
-      const fits = held.every((got, i) => {
-        const sent = publisher.sent[number - held.length + i];
-        return isUnnamed(sent) && isSame(sent, got);
-      });
-      if (!fits && number > held.length) continue;
-      this.#placeHeld(receiver, { publisher, pair, number: number + 1 });
+    for (let end = highest + 1; end > held.length; end--) {
+      const numbers = numbersOf(held, { publisher, pair, end });
+      const isLast = numbers?.at(-1) === end - 1;
+      if (!isLast && end > held.length + 1) continue;
+      this.#placeHeld(receiver, { publisher, pair, number: end });
       return;
     }
   }
@@ -886,6 +869,35 @@ function pairOf(receiver: Connection, publisher: number): Pair {
     receiver.pairs.set(publisher, pair);
   }
   return pair;
+}
+
+/**
+ * Gets numbers below `end` for unnamed messages of a pair, the highest that fit,
+ * so that only some of those are missing that were sent before the receiver
+ * opened; `undefined` if there are none.
+ */
+function numbersOf(
+  held: readonly Unnamed[],
+  { publisher, pair, end }: {
+    publisher: Connection;
+    pair: Pair;
+    end: number;
+  },
+): number[] | undefined {
+  const numbers: number[] = [];
+  let number = end;
+  for (const got of held.toReversed()) {
+    const fits = (): boolean => {
+      const sent = publisher.sent[number - 1];
+      return isUnnamed(sent) && isSame(sent, got);
+    };
+    number--;
+    if (!fits()) number = Math.min(number, pair.floor);
+    while (number > pair.last && !fits()) number--;
+    if (number <= pair.last) return undefined;
+    numbers.unshift(number);
+  }
+  return numbers;
 }
 
 function isUnnamed(sent: Sent | undefined): sent is Sent {

@@ -268,6 +268,35 @@ Deno.test("Checker accepts that a suffix is lost of who broke off, and of nobody
   );
 });
 
+Deno.test("Checker takes an unnamed message for one from before the open only where it has to", () => {
+  const empty = { named: false, kind: "text", bytes: 0, digest: 0 } as const;
+  const unnamed = (number: number): HistoryEvent => ({
+    ...{ event: "send", connection: 1, number },
+    ...empty,
+  });
+  const got: HistoryEvent = {
+    ...{ event: "receive", connection: 2, publisher: 0, number: 0 },
+    ...empty,
+  };
+  const begin = [
+    ...an.arrival(1),
+    an.send(1, 1),
+    unnamed(2),
+    an.send(1, 3),
+    ...an.arrival(2),
+    unnamed(4),
+    an.send(1, 5),
+    an.receive(2, 1, 1),
+  ];
+  const end = [an.receive(2, 1, 5), ...an.departure(2), ...an.departure(1)];
+  // 2 and 3 are missing, which were sent before.
+  assert.deepEqual(judge([...begin, got, ...end]), []);
+  assert.deepEqual(judge([...begin, ...end]), ["missing 2"]);
+  assert.deepEqual(judge([...begin, got, an.receive(2, 1, 3), ...end]), [
+    "missing 2",
+  ]);
+});
+
 Deno.test("Checker wants a suffix lost to all clients of a node, or to none", () => {
   const begin = (node: number): HistoryEvent[] => [
     ...an.arrival(1),
