@@ -67,7 +67,7 @@ function faultRows({ faults: tallies }: RunResult): string[][] {
       kind,
       tally.obstacle === undefined ? what : `skipped: ${tally.obstacle}`,
       `${tally.times}`,
-      spread(tally.flowMs),
+      tally.times === 0 ? "" : spread(tally.flowMs),
     ]);
   }
   return rows;
