@@ -20,7 +20,7 @@ const startTimeoutMs = 120_000;
 /** One of a cluster hands its queues over before it ends. */
 const stopTimeoutMs = 90_000;
 /** What an administrator's command may take, in milliseconds: joining a cluster takes the longest. */
-const commandTimeoutMs = 60_000;
+const commandTimeoutMs = 120_000;
 
 /** What a broker's process does. */
 export type BrokerState = "running" | "paused" | "stopped";
