@@ -3,8 +3,10 @@
  * breaks a promise is found out. Runs alone.
  */
 import assert from "node:assert/strict";
+import { whyNoBroker } from "../helpers/broker_programs.ts";
 import { block } from "../helpers/docs.ts";
 import { Process, repository } from "../helpers/process.ts";
+import { testUnless } from "../helpers/skip.ts";
 import { nodeCount } from "./cluster.ts";
 import { faults as allFaults } from "./faults.ts";
 import { describe, planSteps, type Step } from "./plan.ts";
@@ -42,6 +44,22 @@ Deno.test("planSteps() gets the same plan for the same seed, and another for ano
   assert.notDeepEqual(text(7), text(8));
 });
 
+Deno.test("planSteps() has what can't be kept only if it is named", () => {
+  const kinds = (only?: readonly string[]): string[] => {
+    const { value } = planSteps(1, { atOnce: 1, ...only && { only } }).next();
+    return (value as Step).faults.map(({ fault }) => fault.kind);
+  };
+  const beyond = allFaults.filter(({ isBeyond }) => isBeyond)
+    .map(({ kind }) => kind);
+  assert.deepEqual(beyond, ["queue-limit", "queue-loss"]);
+  for (const kind of beyond) assert.deepEqual(kinds([kind]), [kind]);
+  assert.ok(
+    planOf(1, 2, 3).every((step) =>
+      step.faults.every(({ fault }) => !fault.isBeyond)
+    ),
+  );
+});
+
 Deno.test("planSteps() has every fault once in each round, on one node each", () => {
   for (let seed = 0; seed < 50; seed++) {
     for (const atOnce of [1, 2, 3]) {
@@ -66,6 +84,15 @@ Deno.test("deno task chaos refuses what it doesn't know", async () => {
   const number = await chaos("--minutes", "two");
   assert.equal(number.code, 2);
   assert.match(number.stdout, /^chaos: Cannot read "--minutes": got "two"/);
+  const broker = await chaos("--broker", "4.7");
+  assert.equal(broker.code, 2);
+  assert.match(
+    broker.stdout,
+    /^chaos: Cannot read "--broker": got "4.7", expected 3.10, 4.0, 4.0-khepri$/m,
+  );
+  const cluster = await chaos("--cluster", "stream");
+  assert.equal(cluster.code, 2);
+  assert.match(cluster.stdout, /got "stream", expected classic, quorum$/m);
 });
 
 Deno.test("docs/reliability.md's commands are ones that deno task chaos takes", async () => {
@@ -109,6 +136,19 @@ for (const { seed, kinds } of runs) {
     }
   });
 }
+
+testUnless(await whyNoBroker("4.0"), {
+  name: "nobody is closed while brokers of three with quorum queues are lost",
+  async fn(): Promise<void> {
+    const { code, stdout } = await chaos(
+      ...["--seed", "5", "--rounds", "1", "--cluster", "quorum"],
+      ...["--broker", "4.0", "--only", "broker-lost,broker-kill"],
+    );
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /^broker-lost .* 1 +\d.*, at most \d/m);
+    assert.doesNotMatch(stdout, /^connections ended, by code .*4001/m);
+  },
+});
 
 Deno.test("a promise that isn't kept is found, and told with the command that does it again", async () => {
   // Nodes that lose messages, and tell nobody.
