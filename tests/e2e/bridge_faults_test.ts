@@ -8,6 +8,7 @@ import { closes } from "../../src/relay/close.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
+import { FirstWords } from "../helpers/first_words.ts";
 import { Load } from "../helpers/load.ts";
 import { type Staps, startStaps } from "../helpers/process.ts";
 
@@ -34,6 +35,8 @@ async function startCluster(
 amqp = ${amqp}
 ${settings}
 heartbeat_s = 3
+# Who is let in has joined, unless the node is cut off; see newcomers().
+join_timeout_s = 30
 `;
     proxies.push(proxy);
     nodes.push(stack.use(await startStaps({ config })));
@@ -120,13 +123,40 @@ function connects(node: Staps): number {
   return node.stderr.split("bridge connected").length - 1;
 }
 
-/** Does what a fault is, and resolves when every message gets through again. */
+/** Gets some who have joined while no node was alone: they have to get everything. */
+function newcomers({ nodes }: Cluster): Promise<FirstWords> {
+  const changes = (): number[] =>
+    nodes.map(({ stderr }) =>
+      stderr.match(/bridge (connected|connection lost)/g)?.length ?? 0
+    );
+  return eventually(async () => {
+    const before = changes();
+    await using stack = new AsyncDisposableStack();
+    const words = stack.use(
+      await FirstWords.join(nodes.map(({ socket }) => socket)),
+    );
+    const after = changes();
+    // They are connected after an odd number of changes.
+    if (!after.every((count, i) => count === before[i] && count % 2 === 1)) {
+      return undefined;
+    }
+    stack.move();
+    return words;
+  }, "newcomers on nodes that are connected");
+}
+
+/**
+ * Does what a fault is, while some speak who never did before, and resolves when
+ * every message gets through again. Gets the codes of those first speakers and
+ * their listeners who were closed; nobody else missed a word of theirs.
+ */
 async function suffer(
   fault: Fault,
   { broker, cluster, load }: { broker: Broker; cluster: Cluster; load: Load },
-): Promise<void> {
+): Promise<number[]> {
+  await using words = await newcomers(cluster);
   const before = cluster.nodes.map(connects);
-  await fault.act(broker, cluster.proxies.at(-1)!);
+  await words.speakDuring(fault.act(broker, cluster.proxies.at(-1)!));
   for (const [i, node] of cluster.nodes.entries()) {
     const isCut = fault.cuts === "all" ||
       fault.cuts === "last" && node === cluster.nodes.at(-1);
@@ -138,6 +168,7 @@ async function suffer(
     );
   }
   await load.flows();
+  return await words.heard();
 }
 
 Deno.test("the bridge between real nodes", async (t) => {
@@ -153,7 +184,8 @@ Deno.test("the bridge between real nodes", async (t) => {
       });
       for (const fault of faults) {
         await t.step(fault.name, async () => {
-          await suffer(fault, { broker, cluster, load });
+          const closed = await suffer(fault, { broker, cluster, load });
+          assert.deepEqual(closed, []);
           const { sent: _, received: __, ...rest } = load.tally;
           assert.deepEqual(rest, nothing);
         });
@@ -200,8 +232,9 @@ on_outage = ${onOutage}
         for (const fault of [blackHole, longKill]) {
           await t.step(fault.name, async () => {
             const before = told();
-            await suffer(fault, { broker, cluster, load });
+            const closed = await suffer(fault, { broker, cluster, load });
             assert.ok(told() > before);
+            assert.ok(closed.every((code) => code === closes.gap.code));
           });
         }
         const { sent: _, received: __, closed, ...rest } = await load.finish();
