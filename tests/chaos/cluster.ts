@@ -22,7 +22,7 @@ import {
   runProgram,
   stapsCommand,
 } from "../helpers/process.ts";
-import { BrokerNetwork } from "./broker_network.ts";
+import { BrokerWays } from "./broker_ways.ts";
 import type { Brokers } from "./excuses.ts";
 import { SmallDisk } from "./small_disk.ts";
 
@@ -76,7 +76,7 @@ export class Node {
   readonly adminSocket: string;
   readonly logFile: string;
   /** Its ways to the brokers. */
-  readonly network: BrokerNetwork;
+  readonly network: BrokerWays;
   /** The broker's user that this node alone logs in as, so that its queue can be told from others. */
   readonly user: string;
   /** Where its folder is; or why that isn't a file system of its own. */
@@ -90,7 +90,7 @@ export class Node {
     { name, folder, network, disk, bridge }: {
       name: string;
       folder: string;
-      network: BrokerNetwork;
+      network: BrokerWays;
       disk: SmallDisk | string;
       bridge: string;
     },
@@ -437,7 +437,7 @@ export class Cluster implements AsyncDisposable {
       // Each begins with another one.
       const first = members[i % members.length]!;
       const network = stack.use(
-        await BrokerNetwork.start([first, ...brokers.others(first)]),
+        await BrokerWays.start([first, ...brokers.others(first)]),
       );
       const home = `${folder}/${name}`;
       await Deno.mkdir(home);

@@ -3,7 +3,7 @@ import type { Broker } from "../helpers/broker.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
 
 /** The ways from one node to the brokers. */
-export class BrokerNetwork implements AsyncDisposable {
+export class BrokerWays implements AsyncDisposable {
   readonly #ways: ReadonlyMap<Broker, FaultyProxy>;
 
   private constructor(ways: ReadonlyMap<Broker, FaultyProxy>) {
@@ -11,12 +11,12 @@ export class BrokerNetwork implements AsyncDisposable {
   }
 
   /** Opens a way to each of `brokers`. */
-  static async start(brokers: readonly Broker[]): Promise<BrokerNetwork> {
+  static async start(brokers: readonly Broker[]): Promise<BrokerWays> {
     const ways = new Map<Broker, FaultyProxy>();
     for (const broker of brokers) {
       ways.set(broker, await FaultyProxy.start(broker.port));
     }
-    return new BrokerNetwork(ways);
+    return new BrokerWays(ways);
   }
 
   /** Where the brokers are to be found, in the order of {@linkcode start}, as the setting `hosts` has them. */
