@@ -25,6 +25,10 @@ const maintainer = `${Deno.env.get("DEBFULLNAME") ?? "The staps packagers"} <${
   Deno.env.get("DEBEMAIL") ?? "staps@packages.example.org"
 }>`;
 
+/** Where to read about staps: of whoever builds the package; otherwise the site of its first version. */
+const homepage = Deno.env.get("STAPS_HOMEPAGE") ??
+  "https://staps.readthedocs.io/";
+
 /** What differs in the shipped configuration from the defaults. */
 const shippedSettings = {
   "daemon.user": "staps",
@@ -260,6 +264,7 @@ async function addControl(
       VERSION: version,
       ARCHITECTURE: architecture,
       MAINTAINER: maintainer,
+      HOMEPAGE: homepage,
       INSTALLED_SIZE: kilobytes,
     }),
   );

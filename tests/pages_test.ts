@@ -8,7 +8,10 @@ import { repository, runProgram } from "./helpers/process.ts";
 /** The version of Deno that everything here is for. */
 const denoVersion = "2.9.6";
 
-const { tasks }: { tasks: Record<string, unknown> } = JSON.parse(
+const { license, tasks }: {
+  license: string;
+  tasks: Record<string, unknown>;
+} = JSON.parse(
   await Deno.readTextFile(`${repository}/deno.json`),
 );
 
@@ -92,4 +95,23 @@ Deno.test("docs/protocol.md's table of statuses has those that staps answers wit
   );
   assert.ok(sent.length > 5);
   assert.deepEqual(sent.filter((status) => !documented.has(status)), []);
+});
+
+Deno.test("LICENSE, deno.json and the package's copyright file give the same licence", async () => {
+  const words = (text: string): string =>
+    // A blank line of a copyright file is a dot (Debian policy 5.6.13).
+    text.replaceAll(/^ \.$/gm, "").replaceAll(/\s+/g, " ").trim();
+  const read = (name: string): Promise<string> =>
+    Deno.readTextFile(`${repository}/${name}`);
+  const terms = (await read("LICENSE")).split(/\n\n(?=Redistribution )/)[1]!;
+  const copyright = await read("packaging/copyright");
+  assert.equal(license, "BSD-3-Clause");
+  const [, packaged] = copyright.split("\nLicense: BSD-3-Clause\n Redis");
+  assert.equal(words(`Redis${packaged}`), words(terms));
+  assert.match(
+    copyright,
+    /^Files: \*\nCopyright: \d+ The staps authors\nLicense: BSD-3-Clause$/m,
+  );
+  const { text } = await readPage("README.md");
+  assert.match(text, /^\[BSD-3-Clause\]\(LICENSE\)/m);
 });

@@ -42,6 +42,8 @@ Deno.test("makePackage() makes the same package twice, and lintian finds no erro
   const report = await output("lintian", ["--allow-root", paths[0]!]);
   assert.doesNotMatch(report, /^E:/m);
   assert.doesNotMatch(report, /^W:/m);
+  const control = await output("dpkg-deb", ["--field", paths[0]!]);
+  assert.match(control, /^Homepage: https:\/\/\S+$/m);
   const list = await output("dpkg-deb", ["--contents", paths[0]!]);
   for (const line of list.trim().split("\n")) {
     assert.match(line, /^[-d][rwx-]{9} root\/root /, "owner of each file");
