@@ -7,7 +7,7 @@ import { nearMiss } from "../common/near_miss.ts";
 import { parseIni } from "./ini.ts";
 import { choice, type ConfigProblem, quoteValue } from "./problems.ts";
 import { allSettings, findSetting, settings } from "./table.ts";
-import { Invalid, type ReadContext } from "./types.ts";
+import { hintOfComment, Invalid, type ReadContext } from "./types.ts";
 
 /** The largest file in bytes; a larger one was meant for something else. */
 const maxFileBytes = 1024 * 1024;
@@ -140,7 +140,8 @@ function readContent(
       keyLines.set(name, line);
       const read = value === "" ? undefined : setting.type.read(value, context);
       if (read instanceof Invalid) {
-        const { got = quoteValue(value), expected, hint } = read;
+        const { got = quoteValue(value), expected } = read;
+        const hint = read.hint ?? hintOfComment(value);
         problems.push({ line, section, key, got, expected, hint });
       } else values.set(name, { value: read, line });
     }

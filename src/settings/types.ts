@@ -15,6 +15,20 @@ import { choice } from "./problems.ts";
 /** The longest path of a unix socket in bytes: 108 with a final NUL (unix(7)). */
 const maxSocketPathBytes = 107;
 
+/**
+ * What nobody sees in a path, and a blank other than the space: such a
+ * character came from a web page or a word processor. U+2800 is drawn as nothing
+ * but isn't called a blank (Unicode standard annex 44 for the properties).
+ */
+const unseen =
+  /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|[^\S ]/u;
+
+/** What looks like a comment behind a value. */
+const trailingComment = /\s[#;]/;
+
+/** What to say where {@linkcode trailingComment} is found. */
+const commentHint = "Comments need a line of their own";
+
 /** What a value is read with. */
 export interface ReadContext {
   /** The home folder that `~/` means, if there is one. */
@@ -103,10 +117,26 @@ export const octal: SettingType<number> = {
   show: (value) => value.toString(8).padStart(4, "0"),
 };
 
+/** Gets what to say of a value that is refused and may have a comment behind it. */
+export function hintOfComment(text: string): string | undefined {
+  return trailingComment.test(text) ? commentHint : undefined;
+}
+
 /** Absolute paths; `~/` at the beginning is the home folder. */
 export const path: SettingType<string> = {
   name: "path",
   read: (text, { home }) => {
+    const [character] = text.match(unseen) ?? [];
+    if (character !== undefined) {
+      return new Invalid("a path of visible characters and spaces", {
+        got: `one with the invisible character ${codePoint(character)}`,
+      });
+    }
+    if (trailingComment.test(text)) {
+      return new Invalid('a path without a blank before "#" or ";"', {
+        hint: commentHint,
+      });
+    }
     if (text.startsWith("/")) return text;
     if (text.startsWith("~/")) {
       return home?.startsWith("/")
@@ -246,4 +276,10 @@ function quotesHint(text: string): { hint?: string } {
   return /^(["']).*\1$/.test(text)
     ? { hint: "Leave the quotes out: they would be part of the value" }
     : {};
+}
+
+/** Names a character: `U+200B`. */
+function codePoint(character: string): string {
+  const digits = character.codePointAt(0)!.toString(16).toUpperCase();
+  return `U+${digits.padStart(4, "0")}`;
 }

@@ -118,6 +118,35 @@ Deno.test("path takes absolute paths and ~/", () => {
   assert.match(refusal(path, '"/run"').hint!, /quotes/);
 });
 
+Deno.test("path and socketPath refuse a comment behind the path", () => {
+  for (const type of [path, socketPath]) {
+    for (const text of ["/x.sock   # comment", "/x ;y", "~/x #", "x # y"]) {
+      assert.match(refusal(type, text).hint!, /line of their own/);
+    }
+    assert.equal(read(type, "/a b#c;d"), "/a b#c;d");
+  }
+});
+
+Deno.test("path refuses characters that nobody sees, and names them", () => {
+  for (
+    const [character, name] of [
+      ["\u200b", "U+200B"],
+      ["\u00a0", "U+00A0"],
+      ["\t", "U+0009"],
+      ["\u202e", "U+202E"],
+      ["\ufeff", "U+FEFF"],
+      ["\u3164", "U+3164"],
+      ["\u2800", "U+2800"],
+      ["\u{e0041}", "U+E0041"],
+      ["\x7f", "U+007F"],
+    ] as const
+  ) {
+    const { got } = refusal(path, `/run/${character}s`);
+    assert.equal(got, `one with the invisible character ${name}`);
+  }
+  assert.equal(read(path, "/srv/\u{1f600} ä/東"), "/srv/\u{1f600} ä/東");
+});
+
 Deno.test("socketPath refuses a path that is too long for a socket", () => {
   const longest = "/" + "x".repeat(106);
   assert.equal(read(socketPath, longest), longest);
