@@ -171,7 +171,7 @@ async function runNode(
     await manager.reloading();
     notice = reload({
       running: config,
-      load: () => loadConfig(configOptions).config,
+      load: () => loadConfig({ ...configOptions, readBefore: sources }).config,
       changed: () => configureLog(config.log),
     });
     await manager.ready(status());

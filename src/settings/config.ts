@@ -4,7 +4,7 @@
  */
 import { UsageError } from "../common/errors.ts";
 import { crossCheck } from "./cross_check.ts";
-import { readConfigFile } from "./file.ts";
+import { isHidden, readConfigFile } from "./file.ts";
 import {
   type ConfigProblem,
   ConfigProblemsError,
@@ -46,6 +46,8 @@ export interface ConfigOptions {
   readonly environment?: Environment;
   /** The file for the whole machine, for tests; `/etc/staps/staps.conf`. */
   readonly systemFile?: string;
+  /** Files that were read before, which have to be readable or gone: for a reload. */
+  readonly readBefore?: readonly string[];
 }
 
 /**
@@ -56,10 +58,12 @@ export function configFiles(options: ConfigOptions): readonly string[] {
   if (options.configFile !== undefined) return [options.configFile];
   const home = options.environment?.HOME;
   const files = [options.systemFile ?? systemConfigFile];
-  if (home?.startsWith("/")) {
-    files.push(`${home.replace(/\/+$/, "")}/.staps.conf`);
-  }
+  if (home?.startsWith("/")) files.push(homeFile(home));
   return files;
+}
+
+function homeFile(home: string): string {
+  return `${home.replace(/\/+$/, "")}/.staps.conf`;
 }
 
 /**
@@ -88,7 +92,7 @@ export function readConfig(options: ConfigOptions = {}): ConfigReport {
   const sources: string[] = [];
   const problems: ConfigProblem[] = [];
 
-  for (const file of configFiles(options)) {
+  for (const file of filesToRead(options)) {
     const read = readConfigFile(file, context);
     if (read === undefined) {
       if (configFile === undefined) continue;
@@ -120,6 +124,21 @@ export function readConfig(options: ConfigOptions = {}): ConfigReport {
     sources.includes(file) ? sources.indexOf(file) : sources.length;
   problems.sort((a, b) => rank(a) - rank(b) || (a.line ?? 0) - (b.line ?? 0));
   return { config, sources, origins, problems };
+}
+
+/**
+ * Gets the files that may be there. A home folder that may not be searched has
+ * none: it is root's where a service was started by root and became its user.
+ * But a file that was read before doesn't vanish silently.
+ */
+function filesToRead(options: ConfigOptions): readonly string[] {
+  const { configFile, environment, readBefore = [] } = options;
+  const files = configFiles(options);
+  if (configFile !== undefined || environment?.HOME === undefined) return files;
+  const ofHome = homeFile(environment.HOME);
+  return readBefore.includes(ofHome) || !isHidden(ofHome)
+    ? files
+    : files.filter((file) => file !== ofHome);
 }
 
 function readSocketOption(

@@ -54,6 +54,16 @@ export function readConfigFile(
   };
 }
 
+/** Tells whether a folder above `file` keeps this user from finding out if it exists. */
+export function isHidden(file: string): boolean {
+  try {
+    Deno.lstatSync(file);
+    return false;
+  } catch (error) {
+    return error instanceof Deno.errors.PermissionDenied;
+  }
+}
+
 /** Reads a file up to `limit` bytes; pipes too, which have no size. */
 function readAtMost(file: string, limit: number): Uint8Array {
   using handle = Deno.openSync(file);

@@ -3,7 +3,12 @@ import assert from "node:assert/strict";
 import { permissions } from "../../scripts/permissions.ts";
 import { freePort, TempFolder } from "../helpers/folder.ts";
 import { NotifyListener } from "../helpers/notify_listener.ts";
-import { Process, repository, startStaps } from "../helpers/process.ts";
+import {
+  denoDir,
+  Process,
+  repository,
+  startStaps,
+} from "../helpers/process.ts";
 import type { Rights } from "../helpers/rights_probe.ts";
 import { testUnless } from "../helpers/skip.ts";
 
@@ -29,6 +34,15 @@ async function startWithPermissions(
     `--config=${file}`,
     `--socket=${folder.path}/staps.sock`,
   ], { env });
+}
+
+/** Says why a mount namespace can't be had here. */
+async function withoutMounts(): Promise<string | undefined> {
+  const { success } = await new Deno.Command("unshare", {
+    args: ["--mount", "true"],
+    stderr: "null",
+  }).output();
+  return success ? undefined : "this machine allows no mount namespaces";
 }
 
 Deno.test("staps tells systemd that it is ready, reloads and stops", async () => {
@@ -132,6 +146,42 @@ Deno.test("SIGHUP with a wrong file changes nothing, and says what is wrong", as
   await Deno.writeTextFile(file, "[limits]\nclients = 8\n");
   staps.signal("SIGHUP");
   await staps.printed(/reloaded changed="?\[limits\] clients"?$/m);
+});
+
+testUnless(needsRoot ?? await withoutMounts(), {
+  name:
+    "SIGHUP works for a staps that root started with HOME=/root and without --config",
+  async fn(): Promise<void> {
+    await using folder = await TempFolder.make();
+    const at = (name: string): string => `${folder.path}/${name}`;
+    await Deno.mkdir(at("etc/staps"), { recursive: true });
+    await Deno.mkdir(at("root"), { mode: 0o700 });
+    for (const name of ["passwd", "group", "nsswitch.conf"]) {
+      await Deno.copyFile(`/etc/${name}`, at(`etc/${name}`));
+    }
+    const file = at("etc/staps/staps.conf");
+    await Deno.writeTextFile(
+      file,
+      `[staps]\nsocket = ${
+        at("etc/staps/s")
+      }\n[daemon]\nuser = nobody\n[limits]\nclients = 7\n`,
+    );
+    // A system of its own has an /etc/staps of its own.
+    const script =
+      'mount --bind "$0" /etc && exec "$1" run "${@:2}" "--config=' +
+      `${repository}/deno.json" ${repository}/main.ts serve`;
+    await using staps = new Process("unshare", [
+      ...["--mount", "bash", "-c", script, at("etc"), Deno.execPath()],
+      ...permissions,
+    ], { env: { HOME: at("root"), DENO_DIR: denoDir() } });
+    await staps.printed(/listening/);
+    await Deno.writeTextFile(
+      file,
+      (await Deno.readTextFile(file)).replace("= 7", "= 8"),
+    );
+    staps.signal("SIGHUP");
+    await staps.printed(/reloaded changed="\[limits\] clients"/);
+  },
 });
 
 Deno.test("a running staps can't do what it doesn't need", async () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ConfigError } from "../../src/common/errors.ts";
 import { loadConfig } from "../../src/settings/config.ts";
 import { allSettings } from "../../src/settings/table.ts";
+import type { ConfigOptions, ConfigReport } from "../../src/settings/config.ts";
 import { loadText, messageFor, refusal } from "../helpers/config.ts";
 import { TempFolder } from "../helpers/folder.ts";
 
@@ -133,27 +134,26 @@ Deno.test("readConfigFile() refuses files it can't read, each with its reason", 
   assert.deepEqual(loadConfig({ configFile }).sources, [configFile]);
 });
 
-Deno.test("readConfigFile() says so when it may not read a file, at the usual places too", async () => {
-  await using folder = await TempFolder.make();
-  await Deno.chmod(folder.path, 0o755);
-  const systemFile = `${folder.path}/staps.conf`;
-  await Deno.writeTextFile(systemFile, "[staps]\n", { mode: 0o600 });
-  // Rights bind everybody but root: become nobody, where that is possible.
+/**
+ * Gets what readConfig() says with `options` to somebody who may not read the
+ * file or the folder `locked`: rights bind everybody but root, so a process
+ * becomes nobody, where that is possible.
+ */
+async function reportOfNobody(
+  locked: string,
+  options: ConfigOptions,
+): Promise<Pick<ConfigReport, "problems" | "sources">> {
+  const config = new URL("../../src/settings/config.ts", import.meta.url).href;
   const script = `
-    import { readConfig } from ${
-    JSON.stringify(
-      new URL("../../src/settings/config.ts", import.meta.url).href,
-    )
-  };
+    import { readConfig } from ${JSON.stringify(config)};
     import process from "node:process";
     // Loads what is needed while it can be read.
     readConfig({});
     if (process.getuid() === 0) process.setuid(65534);
-    else Deno.chmodSync(${JSON.stringify(systemFile)}, 0);
-    const { problems } = readConfig({ systemFile: ${
-    JSON.stringify(systemFile)
-  } });
-    console.log(JSON.stringify(problems));`;
+    else Deno.chmodSync(${JSON.stringify(locked)}, 0);
+    const { problems, sources } = readConfig(${JSON.stringify(options)});
+    console.log(JSON.stringify({ problems, sources }));`;
+  await using folder = await TempFolder.make();
   const file = `${folder.path}/read.ts`;
   await Deno.writeTextFile(file, script);
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -167,9 +167,36 @@ Deno.test("readConfigFile() says so when it may not read a file, at the usual pl
   }).output();
   const output = new TextDecoder().decode(stdout);
   assert.notEqual(output, "", new TextDecoder().decode(stderr));
-  const [problem, ...others] = JSON.parse(output);
+  return JSON.parse(output);
+}
+
+Deno.test("readConfigFile() says so when it may not read a file, at the usual places too", async () => {
+  await using folder = await TempFolder.make();
+  const systemFile = `${folder.path}/staps.conf`;
+  await Deno.writeTextFile(systemFile, "[staps]\n", { mode: 0o600 });
+  const { problems } = await reportOfNobody(systemFile, { systemFile });
+  const [problem, ...others] = problems;
   assert.deepEqual(others, []);
-  assert.equal(problem.file, systemFile);
-  assert.equal(problem.got, "no permission");
-  assert.match(problem.hint, /permissions/);
+  assert.equal(problem!.file, systemFile);
+  assert.equal(problem!.got, "no permission");
+  assert.match(problem!.hint!, /permissions/);
+});
+
+Deno.test("a home folder that may not be searched has no .staps.conf, unless that was read before", async () => {
+  await using folder = await TempFolder.make();
+  const home = `${folder.path}/home`;
+  await Deno.mkdir(home, { mode: 0o700 });
+  const options = {
+    systemFile: `${folder.path}/none`,
+    environment: { HOME: home },
+  };
+  const expected = { problems: [], sources: [] };
+  assert.deepEqual(await reportOfNobody(home, options), expected);
+  await Deno.chmod(home, 0o700);
+  const { problems } = await reportOfNobody(home, {
+    ...options,
+    readBefore: [`${home}/.staps.conf`],
+  });
+  assert.deepEqual(problems.map(({ got }) => got), ["no permission"]);
+  await Deno.chmod(home, 0o700);
 });
