@@ -4,6 +4,7 @@
  */
 import { dirname } from "node:path";
 import process from "node:process";
+import { setModeInList } from "./access_list.ts";
 import { StartupError } from "../common/errors.ts";
 import { sleep, within } from "../common/timing.ts";
 
@@ -22,13 +23,14 @@ const lockMs = 5000;
  * Runs `bind`, which has to create the socket `path`, and gets its result.
  *
  * A socket file left by a crash is removed first; one that answers is not. The
- * file has exactly the permissions `mode` from the moment it exists, and
- * belongs to `owner` when this resolves. The
- * socket's folder is locked (flock(2)) meanwhile, so that of two processes that
- * start at once only one finds the file stale.
+ * file has exactly the permissions `mode` from the moment it exists (in a
+ * folder with a default access control list: from right after), and belongs to
+ * `owner` when this resolves. The socket's folder is locked (flock(2))
+ * meanwhile, so that of two processes that start at once only one finds the
+ * file stale.
  *
  * @throws {StartupError} If another server answers there, if `path` is no
- * socket, or if its folder is missing or can't be used.
+ * socket, if its folder is missing or can't be used, or if it can't have `mode`.
  */
 export async function bindUnixSocket<T>(
   path: string,
@@ -48,6 +50,7 @@ export async function bindUnixSocket<T>(
     } finally {
       Deno.umask(umask);
     }
+    setMode(path, mode);
     if (owner !== undefined && (owner.uid ?? owner.gid) !== null) {
       // Never through a symbolic link: whoever may write to the folder could
       // have put one there meanwhile, to be given somebody else's file.
@@ -59,6 +62,23 @@ export async function bindUnixSocket<T>(
   } catch (error) {
     throw explain(path, error);
   }
+}
+
+/** Makes sure that the socket `path` has the permissions `mode`, also where the umask has no effect. */
+function setMode(path: string, mode: number): void {
+  setModeInList(path, mode);
+  const { mode: actual } = Deno.lstatSync(path);
+  if (actual !== null && (actual & 0o777) !== mode) {
+    throw cannotListen(
+      path,
+      `it has the mode ${octal(actual)}, expected ${octal(mode)}`,
+      { hint: "look at the folder's file system, and what it is mounted with" },
+    );
+  }
+}
+
+function octal(mode: number): string {
+  return (mode & 0o777).toString(8).padStart(4, "0");
 }
 
 /** Locks the folder of the socket `path` until the lock is disposed of. */

@@ -7,6 +7,7 @@
 
 /** Every Debian package that some test needs. */
 export const testPackages = [
+  "acl",
   "apache2",
   "caddy",
   "curl",
