@@ -3,7 +3,7 @@ import { parseCommandLine } from "./src/commands/cli.ts";
 import { AdminError } from "./src/common/errors.ts";
 import { log } from "./src/common/log.ts";
 import { writeAll } from "./src/common/terminal.ts";
-import { interruption } from "./src/system/signals.ts";
+import { interruption, outliveSignals } from "./src/system/signals.ts";
 
 /** Runs what `args` mean, and gets the exit status. */
 async function main(args: string[]): Promise<number> {
@@ -19,6 +19,8 @@ async function main(args: string[]): Promise<number> {
     environment: Deno.env.toObject(),
     interruption,
     async serve(options): Promise<void> {
+      // Before the rest is loaded, which takes a while.
+      outliveSignals();
       // Only a node pays for loading it.
       const { serve } = await import("./src/node.ts");
       await serve(options);

@@ -10,6 +10,14 @@ elif [ -n "${HOME-}" ] && [ "$HOME" != / ]; then
 else
   cache=/nonexistent
 fi
+# A server outlives signals that come before it can act on them, or mean nothing
+# to it. A terminal that hangs up still ends it.
+case ${1-} in
+  '' | serve | -*)
+    trap '' USR1 USR2
+    [ -t 0 ] || trap '' HUP
+    ;;
+esac
 export DENO_DIR="$cache/deno" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 export @ENVIRONMENT@
 exec /usr/lib/staps/deno @FLAGS@ /usr/lib/staps/staps.js "$@"

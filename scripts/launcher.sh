@@ -17,6 +17,15 @@ names='@NAMES@'
 # Names them all.
 content=@CONTENT@
 self=$0
+# A server outlives signals that come before it can act on them, or mean nothing
+# to it. A terminal that hangs up still ends it.
+hup=HUP
+case ${1-} in
+  '' | serve | -*)
+    trap '' USR1 USR2
+    [ -t 0 ] || { trap '' HUP; hup=; }
+    ;;
+esac
 reasons=
 old_umask=
 
@@ -107,7 +116,8 @@ unpack() {
     { unusable "$1" "can't be written to"; return 1; }
   unpacked=no
   trap 'rm -rf -- "$new"' EXIT
-  trap 'exit 1' HUP INT TERM
+  # shellcheck disable=SC2086 # none, or one
+  trap 'exit 1' $hup INT TERM
   if ! extract "$new" 2>/dev/null; then
     unusable "$1" "no room for 120 MB, or $self is damaged"
   elif ! has_right_hashes "$new"; then
@@ -132,7 +142,8 @@ unpack() {
     fi
   fi
   rm -rf -- "$new"
-  trap - EXIT HUP INT TERM
+  # shellcheck disable=SC2086 # none, or one
+  trap - EXIT $hup INT TERM
   [ "$unpacked" = yes ] || return 1
   is_intact "$1" || unusable "$1" "what is there can't be replaced"
 }

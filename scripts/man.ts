@@ -60,6 +60,7 @@ export function renderManual({ date }: ManOptions): string {
         "Tells the clients to come back later, and ends. A second one ends at once.",
       SIGHUP:
         "Reads the configuration again. What takes a restart is named in the log.",
+      "SIGUSR1, SIGUSR2": "Nothing: they are ignored.",
     }).flatMap(([name, text]) => [".TP", `.B ${name}`, escape(text)]),
     section("FILES"),
     ...Object.entries({

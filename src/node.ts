@@ -20,7 +20,9 @@ import {
   configFiles,
   type ConfigOptions,
   loadConfig,
+  type LoadedConfig,
 } from "./settings/config.ts";
+import { exposedPasswordFile } from "./settings/exposure.ts";
 import { brokerHosts } from "./settings/amqp_url.ts";
 import { reload } from "./settings/reload.ts";
 import { Daemon } from "./system/daemon.ts";
@@ -92,13 +94,15 @@ async function runNode(
   },
 ): Promise<void> {
   const onHangUp = hangUps();
-  const { config, sources } = loadConfig(configOptions);
+  const loaded = loadConfig(configOptions);
+  const { config, sources } = loaded;
   configureLog(config.log);
   const stopSignal = nextStopSignal();
   endOnBug();
 
   log.info("starting", { version, config: sources.join(", ") || "defaults" });
   if (manager.problem !== undefined) log.warn(manager.problem);
+  warnOfExposure(loaded);
   using daemon = Daemon.prepare(config.daemon, {
     hasServiceManager: manager.isPresent,
   });
@@ -171,7 +175,11 @@ async function runNode(
     await manager.reloading();
     notice = reload({
       running: config,
-      load: () => loadConfig({ ...configOptions, readBefore: sources }).config,
+      load: () => {
+        const again = loadConfig({ ...configOptions, readBefore: sources });
+        warnOfExposure(again);
+        return again.config;
+      },
       changed: () => configureLog(config.log),
     });
     await manager.ready(status());
@@ -185,6 +193,15 @@ async function runNode(
   await server.stop();
   log.info("stopped");
   if (typeof end !== "string") throw end;
+}
+
+/** Warns of a password that isn't secret. */
+function warnOfExposure(loaded: LoadedConfig): void {
+  const file = exposedPasswordFile(loaded);
+  if (file === undefined) return;
+  log.warn("every user of this machine can read the broker's password", {
+    file,
+  });
 }
 
 /** What {@linkcode listeners} needs. */

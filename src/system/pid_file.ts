@@ -19,7 +19,7 @@ export class PidFile implements Disposable {
 
   /**
    * Writes this process's number to `path`. A file that a dead process left is
-   * replaced.
+   * replaced. Where there is no room for the number, no file is left.
    *
    * @throws {StartupError} If a live process has it, if it is something else
    * than a PID file, or if it can't be written.
@@ -29,9 +29,7 @@ export class PidFile implements Disposable {
       const file = openLocked(path);
       try {
         checkContent(path, file);
-        file.truncateSync(0);
-        file.seekSync(0, Deno.SeekMode.Start);
-        file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
+        writeNumber(path, file);
         return new PidFile(path, file);
       } catch (error) {
         file.close();
@@ -99,6 +97,22 @@ function isSame(file: Deno.FsFile, path: string): boolean {
     return there.isFile && there.ino === ours.ino && there.dev === ours.dev;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Writes this process's number to the locked `file`, or removes it. */
+function writeNumber(path: string, file: Deno.FsFile): void {
+  const bytes = new TextEncoder().encode(`${Deno.pid}\n`);
+  try {
+    file.truncateSync(0);
+    file.seekSync(0, Deno.SeekMode.Start);
+    if (file.writeSync(bytes) < bytes.length) {
+      throw new Error("the disk is full");
+    }
+  } catch (error) {
+    // Others would take an empty file for that of a live process, or fail.
+    Deno.removeSync(path);
     throw error;
   }
 }

@@ -52,6 +52,17 @@ function statusOf(signal: StopSignal): number {
 }
 
 /**
+ * From now on, signals don't end a server that ask it for nothing (SIGUSR1,
+ * SIGUSR2), or for what it can't do yet: SIGHUP before {@linkcode hangUps}. A
+ * terminal's SIGHUP keeps its meaning.
+ */
+export function outliveSignals(): void {
+  const signals: Deno.Signal[] = ["SIGUSR1", "SIGUSR2"];
+  if (!Deno.stdin.isTerminal()) signals.push("SIGHUP");
+  for (const signal of signals) Deno.addSignalListener(signal, () => {});
+}
+
+/**
  * Listens for SIGHUP from now on, and gets what sets the action for it; one that
  * came before that counts too. Actions don't overlap. A terminal sends the
  * signal when it goes away: then it keeps its meaning, and ends the process.

@@ -95,6 +95,9 @@ Deno.test("staps tells systemd that its broker can't be reached", async () => {
     env: { NOTIFY_SOCKET: listener.path },
   });
   const text = await listener.next();
+  await staps.printed(
+    / warn every user of this machine can read the broker's password file=\S+\/staps\.conf$/m,
+  );
   assert.match(
     text,
     /^READY=1\nSTATUS=0 channels, 0 clients\. The broker can't be reached: /,
@@ -130,6 +133,15 @@ Deno.test("SIGHUP before staps is ready is obeyed when it is", async () => {
   assert.match(await listener.next(), /^READY=1/);
   assert.equal(await listener.next(), "RELOADING=1");
   assert.match(await listener.next(), /^READY=1/);
+  assert.equal((await staps.stop()).code, 0);
+});
+
+Deno.test("SIGUSR1 and SIGUSR2 mean nothing to staps", async () => {
+  await using staps = await startStaps();
+  staps.signal("SIGUSR1");
+  staps.signal("SIGUSR2");
+  staps.signal("SIGHUP");
+  await staps.printed(/reloaded/);
   assert.equal((await staps.stop()).code, 0);
 });
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { compile, print, runFlags } from "../../scripts/compile.ts";
 import { permissions } from "../../scripts/permissions.ts";
 import { version } from "../../src/common/version.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { NotifyListener } from "../helpers/notify_listener.ts";
 import {
@@ -71,6 +72,28 @@ Deno.test("the self-extracting executable unpacks once, for its user alone", asy
   const { ino } = await Deno.stat(`${content}/deno`);
   assert.equal((await run(["--version"], { env })).stdout, label);
   assert.equal((await Deno.stat(`${content}/deno`)).ino, ino);
+});
+
+/** Gets whether a process ignores SIGHUP, or listens for it (proc_pid_status(5)). */
+async function outlivesHangUp(pid: number): Promise<boolean> {
+  const text = await Deno.readTextFile(`/proc/${pid}/status`);
+  return Array.from(text.matchAll(/^Sig(?:Ign|Cgt):\t(\w+)$/gm))
+    .some(([, mask]) => (BigInt(`0x${mask}`) & 1n) !== 0n);
+}
+
+Deno.test("a server in the self-extracting executable outlives SIGHUP from its first moment on", async () => {
+  await using folder = await TempFolder.make();
+  await using process = new Process(staps, [
+    `--socket=${folder.path}/s`,
+  ], { env: { STAPS_CACHE: `${folder.path}/cache`, HOME: folder.path } });
+  await eventually(() => outlivesHangUp(process.pid), "the shell's first line");
+  const timer = setInterval(() => process.signal("SIGHUP"), 5);
+  try {
+    await process.printed(/listening on/);
+  } finally {
+    clearInterval(timer);
+  }
+  assert.equal((await process.stop()).code, 0);
 });
 
 Deno.test("the self-extracting executable replaces what somebody has changed", async () => {

@@ -66,6 +66,20 @@ Deno.test("PidFile.claim() overwrites nothing that isn't a PID file", async () =
   assert.equal(await Deno.readTextFile(precious), "root:x:0:0\n");
 });
 
+Deno.test("PidFile.claim() leaves no empty file where there is no room", async () => {
+  await using folder = await TempFolder.make();
+  const pidFile = `${folder.path}/staps.pid`;
+  // A limit of 0 bytes for files says at a write what a full disk says.
+  await using child = new DaemonProcess({ pidFile }, [
+    ...["sh", "-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"],
+  ]);
+  assert.match(
+    (await child.report()).error!,
+    /^StartupError: Cannot use the PID file ".*": File too large/,
+  );
+  await assert.rejects(Deno.lstat(pidFile), Deno.errors.NotFound);
+});
+
 testUnless(needsRoot, {
   name: "PidFile is emptied where its folder is root's",
   async fn(): Promise<void> {

@@ -11,7 +11,7 @@ function start(script: string, env: Record<string, string> = {}): Process {
     "--quiet",
     "--ext=ts",
     `--config=${repository}/deno.json`,
-    `import { endOnBug, hangUps, interruption, nextStopSignal } from "${src}/system/signals.ts";
+    `import { endOnBug, hangUps, interruption, nextStopSignal, outliveSignals } from "${src}/system/signals.ts";
      import { configureLog } from "${src}/common/log.ts";
      const print = (line: string) => Deno.stdout.writeSync(new TextEncoder().encode(line + "\\n"));
      // A signal listener alone keeps no process alive.
@@ -76,6 +76,20 @@ Deno.test("hangUps() runs the action for each signal, those of before it was set
   process.signal("SIGHUP");
   await process.printed(/action 3/);
   assert.doesNotMatch(process.stdout, /overlap/);
+});
+
+Deno.test("outliveSignals() keeps SIGUSR1, SIGUSR2 and an early SIGHUP from ending the process", async () => {
+  await using process = start(
+    `outliveSignals();
+     ${printsStopSignal}`,
+  );
+  await process.printed(/ready/);
+  for (const signal of ["SIGUSR1", "SIGUSR2", "SIGHUP"] as const) {
+    process.signal(signal);
+  }
+  process.signal("SIGTERM");
+  await process.printed(/^SIGTERM$/m);
+  assert.equal((await process.stop("SIGTERM")).code, 143);
 });
 
 for (

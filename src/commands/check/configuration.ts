@@ -1,5 +1,6 @@
 /** Whether the configuration can be read, by the user that staps runs as, and by nobody who shouldn't. */
 import type { ConfigReport } from "../../settings/config.ts";
+import { exposedPasswordFile } from "../../settings/exposure.ts";
 import { problemText } from "../../settings/problems.ts";
 import { barrier, bits, may, rightsOf, type Subject } from "./access.ts";
 import { type Finding, Findings } from "./finding.ts";
@@ -10,7 +11,7 @@ import { type Finding, Findings } from "./finding.ts";
  * @param who The user that staps runs as, and the name of that user's group.
  */
 export function checkConfiguration(
-  { problems, sources, config, origins }: ConfigReport,
+  { problems, sources, ...report }: ConfigReport,
   { subject, group }: { subject: Subject; group: string },
 ): Finding[] {
   const findings = new Findings("configuration");
@@ -33,14 +34,12 @@ export function checkConfiguration(
   if (findings.all.length === 0) {
     findings.ok(sources.join(", ") || "no file: all settings are defaults");
   }
-  const origin = origins.get("staps.amqp");
-  if (origin !== undefined && config.staps.amqp?.password) {
-    if (((rightsOf(origin.file)?.mode ?? 0) & 0o004) !== 0) {
-      findings.warn(
-        `Every user of this machine can read the broker's password in "${origin.file}"`,
-        `chmod 0640 ${origin.file}`,
-      );
-    }
+  const exposed = exposedPasswordFile(report);
+  if (exposed !== undefined) {
+    findings.warn(
+      `Every user of this machine can read the broker's password in "${exposed}"`,
+      `chmod 0640 ${exposed}`,
+    );
   }
   return findings.all;
 }
