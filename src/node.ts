@@ -27,8 +27,10 @@ import { brokerHosts } from "./settings/amqp_url.ts";
 import { reload } from "./settings/reload.ts";
 import { Daemon } from "./system/daemon.ts";
 import { clientsFor, fdLimit, refusedFor } from "./system/open_files.ts";
+import { type Loss, Outside } from "./system/outside.ts";
 import { keepOnly, type Kept } from "./system/permissions.ts";
 import { endOnBug, hangUps, nextStopSignal } from "./system/signals.ts";
+import { SocketFile } from "./system/socket_file.ts";
 import { ServiceManager } from "./system/systemd.ts";
 import { bindUnixSocket, type Owner } from "./system/unix_socket.ts";
 
@@ -140,20 +142,35 @@ async function runNode(
     return;
   }
   await using server = await starting;
+  const abandoned = Promise.withResolvers<StartupError>();
+  using outside = new Outside((losses) => {
+    // Nobody is here, and nobody can come: a start makes the socket again.
+    const loss = losses.find(({ role, isFinal }) =>
+      role === "socket" && isFinal
+    );
+    if (!loss || !manager.isPresent || server.clientCount > 0) return;
+    abandoned.resolve(new StartupError(loss.message));
+  });
   await using admin = await startAdmin({
     ...config.admin,
     owner: daemon.owner,
     server,
     bridge,
+    outside,
   });
+  using socketFile = new SocketFile("socket", socket);
+  using adminFile = admin && new SocketFile("admin_socket", admin.socket);
+  for (const file of [socketFile, adminFile, daemon.pidFile]) {
+    if (file !== undefined) outside.add(file);
+  }
   daemon.settle();
   await giveUpPermissions({
     read: [
       ...configFiles(configOptions),
-      ...daemon.files,
+      ...outside.paths,
       ...admin === undefined ? [] : processFiles,
     ],
-    write: daemon.files,
+    write: outside.paths,
     net: config.staps.amqp !== undefined,
   });
 
@@ -163,6 +180,7 @@ async function runNode(
     statusText({
       server,
       bridge,
+      losses: outside.losses,
       notice,
       isNew: performance.now() - listeningMs < firstMessageMs,
     });
@@ -186,10 +204,15 @@ async function runNode(
   });
   onListening?.(server);
 
-  const end = await Promise.race([stopSignal, server.failure]);
+  const end = await Promise.race([
+    stopSignal,
+    server.failure,
+    abandoned.promise,
+  ]);
   if (typeof end === "string") log.info("stopping", { signal: end });
   else log.error("stopping", { reason: end.message });
   await manager.stopping((config.limits.shutdownTimeoutS + 5) * 1000);
+  outside[Symbol.dispose]();
   await server.stop();
   log.info("stopped");
   if (typeof end !== "string") throw end;
@@ -282,6 +305,8 @@ async function giveUpPermissions(kept: Kept): Promise<void> {
 export interface StatusTextOptions {
   readonly server: Server;
   readonly bridge: Bridge;
+  /** Files that the node doesn't find any more. */
+  readonly losses: readonly Loss[];
   /** What the last reload said. */
   readonly notice: string | undefined;
   /** Whether the broker may not have had the time to return a message. */
@@ -290,11 +315,12 @@ export interface StatusTextOptions {
 
 /** Gets what `systemctl status` says of the node: one line. */
 export function statusText(
-  { server, bridge, notice, isNew }: StatusTextOptions,
+  { server, bridge, losses, notice, isNew }: StatusTextOptions,
 ): string {
   const parts = [
     `${server.channels.size} channels, ${server.clientCount} clients`,
   ];
+  for (const { message } of losses) parts.push(message);
   const problem = hasHealth(bridge) ? brokerProblem(bridge.state()) : undefined;
   if (problem !== undefined && !(isNew && problem.reason === "broker_silent")) {
     parts.push(problem.message);

@@ -64,10 +64,10 @@ Deno.test("listeners() say which address they can't have", async () => {
   assert.throws(() => Deno.statSync(`${folder.path}/s`), Deno.errors.NotFound);
 });
 
-Deno.test("statusText() says what is wrong with the broker, once that can be known", async () => {
+Deno.test("statusText() says what is wrong, with the broker once that can be known", async () => {
   await using testServer = await startServer();
   const { server } = testServer;
-  const rest = { server, notice: undefined, isNew: true };
+  const rest = { server, losses: [], notice: undefined, isNew: true };
   const well = "0 channels, 0 clients";
   assert.equal(statusText({ ...rest, bridge: new NoBridge() }), well);
   assert.equal(statusText({ ...rest, bridge: new StubBridge() }), well);
@@ -83,5 +83,14 @@ Deno.test("statusText() says what is wrong with the broker, once that can be kno
   assert.equal(
     statusText({ ...rest, bridge, isNew: false }),
     `${well}. The broker is connected, but returns no message`,
+  );
+  const loss = {
+    role: "socket",
+    message: "It is gone",
+    isFinal: false,
+  } as const;
+  assert.equal(
+    statusText({ ...rest, bridge: new NoBridge(), losses: [loss] }),
+    `${well}. It is gone`,
   );
 });

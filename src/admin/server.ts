@@ -6,6 +6,7 @@ import { fdLimit } from "../system/open_files.ts";
 import { log } from "../common/log.ts";
 import { contentType, prometheusText } from "./prometheus.ts";
 import { notReady } from "./readiness.ts";
+import type { Outside } from "../system/outside.ts";
 import type { Server } from "../relay/server.ts";
 import { statusOf } from "./status.ts";
 import { bindUnixSocket, type Owner } from "../system/unix_socket.ts";
@@ -20,17 +21,22 @@ export interface AdminOptions {
   readonly owner?: Owner | undefined;
   readonly server: Server;
   readonly bridge: Bridge;
+  /** What looks after the node's files, if anything does. */
+  readonly outside?: Outside | undefined;
 }
 
 const noStore = { "Cache-Control": "no-store", "Connection": "close" };
 
 /** The server of the admin socket. */
 export class Admin implements AsyncDisposable {
+  /** The path of its unix socket. */
+  readonly socket: string;
   readonly #source: FigureSource;
   readonly #lag = new EventLoopLag();
   #listener: Deno.HttpServer | undefined;
 
-  private constructor({ server, bridge }: AdminOptions) {
+  private constructor({ socket, server, bridge, outside }: AdminOptions) {
+    this.socket = socket;
     const lag = this.#lag;
     this.#source = {
       metrics: server.metrics,
@@ -46,7 +52,12 @@ export class Admin implements AsyncDisposable {
       // Now, because it takes a permission that is given up later.
       maxFds: fdLimit(),
       bufferedBytes: () => server.bufferedBytes,
-      notReady: () => notReady({ isStopping: server.isStopping, bridge }),
+      notReady: () =>
+        notReady({
+          isStopping: server.isStopping,
+          bridge,
+          losses: outside?.losses,
+        }),
     };
   }
 

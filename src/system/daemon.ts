@@ -85,9 +85,9 @@ export class Daemon implements Disposable {
     }
   }
 
-  /** The files that have to stay readable and writable. */
-  get files(): readonly string[] {
-    return this.#pidFile === undefined ? [] : [this.#pidFile.path];
+  /** The PID file, if there is one. */
+  get pidFile(): PidFile | undefined {
+    return this.#pidFile;
   }
 
   [Symbol.dispose](): void {

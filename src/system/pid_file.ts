@@ -1,5 +1,6 @@
 /** The PID file: the process's number, for start-up without a service manager. */
 import { StartupError } from "../common/errors.ts";
+import { type Found, identityOf, type OwnFile } from "./outside.ts";
 
 /**
  * The process's number in a file, removed on disposal.
@@ -8,9 +9,10 @@ import { StartupError } from "../common/errors.ts";
  * it, which another process may have got since. The lock ends with the process,
  * however that ends.
  */
-export class PidFile implements Disposable {
+export class PidFile implements OwnFile, Disposable {
+  readonly role = "pid_file";
   readonly path: string;
-  readonly #file: Deno.FsFile;
+  #file: Deno.FsFile;
 
   private constructor(path: string, file: Deno.FsFile) {
     this.path = path;
@@ -26,18 +28,29 @@ export class PidFile implements Disposable {
    */
   static claim(path: string): PidFile {
     try {
-      const file = openLocked(path);
-      try {
-        checkContent(path, file);
-        writeNumber(path, file);
-        return new PidFile(path, file);
-      } catch (error) {
-        file.close();
-        throw error;
-      }
+      return new PidFile(path, make(path));
     } catch (error) {
       if (error instanceof StartupError) throw error;
       throw cannotUse(path, why(error), error);
+    }
+  }
+
+  get paths(): readonly string[] {
+    return [this.path];
+  }
+
+  look(): Found {
+    try {
+      if (isSame(this.#file, this.path)) return { state: "there" };
+      if (identityOf(this.path) !== undefined) {
+        return lost("another file is in its place");
+      }
+      const fresh = make(this.path);
+      this.#file.close();
+      this.#file = fresh;
+      return { state: "made again" };
+    } catch (error) {
+      return lost(why(error));
     }
   }
 
@@ -53,6 +66,23 @@ export class PidFile implements Disposable {
       }
     }
     this.#file.close();
+  }
+}
+
+function lost(why: string): Found {
+  return { state: "lost", why, isFinal: false };
+}
+
+/** Gets the file `path`, locked and with this process's number. */
+function make(path: string): Deno.FsFile {
+  const file = openLocked(path);
+  try {
+    checkContent(path, file);
+    writeNumber(path, file);
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
   }
 }
 

@@ -1,5 +1,6 @@
 /** PID files of processes of their own, as each process has a lock on its file. */
 import assert from "node:assert/strict";
+import { PidFile } from "../../src/system/pid_file.ts";
 import { DaemonProcess } from "../helpers/daemon_process.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { testUnless } from "../helpers/skip.ts";
@@ -78,6 +79,34 @@ Deno.test("PidFile.claim() leaves no empty file where there is no room", async (
     /^StartupError: Cannot use the PID file ".*": File too large/,
   );
   await assert.rejects(Deno.lstat(pidFile), Deno.errors.NotFound);
+});
+
+Deno.test("PidFile.look() makes a file that is gone again, and leaves another one alone", async () => {
+  await using folder = await TempFolder.make();
+  await Deno.mkdir(`${folder.path}/run`);
+  const path = `${folder.path}/run/staps.pid`;
+  using pidFile = PidFile.claim(path);
+  assert.deepEqual(pidFile.look(), { state: "there" });
+  await Deno.remove(path);
+  assert.deepEqual(pidFile.look(), { state: "made again" });
+  assert.equal(await Deno.readTextFile(path), `${Deno.pid}\n`);
+  assert.throws(() => PidFile.claim(path), /has it$/);
+
+  await Deno.rename(path, `${path}.mine`);
+  await Deno.writeTextFile(path, "1\n");
+  const why = "another file is in its place";
+  assert.deepEqual(pidFile.look(), { state: "lost", why, isFinal: false });
+  assert.equal(await Deno.readTextFile(path), "1\n");
+  await Deno.rename(`${path}.mine`, path);
+  assert.deepEqual(pidFile.look(), { state: "there" });
+
+  await Deno.remove(`${folder.path}/run`, { recursive: true });
+  const gone = "its folder doesn't exist";
+  assert.deepEqual(pidFile.look(), {
+    ...{ state: "lost", why: gone, isFinal: false },
+  });
+  await Deno.mkdir(`${folder.path}/run`);
+  assert.deepEqual(pidFile.look(), { state: "made again" });
 });
 
 testUnless(needsRoot, {

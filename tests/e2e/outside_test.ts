@@ -1,0 +1,140 @@
+/** A running staps whose files somebody removes, replaces or moves. */
+import assert from "node:assert/strict";
+import { permissions } from "../../scripts/permissions.ts";
+import { ask } from "../helpers/admin.ts";
+import { eventually, within } from "../helpers/eventually.ts";
+import { TempFolder } from "../helpers/folder.ts";
+import { NotifyListener } from "../helpers/notify_listener.ts";
+import { Process, repository } from "../helpers/process.ts";
+import { newPath } from "../helpers/shared_staps.ts";
+import { Clients, converse } from "../helpers/ws_client.ts";
+
+/** A staps with all the files that it can have, and the permissions it is shipped with. */
+class Node extends Process {
+  readonly socket: string;
+  readonly admin: string;
+  readonly pidFile: string;
+
+  constructor(
+    readonly folder: TempFolder,
+    { listener, env }: { listener: string; env: Record<string, string> },
+  ) {
+    Deno.mkdirSync(`${folder.path}/run`);
+    const file = `${folder.path}/staps.conf`;
+    Deno.writeTextFileSync(
+      file,
+      `[staps]\nlistener = ${listener}\n` +
+        `[daemon]\npid_file = ${folder.path}/staps.pid\n`,
+    );
+    const socket = `${folder.path}/run/s.sock`;
+    const admin = `${folder.path}/admin.sock`;
+    super(Deno.execPath(), [
+      ...["run", ...permissions, `--config=${repository}/deno.json`],
+      ...[`${repository}/main.ts`, `--config=${file}`],
+      ...[`--socket=${socket}`, `--admin-socket=${admin}`],
+    ], { env });
+    this.socket = socket;
+    this.admin = admin;
+    this.pidFile = `${folder.path}/staps.pid`;
+  }
+
+  static async start(
+    { listener = "own", env = {} }: {
+      listener?: string;
+      env?: Record<string, string>;
+    } = {},
+  ): Promise<Node> {
+    const node = new Node(await TempFolder.make(), { listener, env });
+    await node.printed(/admin socket on/);
+    await node.printed(/listening on/);
+    return node;
+  }
+
+  /** Waits until `/readyz` gives these reasons. */
+  async says(...expected: string[]): Promise<void> {
+    let text = "";
+    await eventually(async () => {
+      const answer = await ask(this.admin, "/readyz");
+      text = answer.text;
+      const { reasons } = JSON.parse(text);
+      assert.equal(answer.status, reasons.length === 0 ? 200 : 503);
+      return String(reasons.map((one: { reason: string }) => one.reason)) ===
+        String(expected);
+    }, () => `${expected}, got ${text}`);
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]();
+    await this.folder[Symbol.asyncDispose]();
+  }
+}
+
+for (const listener of ["own", "runtime"]) {
+  Deno.test(`a removed socket is there again, and clients notice nothing, listener = ${listener}`, async () => {
+    await using node = await Node.start({ listener });
+    {
+      await using clients = new Clients(node.socket);
+      const path = newPath();
+      const before = await clients.join(path);
+      for (const file of [node.socket, node.admin, node.pidFile]) {
+        await Deno.remove(file);
+      }
+      for (const name of ["socket", "admin socket", "PID file"]) {
+        await node.printed(
+          new RegExp(`warn the ${name} was gone, and is there again path=`),
+        );
+      }
+      await converse(before, await clients.join(path));
+      await node.says();
+      assert.equal(await Deno.readTextFile(node.pidFile), `${node.pid}\n`);
+    }
+    assert.equal((await node.stop()).code, 0);
+    const left = [
+      ...Deno.readDirSync(node.folder.path),
+      ...Deno.readDirSync(`${node.folder.path}/run`),
+    ];
+    assert.deepEqual(left.map(({ name }) => name).sort(), [
+      "run",
+      "staps.conf",
+    ]);
+  });
+}
+
+Deno.test("a node whose socket or PID file is another's isn't ready, until their places are free", async () => {
+  await using node = await Node.start();
+  await using clients = new Clients(node.socket);
+  const path = newPath();
+  const before = await clients.join(path);
+  for (const file of [node.socket, node.pidFile]) {
+    await Deno.rename(file, `${file}.away`);
+    await Deno.writeTextFile(file, "1\n");
+  }
+  await node.says("socket_lost", "pid_file_lost");
+  await node.printed(
+    /error the socket is lost path=\S+ why="another file is in its place"$/m,
+  );
+  for (const file of [node.socket, node.pidFile]) await Deno.remove(file);
+  await node.says();
+  await converse(before, await clients.join(path));
+});
+
+Deno.test("a node whose socket's folder is gone isn't ready; under a service manager it ends when nobody is left", async () => {
+  await using listener = new NotifyListener();
+  await using node = await Node.start({
+    env: { NOTIFY_SOCKET: listener.path },
+  });
+  {
+    await using clients = new Clients(node.socket);
+    const [a, b] = await clients.joinMany(newPath(), 2);
+    await Deno.remove(`${node.folder.path}/run`, { recursive: true });
+    await node.says("socket_lost");
+    await Deno.mkdir(`${node.folder.path}/run`);
+    await converse(a!, b!);
+    assert.ok(!node.ended);
+  }
+  assert.equal((await within(node.status, "the end")).code, 1);
+  assert.match(
+    node.stderr,
+    /^staps: error: The socket "\S+" is lost: it was removed .* needs a restart$/m,
+  );
+});
