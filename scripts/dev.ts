@@ -1,9 +1,14 @@
 /** `deno task dev`: staps in the working folder, and a URL to try it with. */
+import { log } from "../src/common/log.ts";
 import { serve } from "../src/node.ts";
 
 const folder = ".dev";
 const configFile = `${folder}/staps.conf`;
 const preferredPort = 7800;
+
+function write(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
+}
 
 /** Gets the preferred port, or 0 for any if it is taken. */
 function choosePort(): number {
@@ -43,6 +48,8 @@ Paste this into two terminals, and type: what you send in one appears in the oth
     npx --yes deno@2.9.6 task --quiet join ${url}
 
 `;
-    Deno.stdout.writeSync(new TextEncoder().encode(text));
+    write(text);
   },
 });
+await log.flush();
+write("\nstaps has stopped, its clients were told to come back. Goodbye!\n");

@@ -9,8 +9,9 @@ const stopSignals = { SIGTERM: 15, SIGINT: 2 } as const;
 export type StopSignal = keyof typeof stopSignals;
 
 /**
- * Ctrl-C reaches a staps that `deno task` runs twice: from the terminal, and
- * from `deno task`. Two within so many milliseconds are one.
+ * Ctrl-C reaches a staps that `deno task` runs more than once: from the
+ * terminal, from `deno task`, and with `--watch` as a SIGTERM that the runtime
+ * makes. What comes within so many milliseconds after it is the same.
  */
 const sameInterruptMs = 500;
 /** The exit status after a bug: EX_SOFTWARE, sysexits.h. */
@@ -29,7 +30,7 @@ export function nextStopSignal(): Promise<StopSignal> {
       resolve(signal);
       return;
     }
-    const isSame = signal === "SIGINT" && first.signal === "SIGINT" &&
+    const isSame = first.signal === "SIGINT" &&
       timeMs - first.timeMs <= sameMs;
     if (!isSame) Deno.exit(statusOf(signal));
   };
