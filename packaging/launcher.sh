@@ -20,4 +20,4 @@ case ${1-} in
 esac
 export DENO_DIR="$cache/deno" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 export @ENVIRONMENT@
-exec /usr/lib/staps/deno @FLAGS@ /usr/lib/staps/staps.js "$@"
+exec /usr/lib/staps/staps @FLAGS@ /usr/lib/staps/staps.js "$@"

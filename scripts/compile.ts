@@ -113,7 +113,8 @@ async function tryCompile(output: string): Promise<string | undefined> {
 async function makeSelfExtracting(output: string): Promise<void> {
   const label = `self-extracting, deno ${Deno.version.deno}`;
   const files = [
-    { name: "deno", content: await Deno.readFile(Deno.execPath()) },
+    // By this name processes are listed.
+    { name: "staps", content: await Deno.readFile(Deno.execPath()) },
     ...Object.entries(await bundle(label)).map(([name, text]) => ({
       name,
       content: new TextEncoder().encode(text),

@@ -17,6 +17,7 @@ import {
 import { renderExample } from "./settings_text.ts";
 import { version } from "../src/common/version.ts";
 import { bundle, compile, fill, print, runFlags, top } from "./compile.ts";
+import { docFiles } from "./deb_docs.ts";
 import { renderConfigManual, renderManual } from "./man.ts";
 import { shellEnvironment } from "./runtime_environment.ts";
 
@@ -60,13 +61,16 @@ export interface PackageOptions {
 export async function makePackage(
   { output, fast = false, ...options }: PackageOptions,
 ): Promise<string> {
+  const { print = () => {} } = options;
   const architecture = (await run(["dpkg", "--print-architecture"])).trim();
   const epoch = await sourceDate();
   const tree = await Deno.makeTempDir({ prefix: "staps-deb-" });
   try {
     await Deno.chmod(tree, 0o755);
     const files = new PackageTree(tree);
+    print("1/3 The program");
     await addProgram(files, options);
+    print("2/3 Units, documentation and examples");
     await addUnits(files);
     await addDocumentation(files, epoch);
     await files.add("etc/staps/staps.conf", shippedConfig());
@@ -83,6 +87,11 @@ export async function makePackage(
       "+",
     ]);
     await Deno.mkdir(output, { recursive: true });
+    print(
+      `3/3 Compressing ${await kilobytesIn(tree)} KB, which takes ${
+        fast ? "some seconds" : "up to two minutes"
+      }`,
+    );
     const path = `${output}/staps_${version}_${architecture}.deb`;
     await run([
       "dpkg-deb",
@@ -182,7 +191,8 @@ async function addProgram(
     await files.add(`usr/lib/staps/${name}`, script);
   }
   await files.add(
-    "usr/lib/staps/deno",
+    // By this name processes are listed.
+    "usr/lib/staps/staps",
     await Deno.readFile(Deno.execPath()),
     0o755,
   );
@@ -220,19 +230,11 @@ async function addDocumentation(
   await files.addCompressed(
     `${doc}/changelog`,
     `staps (${version}) unstable; urgency=medium\n\n` +
-      "  * What changes for users stands in NEWS.md beside this file.\n\n" +
+      "  * What changes for users stands in CHANGELOG.md beside this file.\n\n" +
       ` -- ${maintainer}  ${day.toUTCString().replace("GMT", "+0000")}\n`,
   );
-  for (const example of ["nginx.conf.example", "staps.conf.example"]) {
-    await files.copy(example, `${doc}/examples/${example}`);
-  }
-  for (const folder of ["frontends", "monitoring"]) {
-    for await (const { name } of Deno.readDir(`${top}/${folder}`)) {
-      await files.copy(
-        `${folder}/${name}`,
-        `${doc}/examples/${folder}/${name}`,
-      );
-    }
+  for (const { name, content } of await docFiles()) {
+    await files.add(`${doc}/${name}`, content);
   }
   for (const shell of shells) {
     await files.add(
@@ -240,17 +242,13 @@ async function addDocumentation(
       completionScript(shell, commandTree()),
     );
   }
-  if (await exists(`${top}/CHANGELOG.md`)) {
-    await files.copy("CHANGELOG.md", `${doc}/NEWS.md`);
-  }
 }
 
 async function addControl(
   files: PackageTree,
   architecture: string,
 ): Promise<void> {
-  const kilobytes = (await run(["du", "-sk", "--apparent-size", files.path]))
-    .split("\t")[0]!;
+  const kilobytes = await kilobytesIn(files.path);
   const sums = await run([
     "sh",
     "-c",
@@ -275,6 +273,12 @@ async function addControl(
   }
 }
 
+/** Gets the size of a folder as dpkg counts it. */
+async function kilobytesIn(folder: string): Promise<string> {
+  const text = await run(["du", "-sk", "--apparent-size", folder]);
+  return text.split("\t")[0]!;
+}
+
 /** Gets the time of the last commit in seconds, or what `SOURCE_DATE_EPOCH` says (reproducible-builds.org). */
 async function sourceDate(): Promise<number> {
   const given = Number(Deno.env.get("SOURCE_DATE_EPOCH"));
@@ -286,15 +290,6 @@ async function sourceDate(): Promise<number> {
     return Math.floor(
       (await Deno.stat(`${top}/deno.json`)).mtime!.getTime() / 1000,
     );
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.lstat(path);
-    return true;
-  } catch {
-    return false;
   }
 }
 

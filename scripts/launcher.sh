@@ -78,7 +78,7 @@ is_intact() {
   for name in $names seal; do
     [ -O "$folder/$name" ] && [ ! -L "$folder/$name" ] || return 1
   done
-  [ -x "$folder/deno" ] || return 1
+  [ -x "$folder/staps" ] || return 1
   state=$(state_of "$folder" .. .) || return 1
   case $state in
     d????-??-?\ *"
@@ -123,11 +123,11 @@ unpack() {
   elif ! has_right_hashes "$new"; then
     fail "$self is damaged: what is in it has another checksum" \
       "get the file again"
-  elif ! chmod 500 -- "$new/deno"; then
+  elif ! chmod 500 -- "$new/staps"; then
     unusable "$1" "permissions can't be set"
-  elif [ ! -x "$new/deno" ]; then
+  elif [ ! -x "$new/staps" ]; then
     unusable "$1" "programs can't be run there (noexec)"
-  elif ! "$new/deno" --version >/dev/null 2>&1; then
+  elif ! "$new/staps" --version >/dev/null 2>&1; then
     fail "the runtime doesn't run here: expected Linux with glibc on @ARCH@"
   else
     unpacked=yes
@@ -201,4 +201,4 @@ fi
 
 export DENO_DIR="$folder/run" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 export @ENVIRONMENT@
-exec "$folder/deno" @FLAGS@ "$folder/staps.js" "$@"
+exec "$folder/staps" @FLAGS@ "$folder/staps.js" "$@"

@@ -2,6 +2,7 @@
  * The manual pages, made from what the program itself says: staps(1) from the
  * help texts, staps.conf(5) from the table of settings.
  */
+import { joinStatus } from "../src/commands/join/ending.ts";
 import { parseCommandLine } from "../src/commands/cli.ts";
 import { defaultText } from "./settings_text.ts";
 import { allSettings, type Section, settings } from "../src/settings/table.ts";
@@ -12,6 +13,28 @@ export interface ManOptions {
   /** The date of the page, `YYYY-MM-DD`. */
   readonly date: string;
 }
+
+/** The exit statuses of `staps join` that no other command has. */
+const joinStatuses: readonly (readonly [status: number, meaning: string])[] = [
+  [
+    joinStatus.comeBack,
+    "The server or a frontend stops or restarts: come back. Closed with 1001, 1012 or 1013.",
+  ],
+  [
+    joinStatus.refused,
+    "The server refused what was sent: too big, too much. Closed with 1003, 1007, 1008 or 1009.",
+  ],
+  [
+    joinStatus.missed,
+    "Messages were missed: it read too slowly, or they were lost between nodes. Closed with 4000 or 4001.",
+  ],
+  [
+    joinStatus.lost,
+    "The connection was lost, or closed for another reason.",
+  ],
+  [65, "The input isn't UTF-8, or has a message of more than 64 MiB."],
+  [130, "Ctrl-C (SIGINT); 143 is SIGTERM."],
+];
 
 /** Gets staps(1) as man(7) text. */
 export function renderManual({ date }: ManOptions): string {
@@ -54,6 +77,11 @@ export function renderManual({ date }: ManOptions): string {
       78:
         "The configuration can't work. The message says what is wrong in which line.",
     }).flatMap(([code, text]) => [".TP", `.B ${code}`, escape(text)]),
+    ".PP",
+    escape("staps join has these besides:"),
+    ...joinStatuses.flatMap((
+      [code, text],
+    ) => [".TP", `.B ${code}`, escape(text)]),
     section("SIGNALS"),
     ...Object.entries({
       "SIGTERM, SIGINT":

@@ -183,6 +183,25 @@ testUnless(obstacle, {
       await clients.talk("b", "a");
     });
 
+    await step("it is listed as staps, with its documentation", async () => {
+      const pid = await mainPid(machine);
+      assert.equal(await machine.ok("ps", "-o", "comm=", "-p", pid), "staps");
+      assert.match(
+        await machine.ok("systemctl", "status", "--no-pager", "staps"),
+        /Main PID: \d+ \(staps\)/,
+      );
+      await machine.ok("test", "-f", "/usr/share/doc/staps/docs/README.md");
+    });
+
+    await step("a removed socket is there again", async () => {
+      const socket = "/run/staps/staps.sock";
+      const inode = await machine.ok("stat", "-c", "%i", socket);
+      await machine.ok("rm", socket);
+      await journalHas(machine, /the socket was gone, and is there again/);
+      assert.equal(await machine.ok("stat", "-c", "%i", socket), inode);
+      await clients.talk("a", "b");
+    });
+
     await step("after kill -9 it is back, on a new socket", async () => {
       const before = await mainPid(machine);
       const inode = await machine.ok(

@@ -69,9 +69,9 @@ Deno.test("the self-extracting executable unpacks once, for its user alone", asy
   });
   const content = await unpacked(cache);
   assert.equal((await Deno.stat(cache)).mode! & 0o777, 0o700);
-  const { ino } = await Deno.stat(`${content}/deno`);
+  const { ino } = await Deno.stat(`${content}/staps`);
   assert.equal((await run(["--version"], { env })).stdout, label);
-  assert.equal((await Deno.stat(`${content}/deno`)).ino, ino);
+  assert.equal((await Deno.stat(`${content}/staps`)).ino, ino);
 });
 
 /** Gets whether a process ignores SIGHUP, or listens for it (proc_pid_status(5)). */
@@ -81,7 +81,7 @@ async function outlivesHangUp(pid: number): Promise<boolean> {
     .some(([, mask]) => (BigInt(`0x${mask}`) & 1n) !== 0n);
 }
 
-Deno.test("a server in the self-extracting executable outlives SIGHUP from its first moment on", async () => {
+Deno.test("a server in the self-extracting executable is listed as staps, and outlives SIGHUP from its first moment on", async () => {
   await using folder = await TempFolder.make();
   await using process = new Process(staps, [
     `--socket=${folder.path}/s`,
@@ -93,6 +93,7 @@ Deno.test("a server in the self-extracting executable outlives SIGHUP from its f
   } finally {
     clearInterval(timer);
   }
+  assert.equal(await Deno.readTextFile(`/proc/${process.pid}/comm`), "staps\n");
   assert.equal((await process.stop()).code, 0);
 });
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { makePackage, shippedConfig } from "../../scripts/deb.ts";
 import { renderConfigManual, renderManual } from "../../scripts/man.ts";
+import { joinStatus } from "../../src/commands/join/ending.ts";
 import { commandTree } from "../../src/commands/cli.ts";
 import { allSettings } from "../../src/settings/table.ts";
 import { loadText } from "../helpers/config.ts";
@@ -57,6 +58,10 @@ Deno.test("makePackage() makes the same package twice, and lintian finds no erro
       "./lib/systemd/system/staps@.service",
       "./usr/share/man/man1/staps.1.gz",
       "./usr/share/man/man5/staps.conf.5.gz",
+      "./usr/lib/staps/staps",
+      "./usr/share/doc/staps/README.md",
+      "./usr/share/doc/staps/CHANGELOG.md",
+      "./usr/share/doc/staps/docs/deploy.md",
       "./usr/share/doc/staps/copyright",
       "./usr/share/doc/staps/changelog.gz",
       "./usr/share/doc/staps/examples/nginx.conf.example",
@@ -85,6 +90,9 @@ Deno.test("renderManual() and renderConfigManual() name every command, option an
   for (const { name, options } of commandTree()) {
     assert.ok(manual.includes(`staps ${name}`), name);
     for (const { long } of options) assert.ok(manual.includes(long), long);
+  }
+  for (const code of Object.values(joinStatus)) {
+    assert.match(manual, new RegExp(`^ +${code} +\\S`, "m"));
   }
   for (const { section, key } of allSettings) {
     assert.ok(configManual.includes(`[${section}]`), section);
