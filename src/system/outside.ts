@@ -27,7 +27,10 @@ export interface OwnFile {
   readonly path: string;
   /** The paths that have to stay readable and writable for {@linkcode look}. */
   readonly paths: readonly string[];
-  /** Looks whether the file is still the one that was made, and makes it again if nothing is there. */
+  /**
+   * Looks whether the file is still the one that was made, and makes it again
+   * if nothing is there. A file that can't be looked at counts as there.
+   */
   look(): Found;
 }
 
@@ -107,6 +110,19 @@ export class Outside implements Disposable {
       message: `The ${name} "${path}" is lost: ${why}`,
     });
     if (!wasLost) log.error(`the ${name} is lost`, { path, why });
+  }
+}
+
+/**
+ * Tells whether this process may find out what is at `path`. Where root has
+ * made a file and became a user, that user may not be allowed to look.
+ */
+export function canLookAt(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    return !(error instanceof Deno.errors.PermissionDenied);
   }
 }
 

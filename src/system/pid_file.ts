@@ -1,6 +1,6 @@
 /** The PID file: the process's number, for start-up without a service manager. */
 import { StartupError } from "../common/errors.ts";
-import { type Found, identityOf, type OwnFile } from "./outside.ts";
+import { canLookAt, type Found, identityOf, type OwnFile } from "./outside.ts";
 
 /**
  * The process's number in a file, removed on disposal.
@@ -40,6 +40,7 @@ export class PidFile implements OwnFile, Disposable {
   }
 
   look(): Found {
+    if (!canLookAt(this.path)) return { state: "there" };
     try {
       if (isSame(this.#file, this.path)) return { state: "there" };
       if (identityOf(this.path) !== undefined) {

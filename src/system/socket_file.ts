@@ -6,6 +6,7 @@
  */
 import { basename, dirname } from "node:path";
 import {
+  canLookAt,
   type FileRole,
   type Found,
   identityOf,
@@ -37,6 +38,7 @@ export class SocketFile implements OwnFile, Disposable {
   }
 
   look(): Found {
+    if (!canLookAt(this.path)) return { state: "there" };
     try {
       const there = identityOf(this.path);
       if (there === this.#identity) {

@@ -6,6 +6,7 @@ import { eventually, within } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { NotifyListener } from "../helpers/notify_listener.ts";
 import { Process, repository } from "../helpers/process.ts";
+import { testUnless } from "../helpers/skip.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { Clients, converse } from "../helpers/ws_client.ts";
 
@@ -17,14 +18,17 @@ class Node extends Process {
 
   constructor(
     readonly folder: TempFolder,
-    { listener, env }: { listener: string; env: Record<string, string> },
+    { listener, daemon, env }: {
+      listener: string;
+      daemon: string;
+      env: Record<string, string>;
+    },
   ) {
-    Deno.mkdirSync(`${folder.path}/run`);
     const file = `${folder.path}/staps.conf`;
     Deno.writeTextFileSync(
       file,
       `[staps]\nlistener = ${listener}\n` +
-        `[daemon]\npid_file = ${folder.path}/staps.pid\n`,
+        `[daemon]\npid_file = ${folder.path}/pid/staps.pid\n${daemon}`,
     );
     const socket = `${folder.path}/run/s.sock`;
     const admin = `${folder.path}/admin.sock`;
@@ -35,16 +39,23 @@ class Node extends Process {
     ], { env });
     this.socket = socket;
     this.admin = admin;
-    this.pidFile = `${folder.path}/staps.pid`;
+    this.pidFile = `${folder.path}/pid/staps.pid`;
   }
 
   static async start(
-    { listener = "own", env = {} }: {
+    { listener = "own", daemon = "", env = {}, prepare = () => {} }: {
       listener?: string;
+      /** Further lines of `[daemon]`. */
+      daemon?: string;
+      /** Called with the folder before the start. */
+      prepare?: (folder: string) => void;
       env?: Record<string, string>;
     } = {},
   ): Promise<Node> {
-    const node = new Node(await TempFolder.make(), { listener, env });
+    const folder = await TempFolder.make();
+    for (const name of ["run", "pid"]) Deno.mkdirSync(`${folder.path}/${name}`);
+    prepare(folder.path);
+    const node = new Node(folder, { listener, daemon, env });
     await node.printed(/admin socket on/);
     await node.printed(/listening on/);
     return node;
@@ -92,8 +103,10 @@ for (const listener of ["own", "runtime"]) {
     const left = [
       ...Deno.readDirSync(node.folder.path),
       ...Deno.readDirSync(`${node.folder.path}/run`),
+      ...Deno.readDirSync(`${node.folder.path}/pid`),
     ];
     assert.deepEqual(left.map(({ name }) => name).sort(), [
+      "pid",
       "run",
       "staps.conf",
     ]);
@@ -137,4 +150,25 @@ Deno.test("a node whose socket's folder is gone isn't ready; under a service man
     node.stderr,
     /^staps: error: The socket "\S+" is lost: it was removed .* needs a restart$/m,
   );
+});
+
+testUnless(Deno.uid() === 0 ? undefined : "only root can change users", {
+  name:
+    "a file that the user of [daemon] may not look at isn't taken for lost, one in the user's folder is made again",
+  async fn(): Promise<void> {
+    await using node = await Node.start({
+      daemon: "user = www-data\n",
+      prepare(folder): void {
+        Deno.chownSync(`${folder}/run`, 33, 33);
+        Deno.chmodSync(`${folder}/pid`, 0o700);
+      },
+    });
+    await Deno.remove(node.socket);
+    await node.printed(/warn the socket was gone, and is there again/);
+    await node.says();
+    assert.doesNotMatch(node.stderr, / error /);
+    await using clients = new Clients(node.socket);
+    const path = newPath();
+    await converse(await clients.join(path), await clients.join(path));
+  },
 });

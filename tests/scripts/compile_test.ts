@@ -123,7 +123,7 @@ Deno.test("the self-extracting executable replaces what somebody has changed", a
   assert.equal((await run(["--version"], { env })).stdout, label);
   assert.equal((await Deno.stat(program)).ino, ino);
   // Incomplete, as after a power cut.
-  await Deno.remove(program.replace("staps.js", "deno"));
+  await Deno.remove(program.replace("staps.js", "staps"));
   assert.equal((await run(["--version"], { env })).stdout, label);
 });
 
