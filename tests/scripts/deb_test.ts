@@ -69,6 +69,23 @@ Deno.test("makePackage() makes the same package twice, and lintian finds no erro
   ) assert.ok(list.includes(` ${file}\n`), file);
 });
 
+Deno.test("packaging/launcher.sh ignores SIGHUP, SIGUSR1 and SIGUSR2 for a server, and no signal for other commands", async () => {
+  const text = await Deno.readTextFile(`${repository}/packaging/launcher.sh`);
+  const script = text.replace("@ENVIRONMENT@", "X=1")
+    .replace(/^exec .*/m, "exec grep SigIgn /proc/self/status");
+  const ignored = async (script: string, args: string[]): Promise<bigint> => {
+    const line = await output("sh", ["-c", script, "staps", ...args]);
+    return BigInt(`0x${line.split("\t")[1]!.trim()}`);
+  };
+  const inherited = await ignored("exec grep SigIgn /proc/self/status", []);
+  assert.equal(await ignored(script, ["join"]), inherited);
+  // Bits of the signals 1, 10 and 12.
+  const ofServer = (1n << 0n) | (1n << 9n) | (1n << 11n);
+  for (const args of [[], ["serve"], ["--config=/x"]]) {
+    assert.equal(await ignored(script, args), inherited | ofServer, `${args}`);
+  }
+});
+
 Deno.test("the shipped configuration is one that staps reads", () => {
   const { config } = loadText(shippedConfig());
   assert.equal(config.daemon.user, "staps");
