@@ -126,6 +126,7 @@ async function runNode(
     }),
     upgradeWebSocket: listener.upgradeWebSocket,
     limits: config.limits,
+    http: config.http,
     maxClients,
     maxRefused: refusedFor(maxFiles),
     bridge,

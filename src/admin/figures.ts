@@ -118,6 +118,13 @@ export const figures: readonly Figure[] = [
     read: ({ source }) => source.metrics.refusals,
   },
   {
+    name: "staps_http_requests_total",
+    type: "counter",
+    help: "Requests answered without a WebSocket, by what they were for",
+    label: "kind",
+    read: ({ source }) => source.metrics.httpRequests,
+  },
+  {
     name: "staps_disconnects_total",
     type: "counter",
     help:

@@ -23,7 +23,9 @@ export class Metrics {
   /** Connections that reached the 101. */
   connects = 0;
   /** Handshakes answered with another status than 101, by that status; `none`: connections closed without an answer, since too many came at once. */
-  readonly refusals = zeros<number | "none">([400, 405, 426, 503, "none"]);
+  readonly refusals = zeros<number | "none">([400, 403, 405, 426, 503, "none"]);
+  /** Requests that were answered without a WebSocket, by what they were for. */
+  readonly httpRequests = zeros(["front_page"]);
   /** Messages received from clients of this node. */
   messagesReceived = 0;
   /** Their payload in bytes. */
@@ -62,7 +64,7 @@ export class Metrics {
 }
 
 /** Gets a counter at 0 for each of `names`. */
-function zeros<Name extends string | number>(
+function zeros<const Name extends string | number>(
   names: readonly Name[],
 ): Record<Name, number> {
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<

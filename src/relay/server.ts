@@ -1,19 +1,22 @@
-/** Admits clients, refuses those that a node has no room for, and stops. */
-import { type Bridge, BridgeUnavailableError } from "./bridge.ts";
+/** A node's server: what comes in goes to whom it concerns; starts and stops all of that. */
+import { Admission } from "./admission.ts";
+import type { Bridge } from "./bridge.ts";
 import { Channels } from "./channels.ts";
-import { Client, type ClientOptions } from "./client.ts";
 import type {
   Handler,
   HttpServer,
   Listener,
   ServeOptions,
 } from "../listener/http.ts";
-import { restart } from "./close.ts";
 import { bugFields, StartupError } from "../common/errors.ts";
-import { readHandshake, type Refusal, refusal } from "./handshake.ts";
-import { type LimitName, type Limits, reachedLimit } from "./limits.ts";
+import { asksForFrontPage, frontPage } from "./front_page.ts";
+import { channelPath, refusal } from "./handshake.ts";
+import type { HttpSettings } from "./http_settings.ts";
+import type { Limits } from "./limits.ts";
 import { log } from "../common/log.ts";
 import { Metrics } from "./metrics.ts";
+import { refuseOrigin, shareWithPage } from "./origin.ts";
+import { Refusals } from "./refusals.ts";
 import { within } from "../common/timing.ts";
 
 /** Begins to listen at one address, with these options and this handler. */
@@ -29,6 +32,7 @@ export interface ServerOptions {
   /** Of the listener that they are. */
   readonly upgradeWebSocket: Listener["upgradeWebSocket"];
   readonly limits: Limits;
+  readonly http: HttpSettings;
   /** For how many clients the process may open files, whatever `limits.clients` says. */
   readonly maxClients?: number | undefined;
   /** How many more connections it may open to refuse them in words; those beyond are closed without. */
@@ -38,8 +42,6 @@ export interface ServerOptions {
   readonly metrics?: Metrics;
 }
 
-/** How far apart warnings of full limits are at least, in milliseconds. */
-const limitWarningIntervalMs = 10_000;
 /** {@linkcode ServerOptions.maxRefused} where nothing else is said. */
 const defaultMaxRefused = 256;
 /**
@@ -56,15 +58,13 @@ export class Server implements AsyncDisposable {
   readonly metrics: Metrics;
   readonly channels: Channels;
   readonly #bridge: Bridge;
-  readonly #clients = new Set<Client>();
-  readonly #clientOptions: ClientOptions;
+  readonly #http: HttpSettings;
+  readonly #refusals: Refusals;
+  readonly #admission: Admission;
   readonly #listeners: HttpServer[] = [];
-  readonly #upgradeWebSocket: Listener["upgradeWebSocket"];
   readonly #maxClients: number;
   readonly #maxRefused: number;
-  readonly #allReleased = Promise.withResolvers<void>();
   readonly #failure = Promise.withResolvers<StartupError>();
-  #limitWarningDueMs = -Infinity;
   #stopping: Promise<void> | undefined;
 
   private constructor(options: ServerOptions) {
@@ -73,20 +73,17 @@ export class Server implements AsyncDisposable {
     this.metrics = metrics;
     this.channels = new Channels({ bridge, metrics, limits });
     this.#bridge = bridge;
-    this.#upgradeWebSocket = options.upgradeWebSocket;
+    this.#http = options.http;
     this.#maxClients = options.maxClients ?? Infinity;
     this.#maxRefused = options.maxRefused ?? defaultMaxRefused;
-    this.#clientOptions = {
+    this.#refusals = new Refusals({ limits, metrics });
+    this.#admission = new Admission({
+      ...{ limits, metrics },
       channels: this.channels,
-      limits,
-      metrics,
-      onReleased: (client) => {
-        this.#clients.delete(client);
-        if (this.isStopping && this.#clients.size === 0) {
-          this.#allReleased.resolve();
-        }
-      },
-    };
+      refusals: this.#refusals,
+      upgradeWebSocket: options.upgradeWebSocket,
+      maxClients: this.#maxClients,
+    });
   }
 
   /**
@@ -127,11 +124,9 @@ export class Server implements AsyncDisposable {
     );
   }
 
-  /** What is queued for clients, in bytes; see {@linkcode Client.queuedBytes}. Looks at each client. */
+  /** See {@linkcode Admission.bufferedBytes}. */
   get bufferedBytes(): number {
-    let bytes = 0;
-    for (const client of this.#clients) bytes += client.queuedBytes;
-    return bytes;
+    return this.#admission.bufferedBytes;
   }
 
   /** Whether it has begun to stop. */
@@ -178,10 +173,12 @@ export class Server implements AsyncDisposable {
       maxConnections: () => Math.min(limits.clients, this.#maxClients),
       maxOverloaded: this.#maxRefused,
       overloaded: () =>
-        this.isStopping ? this.#refuseStopping() : this.#refuseFor("clients"),
+        this.isStopping
+          ? this.#refusals.refuseStopping()
+          : this.#refusals.refuseFor("clients"),
       onUnanswered: () => {
         this.metrics.refusals.none++;
-        this.#countHit("clients");
+        this.#refusals.countHit("clients");
       },
       onError: (error) =>
         log.error("this is a bug in staps, a client was ended", {
@@ -191,107 +188,29 @@ export class Server implements AsyncDisposable {
   }
 
   async #handle(request: Request): Promise<Response> {
-    const handshake = readHandshake(request);
-    if ("status" in handshake) return this.#refuse(handshake);
-    const { path, protocol } = handshake;
+    const refused = refuseOrigin(request.headers, this.#http.origins);
+    if (refused !== undefined) return this.#refusals.refuse(refused);
+    const response = await this.#answer(request);
+    if (response.status !== 101) shareWithPage(request, response);
+    return response;
+  }
 
-    const unavailable = this.#unavailable(path);
-    if (unavailable !== undefined) return unavailable;
-
-    const startMs = performance.now();
-    const client = new Client(this.#clientOptions);
-    this.#clients.add(client);
-    try {
-      await client.join(path);
-      // The server may have begun to stop meanwhile.
-      if (this.#stopping !== undefined) {
-        client.release();
-        return this.#refuseStopping();
-      }
-      const { socket, response } = this.#upgradeWebSocket(request, {
-        protocol,
-        limits: this.limits,
-        handler: client,
-      });
-      client.attach(socket);
-      this.metrics.joinSeconds.observe((performance.now() - startMs) / 1000);
-      return response;
-    } catch (error) {
-      client.release();
-      if (error instanceof BridgeUnavailableError) {
-        return this.#refuseForNow("The broker can't be reached");
-      }
-      // The listener saw what readHandshake() didn't. Its words may quote the URL.
-      log.warn("handshake failed", {
-        client: client.id,
-        error: (error as Error).name,
-      });
-      return this.#refuse(refusal(400, "The handshake failed"));
+  async #answer(request: Request): Promise<Response> {
+    const path = channelPath(request.url);
+    if (path === undefined) {
+      return this.#refusals.refuse(refusal(400, "The URL is malformed"));
     }
-  }
-
-  /** Gets the answer to a client of the channel `path` if there is no room for it. */
-  #unavailable(path: string): Response | undefined {
-    if (this.#stopping !== undefined) {
-      return this.#refuseStopping();
+    if (this.#http.frontPage === "yes" && asksForFrontPage(request, path)) {
+      this.metrics.httpRequests.front_page++;
+      return frontPage(request);
     }
-    const full = reachedLimit(this.limits, {
-      clients: this.#clients.size,
-      maxClients: this.#maxClients,
-      channelClients: this.channels.memberCount(path),
-      channels: this.channels.size,
-    });
-    return full && this.#refuseFor(full);
-  }
-
-  #refuseFor(limit: LimitName): Response {
-    this.#countHit(limit);
-    return this.#refuseForNow(`The limit "${limit}" is reached`);
-  }
-
-  /** Counts that a client is refused, and logs it; not for each one, for there may be very many. */
-  #countHit(limit: LimitName): void {
-    this.metrics.limitHits[limit]++;
-    const nowMs = performance.now();
-    if (nowMs < this.#limitWarningDueMs) return;
-    this.#limitWarningDueMs = nowMs + limitWarningIntervalMs;
-    log.warn("limit reached, clients are refused", { limit });
-  }
-
-  #refuseStopping(): Response {
-    return this.#refuseForNow("staps is stopping");
-  }
-
-  #refuseForNow(message: string): Response {
-    return this.#refuse(
-      refusal(503, message, { "Retry-After": String(this.limits.retryAfterS) }),
-    );
-  }
-
-  #refuse({ status, message, headers }: Refusal): Response {
-    const { refusals } = this.metrics;
-    refusals[status] = (refusals[status] ?? 0) + 1;
-    log.debug("handshake refused", { status, message });
-    return new Response(`${message}\n`, {
-      status,
-      headers: {
-        ...headers,
-        "Content-Type": "text/plain; charset=utf-8",
-        // No further request is expected here; a kept connection is one more to watch.
-        "Connection": "close",
-      },
-    });
+    return await this.#admission.webSocket(request);
   }
 
   async #stop(): Promise<void> {
-    const { shutdownTimeoutS, shutdownSpreadMs } = this.limits;
     const closed = this.#listeners.map((listener) => listener.shutdown());
     this.channels.endTurns();
-    for (const client of this.#clients) {
-      client.end("restart", restart(Math.random() * shutdownSpreadMs));
-    }
-    if (this.#clients.size === 0) this.#allReleased.resolve();
-    await within(this.#allReleased.promise, shutdownTimeoutS * 1000);
+    await this.#admission.stop();
     // Also waits for requests that are only half here, and we don't.
     await within(Promise.allSettled(closed), socketRemovalMs);
     await this.#bridge.close();

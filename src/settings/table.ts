@@ -12,6 +12,7 @@ import {
   hostPorts,
   octal,
   oneOf,
+  origins,
   path,
   type SettingType,
   socketPath,
@@ -219,6 +220,25 @@ export const settings = {
         default: 5,
         reload: true,
         doc: "Seconds in the header `Retry-After` of a 503.",
+      }),
+    },
+  },
+  http: {
+    doc:
+      "Requests that aren't WebSocket handshakes, and web pages: see docs/http.md.",
+    keys: {
+      front_page: required(oneOf("yes", "no"), {
+        default: "yes",
+        reload: true,
+        doc:
+          "Whether `/` shows how to use this server, with the URL of a fresh channel. It is still a channel for WebSockets.",
+      }),
+      origins: required(origins, {
+        default: [] as readonly string[],
+        reload: true,
+        doc:
+          "Web pages that may use staps beside those of its own host, such as `https://app.example.org`; `*` allows all. " +
+          "Requests by others are answered with 403. Programs that aren't browsers aren't concerned.",
       }),
     },
   },

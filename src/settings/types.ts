@@ -255,6 +255,21 @@ export const hostPorts: SettingType<readonly BrokerHost[]> = {
   show: (value) => value.map(formatHostPort).join(", "),
 };
 
+/** Origins of web pages (RFC 6454), separated by commas or blanks; or `*`, all of them. */
+export const origins: SettingType<readonly string[]> = {
+  name: "list of origins, or `*`",
+  read: (text) => {
+    const items = text.split(/[\s,]+/).filter((item) => item !== "");
+    const isGood = (item: string): boolean =>
+      item === "*" && items.length === 1 ||
+      /^https?:/.test(item) && URL.parse(item)?.origin === item;
+    return items.length > 0 && items.every(isGood) ? items : new Invalid(
+      'origins separated by commas, such as https://example.org or http://localhost:8080, or "*" alone',
+    );
+  },
+  show: (value) => value.join(", "),
+};
+
 /** Writes a number of bytes with the largest suffix that loses nothing. */
 function showBytes(value: number): string {
   for (const [power, suffix] of [[3, "G"], [2, "M"], [1, "K"]] as const) {

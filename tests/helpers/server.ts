@@ -5,6 +5,7 @@ import {
   type ListenersOptions,
 } from "../../src/node.ts";
 import { NoBridge } from "../../src/relay/bridge.ts";
+import type { HttpSettings } from "../../src/relay/http_settings.ts";
 import type { Limits } from "../../src/relay/limits.ts";
 import { Server, type ServerOptions } from "../../src/relay/server.ts";
 import { TempFolder } from "./folder.ts";
@@ -29,6 +30,12 @@ export const testLimits: Limits = {
   retryAfterS: 5,
 };
 
+/** The settings of `[http]`, as they are by default. */
+export const testHttp: HttpSettings = {
+  frontPage: "yes",
+  origins: [],
+};
+
 /** A running server in a folder of its own. */
 export interface TestServer extends AsyncDisposable {
   readonly server: Server;
@@ -39,10 +46,10 @@ export interface TestServer extends AsyncDisposable {
 
 /** Starts a server on a socket in a temporary folder; disposal stops it. */
 export async function startServer(
-  { limits, socket, tcp, ...options }:
-    & { limits?: Partial<Limits> }
+  { limits, http, socket, tcp, ...options }:
+    & { limits?: Partial<Limits>; http?: Partial<HttpSettings> }
     & Partial<Pick<ListenersOptions, "socket" | "tcp">>
-    & Partial<Omit<ServerOptions, "limits">> = {},
+    & Partial<Omit<ServerOptions, "limits" | "http">> = {},
 ): Promise<TestServer> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await TempFolder.make());
@@ -55,6 +62,7 @@ export async function startServer(
       bridge: new NoBridge(),
       ...options,
       limits: { ...testLimits, ...limits },
+      http: { ...testHttp, ...http },
     }),
   );
   const clients = stack.use(new Clients(socket));

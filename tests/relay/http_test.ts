@@ -159,6 +159,7 @@ const answers: Answers[] = [
     405,
     allow,
   ],
+  ["another Origin", { headers: { Origin: "https://example.org" } }, 403],
   ["a body with a length", { headers: { "Content-Length": "5" } }, 400],
   ["a body in chunks", { headers: { "Transfer-Encoding": "chunked" } }, 400],
 ];
@@ -264,7 +265,7 @@ const accepted: [name: string, options: HandshakeOptions][] = [
   ["spaces around the tokens", {
     headers: { Connection: "  ,\tUpgrade ,", Upgrade: "  websocket\t" },
   }],
-  ["an Origin", { headers: { Origin: "https://example.org" } }],
+  ["the Origin of its own host", { headers: { Origin: "http://localhost" } }],
   ["compression offered, which isn't taken up", {
     headers: {
       "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",

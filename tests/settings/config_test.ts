@@ -87,6 +87,10 @@ Deno.test("loadConfig() has defaults for everything", () => {
       shutdownSpreadMs: 10_000,
       retryAfterS: 5,
     },
+    http: {
+      frontPage: "yes",
+      origins: [],
+    },
     bridge: {
       exchange: "staps",
       hosts: [],

@@ -9,6 +9,7 @@ import {
   Invalid,
   octal,
   oneOf,
+  origins,
   path,
   type SettingType,
   socketPath,
@@ -191,6 +192,26 @@ Deno.test("hostPorts takes lists of hosts", () => {
   for (const text of ["a:0", "a:b", ",", "::1", "a/b", "a:1:2", "[::1]x"]) {
     assert.match(refusal(hostPorts, text).expected, /host/, text);
   }
+});
+
+Deno.test("origins takes origins as browsers write them, or all", () => {
+  assert.deepEqual(read(origins, "*"), ["*"]);
+  const text = "https://example.org, http://localhost:8080";
+  const found = read(origins, text);
+  assert.ok(!(found instanceof Invalid));
+  assert.equal(origins.show(found), text);
+  for (
+    const bad of [
+      "example.org",
+      "https://example.org/",
+      "https://example.org:443",
+      "https://EXAMPLE.org",
+      "*, https://example.org",
+      "file://",
+      "null",
+      ",",
+    ]
+  ) assert.match(refusal(origins, bad).expected, /origins/, bad);
 });
 
 Deno.test("amqpUrl.show() hides the password", () => {
