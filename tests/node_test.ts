@@ -8,7 +8,7 @@ import { StubBridge } from "./helpers/stub_bridge.ts";
 const respond = (): Promise<Response> => Promise.resolve(new Response("here"));
 const serveOptions = {
   handshakeTimeoutS: () => 10,
-  bodyBytes: 0,
+  bodyBytes: () => 0,
   maxConnections: () => 10,
   maxOverloaded: 0,
   overloaded: () => new Response("full", { status: 503 }),

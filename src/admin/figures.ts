@@ -19,6 +19,7 @@ export interface FigureSource {
   readonly clientCount: number;
   readonly channelCount: number;
   readonly limits: { readonly clients: number; readonly channels: number };
+  readonly postsWaiting: number;
   readonly bridge: Bridge;
   readonly lag: EventLoopLag;
   /** How many files the process may have open; `undefined` if that can't be found out. */
@@ -113,7 +114,7 @@ export const figures: readonly Figure[] = [
     name: "staps_handshakes_refused_total",
     type: "counter",
     help:
-      "Handshakes answered with an HTTP status other than 101; none: connections closed without an answer, too many at once to refuse in words",
+      "Handshakes and other requests answered with an error status; none: connections closed without an answer, too many at once to refuse in words",
     label: "status",
     read: ({ source }) => source.metrics.refusals,
   },
@@ -123,6 +124,21 @@ export const figures: readonly Figure[] = [
     help: "Requests answered without a WebSocket, by what they were for",
     label: "kind",
     read: ({ source }) => source.metrics.httpRequests,
+  },
+  {
+    name: "staps_posts_total",
+    type: "counter",
+    help:
+      "Messages by POST, by what became of them; unknown: other nodes couldn't be asked, held: readers were too slow, given_up: whoever posted it had gone",
+    label: "outcome",
+    read: ({ source }) => source.metrics.posts,
+  },
+  {
+    name: "staps_posts_waiting",
+    type: "gauge",
+    help:
+      "Messages by POST that wait for somebody, for slow readers or for the broker",
+    read: ({ source }) => source.postsWaiting,
   },
   {
     name: "staps_disconnects_total",
@@ -149,7 +165,7 @@ export const figures: readonly Figure[] = [
   {
     name: "staps_messages_received_total",
     type: "counter",
-    help: "Messages that clients of this node sent",
+    help: "Messages that clients of this node sent, and those by POST",
     read: ({ source }) => source.metrics.messagesReceived,
   },
   {

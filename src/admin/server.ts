@@ -46,6 +46,9 @@ export class Admin implements AsyncDisposable {
       get channelCount(): number {
         return server.channels.size;
       },
+      get postsWaiting(): number {
+        return server.postsWaiting;
+      },
       limits: server.limits,
       bridge,
       lag,

@@ -15,6 +15,7 @@ import type {
   BridgeHealth,
   BridgeListener,
   BridgeState,
+  Posted,
 } from "../relay/bridge.ts";
 import { channelHash } from "../relay/channel_hash.ts";
 import type { Message } from "../relay/message.ts";
@@ -196,6 +197,14 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#numbers.sent(membership);
     const hasRoom = this.#sender.publish(membership, message);
     if (!hasRoom) this.#dropped(membership);
+  }
+
+  post(): Promise<Posted> {
+    return Promise.resolve({
+      isConfirmed: false,
+      reachedOthers: undefined,
+      isGone: false,
+    });
   }
 
   async close(): Promise<void> {

@@ -80,6 +80,29 @@ export function messageFrame(
   return frameOf(isText ? opcodes.text : opcodes.binary, payload);
 }
 
+/** Gets the messages in `frames`, each of them a whole frame without a mask (RFC 6455 section 5.2). */
+export function* messagesIn(
+  frames: Uint8Array<ArrayBuffer>,
+): Generator<{ isText: boolean; payload: Uint8Array<ArrayBuffer> }> {
+  const view = new DataView(
+    frames.buffer,
+    frames.byteOffset,
+    frames.byteLength,
+  );
+  for (let start = 0; start < frames.length;) {
+    const isText = (frames[start]! & 0x0f) === opcodes.text;
+    const short = frames[start + 1]!;
+    const [headBytes, payloadBytes] = short < 126
+      ? [2, short]
+      : short === 126
+      ? [4, view.getUint16(start + 2)]
+      : [10, Number(view.getBigUint64(start + 2))];
+    const end = start + headBytes + payloadBytes;
+    yield { isText, payload: frames.subarray(start + headBytes, end) };
+    start = end;
+  }
+}
+
 /**
  * Gets a close frame.
  *

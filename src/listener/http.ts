@@ -19,8 +19,8 @@ export interface ServeOptions {
   readonly address: Address;
   /** How long the head of a request may take, from the connection on, in seconds. */
   readonly handshakeTimeoutS: () => number;
-  /** The largest body of a request, in bytes. A larger one is refused with 413. */
-  readonly bodyBytes: number;
+  /** Gets the largest body of a request with this method, in bytes. A larger one is refused with 413. */
+  readonly bodyBytes: (method: string) => number;
   /** How many connections may be open at once, WebSockets and half requests included. */
   readonly maxConnections: () => number;
   /**

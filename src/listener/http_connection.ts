@@ -4,6 +4,7 @@
  *
  * There are no timers here: the listener calls `tick()`.
  */
+import { bodyReadBytes, BodyReader } from "./body_reader.ts";
 import { Deadline } from "./deadline.ts";
 import { HandshakeAnswer } from "./handshake_answer.ts";
 import type { Handler, ServeOptions, Upgrade, UpgradeOptions } from "./http.ts";
@@ -30,7 +31,7 @@ export interface HttpConnectionOwner {
 /** How far a connection is. */
 type Phase = "head" | "response" | "drain" | "websocket" | "closed";
 
-/** How long the peer may take for each 16 KiB of a body or a response, in seconds. */
+/** How long the peer may take for each 16 KiB of a response, in seconds. */
 const stallTimeoutS = 10;
 /** How long a handler may go on for a peer that has ended its side, in seconds. It may have ended the other, too. */
 const endedTimeoutS = 1;
@@ -43,8 +44,6 @@ const shutdownTimeoutS = 1;
 
 /** How much of a head is read at a time, in bytes: one read for a browser's. */
 const headReadBytes = 2 * 1024;
-/** How much of a body is read at a time, in bytes. */
-const bodyReadBytes = 16 * 1024;
 
 const continueBytes = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
 
@@ -70,6 +69,7 @@ export class HttpConnection {
   readonly #ended = new Deadline();
   /** Aborted when the connection closes before the response is written. */
   #gone: AbortController | undefined = new AbortController();
+  #body: BodyReader | undefined;
   /** Whether a 100 is due when the body is wanted; not inside of a response. */
   #expectsContinue = false;
   #socket: WebSocketConnection | undefined;
@@ -108,6 +108,7 @@ export class HttpConnection {
   tick(): void {
     if (this.#phase === "websocket") return this.#socket!.tick();
     if (this.#phase === "response") this.#watch();
+    this.#body?.tick();
     if (this.#reading.tick() || this.#writing.tick() || this.#ended.tick()) {
       this.close();
     }
@@ -169,13 +170,19 @@ export class HttpConnection {
     this.#phase = "response";
     let body;
     try {
-      body = new BodyDecoder(head.bodyLength, this.#owner.limits.bodyBytes);
+      const maxBytes = this.#owner.limits.bodyBytes(head.method);
+      body = new BodyDecoder(head.bodyLength, maxBytes);
     } catch (error) {
       return await this.#refuse(refusalOf(error));
     }
     this.#expectsContinue = head.expectsContinue;
     const headers = headersOf(head);
     const wantsUpgrade = headers.some(([name]) => name === "upgrade");
+    this.#body = new BodyReader({
+      decoder: body,
+      wire: this.#wire,
+      onWanted: () => this.#askForBody(),
+    });
     const request = new Request(head.url, {
       method: head.method,
       headers,
@@ -184,7 +191,7 @@ export class HttpConnection {
       // A Request can have no body with these.
       ...(body.isDone || head.method === "GET" || head.method === "HEAD"
         ? {}
-        : { body: this.#bodyStream(body) }),
+        : { body: this.#body.stream() }),
     });
     const response = await this.#handle(request);
     if (this.#socket === undefined) {
@@ -276,46 +283,15 @@ export class HttpConnection {
     this.#ended.stop();
   }
 
-  /** Gets the body as a stream, of which no more is read than is wanted. */
-  #bodyStream(body: BodyDecoder): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return new ReadableStream({
-      start: () => {
-        this.#reading.start(stallTimeoutS);
-        this.#reading.stop();
-      },
-      pull: async (controller) => {
-        if (this.#expectsContinue) {
-          this.#expectsContinue = false;
-          await this.#send(continueBytes);
-        }
-        for (const part of await this.#readBody(body)) controller.enqueue(part);
-        if (body.isDone) controller.close();
-      },
-    }, { highWaterMark: 0 });
-  }
-
-  /** Reads until there is data of the body, or nothing more of it. */
-  async #readBody(body: BodyDecoder): Promise<Uint8Array<ArrayBuffer>[]> {
-    this.#reading.resume();
-    try {
-      let parts: Uint8Array<ArrayBuffer>[] = [];
-      while (parts.length === 0 && !body.isDone) {
-        const buffer = new Uint8Array(bodyReadBytes);
-        const count = await this.#wire.read(buffer);
-        if (count === null) throw new BodyError(400, "The body is cut off");
-        parts = body.push(buffer.subarray(0, count));
-        // Only data: a chunk of one byte may take hundreds on the way.
-        for (const { length } of parts) this.#reading.moved(length);
-      }
-      return parts;
-    } finally {
-      this.#reading.stop();
-    }
+  async #askForBody(): Promise<void> {
+    if (!this.#expectsContinue) return;
+    this.#expectsContinue = false;
+    await this.#send(continueBytes);
   }
 
   /** Looks whether the peer is still there while nothing is read of it. */
   #watch(): void {
-    if (!this.#reading.isRunning) this.#wire.watch();
+    if (!this.#body?.isReading) this.#wire.watch();
     if (!this.#wire.hasEnded) return;
     // While something is written, that tells.
     if (this.#writing.isRunning) this.#ended.stop();

@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import type { BodyLength } from "./request_head.ts";
 
 /**
- * A body that can't be read: it is malformed, too large, or cut off. Reading
+ * A body that can't be read: it is malformed, too large, too slow, or cut off. Reading
  * from the request's stream throws it; a handler that doesn't catch it answers
  * with its `status`.
  */
@@ -16,6 +16,11 @@ export class BodyError extends Error {
     this.name = "BodyError";
     this.status = status;
   }
+}
+
+/** Gets what to throw for a body of more than `maxBytes`. */
+export function bodyTooLarge(maxBytes: number): BodyError {
+  return new BodyError(413, `The body has more than ${maxBytes} bytes`);
 }
 
 /** The longest line before a chunk, with its extensions, in bytes. */
@@ -124,10 +129,7 @@ export class BodyDecoder {
     this.#missingBytes = bytes;
     this.#bodyBytes += bytes;
     if (this.#bodyBytes > this.#maxBytes) {
-      throw new BodyError(
-        413,
-        `The body has more than ${this.#maxBytes} bytes`,
-      );
+      throw bodyTooLarge(this.#maxBytes);
     }
   }
 }

@@ -2,12 +2,12 @@
  * The listener's shape, made of the runtime's own `Deno.serve` and
  * `Deno.upgradeWebSocket`: a fall-back, and a second opinion for tests.
  *
- * It has the runtime's limits: half requests are neither counted nor ended,
- * bodies in chunks have no limit, a message is measured when all of it is in
+ * It has the runtime's limits: half requests are neither counted nor ended, a
+ * body may come byte by byte for as long as its sender likes, a message is measured when all of it is in
  * memory, no sender can be slowed down, and a peer that doesn't answer a close
  * frame keeps its connection.
  */
-import { messageFrame, opcodes } from "./frames.ts";
+import { messageFrame, messagesIn } from "./frames.ts";
 import {
   assertHandshake,
   type Handler,
@@ -16,6 +16,8 @@ import {
   type Upgrade,
   type UpgradeOptions,
 } from "./http.ts";
+import { BodyError } from "./request_body.ts";
+import { withBoundedBody } from "./runtime_body.ts";
 import type {
   Socket,
   SocketFault,
@@ -130,13 +132,19 @@ class RuntimeServer implements HttpServer {
     if (this.#isStopping || this.connectionCount >= maxConnections()) {
       return overloaded();
     }
-    if (Number(request.headers.get("content-length") ?? 0) > bodyBytes) {
-      return text(413, `The body has more than ${bodyBytes} bytes`);
+    const maxBytes = bodyBytes(request.method);
+    if (Number(request.headers.get("content-length") ?? 0) > maxBytes) {
+      return text(413, `The body has more than ${maxBytes} bytes`);
     }
     this.#requestCount++;
-    servers.set(request, this);
+    // What has a body is no handshake.
+    if (request.body === null) servers.set(request, this);
+    else request = withBoundedBody(request, maxBytes);
     try {
       return await handler(request);
+    } catch (error) {
+      if (error instanceof BodyError) return text(error.status, error.message);
+      throw error;
     } finally {
       servers.delete(request);
       this.#requestCount--;
@@ -283,29 +291,6 @@ class RuntimeSocket implements Socket {
       this.#fault("handler");
       this.close(1011, "internal error");
     }
-  }
-}
-
-/** Gets the messages in `frames`, each of them a whole frame without a mask (RFC 6455 section 5.2). */
-function* messagesIn(
-  frames: Uint8Array<ArrayBuffer>,
-): Generator<{ isText: boolean; payload: Uint8Array<ArrayBuffer> }> {
-  const view = new DataView(
-    frames.buffer,
-    frames.byteOffset,
-    frames.byteLength,
-  );
-  for (let start = 0; start < frames.length;) {
-    const isText = (frames[start]! & 0x0f) === opcodes.text;
-    const short = frames[start + 1]!;
-    const [headBytes, payloadBytes] = short < 126
-      ? [2, short]
-      : short === 126
-      ? [4, view.getUint16(start + 2)]
-      : [10, Number(view.getBigUint64(start + 2))];
-    const end = start + headBytes + payloadBytes;
-    yield { isText, payload: frames.subarray(start + headBytes, end) };
-    start = end;
   }
 }
 

@@ -13,29 +13,35 @@
 import type { Client } from "./client.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** Clients whose next message waits. */
+/** Whose next message waits: a client, or somebody who posted it. */
+export interface HeldSender {
+  /** Lets it go on. Must not throw. */
+  resume(): void;
+}
+
+/** Those whose next message waits. */
 export class Held {
   readonly #metrics: Metrics;
   /** Since when each waits, in milliseconds; the longest first. */
-  readonly #sinceMs = new Map<Client, number>();
+  readonly #sinceMs = new Map<HeldSender, number>();
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
   }
 
-  /** Lets `client` wait until {@linkcode release}. */
-  add(client: Client): void {
-    if (this.#sinceMs.has(client)) return;
-    this.#sinceMs.set(client, performance.now());
+  /** Lets `sender` wait until {@linkcode release}. */
+  add(sender: HeldSender): void {
+    if (this.#sinceMs.has(sender)) return;
+    this.#sinceMs.set(sender, performance.now());
     this.#metrics.senderHolds++;
     this.#metrics.sendersHeld++;
   }
 
-  /** Forgets `client`, which is gone. */
-  delete(client: Client): void {
-    const sinceMs = this.#sinceMs.get(client);
+  /** Forgets `sender`, which is gone. */
+  delete(sender: HeldSender): void {
+    const sinceMs = this.#sinceMs.get(sender);
     if (sinceMs === undefined) return;
-    this.#sinceMs.delete(client);
+    this.#sinceMs.delete(sender);
     this.#metrics.sendersHeld--;
     this.#metrics.senderHeldSeconds += (performance.now() - sinceMs) / 1000;
   }
@@ -50,10 +56,10 @@ export class Held {
    */
   release(isHolding: () => boolean): void {
     queueMicrotask(() => {
-      for (const client of [...this.#sinceMs.keys()]) {
+      for (const sender of [...this.#sinceMs.keys()]) {
         if (isHolding()) return;
-        this.delete(client);
-        client.resume();
+        this.delete(sender);
+        sender.resume();
       }
     });
   }
@@ -104,8 +110,13 @@ export class Brake {
   }
 
   /** Lets `sender` wait with its next message. */
-  hold(sender: Client): void {
+  hold(sender: HeldSender): void {
     this.#held.add(sender);
+  }
+
+  /** Takes note that `sender` waits no longer. */
+  unhold(sender: HeldSender): void {
+    this.#held.delete(sender);
   }
 
   /** Takes note that `reader` has caught up. */

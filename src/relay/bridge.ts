@@ -23,6 +23,19 @@ export interface BridgeListener {
    * come, or, `false`, keeps up again. The first may be said again and again.
    */
   congested(path: string, isCongested: boolean): void;
+
+  /** Gets how many members the channel `path` has here that get what is delivered. */
+  openCount(path: string): number;
+}
+
+/** What became of a message for the other nodes. */
+export interface Posted {
+  /** Whether the broker has it; `undefined` where there is none. */
+  readonly isConfirmed: boolean | undefined;
+  /** Whether members on other nodes got it; `undefined` if that isn't known. */
+  readonly reachedOthers: boolean | undefined;
+  /** Whether nobody on another node got it or will, so that it may be posted again. */
+  readonly isGone: boolean;
 }
 
 /** What a node asks of a bridge. */
@@ -50,6 +63,19 @@ export interface Bridge {
 
   /** Sends a message of a local client to the other nodes. Returns at once; order is kept. */
   publish(path: string, message: Message): void;
+
+  /**
+   * Sends a message of somebody who isn't a client to the other nodes, and finds
+   * out what became of it; this node need not be in the channel. Resolves
+   * within a time limit of its own.
+   *
+   * @param isReached Whether members here got it: then other nodes aren't waited for.
+   */
+  post(
+    path: string,
+    message: Message,
+    { isReached }: { isReached: boolean },
+  ): Promise<Posted>;
 
   /** Leaves the other nodes in good order; resolves when done, within a time limit of its own. */
   close(): Promise<void>;
@@ -185,6 +211,14 @@ export class NoBridge implements Bridge {
   leave(): void {}
 
   publish(): void {}
+
+  post(): Promise<Posted> {
+    return Promise.resolve({
+      isConfirmed: undefined,
+      reachedOthers: false,
+      isGone: true,
+    });
+  }
 
   close(): Promise<void> {
     return Promise.resolve();

@@ -1,7 +1,7 @@
 /** Who is in which channel, and the fan-out of a message to them. */
 import { payloadBytes } from "../listener/frames.ts";
 import type { Bridge, BridgeListener } from "./bridge.ts";
-import { Brake } from "./brake.ts";
+import { Brake, type HeldSender } from "./brake.ts";
 import type { Client } from "./client.ts";
 import type { Limits } from "./limits.ts";
 import type { Message } from "./message.ts";
@@ -40,6 +40,8 @@ export class Channels implements BridgeListener {
   #turns: Channel[] = [];
   /** Those whose brake is on. */
   readonly #braked = new Set<Channel>();
+  /** Called when a member of the channel opens, by path. */
+  readonly #awaited = new Map<string, Set<() => void>>();
   /** Runs while somebody is behind. */
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -64,6 +66,15 @@ export class Channels implements BridgeListener {
   /** Gets the number of members that the channel `path` has on this node. */
   memberCount(path: string): number {
     return this.#channels.get(path)?.members.size ?? 0;
+  }
+
+  /** Gets how many of them have opened: those are there, whatever becomes of the others' handshakes. */
+  openCount(path: string): number {
+    let count = 0;
+    for (const { isOpen } of this.#channels.get(path)?.members ?? []) {
+      if (isOpen) count++;
+    }
+    return count;
   }
 
   /**
@@ -109,6 +120,42 @@ export class Channels implements BridgeListener {
   publish(channel: Channel, message: Message, sender: Client): void {
     this.#fanOut(channel, message, sender);
     this.#bridge.publish(channel.path, message);
+  }
+
+  /** Does what {@linkcode holds} does, for somebody who isn't a member of the channel `path`; {@linkcode forgetPost} ends it. */
+  holdPost(path: string, sender: HeldSender): boolean {
+    const brake = this.#channels.get(path)?.brake;
+    if (!brake?.isOn) return false;
+    brake.hold(sender);
+    return true;
+  }
+
+  /** Ends what {@linkcode holdPost} began. */
+  forgetPost(path: string, sender: HeldSender): void {
+    this.#channels.get(path)?.brake?.unhold(sender);
+  }
+
+  /** Sends a message of somebody who isn't a member to every member here. */
+  post(path: string, message: Message): void {
+    const channel = this.#channels.get(path);
+    if (channel !== undefined) this.#fanOut(channel, message, undefined);
+  }
+
+  /** Takes note that a member's handshake is answered. */
+  opened({ path }: Channel): void {
+    for (const tell of this.#awaited.get(path) ?? []) tell();
+  }
+
+  /** Gets a promise that resolves when a member of the channel `path` opens; `forget` has to be called once it isn't needed. */
+  nextOpening(path: string): { promise: Promise<void>; forget: () => void } {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiting = this.#awaited.get(path) ?? new Set();
+    this.#awaited.set(path, waiting.add(resolve));
+    const forget = (): void => {
+      waiting.delete(resolve);
+      if (waiting.size === 0) this.#awaited.delete(path);
+    };
+    return { promise, forget };
   }
 
   /** Sends a message from another node to every member here. */

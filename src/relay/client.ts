@@ -61,6 +61,11 @@ export class Client implements SocketHandler {
     this.#allowance = new Allowance(node.limits);
   }
 
+  /** Whether its handshake is answered. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
   /** What it was sent and the kernel hasn't taken yet, in bytes; see {@linkcode Socket.queuedBytes}. */
   get queuedBytes(): number {
     return this.#socket?.queuedBytes ?? this.#earlyBytes;
@@ -123,6 +128,7 @@ export class Client implements SocketHandler {
 
   opened(): void {
     this.#isOpen = true;
+    this.#node.channels.opened(this.#channel!);
     this.#node.metrics.connects++;
     if (log.isEnabled("info")) {
       log.info("client connected", {

@@ -39,8 +39,8 @@ export function readHandshake(
 ): Handshake | Refusal {
   const { method, headers } = request;
   if (method !== "GET") {
-    return refusal(405, "A WebSocket handshake is a GET request", {
-      Allow: "GET",
+    return refusal(405, "Connect with GET, or publish with POST", {
+      Allow: "GET, POST",
     });
   }
   if (!hasToken(headers.get("upgrade"), "websocket")) {

@@ -7,6 +7,7 @@
  * in `Allowance.spend()`.
  */
 import type { CloseName } from "./close.ts";
+import { Tokens } from "./tokens.ts";
 
 /** The values of the section `[limits]`. A reload changes the object in place. */
 export interface Limits {
@@ -83,6 +84,16 @@ export const limitTable = {
 /** The name of a limit. */
 export type LimitName = keyof typeof limitTable;
 
+/** The limits of `[http]`, by their names there: beyond them, messages that are posted get 503. */
+export const httpLimitNames = [
+  "requests_per_second",
+  "waiting_requests",
+  "waiting_bytes",
+] as const;
+
+/** The name of a limit of `[http]`. */
+export type HttpLimitName = typeof httpLimitNames[number];
+
 /** The name of a limit that closes clients. */
 export type ClosingLimitName = {
   [Name in LimitName]: "close" extends keyof typeof limitTable[Name] ? Name
@@ -106,9 +117,7 @@ export function reachedLimit(
 /** What one client may send. */
 export class Allowance {
   readonly #limits: Limits;
-  /** How many messages it might send at `#tokensAtMs`, under `messagesPerSecond`. */
-  #tokens = 0;
-  #tokensAtMs = -Infinity;
+  readonly #tokens = new Tokens();
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -117,20 +126,8 @@ export class Allowance {
   /** Counts a message. Gets the limit that it is beyond, if there is one. */
   spend(): ClosingLimitName | undefined {
     const { messagesPerSecond } = this.#limits;
-    if (messagesPerSecond > 0 && !this.#takeToken(messagesPerSecond)) {
-      return "messages_per_second";
-    }
-    return undefined;
-  }
-
-  /** Takes one of the tokens, of which a client gets `rate` per second and holds no more. */
-  #takeToken(rate: number): boolean {
-    const nowMs = performance.now();
-    const earned = (nowMs - this.#tokensAtMs) / 1000 * rate;
-    this.#tokensAtMs = nowMs;
-    this.#tokens = Math.min(rate, this.#tokens + earned);
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
+    return this.#tokens.take(messagesPerSecond)
+      ? undefined
+      : "messages_per_second";
   }
 }

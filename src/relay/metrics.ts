@@ -8,7 +8,7 @@ import {
   Histogram,
   PowersHistogram,
 } from "../common/histogram.ts";
-import { limitNames } from "./limits.ts";
+import { httpLimitNames, limitNames } from "./limits.ts";
 
 /** RFC 6455 section 7.4.1 (1005: none; 1006: dropped). */
 const standardCodes = [1000, 1001, 1002, 1003, 1005, 1006, 1007] as const;
@@ -23,10 +23,28 @@ export class Metrics {
   /** Connections that reached the 101. */
   connects = 0;
   /** Handshakes answered with another status than 101, by that status; `none`: connections closed without an answer, since too many came at once. */
-  readonly refusals = zeros<number | "none">([400, 403, 405, 426, 503, "none"]);
+  readonly refusals = zeros<number | "none">([
+    400,
+    403,
+    405,
+    408,
+    411,
+    413,
+    426,
+    503,
+    "none",
+  ]);
   /** Requests that were answered without a WebSocket, by what they were for. */
-  readonly httpRequests = zeros(["front_page"]);
-  /** Messages received from clients of this node. */
+  readonly httpRequests = zeros(["front_page", "post"]);
+  /** What became of messages by POST; `held`: readers were too slow, `given_up`: whoever posted it had gone. */
+  readonly posts = zeros([
+    "delivered",
+    "nobody",
+    "unknown",
+    "held",
+    "given_up",
+  ]);
+  /** Messages received from clients of this node, and by POST. */
   messagesReceived = 0;
   /** Their payload in bytes. */
   bytesReceived = 0;
@@ -41,7 +59,7 @@ export class Metrics {
   /** Connections that this node closed, by the name in `close.ts`. */
   readonly closes = zeros(Object.keys(closes) as CloseName[]);
   /** How often a limit refused or closed a client. */
-  readonly limitHits = zeros(limitNames);
+  readonly limitHits = zeros([...limitNames, ...httpLimitNames]);
   /** Connections that reached the 101 and are no more, by the client's close code, else by ours; see {@linkcode countDisconnect}. */
   readonly disconnects = zeros<number | "other">([...usualCodes, "other"]);
   /** How many clients of this node a message went to: one count for each message published or bridged. */

@@ -1,7 +1,7 @@
 /** Answers requests that staps doesn't serve: one line of text each, counted, and logged without the path. */
 import { log } from "../common/log.ts";
 import { type Refusal, refusal } from "./handshake.ts";
-import type { LimitName, Limits } from "./limits.ts";
+import type { HttpLimitName, LimitName, Limits } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** How far apart warnings of full limits are at least, in milliseconds. */
@@ -27,7 +27,7 @@ export class Refusals {
   }
 
   /** Gets the answer to a request for which there is no room now. */
-  refuseFor(limit: LimitName): Response {
+  refuseFor(limit: LimitName | HttpLimitName): Response {
     this.countHit(limit);
     return this.refuseForNow(`The limit "${limit}" is reached`);
   }
@@ -46,7 +46,7 @@ export class Refusals {
   }
 
   /** Counts that somebody is refused, and logs it; not for each one, for there may be very many. */
-  countHit(limit: LimitName): void {
+  countHit(limit: LimitName | HttpLimitName): void {
     this.#metrics.limitHits[limit]++;
     const nowMs = performance.now();
     if (nowMs < this.#limitWarningDueMs) return;

@@ -16,6 +16,7 @@ import type { Limits } from "./limits.ts";
 import { log } from "../common/log.ts";
 import { Metrics } from "./metrics.ts";
 import { refuseOrigin, shareWithPage } from "./origin.ts";
+import { Posts } from "./posts.ts";
 import { Refusals } from "./refusals.ts";
 import { within } from "../common/timing.ts";
 
@@ -45,7 +46,7 @@ export interface ServerOptions {
 /** {@linkcode ServerOptions.maxRefused} where nothing else is said. */
 const defaultMaxRefused = 256;
 /**
- * Nobody needs a body. But up to this many bytes the answer tells what is wrong
+ * Nobody needs a body but for POST. But up to this many bytes the answer tells what is wrong
  * with the request, not with its body.
  */
 const maxBodyBytes = 64 * 1024;
@@ -61,6 +62,7 @@ export class Server implements AsyncDisposable {
   readonly #http: HttpSettings;
   readonly #refusals: Refusals;
   readonly #admission: Admission;
+  readonly #posts: Posts;
   readonly #listeners: HttpServer[] = [];
   readonly #maxClients: number;
   readonly #maxRefused: number;
@@ -83,6 +85,12 @@ export class Server implements AsyncDisposable {
       refusals: this.#refusals,
       upgradeWebSocket: options.upgradeWebSocket,
       maxClients: this.#maxClients,
+    });
+    this.#posts = new Posts({
+      ...{ bridge, limits, metrics },
+      channels: this.channels,
+      http: options.http,
+      refusals: this.#refusals,
     });
   }
 
@@ -122,6 +130,11 @@ export class Server implements AsyncDisposable {
       (sum, { connectionCount }) => sum + connectionCount,
       0,
     );
+  }
+
+  /** How many posted messages wait. */
+  get postsWaiting(): number {
+    return this.#posts.waiting;
   }
 
   /** See {@linkcode Admission.bufferedBytes}. */
@@ -169,7 +182,8 @@ export class Server implements AsyncDisposable {
     const { limits } = this;
     return {
       handshakeTimeoutS: () => limits.handshakeTimeoutS,
-      bodyBytes: maxBodyBytes,
+      bodyBytes: (method) =>
+        method === "POST" ? limits.messageBytes : maxBodyBytes,
       maxConnections: () => Math.min(limits.clients, this.#maxClients),
       maxOverloaded: this.#maxRefused,
       overloaded: () =>
@@ -204,12 +218,16 @@ export class Server implements AsyncDisposable {
       this.metrics.httpRequests.front_page++;
       return frontPage(request);
     }
+    if (request.method === "POST") {
+      return await this.#posts.answer(request, path);
+    }
     return await this.#admission.webSocket(request);
   }
 
   async #stop(): Promise<void> {
     const closed = this.#listeners.map((listener) => listener.shutdown());
     this.channels.endTurns();
+    this.#posts.stop();
     await this.#admission.stop();
     // Also waits for requests that are only half here, and we don't.
     await within(Promise.allSettled(closed), socketRemovalMs);

@@ -34,7 +34,7 @@ export function crossCheck(
     found.push({ file, line, section, key, ...words });
   };
 
-  const { staps, limits, bridge, admin } = config;
+  const { staps, limits, http, bridge, admin } = config;
   const smallest = `at least message_bytes, ${limits.messageBytes}`;
   for (
     const [name, value] of [
@@ -47,6 +47,12 @@ export function crossCheck(
     conflict([name, "limits.message_bytes"], {
       got: `${name.split(".")[1]} ${value}`,
       expected: smallest,
+    });
+  }
+  if (http.waitingBytes < 2 * limits.messageBytes) {
+    conflict(["http.waiting_bytes", "limits.message_bytes"], {
+      got: `waiting_bytes ${http.waitingBytes}`,
+      expected: `at least twice message_bytes, ${2 * limits.messageBytes}`,
     });
   }
   if (admin.socket === staps.socket) {

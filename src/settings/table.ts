@@ -240,6 +240,25 @@ export const settings = {
           "Web pages that may use staps beside those of its own host, such as `https://app.example.org`; `*` allows all. " +
           "Requests by others are answered with 403. Programs that aren't browsers aren't concerned.",
       }),
+      requests_per_second: required(wholeNumber(0, 1_000_000), {
+        default: 1000,
+        reload: true,
+        doc:
+          "Maximum rate of messages by POST, for the whole node. More are answered with 503. `0`: no limit.",
+      }),
+      waiting_requests: required(wholeNumber(1, 1_000_000), {
+        default: 1000,
+        reload: true,
+        doc:
+          "Maximum number of posted messages that wait at once: for somebody to join (`Prefer: wait`), for slow readers, or for the broker. " +
+          "More are answered with 503.",
+      }),
+      waiting_bytes: required(bytes(64 * KiB, GiB), {
+        default: 64 * MiB,
+        reload: true,
+        doc:
+          "Maximum data of all posted messages that wait. At least twice `message_bytes`.",
+      }),
     },
   },
   bridge: {

@@ -372,6 +372,7 @@ async function misbehave(visitors: Visitors, target: Target): Promise<void> {
   const tries: (HandshakeOptions & { path: string })[] = [
     { path },
     { path, method: "POST" },
+    { path, method: "PUT" },
     { path, method: "G\x01T" },
     { path, version: "HTTP/9.9" },
     { path: `${path} x` },
@@ -389,7 +390,7 @@ async function misbehave(visitors: Visitors, target: Target): Promise<void> {
   ];
   const statuses = new Set<number | undefined>();
   for (const each of tries) statuses.add(await visitors.try(target, each));
-  for (const status of [101, 400, 405, 426]) {
+  for (const status of [101, 400, 405, 411, 426]) {
     assert.ok(statuses.has(status), `${status} in ${[...statuses]}`);
   }
 

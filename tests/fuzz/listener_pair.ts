@@ -69,7 +69,7 @@ export class RecordingServer implements AsyncDisposable {
     this.#server = listener.serve({
       address: { path },
       handshakeTimeoutS: () => 60,
-      bodyBytes: 0,
+      bodyBytes: () => 0,
       maxConnections: () => 1000,
       maxOverloaded: 0,
       overloaded: () => new Response(null, { status: 503 }),

@@ -269,7 +269,24 @@ export const requests = requestTarget({
   quickCount: 480,
   paths: [`/${canary}/own`, `/${canary}`, `/${canary}/%F0%9F%98%80`],
   listeners: ["unix", "tcp"],
-  statuses: [101, 400, 405, 413, 414, 417, 426, 431, 501, 505],
+  statuses: [
+    101,
+    100,
+    200,
+    400,
+    403,
+    404,
+    405,
+    408,
+    411,
+    413,
+    414,
+    417,
+    426,
+    431,
+    501,
+    505,
+  ],
 });
 
 /** Requests to the admin socket. */

@@ -1,5 +1,5 @@
 /** A bridge that does nothing but remember what it was asked for. */
-import type { Bridge, BridgeListener } from "../../src/relay/bridge.ts";
+import type { Bridge, BridgeListener, Posted } from "../../src/relay/bridge.ts";
 import type { Message } from "../../src/relay/message.ts";
 import { contentOf } from "./messages.ts";
 
@@ -11,6 +11,9 @@ export class RecordingBridge implements Bridge {
   listener: BridgeListener | undefined;
   /** What a join waits for; replace it to hold or refuse the next ones. */
   joining: Promise<void> = Promise.resolve();
+
+  /** What becomes of posted messages. */
+  posted: Posted = { isConfirmed: true, reachedOthers: false, isGone: true };
 
   start(listener: BridgeListener): Promise<void> {
     this.listener = listener;
@@ -28,6 +31,11 @@ export class RecordingBridge implements Bridge {
 
   publish(path: string, message: Message): void {
     this.calls.push(`publish ${path} ${contentOf(message)}`);
+  }
+
+  post(path: string, message: Message): Promise<Posted> {
+    this.calls.push(`post ${path} ${contentOf(message)}`);
+    return Promise.resolve(this.posted);
   }
 
   close(): Promise<void> {

@@ -34,6 +34,9 @@ export const testLimits: Limits = {
 export const testHttp: HttpSettings = {
   frontPage: "yes",
   origins: [],
+  requestsPerSecond: 0,
+  waitingRequests: 1000,
+  waitingBytes: 64 << 20,
 };
 
 /** A running server in a folder of its own. */

@@ -51,7 +51,7 @@ export class TestServer implements AsyncDisposable {
     this.server = listener.serve({
       address: { path },
       handshakeTimeoutS: () => 30,
-      bodyBytes: 100_000,
+      bodyBytes: () => 100_000,
       maxConnections: () => 1000,
       maxOverloaded: 4,
       overloaded: () => new Response("full\n", { status: 503 }),

@@ -4,7 +4,7 @@ import { serve } from "../../src/listener/serve.ts";
 const server = serve({
   address: { path: Deno.args[0]! },
   handshakeTimeoutS: () => 30,
-  bodyBytes: 0,
+  bodyBytes: () => 0,
   maxConnections: () => 1000,
   maxOverloaded: 4,
   overloaded: () => new Response("full", { status: 503 }),

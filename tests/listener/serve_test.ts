@@ -127,7 +127,7 @@ Deno.test("serve() asks for the body when it is read, and not before", async () 
 Deno.test("serve() tells a handler that its body is malformed, cut off or too large, and answers so unless that does", async () => {
   await using server = await start(
     async (request) => new Response(await request.text()),
-    { bodyBytes: 10 },
+    { bodyBytes: () => 10 },
   );
   const post = "POST / HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n";
   for (

@@ -23,6 +23,10 @@ export class RecordingListener implements BridgeListener {
 
   congested(): void {}
 
+  openCount(): number {
+    return 1;
+  }
+
   /** The messages that came in the channel `path`. */
   messages(path: string): Content[] {
     return this.delivered.filter((one) => one.path === path)

@@ -71,7 +71,7 @@ const upgradeRequired = {
   "upgrade": "websocket",
   "sec-websocket-version": "13",
 };
-const allow = { "allow": "GET" };
+const allow = { "allow": "GET, POST" };
 
 const answers: Answers[] = [
   [
@@ -139,7 +139,7 @@ const answers: Answers[] = [
   ["no Connection", { headers: { Connection: undefined } }, 400],
   ["Connection: keep-alive", { headers: { Connection: "keep-alive" } }, 400],
   ["Connection: Upgraded", { headers: { Connection: "Upgraded" } }, 400],
-  ...["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "FOO"].map((
+  ...["PUT", "DELETE", "PATCH", "OPTIONS", "FOO"].map((
     method,
   ): Answers => [
     `a handshake by ${method}`,
@@ -148,11 +148,11 @@ const answers: Answers[] = [
     allow,
   ]),
   [
-    "a POST",
+    "a POST without a body",
     { method: "POST", headers: { Upgrade: undefined, Connection: undefined } },
-    405,
-    allow,
+    411,
   ],
+  ["a handshake by POST", { method: "POST" }, 411],
   [
     "a HEAD",
     { method: "HEAD", headers: { Upgrade: undefined, Connection: undefined } },

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { closes } from "../../src/relay/close.ts";
-import { limitNames } from "../../src/relay/limits.ts";
+import { httpLimitNames, limitNames } from "../../src/relay/limits.ts";
 import { Metrics } from "../../src/relay/metrics.ts";
 
 Deno.test("Metrics counts every close and every limit from 0", () => {
   const metrics = new Metrics();
   assert.deepEqual(Object.keys(metrics.closes), Object.keys(closes));
-  assert.deepEqual(Object.keys(metrics.limitHits), limitNames);
+  assert.deepEqual(Object.keys(metrics.limitHits), [
+    ...limitNames,
+    ...httpLimitNames,
+  ]);
   const counters = [metrics.closes, metrics.limitHits, metrics.refusals];
   for (const count of counters.flatMap((each) => Object.values(each))) {
     assert.equal(count, 0);

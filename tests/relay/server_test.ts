@@ -106,9 +106,9 @@ Deno.test("Server answers a request that is no handshake with a status and a lin
   assert.equal(get.status, 426);
   assert.equal(get.headers.get("upgrade"), "websocket");
   assert.equal(get.headers.get("sec-websocket-version"), "13");
-  const post = await request(server, { method: "POST", body: "x" });
-  assert.equal(post.status, 405);
-  assert.equal(post.headers.get("allow"), "GET");
+  const put = await request(server, { method: "PUT", body: "x" });
+  assert.equal(put.status, 405);
+  assert.equal(put.headers.get("allow"), "GET, POST");
   const { refusals } = server.server.metrics;
   assert.deepEqual([refusals[405], refusals[426]], [1, 1]);
 });

@@ -90,6 +90,9 @@ Deno.test("loadConfig() has defaults for everything", () => {
     http: {
       frontPage: "yes",
       origins: [],
+      requestsPerSecond: 1000,
+      waitingRequests: 1000,
+      waitingBytes: 67108864,
     },
     bridge: {
       exchange: "staps",

@@ -58,6 +58,7 @@ async function checkHost(
       deliver: () => {},
       gap: () => {},
       congested: () => {},
+      openCount: () => 0,
     });
     const { connected, problem } = bridge.state();
     if (!connected) {

@@ -1,0 +1,294 @@
+import assert from "node:assert/strict";
+import { preferredWaitS } from "../../src/relay/posts.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { request } from "../helpers/http.ts";
+import { lacking } from "../helpers/listener.ts";
+import { text } from "../helpers/messages.ts";
+import { RawClient } from "../helpers/raw_client.ts";
+import { RecordingBridge } from "../helpers/recording_bridge.ts";
+import {
+  connectStalled,
+  startServer,
+  type TestServer,
+} from "../helpers/server.ts";
+import { testUnless } from "../helpers/skip.ts";
+
+type Answer = Awaited<ReturnType<typeof request>>;
+
+function post(
+  server: TestServer,
+  body: BodyInit,
+  { path = "/x", ...init }: RequestInit & { path?: string } = {},
+): Promise<Answer> {
+  return request(server, { method: "POST", path, body, ...init });
+}
+
+Deno.test("Posts publishes to every member, text and binary, and says how many they are", async () => {
+  await using server = await startServer();
+  const [a, b] = [await server.connect("/x"), await server.connect("/x")];
+  const other = await server.connect("/y");
+  const answer = await post(server, "héllo");
+  assert.equal(answer.status, 200);
+  assert.equal(answer.headers.get("content-type"), "application/json");
+  assert.equal(answer.text, '{"members":2}\n');
+  await post(server, new Uint8Array([0, 255]), {
+    headers: { "Content-Type": "application/octet-stream" },
+  });
+  await post(server, "", { headers: { "Content-Type": "application/json" } });
+  for (const member of [a, b]) {
+    assert.deepEqual(await member.take(3), [
+      "héllo",
+      new Uint8Array([0, 255]),
+      "",
+    ]);
+  }
+  await post(server, "for y", { path: "/y?query" });
+  assert.equal(await other.next(), "for y");
+  const { posts, httpRequests } = server.server.metrics;
+  assert.equal(posts.delivered, 4);
+  assert.equal(httpRequests.post, 4);
+  assert.equal(server.server.postsWaiting, 0);
+});
+
+Deno.test("Posts answers 404 when nobody is there, and keeps nothing", async () => {
+  await using server = await startServer();
+  const answer = await post(server, "lost");
+  assert.equal(answer.status, 404);
+  assert.equal(answer.text, '{"members":0}\n');
+  assert.equal(server.server.channels.size, 0);
+  const late = await server.connect("/x");
+  await post(server, "found");
+  assert.equal(await late.next(), "found");
+  assert.equal(server.server.metrics.posts.nobody, 1);
+});
+
+Deno.test("Posts refuses what is no message, with one line of text", async () => {
+  await using server = await startServer({ limits: { messageBytes: 100 } });
+  await server.connect("/x");
+  const cases: [status: number, body: BodyInit, headers?: HeadersInit][] = [
+    [400, new Uint8Array([0xff])],
+    [413, "a".repeat(101)],
+    [
+      413,
+      ReadableStream.from(["a".repeat(101)]).pipeThrough(
+        new TextEncoderStream(),
+      ),
+    ],
+  ];
+  for (const [status, body] of cases) {
+    const answer = await post(server, body, {
+      headers: { "Content-Type": "text/plain" },
+    });
+    assert.equal(answer.status, status);
+    assert.match(answer.text, /^[^\n]+\n$/);
+    assert.match(answer.headers.get("content-type")!, /^text\/plain/);
+  }
+  using raw = await RawClient.connect(server);
+  await raw.write(
+    new TextEncoder().encode("POST /x HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+  );
+  assert.equal((await raw.readResponse()).status, 411);
+  assert.equal(server.server.metrics.messagesReceived, 0);
+});
+
+testUnless(lacking("heads"), {
+  name: "Posts answers 413 before a body that is too large is sent",
+  fn: async () => {
+    await using server = await startServer();
+    using raw = await RawClient.connect(server);
+    await raw.write(
+      new TextEncoder().encode(
+        "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n" +
+          "Expect: 100-continue\r\n\r\n",
+      ),
+    );
+    assert.equal((await raw.readResponse()).status, 413);
+  },
+});
+
+Deno.test("Posts takes a message of message_bytes, in chunks too", async () => {
+  await using server = await startServer();
+  const member = await server.connect("/x");
+  const big = new Uint8Array(1 << 20).fill(97);
+  assert.equal((await post(server, big)).status, 200);
+  const chunks = ReadableStream.from([
+    big.subarray(0, 1000),
+    big.subarray(1000),
+  ]);
+  assert.equal((await post(server, chunks)).status, 200);
+  for (const message of await member.take(2)) {
+    assert.equal((message as string).length, big.length);
+  }
+});
+
+Deno.test("Posts lets so many requests a second through", async () => {
+  await using server = await startServer({ http: { requestsPerSecond: 2 } });
+  const answers = await Promise.all(
+    Array.from({ length: 5 }, () => post(server, "x")),
+  );
+  const statuses = answers.map(({ status }) => status).sort();
+  assert.deepEqual(statuses.slice(0, 3), [404, 404, 503]);
+  const refused = answers.find(({ status }) => status === 503)!;
+  assert.equal(refused.headers.get("retry-after"), "5");
+  assert.match(refused.text, /requests_per_second/);
+  assert.ok(server.server.metrics.limitHits.requests_per_second > 0);
+});
+
+Deno.test("Posts waits for somebody to join as Prefer says, and makes no channel meanwhile", async () => {
+  await using server = await startServer();
+  const posted = post(server, "hello", { headers: { Prefer: "wait=30" } });
+  await eventually(() => server.server.postsWaiting === 1, "the post");
+  assert.equal(server.server.channels.size, 0);
+  const member = await server.connect("/x");
+  assert.equal(await member.next(), "hello");
+  const answer = await posted;
+  assert.equal(answer.status, 200);
+  assert.equal(answer.headers.get("preference-applied"), "wait=30");
+  assert.equal(server.server.postsWaiting, 0);
+});
+
+Deno.test("Posts answers 404 when nobody has joined in time", async () => {
+  await using server = await startServer();
+  const answer = await post(server, "x", { headers: { Prefer: "wait=1" } });
+  assert.equal(answer.status, 404);
+});
+
+Deno.test("Posts lets only so many wait", async () => {
+  await using server = await startServer({
+    http: { waitingRequests: 2, waitingBytes: 10_000 },
+  });
+  const headers = { Prefer: "wait=30" };
+  const stop = new AbortController();
+  const { signal } = stop;
+  const waiting = [1, 2].map(() => post(server, "x", { headers, signal }));
+  await eventually(() => server.server.postsWaiting === 2, "the posts");
+  const many = await post(server, "x");
+  assert.equal(many.status, 503);
+  assert.match(many.text, /waiting_requests/);
+  stop.abort();
+  assert.deepEqual(
+    (await Promise.allSettled(waiting)).map(({ status }) => status),
+    ["rejected", "rejected"],
+  );
+  await eventually(() => server.server.postsWaiting === 0, "the posters to go");
+  assert.match((await post(server, "x".repeat(9_000))).text, /waiting_bytes/);
+  assert.equal((await post(server, "x")).status, 404);
+  assert.equal(server.server.metrics.posts.given_up, 2);
+});
+
+Deno.test("Posts tells those who wait to come back when the server stops", async () => {
+  await using server = await startServer();
+  const waiting = post(server, "x", { headers: { Prefer: "wait=30" } });
+  await eventually(() => server.server.postsWaiting === 1, "the post");
+  void server.server.stop();
+  const answer = await waiting;
+  assert.equal(answer.status, 503);
+  assert.match(answer.text, /stopping/);
+  assert.equal(answer.headers.get("retry-after"), "5");
+});
+
+testUnless(lacking("brake"), {
+  name:
+    "Posts holds a message while a reader is behind, and gives it up after slow_after_s",
+  fn: async () => {
+    await using server = await startServer({
+      limits: { brakeBytes: 1000, slowAfterS: 1, clientBufferBytes: 64 << 20 },
+    });
+    const stalled = await connectStalled(server, "/x");
+    await server.connect("/x");
+    const { metrics, channels } = server.server;
+    await eventually(() => channels.openCount("/x") === 2, "both to open");
+    const big = new Uint8Array(1 << 20);
+    await eventually(async () => {
+      await post(server, big);
+      return metrics.senderHolds > 0;
+    }, "a post to be held");
+    // The one that doesn't read was ended, and the post went through.
+    await eventually(() => metrics.closes.slow === 1, "the end");
+    assert.equal((await post(server, "x")).status, 200);
+    assert.equal(metrics.posts.held, 0);
+    stalled.close();
+  },
+});
+
+Deno.test("Posts says what the bridge found out", async () => {
+  const bridge = new RecordingBridge();
+  await using server = await startServer({ bridge });
+  const cases = [
+    [
+      true,
+      true,
+      false,
+      200,
+      '{"members":0,"other_nodes":true,"broker_confirmed":true}\n',
+    ],
+    [
+      true,
+      false,
+      true,
+      404,
+      '{"members":0,"other_nodes":false,"broker_confirmed":true}\n',
+    ],
+    [false, undefined, false, 503, /isn't known\n$/],
+    [false, undefined, true, 503, /nobody got it\n$/],
+  ] as const;
+  for (const [isConfirmed, reachedOthers, isGone, status, body] of cases) {
+    bridge.posted = { isConfirmed, reachedOthers, isGone };
+    const answer = await post(server, "x");
+    assert.equal(answer.status, status);
+    if (typeof body === "string") assert.equal(answer.text, body);
+    else assert.match(answer.text, body);
+    assert.equal(
+      answer.headers.get("retry-after"),
+      status === 503 ? "5" : null,
+    );
+  }
+  const member = await server.connect("/x");
+  bridge.posted = {
+    isConfirmed: true,
+    reachedOthers: undefined,
+    isGone: false,
+  };
+  const answer = await post(server, "y");
+  assert.equal(
+    answer.text,
+    '{"members":1,"other_nodes":null,"broker_confirmed":true}\n',
+  );
+  assert.equal(await member.next(), "y");
+  bridge.listener!.deliver("/x", text("from elsewhere"));
+  assert.equal(await member.next(), "from elsewhere");
+});
+
+Deno.test("Posts counts nobody whose handshake isn't answered", async () => {
+  const bridge = new RecordingBridge();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  bridge.joining = promise;
+  await using server = await startServer({ bridge });
+  const joining = server.connect("/x");
+  await eventually(() => bridge.calls.length > 0, "the join");
+  const posted = post(server, "hello");
+  await eventually(() => server.server.postsWaiting === 1, "the post");
+  resolve();
+  const member = await joining;
+  assert.equal(await member.next(), "hello");
+  assert.match((await posted).text, /"members":1/);
+});
+
+Deno.test("preferredWaitS() finds the preference among others, and bounds it", () => {
+  const cases: [string, number | undefined][] = [
+    ["wait=10", 10],
+    ["respond-async, wait=10", 10],
+    ["Wait = 5", 5],
+    ['wait="7"; x', 7],
+    ["wait=3600", 60],
+    ["wait=0", 0],
+    ["wait", undefined],
+    ["wait=x", undefined],
+    ["await=5", undefined],
+    ["wait=-1", undefined],
+    ["", undefined],
+  ];
+  for (const [prefer, seconds] of cases) {
+    assert.equal(preferredWaitS(new Headers({ prefer })), seconds, prefer);
+  }
+});
