@@ -107,7 +107,7 @@ export const figures: readonly Figure[] = [
   {
     name: "staps_connects_total",
     type: "counter",
-    help: "Connections that became a WebSocket",
+    help: "Connections that became a WebSocket or an event stream",
     read: ({ source }) => source.metrics.connects,
   },
   {

@@ -253,15 +253,23 @@ export class HttpConnection {
     { method, minorVersion }: Pick<RequestHead, "method" | "minorVersion">,
   ): Promise<void> {
     let isSending = false;
-    const write = async (bytes: Uint8Array): Promise<void> => {
+    const write = async (
+      bytes: Uint8Array,
+      isStream = false,
+    ): Promise<void> => {
       isSending = true;
       this.#expectsContinue = false;
-      await this.#send(bytes);
+      await this.#send(bytes, isStream ? Infinity : stallTimeoutS);
       isSending = false;
     };
     const { signal } = this.#gone!;
     try {
-      await writeResponse(response, write, { method, minorVersion, signal });
+      await writeResponse(response, write, {
+        ...{ method, minorVersion, signal },
+        onFailed: () => {
+          if (isSending) this.close();
+        },
+      });
       this.#gone = undefined;
     } catch (error) {
       // The peer's fault is no error of the handler's.
@@ -271,8 +279,8 @@ export class HttpConnection {
     }
   }
 
-  async #send(bytes: Uint8Array): Promise<void> {
-    this.#writing.start(stallTimeoutS);
+  async #send(bytes: Uint8Array, stallS = stallTimeoutS): Promise<void> {
+    this.#writing.start(stallS);
     for (let sent = 0; sent < bytes.length;) {
       const count = await this.#wire.write(bytes.subarray(sent));
       sent += count;

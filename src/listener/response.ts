@@ -2,8 +2,14 @@
 import { Buffer } from "node:buffer";
 import { within } from "../common/timing.ts";
 
-/** Sends bytes. Resolves when the kernel has taken them, and rejects if the peer is gone. */
-export type Write = (bytes: Uint8Array) => Promise<void>;
+/**
+ * Sends bytes. Resolves when the kernel has taken them, and rejects if the peer
+ * is gone.
+ *
+ * @param isStream Whether they are a part of a body that may last. Whoever makes
+ * it judges how slowly they may be taken.
+ */
+export type Write = (bytes: Uint8Array, isStream?: boolean) => Promise<void>;
 
 /** What the request says of its response. */
 export interface ResponseContext {
@@ -13,6 +19,8 @@ export interface ResponseContext {
   readonly minorVersion: 0 | 1;
   /** Aborted when the peer is gone while the body's next part is waited for. */
   readonly signal: AbortSignal;
+  /** Called when the body fails, also while a part of it is being sent. */
+  readonly onFailed?: () => void;
 }
 
 /** Reason phrases of the statuses that occur here (RFC 9110 section 15). Clients ignore them. */
@@ -58,9 +66,10 @@ const ownHeaders: ReadonlySet<string> = new Set([
 export async function writeResponse(
   response: Response,
   write: Write,
-  { method, minorVersion, signal }: ResponseContext,
+  { method, minorVersion, signal, onFailed }: ResponseContext,
 ): Promise<void> {
   const reader = response.body?.getReader();
+  reader?.closed.catch(() => onFailed?.());
   const cancel = (): void => {
     reader?.cancel(signal.reason).catch(() => {});
   };
@@ -81,9 +90,9 @@ export async function writeResponse(
       await write(joined([bytesOf(head), ...parts]));
     } else {
       const frame = minorVersion === 1 ? chunk : joined;
-      await write(joined([bytesOf(head), frame(parts)]));
+      await write(joined([bytesOf(head), frame(parts)]), true);
       for (let next = await rest; !next.done; next = await reader!.read()) {
-        if (next.value.length > 0) await write(frame([next.value]));
+        if (next.value.length > 0) await write(frame([next.value]), true);
       }
       signal.throwIfAborted();
       if (minorVersion === 1) await write(bytesOf("0\r\n\r\n"));

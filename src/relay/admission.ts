@@ -6,6 +6,7 @@ import { BridgeUnavailableError } from "./bridge.ts";
 import type { Channels } from "./channels.ts";
 import { Client, type ClientOptions } from "./client.ts";
 import { restart } from "./close.ts";
+import { EventStream } from "./event_stream.ts";
 import { readHandshake, refusal } from "./handshake.ts";
 import { type Limits, reachedLimit } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
@@ -62,6 +63,18 @@ export class Admission {
       const { socket, response } = upgradeWebSocket(request, options);
       client.attach(socket);
       return response;
+    });
+  }
+
+  /** Answers a request for an event stream: a member that only listens, or why it can't be one. */
+  eventStream(path: string): Promise<Response> {
+    const { limits, metrics } = this.#options;
+    return this.#admit(path, (client) => {
+      const retryMs = limits.retryAfterS * 1000;
+      const stream = new EventStream({ limits, retryMs, handler: client });
+      client.attach(stream);
+      metrics.httpRequests.event_stream++;
+      return stream.response;
     });
   }
 

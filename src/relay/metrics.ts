@@ -20,7 +20,7 @@ const usualCodes: ReadonlySet<number> = new Set([
 
 /** Counters since the node's start. */
 export class Metrics {
-  /** Connections that reached the 101. */
+  /** Connections that became members: those that reached the 101, and event streams. */
   connects = 0;
   /** Handshakes answered with another status than 101, by that status; `none`: connections closed without an answer, since too many came at once. */
   readonly refusals = zeros<number | "none">([
@@ -35,7 +35,7 @@ export class Metrics {
     "none",
   ]);
   /** Requests that were answered without a WebSocket, by what they were for. */
-  readonly httpRequests = zeros(["front_page", "post"]);
+  readonly httpRequests = zeros(["front_page", "post", "event_stream"]);
   /** What became of messages by POST; `held`: readers were too slow, `given_up`: whoever posted it had gone. */
   readonly posts = zeros([
     "delivered",

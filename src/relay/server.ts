@@ -9,6 +9,7 @@ import type {
   ServeOptions,
 } from "../listener/http.ts";
 import { bugFields, StartupError } from "../common/errors.ts";
+import { asksForEvents } from "./event_stream.ts";
 import { asksForFrontPage, frontPage } from "./front_page.ts";
 import { channelPath, refusal } from "./handshake.ts";
 import type { HttpSettings } from "./http_settings.ts";
@@ -221,6 +222,7 @@ export class Server implements AsyncDisposable {
     if (request.method === "POST") {
       return await this.#posts.answer(request, path);
     }
+    if (asksForEvents(request)) return await this.#admission.eventStream(path);
     return await this.#admission.webSocket(request);
   }
 

@@ -17,6 +17,7 @@ const shared = shareStaps({
 async function shell(name: string, path: string): Promise<Process> {
   return new Process("sh", ["-ec", await block(page, name)], {
     env: { URL: `http://127.0.0.1:${port}${path}` },
+    detached: true,
   });
 }
 
@@ -40,6 +41,22 @@ Deno.test("docs/http.md: curl waits until somebody joins", async () => {
   assert.equal(await member.next(), "hello");
   assert.equal((await curl.status).code, 0);
   assert.deepEqual(JSON.parse(curl.stdout), { members: 1 });
+});
+
+Deno.test("docs/http.md: curl listens", async () => {
+  const path = newPath();
+  await using curl = await shell("listen", path);
+  try {
+    await curl.printed(/^retry: 5000$/m);
+    const member = await shared.clients.join(path);
+    member.send("hello\nworld");
+    await curl.printed(/^data: hello\ndata: world\n$/m);
+    member.send(new Uint8Array([1]));
+    await curl.printed(/^event: binary\ndata: AQ==\n$/m);
+  } finally {
+    // The shell, and curl in it.
+    Deno.kill(-curl.pid, "SIGKILL");
+  }
 });
 
 shared.testFarewell();
