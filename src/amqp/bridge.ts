@@ -4,8 +4,9 @@
  *
  * This connects the parts: `connector.ts` (a link to a broker, and the next one
  * when it is lost), `sender.ts` (to the other nodes), `receiver.ts` (from them),
- * `memberships.ts` (which channels), `probe.ts` (whether all that works) and
- * `peers.ts` (whether the others are there).
+ * `memberships.ts` (which channels), `probe.ts` (whether all that works),
+ * `peers.ts` (whether the others are there) and `posts.ts` (what became of a
+ * POST).
  */
 import { Buffer } from "node:buffer";
 import { log } from "../common/log.ts";
@@ -27,6 +28,7 @@ import { Memberships } from "./memberships.ts";
 import { NodeQueue, type NodeQueueOptions } from "./node_queue.ts";
 import { Numbers } from "./numbers.ts";
 import { Peers } from "./peers.ts";
+import { Posts } from "./posts.ts";
 import { noMessage, Probe } from "./probe.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import { queuesTake } from "./queues_take.ts";
@@ -42,6 +44,8 @@ export interface AmqpBridgeOptions extends ConnectorOptions, NodeQueueOptions {
   readonly outboxBytes: number;
   readonly heartbeatS: number;
   readonly joinTimeoutS: number;
+  /** See {@linkcode PostsOptions}. */
+  readonly settleMs?: number;
 }
 
 /** How often the bridge sends itself a message, and looks whether something is stuck. */
@@ -68,6 +72,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #numbers: Numbers;
   readonly #peers: Peers;
   readonly #receiver: Receiver;
+  readonly #posts: Posts;
   #listener: BridgeListener | undefined;
   #isClosed = false;
   /** How many connections in a row got no answer from some node's queue. */
@@ -115,6 +120,12 @@ export class AmqpBridge implements Bridge, BridgeHealth {
         const path = memberships.byKey(key)?.path;
         if (path !== undefined) this.#listener!.congested(path, isCongested);
       },
+      onPostAnswered: (sequence, answer) =>
+        this.#posts.answered(sequence, answer),
+    });
+    const { settleMs } = options;
+    const posts = this.#posts = new Posts({
+      ...{ connector, sender, memberships, settleMs },
     });
     const probe = this.#probe = new Probe({
       ownKey,
@@ -144,6 +155,11 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       numbers,
       peers,
       watch,
+      posts,
+      onReceived: (envelope, members) => {
+        const { link } = connector;
+        if (link?.isReady) sender.publishReceipt(link, envelope, members);
+      },
       onGap: (membership, reason) => this.#gap(membership, reason),
     });
   }
@@ -199,12 +215,19 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     if (!hasRoom) this.#dropped(membership);
   }
 
-  post(): Promise<Posted> {
-    return Promise.resolve({
-      isConfirmed: false,
-      reachedOthers: undefined,
-      isGone: false,
-    });
+  async post(
+    path: string,
+    message: Message,
+    { isReached }: { isReached: boolean },
+  ): Promise<Posted> {
+    const posted = await this.#posts.post(path, message, { isReached });
+    const membership = this.#memberships.byPath(path);
+    if (!posted.isGone) {
+      this.#counts.published++;
+      if (membership?.wanted) this.#numbers.sent(membership);
+    } // Members here got it, so the other nodes must get it, too, or be told.
+    else if (isReached) this.publish(path, message);
+    return posted;
   }
 
   async close(): Promise<void> {
@@ -276,6 +299,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#probe.connected(link);
     this.#numbers.connected();
     this.#peers.connected(link);
+    this.#posts.connected();
     this.#ticks = setInterval(() => this.#tick(link), tickMs);
   }
 
@@ -295,6 +319,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#sender.disconnected(reason);
     this.#probe.disconnected();
     this.#numbers.disconnected();
+    this.#posts.disconnected();
     this.#memberships.disconnected();
   }
 

@@ -5,6 +5,7 @@
  *     type        "text", "binary", or what else it is
  *     app_id      the node that sent it
  *     message_id  two whole numbers in base 36, with a dot between
+ *     reply_to    on messages whose sender wants a receipt: where to send it
  */
 
 /**
@@ -17,6 +18,8 @@
  * - `rejected`: the broker didn't take messages of this channel for at least
  *   one node, which missed them.
  * - `probe`: a node's message to itself.
+ * - `receipt`: the node handed the message `sequence` of the node that this goes
+ *   to, to `since` members; see `posts.ts`.
  * - `hello`, `digest`: the numbers of a node's last messages, see `numbers.ts`.
  * - `alive`, `bye`: a node is there, or goes, see `peers.ts`.
  */
@@ -29,6 +32,7 @@ const kinds = [
   "lost",
   "rejected",
   "probe",
+  "receipt",
   "hello",
   "digest",
   "alive",

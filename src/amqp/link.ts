@@ -23,6 +23,7 @@ import {
 } from "./connect.ts";
 import type { EnvelopeProperties } from "./envelope.ts";
 import { slotCount } from "./memberships.ts";
+import { nodeKey } from "./node_queue.ts";
 import type { Probe } from "./probe.ts";
 import {
   countConsumers,
@@ -47,7 +48,9 @@ export interface LinkOptions {
 /** A message from the broker. Its body lasts. */
 export interface Delivery {
   readonly key: string;
-  readonly properties: Record<keyof EnvelopeProperties, unknown>;
+  readonly properties:
+    & Record<keyof EnvelopeProperties, unknown>
+    & { readonly replyTo?: unknown };
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
@@ -57,6 +60,8 @@ export interface PublishOptions extends EnvelopeProperties {
   readonly transient?: boolean;
   /** It comes back if it has nowhere to go. */
   readonly mandatory?: boolean;
+  /** Nodes that hand it to members tell so; see `posts.ts`. */
+  readonly wantsReceipt?: boolean;
 }
 
 /** A queue, and the routing key of what goes to it. */
@@ -221,12 +226,16 @@ export class Link {
    */
   publish(
     { key, body }: { key: string; body: Uint8Array<ArrayBuffer> },
-    { type, appId, messageId, transient, mandatory = false }: PublishOptions,
+    options: PublishOptions,
   ): number {
+    const { type, appId, messageId, transient, mandatory = false } = options;
     const { publisher } = this.#connections;
     const { exchange } = this.#options;
     const deliveryMode = transient ? 1 : 2;
-    const properties = { type, appId, messageId, deliveryMode, mandatory };
+    const properties = {
+      ...{ type, appId, messageId, deliveryMode, mandatory },
+      ...options.wantsReceipt ? { replyTo: nodeKey(appId) } : {},
+    };
     try {
       const hasRoom = publisher.publish(
         exchange,
@@ -289,7 +298,10 @@ export class Link {
         if (this.#state === "up") sender.answered({ tag, upTo, isTaken });
       });
     }
-    publisher.on("return", () => probe.unroutable(this));
+    publisher.on("return", ({ properties }) => {
+      if (properties.type === "probe") probe.unroutable(this);
+      else sender.returned(properties);
+    });
   }
 
   #take(message: ConsumeMessage | null): void {

@@ -40,8 +40,10 @@ export interface Entry {
   bytes: number;
   /** What it counts towards the limit. */
   cost: number;
-  /** `replaced`: a notice tells of it, so that it isn't sent again. */
-  state: "waiting" | "confirmed" | "replaced";
+  /** Whether somebody waits for what becomes of it, see `posts.ts`. */
+  isPosted?: boolean;
+  /** `replaced`: a notice tells of it, so that it isn't sent again; `returned`: nobody was there for it. */
+  state: "waiting" | "confirmed" | "replaced" | "returned";
 }
 
 /** The routing key that every node listens to. */
@@ -110,6 +112,12 @@ export class Outbox {
     return this.#head === this.#entries.length;
   }
 
+  /** Tells whether {@linkcode add} would take a message of the channel with the routing key `key`. */
+  hasRoom(key: string, { payload: { length } }: Message): boolean {
+    return this.#shares.hasRoom(key, length + entryBytes) &&
+      length <= this.#maxEntryBytes;
+  }
+
   /**
    * Adds a client's message. Gets `false` if there is no room for more of its
    * channel: then the message is given up, and a notice tells the other nodes.
@@ -117,10 +125,11 @@ export class Outbox {
   add(
     channel: Numbered,
     message: Message,
+    { isPosted = false } = {},
   ): boolean {
     const { key, lastSequence: since } = channel;
     const bytes = message.payload.length;
-    if (this.#extend(key, message)) return true;
+    if (this.#extend(channel, message, isPosted)) return true;
     const cost = bytes + entryBytes;
     const sequence = ++this.#sequence;
     channel.lastSequence = sequence;
@@ -143,6 +152,7 @@ export class Outbox {
       messages: [message],
       bytes,
       cost,
+      isPosted,
       state: "waiting",
     };
     this.#open.batch.set(key, entry);
@@ -176,9 +186,9 @@ export class Outbox {
     return lastSent === 0 && this.#shares.has(key) ? undefined : lastSent;
   }
 
-  /** Takes note that every node concerned has `entry` in its queue. */
-  confirm(entry: Entry): void {
-    this.#settle(entry, "confirmed");
+  /** Takes note that every node concerned has `entry` in its queue; `isReturned`: that there is none. */
+  confirm(entry: Entry, { isReturned = false } = {}): void {
+    this.#settle(entry, isReturned ? "returned" : "confirmed");
   }
 
   /**
@@ -250,7 +260,7 @@ export class Outbox {
       const entry = this.#entries[i]!;
       const { channel, state } = entry;
       // Notices, and what they tell of, stay as they are.
-      if (!channel || state === "replaced") continue;
+      if (!channel || state === "replaced" || state === "returned") continue;
       channel.lastSent = undefined;
       if (state === "waiting") continue;
       entry.state = "waiting";
@@ -261,17 +271,21 @@ export class Outbox {
   }
 
   /** Adds a message to the entry of its channel that wasn't sent, if there is one with room. */
-  #extend(key: string, message: Message): boolean {
+  #extend(channel: Numbered, message: Message, isPosted: boolean): boolean {
+    const { key } = channel;
     const bytes = message.payload.length;
     const entry = this.#open.batch.get(key);
     const cost = bytes + messageBytes;
     if (
-      !entry || entry.messages.length >= maxBatch.messages ||
+      // What is posted to a channel that this node isn't in has no number in it.
+      entry?.channel !== channel ||
+      entry.messages.length >= maxBatch.messages ||
       entry.bytes + bytes + headerBytes >
         Math.min(maxBatch.bytes, this.#maxEntryBytes) ||
       !this.#shares.hasRoom(key, cost)
     ) return false;
     entry.messages.push(message);
+    entry.isPosted ||= isPosted;
     entry.kind = "batch";
     entry.bytes += bytes + headerBytes;
     entry.cost += cost;

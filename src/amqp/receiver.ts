@@ -10,6 +10,7 @@ import type { Memberships } from "./memberships.ts";
 import type { Numbers } from "./numbers.ts";
 import { everyNode } from "./outbox.ts";
 import type { Peers } from "./peers.ts";
+import type { Posts } from "./posts.ts";
 import type { Probe } from "./probe.ts";
 import type { QueueWatch } from "./queue_watch.ts";
 
@@ -24,6 +25,9 @@ export interface ReceiverOptions {
   readonly numbers: Pick<Numbers, "heard">;
   readonly peers: Pick<Peers, "heard">;
   readonly watch: QueueWatch;
+  readonly posts: Pick<Posts, "received">;
+  /** Called when a message was handed over whose node wants to know how many members got it. */
+  readonly onReceived: (envelope: Envelope, members: number) => void;
   /** Called when messages of a channel were lost, or may have been, with the reason. */
   readonly onGap: (membership: Membership, reason: string) => void;
 }
@@ -61,6 +65,10 @@ export class Receiver {
       if (envelope.node === node) probe.returned(envelope.sequence);
       return;
     }
+    if (envelope.kind === "receipt") {
+      const { sequence, since: members } = envelope;
+      return this.#options.posts.received(sequence, members);
+    }
     if (envelope.kind === "hello" || envelope.kind === "digest") {
       return this.#options.numbers.heard(envelope, body);
     }
@@ -79,7 +87,10 @@ export class Receiver {
     if (envelope.kind === "lost" || envelope.kind === "rejected") {
       return this.#notice(membership, envelope, body);
     }
-    this.#message(membership, envelope, body);
+    const isNew = this.#message(membership, envelope, body);
+    if (properties.replyTo === undefined || !isNew) return;
+    const members = this.#listener!.openCount(membership.path);
+    if (members > 0) this.#options.onReceived(envelope, members);
   }
 
   #notice(membership: Membership, envelope: Envelope, body: Body): void {
@@ -110,7 +121,8 @@ export class Receiver {
     return this.#options.watch.mayHaveBeenFull(joinedMs, bytes);
   }
 
-  #message(membership: Membership, envelope: Envelope, body: Body): void {
+  /** Says whether the message hadn't come before. */
+  #message(membership: Membership, envelope: Envelope, body: Body): boolean {
     const { memberships, onGap } = this.#options;
     const verdict = membership.tracker.message(
       envelope,
@@ -118,18 +130,21 @@ export class Receiver {
     );
     if (verdict === "duplicate") {
       this.counts.duplicates++;
-      return;
+      return false;
     }
     if (verdict === "gap") onGap(membership, "messages are missing");
     const { path } = membership;
     switch (envelope.kind) {
       case "text":
-        return this.#deliver(path, makeMessage(asUtf8(body), { isText: true }));
+        this.#deliver(path, makeMessage(asUtf8(body), { isText: true }));
+        break;
       case "binary":
-        return this.#deliver(path, makeMessage(body, { isText: false }));
+        this.#deliver(path, makeMessage(body, { isText: false }));
+        break;
       case "batch":
-        return this.#deliverBatch(membership, body);
+        this.#deliverBatch(membership, body);
     }
+    return true;
   }
 
   #deliverBatch(membership: Membership, body: Body): void {

@@ -4,10 +4,12 @@ import type { Message } from "../relay/message.ts";
 import { writeBatch } from "./batch.ts";
 import { BrokerError, replyCodes } from "./broker_error.ts";
 import type { Connector } from "./connector.ts";
-import { writeEnvelope } from "./envelope.ts";
+import { type Envelope, readEnvelope, writeEnvelope } from "./envelope.ts";
 import type { Link } from "./link.ts";
 import type { Membership } from "./membership.ts";
-import { type Entry, Outbox } from "./outbox.ts";
+import { nodeKey } from "./node_queue.ts";
+import { type Entry, type Numbered, Outbox } from "./outbox.ts";
+import type { Posts } from "./posts.ts";
 
 /**
  * No more entries than this are on their way to the broker, or being written to
@@ -42,6 +44,8 @@ export interface SenderOptions {
   readonly outboxBytes: number;
   /** See {@linkcode BridgeListener.congested}; `key` is the channel's routing key. */
   readonly onCongested: (key: string, isCongested: boolean) => void;
+  /** See {@linkcode Posts.answered}. */
+  readonly onPostAnswered?: Posts["answered"];
 }
 
 /** What was published, and isn't confirmed. */
@@ -49,6 +53,8 @@ interface Unconfirmed {
   /** An entry, or what a message of the node to itself calls. */
   readonly what: Entry | ProbeMessage["onAnswer"];
   readonly sentMs: number;
+  /** Whether the broker had nowhere to put it. */
+  isReturned?: boolean;
 }
 
 /** Publishes what the other nodes are to get, in order, until the broker has it. */
@@ -59,14 +65,17 @@ export class Sender {
   readonly #connector: Pick<Connector, "link">;
   readonly #outbox: Outbox;
   readonly #onCongested: SenderOptions["onCongested"];
+  readonly #onPostAnswered: SenderOptions["onPostAnswered"];
   #answers = 0;
   /** When the latest message to ourselves that was confirmed was sent. */
   #confirmedProbeMs = -Infinity;
   /** By tag, the oldest first. */
   readonly #unconfirmed = new Map<number, Unconfirmed>();
 
-  constructor({ node, connector, outboxBytes, onCongested }: SenderOptions) {
+  constructor(options: SenderOptions) {
+    const { node, connector, outboxBytes, onCongested } = options;
     this.#node = node;
+    this.#onPostAnswered = options.onPostAnswered;
     this.#connector = connector;
     this.#outbox = new Outbox({
       maxBytes: outboxBytes,
@@ -99,18 +108,61 @@ export class Sender {
     return hasRoom;
   }
 
+  /**
+   * Sends a message as soon as may be, and asks who gets it. Gets the number of
+   * its entry, or `undefined` if there is no room: then nothing was sent.
+   */
+  post(channel: Numbered, message: Message): number | undefined {
+    if (!this.#outbox.hasRoom(channel.key, message)) return undefined;
+    this.#outbox.add(channel, message, { isPosted: true });
+    this.pump();
+    return channel.lastSequence;
+  }
+
+  /** Tells the node that published `envelope` how many members got it. */
+  publishReceipt(
+    link: Link,
+    { node, sequence }: Envelope,
+    members: number,
+  ): void {
+    const receipt = {
+      kind: "receipt",
+      node: this.#node,
+      sequence,
+      since: members,
+    } as const;
+    const tag = link.publish({ key: nodeKey(node), body: nothing }, {
+      ...writeEnvelope(receipt),
+      transient: true,
+    });
+    // Without it, that node says that it doesn't know.
+    this.#unconfirmed.set(tag, { what: () => {}, sentMs: performance.now() });
+  }
+
+  /** Takes note that the broker has nowhere to put an entry; its answer follows. */
+  returned(properties: Parameters<typeof readEnvelope>[0]): void {
+    const sequence = readEnvelope(properties)?.sequence;
+    for (const unconfirmed of this.#unconfirmed.values()) {
+      const { what } = unconfirmed;
+      if (typeof what === "object" && what.sequence === sequence) {
+        unconfirmed.isReturned = true;
+      }
+    }
+  }
+
   /** Publishes what may be published now. */
   pump(): void {
     const { link } = this.#connector;
     while (link?.isReady && this.#unconfirmed.size < maxUnconfirmed) {
       const entry = this.#outbox.take();
       if (!entry) return;
-      const { key, kind, sequence, since } = entry;
+      const { key, kind, sequence, since, isPosted = false } = entry;
       const envelope = { kind, node: this.#node, sequence, since };
-      const tag = link.publish(
-        { key, body: bodyOf(entry) },
-        writeEnvelope(envelope),
-      );
+      const tag = link.publish({ key, body: bodyOf(entry) }, {
+        ...writeEnvelope(envelope),
+        mandatory: isPosted,
+        wantsReceipt: isPosted,
+      });
       this.#unconfirmed.set(tag, { what: entry, sentMs: performance.now() });
     }
   }
@@ -178,14 +230,19 @@ export class Sender {
     const answered = this.#unconfirmed.get(tag);
     this.#unconfirmed.delete(tag);
     if (answered === undefined) return;
-    const { what, sentMs } = answered;
+    const { what, sentMs, isReturned = false } = answered;
     if (typeof what === "function") {
       if (isTaken) this.#confirmedProbeMs = sentMs;
       what(isTaken);
-    } else if (isTaken) this.#outbox.confirm(what);
+      return;
+    }
+    if (isTaken) this.#outbox.confirm(what, { isReturned });
     else {
       this.counts.rejected += what.messages.length;
       this.#outbox.reject(what);
+    }
+    if (what.isPosted) {
+      this.#onPostAnswered?.(what.sequence, { isTaken, isReturned });
     }
   }
 

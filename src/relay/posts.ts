@@ -143,7 +143,7 @@ export class Posts {
         metrics.posts.unknown++;
         return refusals.refuseForNow(
           outcome.isGone
-            ? "Nobody is here, and other nodes can't be reached now: nobody got it"
+            ? "Nobody is here, and other nodes can't be asked now: nobody got it"
             : "Nobody is here, and whether other nodes got it isn't known",
         );
       }

@@ -194,3 +194,42 @@ Deno.test("Outbox.lastOf() gets the number of what was sent, and nothing while t
   outbox.rewind();
   assert.equal(outbox.lastOf(channel), entry.sequence);
 });
+
+Deno.test("Outbox.rewind() doesn't send again what the broker returned: nobody was there", () => {
+  const { outbox } = make(10_000);
+  const [a, b] = ["a", "b"].map((key) => ({
+    key,
+    lastSequence: 0,
+    lastSent: 0,
+  }));
+  outbox.add(a!, text("unconfirmed"));
+  outbox.add(b!, text("returned"), { isPosted: true });
+  outbox.add(b!, text("confirmed"), { isPosted: true });
+  const [, returned] = takeAll(outbox);
+  outbox.confirm(returned!, { isReturned: true });
+  outbox.rewind();
+  assert.deepEqual(takeAll(outbox).map(({ key }) => key), ["a"]);
+});
+
+Deno.test("Outbox.add() puts nothing into the entry of another membership of the channel", () => {
+  const { outbox } = make(10_000);
+  const posted = { key: "a", lastSequence: 0, lastSent: 0 };
+  const joined = { key: "a", lastSequence: 0, lastSent: 0 };
+  outbox.add(posted, text("one"), { isPosted: true });
+  outbox.add(joined, text("two"));
+  outbox.add(joined, text("three"));
+  const entries = takeAll(outbox);
+  assert.deepEqual(entries.map(({ messages }) => messages.length), [1, 2]);
+  assert.equal(joined.lastSequence, entries[1]!.sequence);
+  assert.deepEqual(entries.map(({ isPosted }) => isPosted), [true, false]);
+});
+
+Deno.test("Outbox.hasRoom() says what add() would", () => {
+  const { outbox } = make(1000);
+  const channel = { key: "a", lastSequence: 0, lastSent: 0 };
+  assert.equal(outbox.hasRoom("a", text("x".repeat(5000))), true);
+  outbox.add(channel, text("x".repeat(500)));
+  assert.equal(outbox.hasRoom("a", text("x".repeat(500))), false);
+  outbox.limitEntries(10);
+  assert.equal(outbox.hasRoom("b", text("x".repeat(11))), false);
+});

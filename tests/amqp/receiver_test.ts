@@ -20,6 +20,7 @@ class Bench {
   readonly gaps: string[] = [];
   readonly probes: string[] = [];
   readonly heard: string[] = [];
+  readonly receipts: string[] = [];
   readonly receiver: Receiver;
   readonly memberships: Memberships;
   #sequence = 0;
@@ -53,6 +54,12 @@ class Bench {
           void this.heard.push(`${kind}: ${Buffer.from(body)}`),
       },
       watch: new QueueWatch(10_000),
+      posts: {
+        received: (sequence, members) =>
+          void this.receipts.push(`${members} got ${sequence}`),
+      },
+      onReceived: ({ sequence }, members) =>
+        void this.receipts.push(`tell that ${members} got ${sequence}`),
       onGap: ({ path }, reason) => void this.gaps.push(`${path}: ${reason}`),
     });
     this.receiver.start(this.listener);
@@ -62,16 +69,20 @@ class Bench {
   receive(
     kind: Kind,
     body: string | Uint8Array,
-    { key = channelKey("/a"), node = other, since = this.#sequence }: {
+    { key = channelKey("/a"), node = other, since = this.#sequence, replyTo }: {
       key?: string;
       node?: string;
       since?: number;
+      replyTo?: string;
     } = {},
   ): void {
     const sequence = ++this.#sequence;
     this.receiver.receive({
       key,
-      properties: writeEnvelope({ kind, node, sequence, since }),
+      properties: {
+        ...writeEnvelope({ kind, node, sequence, since }),
+        replyTo,
+      },
       body: new Uint8Array(Buffer.from(body as string)),
     });
   }
@@ -213,4 +224,15 @@ Deno.test("Receiver begins anew for those who come after a loss was told", async
   bench.receive("text", "for the new one");
   assert.deepEqual(bench.gaps, ["/a: missed"]);
   assert.deepEqual(bench.messages, ["for the new one"]);
+});
+
+Deno.test("Receiver tells a node that asks how many members got its message", () => {
+  const bench = new Bench();
+  bench.receive("text", "one");
+  bench.receive("text", "two", { replyTo: "node" });
+  bench.receive("text", "b", { key: channelKey("/b"), replyTo: "node" });
+  assert.deepEqual(bench.receipts, ["tell that 1 got 2"]);
+  bench.receive("receipt", "", { key: "own", since: 5 });
+  assert.deepEqual(bench.receipts.slice(1), ["5 got 4"]);
+  assert.deepEqual(bench.gaps, []);
 });

@@ -1,0 +1,258 @@
+/** Messages by POST between nodes, through a real RabbitMQ: every answer is true, whatever becomes of the broker. */
+import assert from "node:assert/strict";
+import { AmqpBridge } from "../../src/amqp/bridge.ts";
+import { type Broker, startBroker } from "../helpers/broker.ts";
+import { whyNoBroker } from "../helpers/broker_programs.ts";
+import { brokerUrl } from "../helpers/broker_url.ts";
+import { EventClient } from "../helpers/event_client.ts";
+import { eventually, pause } from "../helpers/eventually.ts";
+import { request } from "../helpers/http.ts";
+import { startStaps } from "../helpers/process.ts";
+import { startServer, type TestServer } from "../helpers/server.ts";
+import { newPath } from "../helpers/shared_staps.ts";
+import { testUnless } from "../helpers/skip.ts";
+import { Clients } from "../helpers/ws_client.ts";
+
+/** How many messages are posted while the broker is killed and restarted: 10,000 before a release. */
+const outagePosts = Number(Deno.env.get("STAPS_POSTS") ?? 1500);
+/** So many of them at once. */
+const lanes = 20;
+/** How long after an outage nobody is told that nobody is there, in milliseconds. */
+const settleMs = 6_000;
+
+let broker: Broker | undefined;
+const whyNot = await whyNoBroker("3.10");
+
+Deno.test.beforeAll(async () => {
+  if (whyNot === undefined) broker = await startBroker();
+});
+Deno.test.afterAll(() => broker?.[Symbol.asyncDispose]());
+
+/** A node with a bridge to {@linkcode broker}. */
+interface Node extends TestServer {
+  readonly bridge: AmqpBridge;
+}
+
+async function startNode(exchange: string): Promise<Node> {
+  const url = brokerUrl(broker!.url());
+  const bridge = new AmqpBridge({
+    ...{ amqp: url, hosts: [url], exchange, settleMs },
+    onOutage: "local",
+    onGap: "close",
+    outboxBytes: 2 ** 26,
+    queueBytes: 2 ** 26,
+    queueType: "classic",
+    queueExpiresS: 60,
+    heartbeatS: 2,
+    joinTimeoutS: 5,
+  });
+  const server = await startServer({ bridge });
+  return { ...server, bridge };
+}
+
+/** Starts `count` nodes that share channels with nobody else. */
+async function startNodes(
+  stack: AsyncDisposableStack,
+  count = 2,
+): Promise<Node[]> {
+  const exchange = `staps-${crypto.randomUUID()}`;
+  const nodes = [];
+  for (let i = 0; i < count; i++) {
+    nodes.push(stack.use(await startNode(exchange)));
+  }
+  for (const { bridge } of nodes) {
+    await eventually(() => bridge.state().connected, "the connection");
+  }
+  return nodes;
+}
+
+function post(
+  node: Node,
+  path: string,
+  { body = "x", headers = {} }: { body?: string; headers?: HeadersInit } = {},
+): ReturnType<typeof request> {
+  return request(node, { method: "POST", path, body, headers });
+}
+
+testUnless(whyNot, {
+  name:
+    "a POST to a node without members reaches those of another one, and is answered with 200",
+  fn: async () => {
+    await using stack = new AsyncDisposableStack();
+    const [a, b, c] = await startNodes(stack, 3);
+    const path = newPath();
+    const member = await b!.connect(path);
+    using events = await EventClient.connect(c!, path);
+    for (const node of [a!, b!]) {
+      const answer = await post(node, path, { body: "hello" });
+      assert.equal(answer.status, 200, answer.text);
+      const { members, other_nodes, broker_confirmed } = JSON.parse(
+        answer.text,
+      );
+      assert.equal(members, node === b ? 1 : 0);
+      if (node === a) assert.equal(other_nodes, true);
+      assert.equal(broker_confirmed, true);
+      assert.equal(await member.next(), "hello");
+      assert.equal((await events.next())?.data, "hello");
+    }
+    // What members publish then, others get, each once.
+    const late = await a!.connect(path);
+    late.send("from a member");
+    await post(a!, path, { body: "posted again" });
+    assert.deepEqual(
+      (await member.take(2)).sort(),
+      ["from a member", "posted again"],
+    );
+    assert.equal(await late.next(), "posted again");
+  },
+});
+
+testUnless(whyNot, {
+  name:
+    "a POST is answered with 404 when nobody is anywhere, any more too, and nothing is kept",
+  fn: async () => {
+    await using stack = new AsyncDisposableStack();
+    const [a, b] = await startNodes(stack);
+    const path = newPath();
+    assert.equal((await post(a!, path)).status, 404);
+    const member = await b!.connect(path);
+    const here = await a!.connect(path);
+    assert.equal((await post(a!, path, { body: "1" })).status, 200);
+    assert.deepEqual([await member.next(), await here.next()], ["1", "1"]);
+    for (const client of [member, here]) client.close();
+    await eventually(
+      () => a!.bridge.state().channels + b!.bridge.state().channels === 0,
+      "the channel's end",
+    );
+    const answer = await post(a!, path, { body: "2" });
+    assert.equal(answer.status, 404);
+    assert.equal(
+      answer.text,
+      '{"members":0,"other_nodes":false,"broker_confirmed":true}\n',
+    );
+    const next = await b!.connect(path);
+    assert.equal((await post(b!, path, { body: "3" })).status, 200);
+    assert.equal(await next.next(), "3");
+  },
+});
+
+testUnless(whyNot, {
+  name: "a POST right after the last member has left isn't answered with 200",
+  fn: async () => {
+    await using stack = new AsyncDisposableStack();
+    const [a] = await startNodes(stack, 1);
+    for (let i = 0; i < 10; i++) {
+      const path = newPath();
+      const member = await a!.connect(path);
+      member.close();
+      await eventually(() => a!.server.channels.size === 0, "its end");
+      assert.equal((await post(a!, path)).status, 404);
+    }
+  },
+});
+
+testUnless(whyNot, {
+  name: "a POST that waits reaches whoever joins, on another node too",
+  fn: async () => {
+    await using stack = new AsyncDisposableStack();
+    const [a, b] = await startNodes(stack);
+    for (const node of [a!, b!]) {
+      const path = newPath();
+      const headers = { Prefer: "wait=30" };
+      const posted = post(a!, path, { body: "hello", headers });
+      await eventually(() => a!.server.postsWaiting === 1, "the post");
+      await pause(100);
+      const member = await node.connect(path);
+      assert.equal(await member.next(), "hello");
+      assert.equal((await posted).status, 200);
+    }
+  },
+});
+
+testUnless(whyNot, {
+  name:
+    "a POST isn't answered with 200 for the queue of a node that is no more",
+  fn: async () => {
+    await using stack = new AsyncDisposableStack();
+    const exchange = `staps-${crypto.randomUUID()}`;
+    const a = stack.use(await startNode(exchange));
+    const killed = stack.use(
+      await startStaps({
+        config: `[staps]\namqp = ${broker!.url()}\n` +
+          `[bridge]\nexchange = ${exchange}\n`,
+      }),
+    );
+    const path = newPath();
+    const clients = stack.use(new Clients(killed.socket));
+    const member = await clients.join(path);
+    assert.equal((await post(a, path)).status, 200);
+    await member.next();
+    await killed.stop("SIGKILL");
+    const answer = await post(a, path);
+    assert.equal(answer.status, 503, answer.text);
+    assert.equal(answer.headers.get("retry-after"), "5");
+  },
+});
+
+testUnless(whyNot, {
+  name:
+    `no POST of ${outagePosts} gets a wrong answer while the broker is killed and restarted`,
+  fn: async () => {
+    await using stack = new AsyncDisposableStack();
+    const [a, b] = await startNodes(stack);
+    const [path, empty] = [newPath(), newPath()];
+    const member = await b!.connect(path);
+    // A binding that the broker has just confirmed is one that it may forget.
+    await pause(1500);
+    const statuses = new Map<string, number>();
+    const outcomes = new Map<string, number>();
+    let next = 0;
+    let isOver = false;
+    const lane = async (): Promise<void> => {
+      while (next < outagePosts || !isOver) {
+        const number = next++;
+        // Every tenth is for nobody.
+        const isEmpty = number % 10 === 9;
+        const answer = await post(a!, isEmpty ? empty : path, {
+          body: String(number),
+        });
+        if (!isEmpty) statuses.set(String(number), answer.status);
+        const outcome = `${isEmpty ? "nobody" : "somebody"} ${answer.status}`;
+        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+        // An answer at once, again and again, would use up all of them.
+        if (answer.status === 503) await pause(100);
+      }
+    };
+    const all = Promise.all(Array.from({ length: lanes }, lane));
+    for (let i = 0; i < 2; i++) {
+      await eventually(() => a!.bridge.state().connected, "the connection");
+      await pause(2_000);
+      await broker!.kill();
+      await pause(500);
+      await broker!.start();
+    }
+    await eventually(() => a!.bridge.state().connected, "the connection");
+    await pause(settleMs + 1_000);
+    isOver = true;
+    await all;
+    await post(a!, path, { body: "end" });
+    const got = new Set<string>();
+    for (let content; (content = await member.next()) !== "end";) {
+      got.add(content as string);
+    }
+    const wrong = [...statuses].filter(([number, status]) =>
+      status === 404 || status === 200 && !got.has(number)
+    );
+    assert.deepEqual(wrong, []);
+    const line = JSON.stringify(Object.fromEntries(outcomes));
+    assert.equal(outcomes.get("nobody 200"), undefined, line);
+    for (const each of ["somebody 200", "somebody 503", "nobody 404"]) {
+      assert.ok((outcomes.get(each) ?? 0) > 0, line);
+    }
+    const sum = [...outcomes.values()].reduce((sum, count) => sum + count, 0);
+    assert.ok(sum >= outagePosts);
+    if (Deno.env.has("STAPS_POSTS")) {
+      await Deno.stderr.write(new TextEncoder().encode(`${line}\n`));
+    }
+  },
+});
