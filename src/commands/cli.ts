@@ -6,6 +6,7 @@ import { build, version } from "../common/version.ts";
 import { check } from "./check/check.ts";
 import { type CommandInfo, completion } from "./completion.ts";
 import { join } from "./join/join.ts";
+import { publish } from "./publish/publish.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status/status.ts";
 import type { Subcommand } from "./subcommand.ts";
@@ -18,6 +19,7 @@ const subcommands: readonly Subcommand[] = [
   status,
   url,
   join,
+  publish,
   completion(commandTree),
 ];
 

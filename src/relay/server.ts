@@ -183,8 +183,8 @@ export class Server implements AsyncDisposable {
     const { limits } = this;
     return {
       handshakeTimeoutS: () => limits.handshakeTimeoutS,
-      bodyBytes: (method) =>
-        method === "POST" ? limits.messageBytes : maxBodyBytes,
+      // What is posted is measured where it is read.
+      bodyBytes: (method) => method === "POST" ? Infinity : maxBodyBytes,
       maxConnections: () => Math.min(limits.clients, this.#maxClients),
       maxOverloaded: this.#maxRefused,
       overloaded: () =>

@@ -15,15 +15,15 @@ class Bench {
   readonly posts: Posts;
 
   constructor({ settleMs }: { settleMs?: number } = {}) {
-    const bench = this;
+    const linkNow = (): Link | undefined => this.link as Link | undefined;
     this.posts = new Posts({
       connector: {
         get link(): Link | undefined {
-          return bench.link as Link | undefined;
+          return linkNow();
         },
       },
-      sender: { post: () => bench.hasRoom ? ++bench.sequence : undefined },
-      memberships: { byPath: () => bench.membership },
+      sender: { post: () => this.hasRoom ? ++this.sequence : undefined },
+      memberships: { byPath: () => this.membership },
       settleMs,
     });
   }

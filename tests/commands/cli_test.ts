@@ -84,7 +84,7 @@ Deno.test("commandTree() has the commands in the order of the help, and their op
   const tree = commandTree();
   assert.deepEqual(
     tree.map(({ name }) => name),
-    ["serve", "check", "status", "url", "join", "completion"],
+    ["serve", "check", "status", "url", "join", "publish", "completion"],
   );
   const { options } = tree[1]!;
   assert.deepEqual(
@@ -97,7 +97,7 @@ Deno.test("commandTree() has the commands in the order of the help, and their op
       ["-h", "--help", undefined],
     ],
   );
-  assert.deepEqual(tree[5]!.choices, ["bash", "zsh", "fish"]);
+  assert.deepEqual(tree[6]!.choices, ["bash", "zsh", "fish"]);
 });
 
 Deno.test("parseCommandLine() helps with slips", () => {

@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import {
+  httpUrl,
+  publish,
+  type PublishOptions,
+  publishStatus,
+  statusOf,
+} from "../../../src/commands/publish/publish.ts";
+import { StartupError, UsageError } from "../../../src/common/errors.ts";
+import { commandContext, parse, refusal } from "../../helpers/command_line.ts";
+import { TempFolder } from "../../helpers/folder.ts";
+import { startServer } from "../../helpers/server.ts";
+
+/** Runs it, and gets exit status and output. */
+async function run(
+  options: PublishOptions,
+  { input = [] as Uint8Array[], STAPS_URL = undefined as string | undefined } =
+    {},
+): Promise<{ status: number; printed: string; errors: string }> {
+  let errors = "";
+  const context = commandContext({
+    stdin: { readable: ReadableStream.from<Uint8Array>(input) },
+    environment: { STAPS_URL },
+    stderr: {
+      write(bytes): Promise<number> {
+        errors += new TextDecoder().decode(bytes);
+        return Promise.resolve(bytes.length);
+      },
+      isTerminal: () => false,
+    },
+  });
+  const status = await publish.run(options, context);
+  return { status, printed: context.printed, errors };
+}
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+Deno.test("publish.run() publishes a text, the input or bytes, and prints the answer", async () => {
+  await using server = await startServer();
+  const { socket } = server;
+  const member = await server.connect("/x");
+  const url = "/x";
+  const got = { status: 0, printed: '{"members":1}\n', errors: "" };
+  assert.deepEqual(await run({ url, socket, message: "hello\n" }), got);
+  const input = [bytes("two\nli"), bytes("nes\n")];
+  assert.deepEqual(await run({ url, socket }, { input }), got);
+  assert.deepEqual(await run({ url, socket, binary: true }, { input }), got);
+  const STAPS_URL = "ws://example.org/x?q#f";
+  assert.deepEqual(await run({ socket }, { STAPS_URL }), got);
+  assert.deepEqual(await run({ socket }, { STAPS_URL: "/x" }), got);
+  assert.deepEqual(await member.take(4), [
+    "hello\n",
+    "two\nlines",
+    bytes("two\nlines\n"),
+    "",
+  ]);
+  assert.equal(await member.next(), "");
+});
+
+Deno.test("publish.run() ends with 7 if nobody is there, and waits for somebody", async () => {
+  await using server = await startServer();
+  const { socket } = server;
+  assert.deepEqual(await run({ url: "/x", socket, message: "a" }), {
+    status: 7,
+    printed: '{"members":0}\n',
+    errors: "",
+  });
+  const waiting = run({ url: "/x", socket, message: "b", wait: 30 });
+  const member = await server.connect("/x");
+  assert.equal(await member.next(), "b");
+  assert.equal((await waiting).status, 0);
+});
+
+Deno.test("publish.run() ends with 4 for what is refused and 3 for what may be later, with the reason", async () => {
+  await using server = await startServer({
+    limits: { messageBytes: 3 },
+    http: { requestsPerSecond: 2 },
+  });
+  const { socket } = server;
+  const refused = await run({ url: "/x", socket, message: "long" });
+  assert.equal(refused.status, 4);
+  assert.match(refused.errors, /^staps: HTTP status 413: .* 3 bytes\n$/);
+  await run({ url: "/x", socket, message: "" });
+  const later = await run({ url: "/x", socket, message: "" });
+  assert.equal(later.status, 3);
+  assert.match(later.errors, /503: .*requests_per_second/);
+});
+
+Deno.test("publish.run() tells that nobody answers, without the path", async () => {
+  await using folder = await TempFolder.make();
+  for (
+    const options of [
+      { url: "ws://127.0.0.1:1/secret" },
+      { url: "/secret", socket: `${folder.path}/none` },
+    ]
+  ) {
+    await assert.rejects(
+      run({ ...options, message: "x" }),
+      (error: StartupError) =>
+        error.exitCode === 1 && /^Cannot publish at/.test(error.message) &&
+        !error.message.includes("secret"),
+    );
+  }
+});
+
+Deno.test("publish.run() takes only UTF-8 as text", async () => {
+  await assert.rejects(
+    run({ url: "ws://127.0.0.1:1/x" }, { input: [new Uint8Array([0xff])] }),
+    { exitCode: 65, message: /UTF-8/ },
+  );
+});
+
+Deno.test("statusOf() knows a frontend's answers from those of staps", () => {
+  const of = (status: number, isReport = false): number =>
+    statusOf({ status, isReport, line: "" });
+  assert.equal(of(200, true), publishStatus.delivered);
+  assert.equal(of(404, true), publishStatus.nobody);
+  for (const status of [408, 429, 500, 502, 503, 504]) {
+    assert.equal(of(status), publishStatus.later, `${status}`);
+  }
+  for (const status of [200, 301, 400, 403, 404, 411, 413, 426, 501]) {
+    assert.equal(of(status), publishStatus.refused, `${status}`);
+  }
+});
+
+Deno.test("httpUrl() takes every scheme of a channel's URL, and refuses the rest without quoting it", () => {
+  for (
+    const [url, expected] of [
+      ["wss://example.org/x", "https://example.org/x"],
+      ["WS://example.org/x#f", "http://example.org/x"],
+      ["https://example.org/x", "https://example.org/x"],
+    ] as const
+  ) assert.equal(httpUrl({ url }, undefined), expected);
+  assert.equal(httpUrl({ url: "/x", socket: "s" }, ""), "http://localhost/x");
+  for (const url of ["", "/secret", "ftp://example.org/secret", "secret"]) {
+    assert.throws(
+      () => httpUrl({ url }, undefined),
+      (error) =>
+        error instanceof UsageError && !error.message.includes("secret"),
+    );
+  }
+});
+
+Deno.test("the command line of publish has text, wait, socket and kind", () => {
+  assert.deepEqual(
+    parse("publish", "/x", "-m", "a", "-w", "60", "-s", "s", "-b"),
+    {
+      name: "publish",
+      options: { url: "/x", message: "a", wait: 60, socket: "s", binary: true },
+    },
+  );
+  for (const wait of ["61", "x", "-1", "1.5"]) {
+    assert.match(refusal("publish", "/x", "-w", wait).message, /--wait|-w/);
+  }
+});
