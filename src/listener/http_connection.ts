@@ -37,8 +37,8 @@ const stallTimeoutS = 10;
 const endedTimeoutS = 1;
 /** How long what comes behind a refused request is dropped, in seconds. */
 const drainTimeoutS = 2;
-/** How much of it is dropped, in bytes. */
-const drainBytes = 256 * 1024;
+/** How much of it is dropped, in bytes: a frontend reads the answer only when it has sent a whole body. */
+const drainBytes = 16 * 1024 * 1024;
 /** How long half a head has when the listener stops, in seconds. */
 const shutdownTimeoutS = 1;
 

@@ -117,7 +117,7 @@ const kinds: Readonly<Record<FrontendName, Kind>> = {
       );
       const modules = [
         ...["mpm_event", "authz_core", "alias", "reqtimeout", "proxy"],
-        ...["proxy_http", "socache_shmcb", "ssl"],
+        ...["proxy_http", "headers", "socache_shmcb", "ssl"],
       ];
       const etc = "/etc/apache2/mods-available";
       await Deno.writeTextFile(
