@@ -190,7 +190,7 @@ export const settings = {
         reload: true,
         doc:
           "Seconds without data after which staps pings a client, and closes it if no answer comes. " +
-          "Keep it below the frontend's time-out (60 s in nginx). A reload affects new connections.",
+          "Keep it below the frontend's time-out (75 s in the examples). A reload affects new connections.",
       }),
       close_timeout_s: required(wholeNumber(1, 600), {
         default: 5,
