@@ -49,9 +49,9 @@ interface Post {
   readonly message: Message;
   /** When to wait for members no longer, by `performance.now()`. */
   readonly endMs: number;
-  /** Aborted when the poster is gone, or the node stops. */
-  readonly signal: AbortSignal;
-  /** Resolves then. */
+  /** Aborted when the poster is gone. */
+  readonly gone: AbortSignal;
+  /** Resolves then, or when the node stops. */
   readonly ended: Promise<void>;
 }
 
@@ -60,7 +60,9 @@ export class Posts {
   readonly #options: PostsOptions;
   readonly #room: WaitingRoom;
   readonly #tokens = new Tokens();
-  readonly #stop = new AbortController();
+  /** Ends each wait. */
+  readonly #waits = new Set<() => void>();
+  #isStopping = false;
 
   constructor(options: PostsOptions) {
     this.#options = options;
@@ -88,7 +90,7 @@ export class Posts {
     metrics.bytesReceived += bytes;
     const waitS = preferredWaitS(request.headers);
     try {
-      return await this.#post({ path, message, waitS, signal: request.signal });
+      return await this.#post({ path, message, waitS, gone: request.signal });
     } finally {
       this.#room.leave(bytes);
     }
@@ -96,29 +98,34 @@ export class Posts {
 
   /** Ends every wait: whoever waits is told to come back. */
   stop(): void {
-    this.#stop.abort();
+    this.#isStopping = true;
+    for (const end of this.#waits) end();
   }
 
   async #post(
-    { path, message, waitS, signal: gone }: {
+    { path, message, waitS, gone }: {
       path: string;
       message: Message;
       waitS: number | undefined;
-      signal: AbortSignal;
+      gone: AbortSignal;
     },
   ): Promise<Response> {
-    const signal = AbortSignal.any([gone, this.#stop.signal]);
-    const ended = Promise.withResolvers<void>();
-    signal.addEventListener("abort", () => ended.resolve());
-    const response = await this.#publish({
-      ...{ path, message, signal },
-      endMs: performance.now() + (waitS ?? 0) * 1000,
-      ended: ended.promise,
-    });
-    if (waitS !== undefined) {
-      response.headers.set("Preference-Applied", `wait=${waitS}`);
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    const endThis = (): void => end();
+    gone.addEventListener("abort", endThis);
+    this.#waits.add(endThis);
+    try {
+      const endMs = performance.now() + (waitS ?? 0) * 1000;
+      const post = { path, message, endMs, gone, ended };
+      const response = await this.#publish(post);
+      if (waitS !== undefined) {
+        response.headers.set("Preference-Applied", `wait=${waitS}`);
+      }
+      return response;
+    } finally {
+      gone.removeEventListener("abort", endThis);
+      this.#waits.delete(endThis);
     }
-    return response;
   }
 
   async #publish(post: Post): Promise<Response> {
@@ -128,7 +135,12 @@ export class Posts {
         metrics.posts.held++;
         return refusals.refuseForNow("The channel's readers are too slow");
       }
-      if (post.signal.aborted) return this.#refuseEnded();
+      if (this.#isStopping) return refusals.refuseStopping();
+      if (post.gone.aborted) {
+        metrics.posts.given_up++;
+        // Nobody reads it.
+        return textResponse(503, "The client is gone");
+      }
       const outcome = await this.#try(post);
       if (isDelivered(outcome)) {
         metrics.posts.delivered++;
@@ -153,10 +165,11 @@ export class Posts {
   }
 
   /** Waits while the channel is held; see `brake.ts`. Gets whether that was over in time. */
-  async #mayPublish({ path, ended }: Post): Promise<boolean> {
+  async #mayPublish(post: Post): Promise<boolean> {
+    const { path, ended } = post;
     const { channels, limits } = this.#options;
     const endMs = performance.now() + limits.slowAfterS * 1000 + holdSlackMs;
-    while (true) {
+    while (!this.#isStopping && !post.gone.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const held = { resume: resolve };
       if (!channels.holdPost(path, held)) return true;
@@ -165,6 +178,7 @@ export class Posts {
       channels.forgetPost(path, held);
       if (!isOver) return false;
     }
+    return true;
   }
 
   async #try(post: Post): Promise<Outcome> {
@@ -188,14 +202,6 @@ export class Posts {
     } finally {
       opening.forget();
     }
-  }
-
-  #refuseEnded(): Response {
-    const { metrics, refusals } = this.#options;
-    if (this.#stop.signal.aborted) return refusals.refuseStopping();
-    metrics.posts.given_up++;
-    // Nobody reads it.
-    return textResponse(503, "The client is gone");
   }
 }
 

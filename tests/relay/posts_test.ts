@@ -189,7 +189,7 @@ Deno.test("Posts tells those who wait to come back when the server stops", async
 
 testUnless(lacking("brake"), {
   name:
-    "Posts holds a message while a reader is behind, and gives it up after slow_after_s",
+    "Posts holds a message while a reader is behind, until that one is ended",
   fn: async () => {
     await using server = await startServer({
       limits: { brakeBytes: 1000, slowAfterS: 1, clientBufferBytes: 64 << 20 },
@@ -209,6 +209,32 @@ testUnless(lacking("brake"), {
     assert.equal(metrics.posts.held, 0);
     stalled.close();
   },
+});
+
+Deno.test("Posts lets go of a message that is held when its poster leaves, or the server stops", async () => {
+  const bridge = new RecordingBridge();
+  await using server = await startServer({ bridge });
+  const member = await server.connect("/x");
+  const { metrics } = server.server;
+  bridge.listener!.congested("/x", true);
+  const stop = new AbortController();
+  const [leaving, staying] = [
+    post(server, "left", { signal: stop.signal }),
+    post(server, "stays"),
+  ];
+  await eventually(() => metrics.sendersHeld === 2, "both to be held");
+  stop.abort();
+  await assert.rejects(leaving);
+  await eventually(() => metrics.posts.given_up === 1, "the poster to go");
+  assert.equal(metrics.sendersHeld, 1);
+  bridge.listener!.congested("/x", false);
+  await staying;
+  assert.equal(await member.next(), "stays");
+  bridge.listener!.congested("/x", true);
+  const last = post(server, "last");
+  await eventually(() => metrics.sendersHeld === 1, "the last to be held");
+  void server.server.stop();
+  assert.match((await last).text, /stopping/);
 });
 
 Deno.test("Posts says what the bridge found out", async () => {
