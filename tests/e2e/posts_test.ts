@@ -204,23 +204,44 @@ testUnless(whyNot, {
     const member = await b!.connect(path);
     // A binding that the broker has just confirmed is one that it may forget.
     await pause(1500);
+    let fresh: Awaited<ReturnType<typeof join>> | undefined;
+    const join = async (): Promise<{
+      path: string;
+      isOpen: () => boolean;
+    }> => {
+      const freshPath = newPath();
+      const client = await b!.connect(freshPath);
+      let isOpen = true;
+      void client.closed.then(() => isOpen = false);
+      return { path: freshPath, isOpen: () => isOpen };
+    };
     const statuses = new Map<string, number>();
     const outcomes = new Map<string, number>();
+    const wrong: string[] = [];
     let next = 0;
     let isOver = false;
     const lane = async (): Promise<void> => {
       while (next < outagePosts || !isOver) {
         const number = next++;
-        // Every tenth is for nobody.
-        const isEmpty = number % 10 === 9;
-        const answer = await post(a!, isEmpty ? empty : path, {
-          body: String(number),
-        });
-        if (!isEmpty) statuses.set(String(number), answer.status);
-        const outcome = `${isEmpty ? "nobody" : "somebody"} ${answer.status}`;
+        // Every tenth is for nobody, and one for somebody who came during the outage.
+        const newcomer = number % 10 === 8 ? fresh : undefined;
+        const target = number % 10 === 9 ? empty : newcomer?.path ?? path;
+        const { status } = await post(a!, target, { body: String(number) });
+        if (target === path) statuses.set(String(number), status);
+        if (newcomer !== undefined && status === 404) {
+          // Perhaps it has just been told that it may have missed something.
+          await pause(200);
+          if (newcomer.isOpen()) wrong.push("404 with a newcomer");
+        }
+        const who = target === empty
+          ? "nobody"
+          : target === path
+          ? "somebody"
+          : "newcomer";
+        const outcome = `${who} ${status}`;
         outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
         // An answer at once, again and again, would use up all of them.
-        if (answer.status === 503) await pause(100);
+        if (status === 503) await pause(100);
       }
     };
     const all = Promise.all(Array.from({ length: lanes }, lane));
@@ -228,6 +249,8 @@ testUnless(whyNot, {
       await eventually(() => a!.bridge.state().connected, "the connection");
       await pause(2_000);
       await broker!.kill();
+      // Joins for the time being; the broker learns of it when it is back.
+      fresh = await join();
       await pause(500);
       await broker!.start();
     }
@@ -240,9 +263,11 @@ testUnless(whyNot, {
     for (let content; (content = await member.next()) !== "end";) {
       got.add(content as string);
     }
-    const wrong = [...statuses].filter(([number, status]) =>
-      status === 404 || status === 200 && !got.has(number)
-    );
+    for (const [number, status] of statuses) {
+      if (status === 404 || status === 200 && !got.has(number)) {
+        wrong.push(`${status} for message ${number}`);
+      }
+    }
     assert.deepEqual(wrong, []);
     const line = JSON.stringify(Object.fromEntries(outcomes));
     assert.equal(outcomes.get("nobody 200"), undefined, line);
