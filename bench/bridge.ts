@@ -57,6 +57,7 @@ const ignoring: BridgeListener = {
   },
   // The backlog is what is measured.
   congested: () => {},
+  openCount: () => 0,
 };
 
 async function startBridge(
