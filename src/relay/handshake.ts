@@ -66,9 +66,6 @@ export function readHandshake(
       'The header "Sec-WebSocket-Key" must occur once, with 16 bytes in base64',
     );
   }
-  if (badHostPattern.test(headers.get("host") ?? "")) {
-    return refusal(400, 'The header "Host" is malformed');
-  }
   if (
     headers.has("transfer-encoding") ||
     (headers.get("content-length") ?? "0") !== "0"
@@ -82,9 +79,18 @@ export function readHandshake(
     return refusal(400, 'The header "Sec-WebSocket-Protocol" is malformed');
   }
 
-  const path = channelPath(request.url);
-  if (path === undefined) return refusal(400, "The URL is malformed");
-  return { path, protocol };
+  const path = readPath(request);
+  return typeof path === "string" ? { path, protocol } : path;
+}
+
+/** Gets the channel that any request names, or tells why it names none. */
+export function readPath(
+  { url, headers }: { url: string; headers: Headers },
+): string | Refusal {
+  if (badHostPattern.test(headers.get("host") ?? "")) {
+    return refusal(400, 'The header "Host" is malformed');
+  }
+  return channelPath(url) ?? refusal(400, "The URL is malformed");
 }
 
 /**

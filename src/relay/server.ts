@@ -11,7 +11,7 @@ import type {
 import { bugFields, StartupError } from "../common/errors.ts";
 import { asksForEvents } from "./event_stream.ts";
 import { asksForFrontPage, frontPage } from "./front_page.ts";
-import { channelPath, refusal } from "./handshake.ts";
+import { readPath } from "./handshake.ts";
 import type { HttpSettings } from "./http_settings.ts";
 import type { Limits } from "./limits.ts";
 import { log } from "../common/log.ts";
@@ -47,8 +47,8 @@ export interface ServerOptions {
 /** {@linkcode ServerOptions.maxRefused} where nothing else is said. */
 const defaultMaxRefused = 256;
 /**
- * Nobody needs a body but for POST. But up to this many bytes the answer tells what is wrong
- * with the request, not with its body.
+ * Nobody needs a body, but for POST. But up to this many bytes the answer tells
+ * what is wrong with the request, not with its body.
  */
 const maxBodyBytes = 64 * 1024;
 /** How long a stop waits for the socket file to be gone, in milliseconds. */
@@ -211,10 +211,8 @@ export class Server implements AsyncDisposable {
   }
 
   async #answer(request: Request): Promise<Response> {
-    const path = channelPath(request.url);
-    if (path === undefined) {
-      return this.#refusals.refuse(refusal(400, "The URL is malformed"));
-    }
+    const path = readPath(request);
+    if (typeof path === "object") return this.#refusals.refuse(path);
     if (this.#http.frontPage === "yes" && asksForFrontPage(request, path)) {
       this.metrics.httpRequests.front_page++;
       return frontPage(request);

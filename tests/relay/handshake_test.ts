@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { channelPath, readHandshake } from "../../src/relay/handshake.ts";
+import {
+  channelPath,
+  readHandshake,
+  readPath,
+} from "../../src/relay/handshake.ts";
 import { fc } from "../helpers/property.ts";
 
 const good = {
@@ -131,6 +135,16 @@ Deno.test("channelPath() is the path up to the question mark, on each listener t
     ) {
       assert.equal(channelPath(origin + target), path, origin + target);
     }
+  }
+});
+
+Deno.test("readPath() refuses a Host that reaches into the path", () => {
+  const url = "http+unix://h/a";
+  const read = (host: string): unknown =>
+    readPath({ url, headers: new Headers({ host }) });
+  assert.equal(read("example.org:80"), "/a");
+  for (const host of ["h/x", "h?x", "h#x", "h\\x", "u@h", "a b"]) {
+    assert.equal((read(host) as { status: number }).status, 400, host);
   }
 });
 
