@@ -222,7 +222,6 @@ class Visitors implements Disposable {
       Authorization: `Bearer ${secret}`,
       Cookie: `session=${secret}`,
       Referer: `http://localhost${path}`,
-      Origin: `http://${secret}.example.org`,
       "User-Agent": secret,
       "Sec-WebSocket-Protocol": `p${secret}`,
     };
@@ -373,6 +372,9 @@ async function misbehave(visitors: Visitors, target: Target): Promise<void> {
     { path },
     { path, method: "POST" },
     { path, method: "PUT" },
+    { path, method: "POST", headers: { "Content-Length": "0" } },
+    { path, headers: { Origin: `http://${path.slice(1, 9)}.example.org` } },
+    { path, headers: { Origin: `http://example.org${path}` } },
     { path, method: "G\x01T" },
     { path, version: "HTTP/9.9" },
     { path: `${path} x` },
@@ -390,7 +392,7 @@ async function misbehave(visitors: Visitors, target: Target): Promise<void> {
   ];
   const statuses = new Set<number | undefined>();
   for (const each of tries) statuses.add(await visitors.try(target, each));
-  for (const status of [101, 400, 405, 411, 426]) {
+  for (const status of [101, 400, 403, 404, 405, 411, 426]) {
     assert.ok(statuses.has(status), `${status} in ${[...statuses]}`);
   }
 
