@@ -10,6 +10,7 @@ export const testPackages = [
   "acl",
   "apache2",
   "caddy",
+  "chromium-headless-shell",
   "curl",
   "debootstrap",
   "fish",
