@@ -29,12 +29,13 @@ export type CommandLine =
   | { readonly text: string };
 
 /**
- * Gets what `args` mean, the arguments after the program's name. Neither prints
+ * Gets what `words` mean, the arguments after the program's name. Neither prints
  * nor exits.
  *
  * @throws {UsageError} If they mean nothing.
  */
-export function parseCommandLine(args: readonly string[]): CommandLine {
+export function parseCommandLine(words: readonly string[]): CommandLine {
+  const args = usualSpelling(words);
   let chosen: CommandLine | undefined;
   let text = "";
   const program = newProgram({
@@ -52,6 +53,14 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     throw usageError(error);
   }
   return chosen!;
+}
+
+/** Gets `staps help join` and `staps -v`, which people know from other programs, as they are spelled here. */
+function usualSpelling(args: readonly string[]): readonly string[] {
+  const [first, ...rest] = args;
+  if (first === "help") return [...rest, "--help"];
+  if (first === "-v") return ["--version", ...rest];
+  return args;
 }
 
 /** Gets all subcommands, the default one first. */
@@ -90,7 +99,7 @@ function newProgram(
     .version(
       `staps ${version} (${build()})`,
       "-V, --version",
-      "show the version",
+      "show the version; so does -v",
     )
     .exitOverride()
     // What commander would print as an error, it also throws.

@@ -74,10 +74,19 @@ Deno.test("parseCommandLine() gives the help as text", () => {
   }
 });
 
+Deno.test("parseCommandLine() gives a command's help after the word help, too", () => {
+  assert.equal(textOf("help"), textOf("--help"));
+  for (const { name } of commandTree()) {
+    assert.equal(textOf("help", name), textOf(name, "--help"), name);
+  }
+  assert.match(refusal("help", "jion").hint!, /"staps join"/);
+});
+
 Deno.test("parseCommandLine() gives the version as text", () => {
   const text = `staps ${version} (${build()})\n`;
   assert.equal(textOf("--version"), text);
   assert.equal(textOf("-V"), text);
+  assert.equal(textOf("-v"), text);
 });
 
 Deno.test("commandTree() has the commands in the order of the help, and their options", () => {
