@@ -14,7 +14,7 @@ import {
   type Shell,
   shells,
 } from "../src/commands/completion.ts";
-import { renderExample } from "./settings_text.ts";
+import { exampleSettings, renderExample } from "./settings_text.ts";
 import { version } from "../src/common/version.ts";
 import { bundle, compile, fill, print, runFlags, top } from "./compile.ts";
 import { docFiles } from "./deb_docs.ts";
@@ -35,7 +35,7 @@ const shippedSettings = {
   "daemon.user": "staps",
   "daemon.group": "staps",
   "daemon.dir": "/var/lib/staps/",
-  "admin.socket": "/run/staps/admin.sock",
+  ...exampleSettings,
 };
 
 /** Where the shells of Debian look for completions. */

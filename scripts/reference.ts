@@ -5,7 +5,11 @@
  * nothing and fails if something differs.
  */
 import { renderFigures } from "./figures_text.ts";
-import { renderExample, renderReference } from "./settings_text.ts";
+import {
+  exampleSettings,
+  renderExample,
+  renderReference,
+} from "./settings_text.ts";
 
 /** The pages that have a made part, what it is called there, and what makes it. */
 const pages = [
@@ -16,7 +20,10 @@ const pages = [
 
 /** Gets each made file as it should be, by its path in the repository. */
 export async function madeFiles(root: URL): Promise<Map<string, string>> {
-  const files = new Map([["staps.conf.example", renderExample()]]);
+  const files = new Map([[
+    "staps.conf.example",
+    renderExample({ set: exampleSettings }),
+  ]]);
   for (const [path, part, render] of pages) {
     // The formatter would pad the tables.
     const begin =

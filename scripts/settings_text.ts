@@ -15,6 +15,9 @@ export interface ExampleOptions {
   readonly set?: Readonly<Record<string, string>>;
 }
 
+/** What `staps.conf.example` sets: `staps status` and the monitoring ask there. */
+export const exampleSettings = { "admin.socket": "/run/staps/admin.sock" };
+
 /**
  * Gets a configuration file with every setting, its meaning and its default as
  * comments: a setting is changed by removing the `#` before it.
@@ -26,7 +29,7 @@ export function renderExample({ set = {} }: ExampleOptions = {}): string {
   for (const name of Object.keys(set)) {
     if (!names.includes(name)) throw new RangeError(`No setting "${name}"`);
   }
-  const parts = [exampleHead];
+  const parts = [exampleHead(Object.keys(set).length > 0)];
   for (const [section, { doc }] of sections()) {
     parts.push(`[${section}]\n${comment(doc)}`);
     for (const setting of settingsOf(section)) {
@@ -41,14 +44,19 @@ export function renderExample({ set = {} }: ExampleOptions = {}): string {
   return parts.join("\n");
 }
 
-const exampleHead = comment(
-  "The configuration of staps: /etc/staps/staps.conf for the machine, and ~/.staps.conf, whose keys win; " +
-    "or the file after --config, alone. All settings are shown with their defaults: remove the # before one to change it.",
-) + "#\n" + comment(
-  "Lines that begin with # or ; are comments; within a value both are ordinary characters, and so are quotes. " +
-    "A key without a value has its default. staps names every mistake in this file, and doesn't start with one. " +
-    "Settings marked with reload take effect on SIGHUP or systemctl reload, the others on a restart.",
-);
+function exampleHead(hasActive: boolean): string {
+  const rest = hasActive ? "The others are shown" : "All settings are shown";
+  return comment(
+    "The configuration of staps: /etc/staps/staps.conf for the machine, and ~/.staps.conf, whose keys win; " +
+      "or the file after --config, alone. " +
+      (hasActive ? "Lines without a # before them are in effect. " : "") +
+      `${rest} with their defaults: remove the # before one to change it.`,
+  ) + "#\n" + comment(
+    "Lines that begin with # or ; are comments; within a value both are ordinary characters, and so are quotes. " +
+      "A key without a value has its default. staps names every mistake in this file, and doesn't start with one. " +
+      "Settings marked with reload take effect on SIGHUP or systemctl reload, the others on a restart.",
+  );
+}
 
 /** Gets the reference as Markdown: for each section a heading of level 3 and a table. */
 export function renderReference(): string {

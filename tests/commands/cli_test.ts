@@ -51,10 +51,12 @@ Deno.test("parseCommandLine() names the argument as its options", () => {
   });
   assert.deepEqual(parse("completion", "fish").options, { shell: "fish" });
   assert.deepEqual(parse("status", "-w", "-c", "c", "-s", "s").options, {
+    instance: undefined,
     watch: true,
     config: "c",
     socket: "s",
   });
+  assert.deepEqual(parse("status", "staps@1").options, { instance: "staps@1" });
   assert.deepEqual(parse("check", "-j", "-u", "a", "-f", "b").options, {
     json: true,
     user: "a",

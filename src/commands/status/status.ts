@@ -1,10 +1,11 @@
 /** `staps status`: how a node does, for people. */
 import type { Status } from "../../admin/status.ts";
-import { AdminError, StartupError } from "../../common/errors.ts";
+import { AdminError, StartupError, UsageError } from "../../common/errors.ts";
 import { painter, writeAll } from "../../common/terminal.ts";
 import { sleep } from "../../common/timing.ts";
 import { loadConfig } from "../../settings/config.ts";
 import { askAdmin } from "../ask_admin.ts";
+import { findInstances, instanceAdminSocket } from "../instance.ts";
 import {
   configOption,
   type Context,
@@ -20,8 +21,10 @@ export const statusStatus = { ready: 0, notReady: 3 } as const;
 const watchMs = 1000;
 
 interface StatusOptions {
+  /** One of several nodes on this machine, such as `staps@1`. */
+  readonly instance?: string | undefined;
   readonly config?: string;
-  /** The admin socket; the one in the configuration if it is missing. */
+  /** The admin socket; that of `instance`, or the one in the configuration, if it is missing. */
   readonly socket?: string;
   /** Whether to ask again and again. */
   readonly watch?: boolean;
@@ -32,10 +35,12 @@ export const status: Subcommand<StatusOptions> = {
   name: "status",
   summary: "show how the server does",
   description:
-    "Asks the server on its admin socket, [admin] socket in the configuration.\n\n" +
+    "Asks the server on its admin socket: [admin] socket in the configuration, or\n" +
+    "that of an instance of the unit staps@.service, such as staps@1.\n\n" +
     "Ends with 0 if the server is ready, 3 if it isn't, and 1 if it can't be asked.",
   declare(command): void {
     command
+      .argument("[instance]", "one of several servers, such as staps@1")
       .option(...configOption)
       .option(
         "-s, --socket <path>",
@@ -45,14 +50,22 @@ export const status: Subcommand<StatusOptions> = {
       .option("-w, --watch", "show it again each second, until Ctrl-C");
   },
   async run(options, context): Promise<number> {
-    const socket = options.socket ?? configuredSocket(options, context);
+    if (options.socket !== undefined && options.instance !== undefined) {
+      throw new UsageError(
+        "Cannot ask two sockets: expected an instance or --socket, got both",
+      );
+    }
+    const named = options.socket ??
+      (options.instance && instanceAdminSocket(options.instance));
+    const socket = named ?? configuredSocket(options, context);
     if (options.watch) {
       const interrupted = context.interruption();
       await Promise.race([watch(socket, context), aborted(interrupted)]);
       return interrupted.reason;
     }
     const { stdout, environment } = context;
-    const now = await askAdmin(socket);
+    const now = await askAdmin(socket)
+      .catch((error) => Promise.reject(named ? error : withInstances(error)));
     const paint = painter(stdout, environment.NO_COLOR);
     await writeAll(stdout, table(now, { paint }));
     return now.ready ? statusStatus.ready : statusStatus.notReady;
@@ -66,9 +79,23 @@ function configuredSocket(
 ): string {
   const { config } = loadConfig({ configFile: options.config, environment });
   if (config.admin.socket !== undefined) return config.admin.socket;
-  throw new StartupError("Cannot ask: the configuration has no admin socket", {
-    hint:
-      'set "socket" in [admin] and restart staps, or name one with --socket',
+  throw withInstances(
+    new StartupError("Cannot ask: the configuration has no admin socket", {
+      hint:
+        'set "socket" in [admin] and restart staps, or name one with --socket',
+    }),
+  );
+}
+
+/** Adds to an error of the configured socket that instances run, for which it doesn't count. */
+function withInstances(error: StartupError): StartupError {
+  const instances = findInstances();
+  if (instances.length === 0) return error;
+  return new StartupError(error.message, {
+    cause: error,
+    hint: `instances run, ask them: ${
+      instances.map((each) => `staps status ${each}`).join(", ")
+    }`,
   });
 }
 

@@ -11,7 +11,7 @@ export interface Rates {
   readonly cpu: number;
 }
 
-/** Gets the table of one answer. */
+/** Gets the table of one answer. Its texts are whoever's answered: none of them steers the terminal. */
 export function table(
   now: Status,
   { paint, rates }: { paint: Paint; rates?: Rates | undefined },
@@ -19,11 +19,12 @@ export function table(
   const per = (rate: number | undefined): string =>
     rate === undefined ? "" : ` (${count(rate)}/s)`;
   const reasons = now.reasons.map(({ reason, message }) =>
-    `${paint("bad", reason)}: ${harmless(message)}`
+    `${paint("bad", harmless(reason))}: ${harmless(message)}`
   );
   const nonZero = (counts: Readonly<Record<string, number>>): string =>
     Object.entries(counts).filter(([, value]) => value > 0)
-      .map(([name, value]) => `${count(value)} ${name}`).join(", ") || "none";
+      .map(([name, value]) => `${count(value)} ${harmless(name)}`).join(", ") ||
+    "none";
   const rows: [string, string][] = [
     [
       "ready",
@@ -59,7 +60,7 @@ export function table(
       }, event loop up to ${now.event_loop_lag_ms} ms late`,
     ],
   ];
-  const heading = `staps ${now.version}, process ${now.pid}, up ${
+  const heading = `staps ${harmless(now.version)}, process ${now.pid}, up ${
     duration(now.uptime_s)
   }`;
   return [
@@ -75,7 +76,9 @@ function bridgeRows(
 ): [string, string][] {
   if (bridge === null) return [["bridge", "none, this node works alone"]];
   const state = bridge.connected
-    ? `${paint("good", "connected")} to ${bridge.broker}, ${
+    ? `${paint("good", "connected")} to ${
+      harmless(bridge.broker ?? "a broker")
+    }, ${
       bridge.round_trip_ms === null
         ? paint("bad", "no message comes back")
         : `round trip ${bridge.round_trip_ms} ms`

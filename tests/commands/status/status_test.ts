@@ -4,6 +4,7 @@ import {
   status,
   statusStatus,
 } from "../../../src/commands/status/status.ts";
+import { UsageError } from "../../../src/common/errors.ts";
 import { commandContext } from "../../helpers/command_line.ts";
 import { eventually, within } from "../../helpers/eventually.ts";
 import { TempFolder } from "../../helpers/folder.ts";
@@ -46,6 +47,17 @@ Deno.test("status.run() asks on the socket of the configuration", async () => {
   });
   await using _admin = admin(`${folder.path}/s`, true);
   assert.equal(await status.run({ config }, commandContext()), 0);
+});
+
+Deno.test("status.run() asks an instance, or a socket, but not both", async () => {
+  const context = commandContext();
+  await assert.rejects(status.run({ instance: "staps@none" }, context), {
+    message: 'Cannot ask "/run/staps-none/admin.sock": there is no such socket',
+  });
+  await assert.rejects(
+    status.run({ instance: "staps@1", socket: "/s" }, context),
+    UsageError,
+  );
 });
 
 Deno.test("status.run() watches until it is interrupted, through failures too", async () => {

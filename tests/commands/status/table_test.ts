@@ -71,6 +71,25 @@ Deno.test("table() shows the bridge, and why a node isn't ready", () => {
   assert.match(silent, /no message comes back$/m);
 });
 
+Deno.test("table() lets no text of an answer steer the terminal", () => {
+  const evil = "\x1b]0;owned\x07\n\u202e";
+  const text = table({
+    ...now,
+    version: evil,
+    ready: false,
+    reasons: [{ reason: evil as "stopping", message: evil }],
+    closes: Object.assign({}, now.closes, { [evil]: 5 }),
+    limit_hits: { [evil]: 5 },
+    bridge: { ...bridge, broker: evil },
+  }, { paint });
+  assert.match(text, /owned/);
+  assert.doesNotMatch(text, /[^\x20-\x7e\n]/);
+  assert.equal(
+    text.split("\n").length,
+    table(now, { paint }).split("\n").length + 2,
+  );
+});
+
 Deno.test("count(), bytes() and duration() write for people", () => {
   assert.deepEqual([0, 0.05, 9.99, 10.4, 1234567].map(count), [
     "0",
