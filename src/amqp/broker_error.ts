@@ -1,7 +1,7 @@
 /** What goes wrong between a node and its broker. */
 import { escapeControls } from "../common/terminal.ts";
 import { within } from "../common/timing.ts";
-import type { Validity } from "./certificate.ts";
+import type { Validity } from "../common/certificate.ts";
 import type { Voice } from "./opening.ts";
 
 /** What was being done when the broker refused it. */

@@ -6,6 +6,7 @@ import {
   type ConfirmChannel,
   connect as connectTo,
 } from "amqplib";
+import { shownCertificate, untrustedCodes } from "../common/certificate.ts";
 import type { HostPort } from "../common/host_port.ts";
 import {
   answerWithin,
@@ -13,7 +14,6 @@ import {
   replyCodes,
   toBrokerError,
 } from "./broker_error.ts";
-import { certificateValidity } from "./certificate.ts";
 import { type Opening, readAlong } from "./opening.ts";
 import type { PemFiles } from "./pem.ts";
 
@@ -206,10 +206,6 @@ async function connectOnce(
   }
 }
 
-/** How Node.js's codes for a certificate that isn't trusted begin (nodejs.org/api/tls.html). */
-const untrustedCodes =
-  /^(UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|INVALID_(CA|PURPOSE)|ERR_TLS_CERT_ALTNAME)/;
-
 /** How a server that wants TLS ends a connection without. */
 const hungUpCodes = /^ECONNRESET |Socket closed abruptly/;
 
@@ -239,7 +235,7 @@ async function lookCloser(
   const { message, detail } = error;
   const { opening } = detail;
   if (opening?.doubt === undefined) return error;
-  const certificate = await certificateValidity(endpoint);
+  const certificate = await shownCertificate(endpoint);
   return new BrokerError(message, {
     ...detail,
     opening: { ...opening, certificate },

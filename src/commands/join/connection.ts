@@ -1,9 +1,19 @@
-/** One connection of a client, with limits on every wait. */
+/** One connection of a client, with limits on every wait. The only file that imports ws. */
+import { Buffer } from "node:buffer";
+import { connect } from "node:net";
+import { WebSocket } from "ws";
 import { StartupError } from "../../common/errors.ts";
 import { within } from "../../common/timing.ts";
+import {
+  ConnectError,
+  connectError,
+  type Refusal,
+  refusalError,
+} from "./connect_error.ts";
+import type { Trust } from "./trust.ts";
 
-/** A message as the runtime's client has it: text, or bytes. */
-export type Message = string | ArrayBuffer | Uint8Array<ArrayBuffer>;
+/** A message: text, or bytes. */
+export type Message = string | Uint8Array<ArrayBuffer>;
 
 /** How a connection ended. */
 export interface Ended {
@@ -21,27 +31,49 @@ const connectMs = 10_000;
 const maxUnsentBytes = 1024 * 1024;
 /** How long a server may take none of what waits, in milliseconds. */
 const stalledMs = 30_000;
-/** How often the runtime is asked what still waits; it has no event for it. In milliseconds. */
+/** How often it looks what still waits, in milliseconds. */
 const pollMs = 5;
 /** How long a server may take to answer a close, in milliseconds. */
 const closeMs = 5000;
 /** The least and the longest time for a server to refuse the last message, in milliseconds. */
 const minRefusalMs = 50;
 const maxRefusalMs = 1000;
+/** What is read of the body of a refusal, in characters, and for how long, in milliseconds. */
+const maxBodyLength = 4096;
+const bodyMs = 2000;
 
-/** A connection that couldn't be made. The message shows neither path nor query. */
-export class ConnectError extends StartupError {
-  /** Whether trying again makes no sense. */
-  readonly permanent: boolean;
+/** What is used of a `WebSocket` of ws, which has no types of its own. */
+interface Socket {
+  readonly readyState: number;
+  send(message: Message, sent: (error?: Error) => void): void;
+  close(code: number): void;
+  terminate(): void;
+  on(event: "open", listener: () => void): void;
+  on(event: "error", listener: (error: Error) => void): void;
+  on(
+    event: "message",
+    listener: (data: Buffer, isBinary: boolean) => void,
+  ): void;
+  on(event: "close", listener: (code: number, reason: Buffer) => void): void;
+  on(
+    event: "unexpected-response",
+    listener: (request: unknown, response: Response) => void,
+  ): void;
+}
 
-  constructor(
-    message: string,
-    { permanent = false, ...options }: { permanent?: boolean; hint?: string } =
-      {},
-  ) {
-    super(message, options);
-    this.permanent = permanent;
-  }
+/** What is used of an `IncomingMessage` of node:http. */
+interface Response extends AsyncIterable<string> {
+  readonly statusCode: number;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  setEncoding(encoding: "utf8"): void;
+}
+
+/** What {@linkcode Connection} needs besides the URL. */
+export interface ConnectionOptions {
+  /** The unix socket to connect to, whatever host the URL names. */
+  readonly socket?: string | undefined;
+  /** Whom to trust over TLS. */
+  readonly trust?: Trust;
 }
 
 /** A connection to a channel. */
@@ -52,52 +84,62 @@ export class Connection {
   readonly ended: Promise<Ended>;
   /** Gets each message. */
   onMessage: (message: Message) => void = () => {};
-  readonly #socket: WebSocket;
-  readonly #http: Deno.HttpClient | undefined;
+  readonly #socket: Socket;
+  #unsentBytes = 0;
   /** How long the handshake took: at least one way there and back. */
   #handshakeMs = 0;
 
-  /** Begins to connect to `url`, or to the unix socket `path` in its place. */
-  constructor(url: string, path: string | undefined) {
-    this.#http = path === undefined
-      ? undefined
-      : Deno.createHttpClient({ proxy: { transport: "unix", path } });
-    const socket = new WebSocket(
-      url,
-      this.#http === undefined ? {} : { client: this.#http },
-    );
+  /** Begins to connect to `url`. */
+  constructor(url: string, { socket: path, trust }: ConnectionOptions = {}) {
+    const socket: Socket = new WebSocket(url, {
+      ...trust,
+      perMessageDeflate: false,
+      maxPayload: maxMessageBytes,
+      ...path === undefined
+        ? {}
+        : { createConnection: () => connect({ path }) },
+    });
     this.#socket = socket;
-    socket.binaryType = "arraybuffer";
     const startMs = performance.now();
     const opened = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<Ended>();
-    const place = path === undefined ? new URL(url).origin : `"${path}"`;
+    const where = {
+      place: path === undefined ? new URL(url).origin : `"${path}"`,
+      url: new URL(url),
+      hasPath: path !== undefined,
+    };
     this.opened = within(opened.promise, connectMs, () => {
-      socket.close();
+      socket.terminate();
       throw new ConnectError(
-        `Cannot connect to ${place}: no answer in ${connectMs / 1000} s`,
+        `Cannot connect to ${where.place}: no answer in ${connectMs / 1000} s`,
       );
     });
     this.ended = ended.promise;
-    socket.onopen = () => {
+    socket.on("open", () => {
       this.#handshakeMs = performance.now() - startMs;
       opened.resolve();
-    };
-    socket.onerror = (event) => {
-      const detail = event instanceof ErrorEvent ? event.message : "";
-      opened.reject(connectError(place, detail));
-    };
-    socket.onmessage = ({ data }: MessageEvent<Message>) =>
-      this.onMessage(data);
-    socket.onclose = ({ code, reason }) => {
-      ended.resolve({ code: code === 0 ? 1006 : code, reason });
-      this.#http?.close();
-    };
+    });
+    socket.on("unexpected-response", (_request, response) => {
+      void readRefusal(response).then((refusal) => {
+        opened.reject(refusalError(refusal, where));
+        socket.terminate();
+      });
+    });
+    // Afterwards "close" follows.
+    socket.on("error", (error) => {
+      void connectError(error, where).then(opened.reject);
+    });
+    socket.on("message", (data, isBinary) => {
+      this.onMessage(isBinary ? new Uint8Array(data) : data.toString());
+    });
+    socket.on("close", (code, reason) => {
+      ended.resolve({ code, reason: reason.toString() });
+    });
   }
 
-  /** Bytes that aren't written yet. */
+  /** Bytes that aren't written. */
   get unsentBytes(): number {
-    return this.#socket.bufferedAmount;
+    return this.#unsentBytes;
   }
 
   /**
@@ -107,12 +149,20 @@ export class Connection {
    * @throws {StartupError} If the server takes nothing for too long.
    */
   async send(message: Message): Promise<boolean> {
-    if (this.#socket.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(message);
+    if (!this.#isOpen) return false;
+    const length = Buffer.byteLength(message);
+    this.#unsentBytes += length;
+    this.#socket.send(message, (error) => {
+      if (!error) this.#unsentBytes -= length;
+    });
     if (this.unsentBytes > maxUnsentBytes) {
       await this.#written(maxUnsentBytes / 2);
     }
     return true;
+  }
+
+  get #isOpen(): boolean {
+    return this.#socket.readyState === WebSocket.OPEN;
   }
 
   /**
@@ -131,7 +181,7 @@ export class Connection {
       Math.max(minRefusalMs, 2 * this.#handshakeMs),
     );
     await within(this.ended, patienceMs);
-    return this.#socket.readyState === WebSocket.OPEN;
+    return this.#isOpen;
   }
 
   /** Closes with 1000; resolves when the server has answered, or had the time to. */
@@ -142,7 +192,7 @@ export class Connection {
       // It takes nothing any more, and won't take the close either.
     }
     this.#socket.close(1000);
-    await within(this.ended, closeMs);
+    await within(this.ended, closeMs, () => this.#socket.terminate());
   }
 
   /** Resolves when at most `maxBytes` wait, with false if they won't be written. */
@@ -150,7 +200,7 @@ export class Connection {
     let last = this.unsentBytes;
     let lastChangeMs = performance.now();
     while (this.unsentBytes > maxBytes) {
-      if (this.#socket.readyState !== WebSocket.OPEN) return false;
+      if (!this.#isOpen) return false;
       if (this.unsentBytes !== last) {
         last = this.unsentBytes;
         lastChangeMs = performance.now();
@@ -161,31 +211,26 @@ export class Connection {
       }
       await within(this.ended, pollMs);
     }
-    return this.#socket.readyState === WebSocket.OPEN;
+    return this.#isOpen;
   }
 }
 
-/** Gets an error for what the runtime says about a handshake that failed. */
-function connectError(place: string, detail: string): ConnectError {
-  const words = detail.replace(
-    /^(NetworkError: )?failed to connect to WebSocket: /,
-    "",
-  );
-  const status = /^Invalid status code: ([0-9]{3})$/.exec(words)?.[1];
-  if (status === undefined) {
-    return new ConnectError(`Cannot connect to ${place}: ${words}`);
-  }
-  const hints: Record<string, string> = {
-    404: "this frontend knows no such path: is it a UUID4, as of staps url?",
-    502: "the frontend can't reach staps",
-    503: "a limit is reached, or the node is stopping, or its broker is away",
+/** Gets the beginning of an answer that isn't 101. */
+async function readRefusal(response: Response): Promise<Refusal> {
+  const { statusCode, headers } = response;
+  let body = "";
+  response.setEncoding("utf8");
+  const read = async (): Promise<void> => {
+    for await (const part of response) {
+      body += part;
+      if (body.length > maxBodyLength) return;
+    }
   };
-  const hint = hints[status];
-  return new ConnectError(
-    `Cannot connect to ${place}: got HTTP status ${status}, expected 101`,
-    {
-      permanent: status.startsWith("4") && status !== "429",
-      ...hint === undefined ? {} : { hint },
-    },
-  );
+  // What has come until then will do.
+  await within(read().catch(() => {}), bodyMs);
+  return {
+    status: statusCode,
+    contentType: headers["content-type"] ?? "",
+    body,
+  };
 }

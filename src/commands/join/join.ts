@@ -1,10 +1,10 @@
 /** `staps join`: a client for people and scripts. */
 import { UsageError } from "../../common/errors.ts";
 import { nonEmpty, type Subcommand } from "../subcommand.ts";
-import { Session } from "./session.ts";
+import type { TrustOptions } from "./trust.ts";
 
 /** What `staps join` is told on the command line. */
-export interface JoinOptions {
+export interface JoinOptions extends TrustOptions {
   /** Unset: what the environment variable `STAPS_URL` says. */
   readonly url?: string | undefined;
   /** The unix socket to connect to, whatever host the URL names. */
@@ -44,10 +44,18 @@ export const join: Subcommand<JoinOptions> = {
         "end after printing this many messages, not with the input; 0: never",
         parseCount,
       )
-      .option("-r, --reconnect", "connect again when the connection is lost");
+      .option("-r, --reconnect", "connect again when the connection is lost")
+      .option(
+        "--ca <file>",
+        "trust the authorities in this PEM file, not the system's (wss://)",
+        nonEmpty,
+      )
+      .option("--insecure", "trust anybody, whatever the certificate (wss://)");
   },
   async run(options, context): Promise<number> {
     const url = channelUrl(options, context.environment.STAPS_URL);
+    // The client takes a while to load.
+    const { Session } = await import("./session.ts");
     return await new Session({ ...options, url }, context).run();
   },
 };

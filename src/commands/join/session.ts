@@ -4,10 +4,12 @@ import { harmless, painter, writeAll } from "../../common/terminal.ts";
 import { sleep, within } from "../../common/timing.ts";
 import type { Message } from "./connection.ts";
 import type { Context } from "../subcommand.ts";
-import { ConnectError, Connection, type Ended } from "./connection.ts";
+import { ConnectError } from "./connect_error.ts";
+import { Connection, type Ended } from "./connection.ts";
 import { joinStatus, retryDelayMs, statusOfClose } from "./ending.ts";
 import { readLines, readWhole } from "./input.ts";
 import type { JoinOptions } from "./join.ts";
+import { type Trust, trustOf } from "./trust.ts";
 
 /** What {@linkcode Session} needs. */
 export interface SessionOptions extends JoinOptions {
@@ -59,13 +61,14 @@ export class Session {
    * @throws {InputError} If the input can't be published.
    */
   async run(): Promise<number> {
+    const trust = await this.#trust();
     const interrupted = this.#context.interruption();
     interrupted.addEventListener(
       "abort",
       () => this.#done.resolve(interrupted.reason),
     );
     void this.#publishInput();
-    void this.#stayConnected();
+    void this.#stayConnected(trust);
     try {
       return await this.#done.promise;
     } finally {
@@ -73,15 +76,29 @@ export class Session {
     }
   }
 
+  /** Gets whom to trust, and warns where that is anybody. */
+  async #trust(): Promise<Trust> {
+    const { url, socket, insecure } = this.#options;
+    if (!url.startsWith("wss:") || socket !== undefined) {
+      return { rejectUnauthorized: true };
+    }
+    if (insecure) {
+      this.#warn(
+        "--insecure: the server's certificate isn't checked, so others on the way can read and write everything, the URL too",
+      );
+    }
+    return await trustOf(this.#options);
+  }
+
   /** Connects, and again if the command says so, until it is done. */
-  async #stayConnected(): Promise<void> {
+  async #stayConnected(trust: Trust): Promise<void> {
     let failures = 0;
     while (!this.#isDone) {
       let ended: Ended;
-      const connection = new Connection(
-        this.#options.url,
-        this.#options.socket,
-      );
+      const connection = new Connection(this.#options.url, {
+        socket: this.#options.socket,
+        trust,
+      });
       connection.onMessage = (message) => this.#receive(message);
       try {
         await connection.opened;
@@ -183,7 +200,7 @@ export class Session {
       return `${mark} ${shown}\n`;
     }
     if (isText) return binary ? message : `${message}\n`;
-    if (binary) return new Uint8Array(message);
+    if (binary) return message;
     this.#warn(
       `${message.byteLength} bytes of binary data aren't printed, --binary does that`,
     );
