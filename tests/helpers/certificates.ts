@@ -1,0 +1,120 @@
+/** Certificates for TLS servers of tests, made by openssl. */
+import { TempFolder } from "./folder.ts";
+import { ensurePackages } from "./packages.ts";
+import { runOrThrow } from "./process.ts";
+
+/** A certificate and its key: the names of two PEM files, and what is in them. */
+export interface Certificate {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What {@linkcode Authority.certify} takes; the default is a good one for localhost. */
+export interface CertificateOptions {
+  /** As openssl writes them. */
+  readonly names?: string;
+  /** From and until when it is valid, as openssl writes it: `20260101000000Z`. */
+  readonly from?: string;
+  readonly until?: string;
+}
+
+/** Any new key. */
+const newKey = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes".split(
+  " ",
+);
+
+/** An authority of a test's own, and what it certifies. Its folder is removed on disposal. */
+export class Authority implements AsyncDisposable {
+  #count = 0;
+
+  private constructor(readonly folder: TempFolder) {}
+
+  /** Makes one that calls itself "Test authority". */
+  static async make(): Promise<Authority> {
+    await ensurePackages(["openssl"]);
+    const folder = await TempFolder.make();
+    const authority = new Authority(folder);
+    await Deno.writeTextFile(
+      `${folder.path}/openssl.conf`,
+      `[ca]
+default_ca = test
+[test]
+database = index
+rand_serial = yes
+new_certs_dir = .
+certificate = ca.pem
+private_key = ca.key
+default_md = sha256
+policy = any
+unique_subject = no
+copy_extensions = copy
+[any]
+commonName = supplied
+`,
+    );
+    await Deno.writeTextFile(`${folder.path}/index`, "");
+    await authority.#openssl(
+      ...["req", "-x509", ...newKey, "-subj", "/CN=Test authority"],
+      ...["-keyout", "ca.key", "-out", "ca.pem", "-days", "2"],
+    );
+    return authority;
+  }
+
+  /** The name of the PEM file with its own certificate. */
+  get file(): string {
+    return `${this.folder.path}/ca.pem`;
+  }
+
+  /** Makes a certificate that it signs. */
+  async certify(
+    {
+      names = "DNS:localhost,IP:127.0.0.1",
+      from = "20200101000000Z",
+      until = "20490101000000Z",
+    }: CertificateOptions = {},
+  ): Promise<Certificate> {
+    const name = `signed-${this.#count++}`;
+    await this.#openssl(
+      ...["req", ...newKey, "-subj", "/CN=staps", "-keyout", `${name}.key`],
+      ...["-addext", `subjectAltName=${names}`, "-out", `${name}.request`],
+    );
+    await this.#openssl(
+      ...["ca", "-batch", "-notext", "-config", "openssl.conf"],
+      ...["-startdate", from, "-enddate", until],
+      ...["-in", `${name}.request`, "-out", `${name}.pem`],
+    );
+    return await this.#read(name);
+  }
+
+  /** Makes a certificate for localhost that nobody signs but its own key. */
+  async selfSigned(): Promise<Certificate> {
+    const name = `own-${this.#count++}`;
+    await this.#openssl(
+      ...["req", "-x509", ...newKey, "-subj", "/CN=staps", "-days", "2"],
+      ...["-addext", "subjectAltName=DNS:localhost"],
+      ...["-keyout", `${name}.key`, "-out", `${name}.pem`],
+    );
+    return await this.#read(name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.folder[Symbol.asyncDispose]();
+  }
+
+  async #read(name: string): Promise<Certificate> {
+    const certFile = `${this.folder.path}/${name}.pem`;
+    const keyFile = `${this.folder.path}/${name}.key`;
+    return {
+      certFile,
+      keyFile,
+      cert: await Deno.readTextFile(certFile),
+      key: await Deno.readTextFile(keyFile),
+    };
+  }
+
+  async #openssl(...args: string[]): Promise<void> {
+    await runOrThrow("openssl", args, { cwd: this.folder.path });
+  }
+}
