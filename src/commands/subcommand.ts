@@ -12,7 +12,10 @@ export interface Output {
 
 /** What subcommands work with. */
 export interface Context {
-  readonly stdin: { readonly readable: ReadableStream<Uint8Array> };
+  readonly stdin: {
+    readonly readable: ReadableStream<Uint8Array>;
+    isTerminal(): boolean;
+  };
   readonly stdout: Output;
   readonly stderr: Output;
   readonly environment: Environment;

@@ -41,7 +41,10 @@ export interface TestContext extends Context {
 export function commandContext(parts: Partial<Context> = {}): TestContext {
   const context: TestContext = {
     printed: "",
-    stdin: { readable: ReadableStream.from<Uint8Array>([]) },
+    stdin: {
+      readable: ReadableStream.from<Uint8Array>([]),
+      isTerminal: () => false,
+    },
     stdout: {
       write(bytes): Promise<number> {
         context.printed += new TextDecoder().decode(bytes);

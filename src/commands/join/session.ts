@@ -1,13 +1,15 @@
 /** A run of `staps join`, from its first connection to its last. */
+import process from "node:process";
 import { StartupError } from "../../common/errors.ts";
 import { harmless, painter, writeAll } from "../../common/terminal.ts";
 import { sleep, within } from "../../common/timing.ts";
 import type { Message } from "./connection.ts";
-import type { Context } from "../subcommand.ts";
+import type { Context, Output } from "../subcommand.ts";
 import { ConnectError } from "./connect_error.ts";
 import { Connection, type Ended } from "./connection.ts";
 import { joinStatus, retryDelayMs, statusOfClose } from "./ending.ts";
 import { readLines, readWhole } from "./input.ts";
+import { LineEditor } from "./line_editor.ts";
 import type { JoinOptions } from "./join.ts";
 import { type Trust, trustOf } from "./trust.ts";
 
@@ -31,6 +33,8 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #context: Context;
   readonly #paint;
+  /** There is one where a person sits at a terminal. */
+  #editor: LineEditor | undefined;
   #connection = Promise.withResolvers<Connection>();
   /** After as many printed messages it is done. */
   readonly #limit: number;
@@ -67,6 +71,7 @@ export class Session {
       "abort",
       () => this.#done.resolve(interrupted.reason),
     );
+    this.#editor = this.#newEditor();
     void this.#publishInput();
     void this.#stayConnected(trust);
     try {
@@ -74,6 +79,28 @@ export class Session {
     } finally {
       await this.#end();
     }
+  }
+
+  /** Gets an editor, if input and output are a terminal that can move its cursor. */
+  #newEditor(): LineEditor | undefined {
+    const { stdin, stdout, environment } = this.#context;
+    if (!stdin.isTerminal() || !stdout.isTerminal()) return undefined;
+    if (this.#options.binary || (environment.TERM ?? "dumb") === "dumb") {
+      return undefined;
+    }
+    const terminal = { input: process.stdin, output: process.stdout };
+    // A second Ctrl-C ends it at once, as where Ctrl-C is a signal by itself.
+    return new LineEditor(
+      terminal,
+      () => process.kill(process.pid, "SIGINT"),
+    );
+  }
+
+  /** Gets what to publish. */
+  #input(): AsyncIterable<Message> {
+    if (this.#editor) return this.#editor.lines();
+    const { readable } = this.#context.stdin;
+    return this.#options.binary ? readWhole(readable) : readLines(readable);
   }
 
   /** Gets whom to trust, and warns where that is anybody. */
@@ -133,12 +160,9 @@ export class Session {
   }
 
   async #publishInput(): Promise<void> {
-    const { binary, count } = this.#options;
-    const { readable } = this.#context.stdin;
+    const { count } = this.#options;
     try {
-      for await (
-        const message of binary ? readWhole(readable) : readLines(readable)
-      ) {
+      for await (const message of this.#input()) {
         // One that is closing takes nothing more: wait for the next.
         while (!this.#isDone) {
           const connection = await this.#connection.promise;
@@ -173,10 +197,9 @@ export class Session {
       );
       return;
     }
-    const { stdout } = this.#context;
     const isLast = this.#printed === this.#limit;
     this.#printing = this.#printing.then(async () => {
-      await writeAll(stdout, content);
+      await this.#write(this.#context.stdout, content);
       this.#unprintedBytes -= content.length;
       if (isLast) this.#done.resolve(joinStatus.done);
     }).catch((error) => {
@@ -215,6 +238,15 @@ export class Session {
     ]);
     await connection?.close();
     await within(Promise.all([this.#printing, this.#noting]), lastOutputMs);
+    this.#editor?.close();
+  }
+
+  /** Writes to a stream; where that is the terminal on which somebody types, not into their line. */
+  async #write(stream: Output, content: string | Uint8Array): Promise<void> {
+    const editor = stream.isTerminal() ? this.#editor : undefined;
+    if (editor === undefined || typeof content !== "string") {
+      await writeAll(stream, content);
+    } else await editor.print(content);
   }
 
   #report({ code, reason }: Ended, unsentBytes: number): void {
@@ -240,7 +272,7 @@ export class Session {
 
   #print(line: string): void {
     this.#noting = this.#noting
-      .then(() => writeAll(this.#context.stderr, `${line}\n`))
+      .then(() => this.#write(this.#context.stderr, `${line}\n`))
       // Nobody reads it.
       .catch(() => {});
   }

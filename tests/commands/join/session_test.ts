@@ -40,7 +40,7 @@ class Run {
     });
     const stdout = output((text) => this.stdout += text);
     const context = commandContext({
-      stdin: { readable: this.#input.readable },
+      stdin: { readable: this.#input.readable, isTerminal: () => false },
       stdout: write ? { ...stdout, write } : stdout,
       stderr: output((text) => this.stderr += text),
       interruption: () => this.#interruption.signal,

@@ -1,0 +1,154 @@
+/** What somebody sees who types while others' lines come in. */
+import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
+import { LineEditor } from "../../../src/commands/join/line_editor.ts";
+import { eventually } from "../../helpers/eventually.ts";
+import { Screen } from "../../helpers/screen.ts";
+
+const columns = 20;
+const keys = {
+  left: "\x1b[D",
+  up: "\x1b[A",
+  down: "\x1b[B",
+  home: "\x1b[H",
+  backspace: "\x7f",
+  ctrlC: "\x03",
+  ctrlD: "\x04",
+};
+
+/** A LineEditor on a terminal of the test's own. */
+class Typist implements Disposable {
+  readonly #input = new PassThrough();
+  readonly #output = Object.assign(new PassThrough(), { columns });
+  #written = "";
+  interrupts = 0;
+  readonly entered: string[] = [];
+  readonly editor: LineEditor;
+  readonly ended: Promise<void>;
+
+  constructor() {
+    this.#output.setEncoding("utf8");
+    this.#output.on("data", (text) => this.#written += text);
+    this.editor = new LineEditor(
+      { input: this.#input, output: this.#output },
+      () => this.interrupts++,
+    );
+    this.ended = this.#collect();
+  }
+
+  get screen(): Screen {
+    return Screen.of(this.#written, columns);
+  }
+
+  type(...texts: string[]): void {
+    for (const text of texts) this.#input.write(text);
+  }
+
+  /** Waits until the screen has these lines. */
+  async sees(...lines: string[]): Promise<void> {
+    try {
+      await eventually(
+        () => this.screen.lines.join("\n") === lines.join("\n"),
+        "the screen",
+      );
+    } catch {
+      assert.deepEqual(this.screen.lines, lines);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.editor.close();
+  }
+
+  async #collect(): Promise<void> {
+    for await (const line of this.editor.lines()) this.entered.push(line);
+  }
+}
+
+Deno.test("LineEditor keeps what is being typed below what comes in", async () => {
+  using typist = new Typist();
+  await typist.sees(">");
+  typist.type("hello");
+  await typist.sees("> hello");
+  await typist.editor.print("< one\n");
+  await typist.editor.print("< two\n  lines\n");
+  await typist.sees("< one", "< two", "  lines", "> hello");
+  assert.deepEqual(typist.screen.cursor, { row: 3, column: 7 });
+  assert.deepEqual(typist.entered, []);
+});
+
+Deno.test("LineEditor keeps the cursor where it is, in lines of several rows too", async () => {
+  using typist = new Typist();
+  const long = "0123456789".repeat(4);
+  typist.type(long, keys.home, keys.left, "x");
+  await typist.sees("> x01234567890123456", "78901234567890123456", "789");
+  const { cursor } = typist.screen;
+  assert.deepEqual(cursor, { row: 0, column: 3 });
+  await typist.editor.print("< one\n");
+  await typist.sees(
+    "< one",
+    "> x01234567890123456",
+    "78901234567890123456",
+    "789",
+  );
+  assert.deepEqual(typist.screen.cursor, { row: 1, column: 3 });
+});
+
+Deno.test("LineEditor edits with arrow keys, and has a history", async () => {
+  using typist = new Typist();
+  typist.type("wrld", keys.left, keys.left, keys.left, "o", "\r");
+  await eventually(() => typist.entered.length === 1, "a line");
+  typist.type("second\r");
+  await eventually(() => typist.entered.length === 2, "another");
+  typist.type(keys.up, keys.up, "!", "\r");
+  await eventually(() => typist.entered.length === 3, "an old one");
+  assert.deepEqual(typist.entered, ["world", "second", "world!"]);
+  await typist.sees("> world", "> second", "> world!", ">");
+});
+
+Deno.test("LineEditor gets lines that are pasted at once, an empty one too", async () => {
+  using typist = new Typist();
+  const lines = Array.from({ length: 3000 }, (_, index) => `line ${index}`);
+  typist.type([...lines, ""].map((line) => `${line}\r`).join(""));
+  await eventually(() => typist.entered.length === 3001, "all lines");
+  assert.deepEqual(typist.entered, [...lines, ""]);
+});
+
+Deno.test("LineEditor reads no more than it has room for", async () => {
+  const input = new PassThrough();
+  const output = new PassThrough();
+  output.resume();
+  const editor = new LineEditor({ input, output }, () => {});
+  let written = 0;
+  // Nobody takes the lines.
+  while (input.write("a\r".repeat(1000)) && written < 1000) {
+    written++;
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  assert.ok(written < 100, `${written} thousand lines were read`);
+  let taken = 0;
+  for await (const _ of editor.lines()) if (++taken === 5000) break;
+  editor.close();
+});
+
+Deno.test("LineEditor tells Ctrl-C, and ends at Ctrl-D", async () => {
+  using typist = new Typist();
+  typist.type("half", keys.ctrlC);
+  await eventually(() => typist.interrupts === 1, "Ctrl-C");
+  typist.type(...Array(4).fill(keys.backspace), keys.ctrlD);
+  await typist.ended;
+  assert.deepEqual(typist.entered, []);
+  // What comes in afterwards needs no care.
+  await typist.editor.print("last\n");
+});
+
+Deno.test("LineEditor.close() leaves the cursor at the beginning of a line", async () => {
+  for (const text of ["", "half"]) {
+    const typist = new Typist();
+    typist.type(text);
+    await typist.sees(`> ${text}`.trimEnd());
+    typist.editor.close();
+    await eventually(() => typist.screen.cursor.column === 0, "a new line");
+    assert.equal(typist.screen.lines.at(-1), "");
+  }
+});
