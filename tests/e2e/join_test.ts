@@ -1,9 +1,12 @@
 /** `staps url` and `staps join` as docs/commands.md shows them, in real shells and pipes. */
 import assert from "node:assert/strict";
 import { joinStatus } from "../../src/commands/join/ending.ts";
+import { Authority } from "../helpers/certificates.ts";
 import { block, readPage } from "../helpers/docs.ts";
 import { eventually, within } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { freePort, TempFolder } from "../helpers/folder.ts";
+import { mainConfig } from "../helpers/nginx.ts";
+import { ensurePackages } from "../helpers/packages.ts";
 import {
   denoDir,
   type Outcome,
@@ -13,6 +16,7 @@ import {
   stapsCommand,
   startStaps,
 } from "../helpers/process.ts";
+import { Screen } from "../helpers/screen.ts";
 import { type Client, Clients } from "../helpers/ws_client.ts";
 
 const page = "docs/commands.md";
@@ -226,7 +230,6 @@ Deno.test("the exit status tells what happened", async () => {
       4,
       /^staps: closed by the server: 1009 message over \d+ bytes\n$/,
     ],
-    ['staps join -n 0 "$URL" & sleep 1; kill -INT $!; wait $!', 130, /^$/],
   ];
   for (const [script, status, stderr] of cases) {
     const outcome = await run(script, path);
@@ -235,6 +238,19 @@ Deno.test("the exit status tells what happened", async () => {
     assert.ok(!outcome.stderr.includes(path.slice(1)), script);
   }
   assert.equal(peer.count, 0);
+  peer.close();
+});
+
+Deno.test("Ctrl-C ends it with the signal's status", async () => {
+  const { path, peer } = await newChannel();
+  await using program = new Process(
+    ...shell('staps join -n 0 "$URL" & echo "as $!"; wait $!', path),
+  );
+  const [, pid] = await program.printed(/^as (\d+)$/m);
+  await joined();
+  Deno.kill(Number(pid), "SIGINT");
+  assert.equal((await within(program.status, "the end")).code, 130);
+  assert.equal(program.stderr, "");
   peer.close();
 });
 
@@ -281,4 +297,204 @@ Deno.test("it comes back after a restart, when the server asks for it", async ()
   (await here.join(path)).send("welcome back");
   assert.equal((await program.status).code, 0);
   assert.equal(program.stdout, "welcome back\n");
+});
+
+/** What util-linux's script(1) needs to run `staps join` on a terminal of 40 columns. */
+function onTerminal(
+  path: string,
+  { before = "", after = "" } = {},
+): Process {
+  const [command, args, options] = shell(
+    `stty cols 40 rows 20; ${before}staps join "$URL"; ` +
+      `echo "ended with $?"; ${after}`,
+    path,
+  );
+  const words = [command, ...args].map((word) =>
+    `'${word.replaceAll("'", "'\\''")}'`
+  );
+  return new Process("script", ["-qec", words.join(" "), "/dev/null"], {
+    ...options,
+    env: { ...options.env, TERM: "xterm", NO_COLOR: "1" },
+    stdin: "piped",
+  });
+}
+
+/** Waits until the screen ends with these lines. */
+async function sees(program: Process, ...lines: string[]): Promise<void> {
+  const seen = (): string[] =>
+    Screen.of(program.stdout, 40).lines.slice(-lines.length);
+  try {
+    await eventually(
+      () => seen().join("\n") === lines.join("\n"),
+      "the screen",
+    );
+  } catch {
+    assert.deepEqual(seen(), lines, JSON.stringify(program.stdout));
+  }
+}
+
+Deno.test("on a terminal, what comes in leaves alone what is being typed", async () => {
+  const { path, peer } = await newChannel();
+  await using program = onTerminal(path, { after: "stty -a" });
+  await sees(program, "staps: joined", ">");
+  await program.write("helo");
+  await sees(program, "staps: joined", "> helo");
+  peer.send("how are\x1b[2J you?");
+  await sees(program, "< how are\\u001b[2J you?", "> helo");
+  // Left, a letter, and Enter; then up, and another letter.
+  await program.write("\x1b[Dl\r");
+  assert.equal(await peer.next(), "hello");
+  await program.write("\x1b[A!");
+  await sees(program, "> hello", "> hello!");
+  peer.send("fine");
+  await sees(program, "> hello", "< fine", "> hello!");
+  await program.write("\r");
+  assert.equal(await peer.next(), "hello!");
+  await program.write("\x04");
+  await program.printed(/ended with 0\r/);
+  // The terminal is as it was.
+  assert.equal((await within(program.status, "the end")).code, 0);
+  assert.match(program.stdout, / icanon .* echo /s);
+  peer.close();
+});
+
+Deno.test("on a terminal, Ctrl-C ends it, and gives the terminal back", async () => {
+  const { path, peer } = await newChannel();
+  await using program = onTerminal(path, { after: "stty -a" });
+  await sees(program, "staps: joined", ">");
+  await program.write("half\x03");
+  await program.printed(/half\r\nended with 130\r/);
+  assert.equal((await within(program.status, "the end")).code, 0);
+  assert.match(program.stdout, / icanon .* echo /s);
+  assert.equal(peer.count, 0);
+  peer.close();
+});
+
+Deno.test("on a terminal, Ctrl-Z stops it, and fg lets it go on", async () => {
+  const { path, peer } = await newChannel();
+  await using program = onTerminal(path, {
+    before: "set -m; ",
+    after: 'fg; echo "then with $?"',
+  });
+  await sees(program, "staps: joined", ">");
+  await program.write("abc");
+  await sees(program, "> abc");
+  await program.write("\x1a");
+  // 128 and the number of SIGTSTP.
+  await program.printed(/ended with 148\r\n[^]*> abc/);
+  await program.write("d\r");
+  assert.equal(await peer.next(), "abcd");
+  await program.write("\x04");
+  await program.printed(/then with 0/);
+  peer.close();
+});
+
+Deno.test("a terminal that can't move its cursor is read line by line", async () => {
+  const { path, peer } = await newChannel();
+  await using program = onTerminal(path, { before: "TERM=dumb " });
+  await program.printed(/joined/);
+  await program.write("hello\n");
+  assert.equal(await peer.next(), "hello");
+  await program.write("\x04");
+  await program.printed(/ended with 0/);
+  const { lines } = Screen.of(program.stdout, 40);
+  assert.deepEqual(lines, ["staps: joined", "hello", "ended with 0", ""]);
+  peer.close();
+});
+
+/** Starts nginx with TLS before the staps of this file; it refuses what isn't below /. */
+async function startTlsNginx(
+  authority: Authority,
+): Promise<{ port: number; nginx: Process }> {
+  await ensurePackages(["nginx"]);
+  const { certFile, keyFile } = await authority.certify();
+  const port = freePort();
+  const { path } = authority.folder;
+  await Deno.writeTextFile(
+    `${path}/site.conf`,
+    `server {
+      listen 127.0.0.1:${port} ssl;
+      ssl_certificate ${certFile};
+      ssl_certificate_key ${keyFile};
+      default_type text/plain;
+      location / {
+        proxy_pass http://${base.replace("ws://", "")};
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection upgrade;
+      }
+      location /closed/ { return 503 "closed for today\\n"; }
+    }`,
+  );
+  await Deno.writeTextFile(
+    `${path}/nginx.conf`,
+    mainConfig(path, "nogroup"),
+  );
+  const nginx = new Process("nginx", ["-p", path, "-c", `${path}/nginx.conf`]);
+  await eventually(async () => {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      return true;
+    } catch {
+      return nginx.ended;
+    }
+  }, "nginx");
+  return { port, nginx };
+}
+
+Deno.test("through nginx with TLS, it trusts the system's store and --ca, and shows refusals", async () => {
+  await using authority = await Authority.make();
+  const { port, nginx } = await startTlsNginx(authority);
+  try {
+    const { path, peer } = await newChannel();
+    const joinTls = (script: string, place = path): Promise<Outcome> =>
+      run(script.replace("$TLS", `wss://localhost:${port}${place}`), path);
+    const unknown = await joinTls("echo 0 | staps join $TLS");
+    assert.equal(unknown.code, 1);
+    assert.match(
+      unknown.stderr,
+      /: its certificate is signed by an unknown authority, "Test authority"\nstaps: hint: --ca FILE/,
+    );
+    const ways = [
+      `staps join --ca ${authority.file} $TLS`,
+      `SSL_CERT_FILE=${authority.file} staps join $TLS`,
+    ];
+    for (const [index, way] of ways.entries()) {
+      const outcome = await joinTls(`echo ${index} | ${way}`);
+      assert.deepEqual(outcome, { code: 0, stdout: "", stderr: "" });
+      assert.equal(await peer.next(), String(index));
+    }
+    const insecure = await joinTls("echo 2 | staps join --insecure $TLS");
+    assert.equal(insecure.code, 0);
+    assert.match(insecure.stderr, /^staps: --insecure: .*\n$/);
+    assert.equal(await peer.next(), "2");
+    const refused = await joinTls(`${ways[0]}`, "/closed/x");
+    assert.match(
+      refused.stderr,
+      /: got HTTP status 503, expected 101 \("closed for today"\)\n/,
+    );
+    peer.close();
+  } finally {
+    // Killed, the master would leave its workers behind.
+    await nginx.stop("SIGTERM");
+  }
+});
+
+Deno.test("it tells in plain words that nobody is there", async () => {
+  const cases: [url: string, message: RegExp][] = [
+    [
+      `ws://127.0.0.1:${freePort()}`,
+      /: nobody listens there\n.*is the server running/,
+    ],
+    [
+      "wss://nowhere.invalid",
+      /: (there is no such host|its address can't be looked up)/,
+    ],
+  ];
+  for (const [url, message] of cases) {
+    const { code, stderr } = await run(`staps join ${url}/secret-path`, "/");
+    assert.equal(code, 1);
+    assert.match(stderr, message);
+    assert.doesNotMatch(stderr, /secret-path/);
+  }
 });

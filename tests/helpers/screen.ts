@@ -63,7 +63,7 @@ export class Screen {
     else if (final === "B") { for (let n = 0; n < count; n++) this.#down(); }
     else if (final === "C") this.#column += count;
     else if (final === "D") this.#column = Math.max(0, this.#column - count);
-    else if (final === "G") this.#column = count - 1;
+    else if (final === "G") this.#column = Math.max(0, count - 1);
     else if (final === "J") {
       this.#rows[this.#row]!.length = this.#column;
       this.#rows.length = this.#row + 1;

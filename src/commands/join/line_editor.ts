@@ -45,6 +45,8 @@ export class LineEditor {
       historySize,
     });
     this.#readline.on("SIGINT", onInterrupt);
+    // After Ctrl-Z and fg: readline has stopped reading, this goes on.
+    this.#readline.on("SIGCONT", () => this.#readline.prompt(true));
     this.#readline.on("line", (line) => {
       this.#waiting.push(line);
       if (this.#waiting.length < maxWaiting) this.#readline.prompt();

@@ -232,13 +232,14 @@ export class Session {
 
   /** Writes out what there is, and says goodbye. */
   async #end(): Promise<void> {
+    // First of all, so that the next Ctrl-C is a signal again.
+    this.#editor?.close();
     const connection = await Promise.race([
       this.#connection.promise,
       undefined,
     ]);
     await connection?.close();
     await within(Promise.all([this.#printing, this.#noting]), lastOutputMs);
-    this.#editor?.close();
   }
 
   /** Writes to a stream; where that is the terminal on which somebody types, not into their line. */
