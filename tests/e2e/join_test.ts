@@ -17,6 +17,7 @@ import {
   startStaps,
 } from "../helpers/process.ts";
 import { Screen } from "../helpers/screen.ts";
+import { permissions } from "../../scripts/permissions.ts";
 import { type Client, Clients } from "../helpers/ws_client.ts";
 
 const page = "docs/commands.md";
@@ -37,8 +38,11 @@ Deno.test.beforeAll(async () => {
   base = `ws://127.0.0.1:${port}`;
   clients = new Clients(staps.socket);
   folder = await TempFolder.make();
-  // The program as it is called when it is installed.
-  const words = [Deno.execPath(), ...stapsCommand].map((word) => `'${word}'`);
+  // The program as it is called, and what it may, when it is installed.
+  const allowed = stapsCommand.flatMap((word) =>
+    word === "--allow-all" ? permissions : [word]
+  );
+  const words = [Deno.execPath(), ...allowed].map((word) => `'${word}'`);
   await Deno.writeTextFile(
     `${folder.path}/staps`,
     `#!/bin/sh\nexec ${words.join(" ")} "$@"\n`,
@@ -362,7 +366,9 @@ Deno.test("on a terminal, Ctrl-C ends it, and gives the terminal back", async ()
   const { path, peer } = await newChannel();
   await using program = onTerminal(path, { after: "stty -a" });
   await sees(program, "staps: joined", ">");
-  await program.write("half\x03");
+  await program.write("half");
+  await sees(program, "> half");
+  await program.write("\x03");
   await program.printed(/half\r\nended with 130\r/);
   assert.equal((await within(program.status, "the end")).code, 0);
   assert.match(program.stdout, / icanon .* echo /s);

@@ -26,6 +26,7 @@ export class Screen {
   /** Gets the screen after `text`. @throws {Error} If it has a sequence that isn't known here. */
   static of(text: string, columns: number): Screen {
     const screen = new Screen(columns);
+    // deno-lint-ignore no-control-regex -- they are what it is about
     const parts = text.matchAll(/\x1b\[([?\d;]*)([A-Za-z])|\x1b|[^\x1b]/gu);
     for (const [part, parameter, final] of parts) {
       if (final !== undefined) screen.#control(final, parameter!);

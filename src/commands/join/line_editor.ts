@@ -2,6 +2,7 @@
  * A person at a terminal: edits a line, with arrow keys and a history, while
  * others' lines come in above it. The editing is node:readline's.
  */
+import process from "node:process";
 import {
   clearScreenDown,
   createInterface,
@@ -12,8 +13,24 @@ import {
 
 /** A terminal's two directions, such as `process.stdin` and `process.stdout`. */
 export interface Terminal {
-  readonly input: NodeJS.ReadableStream;
+  readonly input: NodeJS.ReadableStream & {
+    setRawMode?: (isRaw: boolean) => unknown;
+  };
   readonly output: NodeJS.WritableStream;
+}
+
+/**
+ * Gets the terminal that this process runs on. While lines are edited, Ctrl-C
+ * and Ctrl-Z stay signals: for a process to send one to itself takes more
+ * permissions than staps has.
+ */
+export function ownTerminal(): Terminal {
+  const { stdin: input, stdout: output } = process;
+  input.setRawMode = (isRaw) => {
+    Deno.stdin.setRaw(isRaw, { cbreak: isRaw });
+    return input;
+  };
+  return { input, output };
 }
 
 const prompt = "> ";
@@ -24,29 +41,29 @@ const maxWaiting = 1000;
 
 /** Reads lines from a terminal, and prints without disturbing the one that is being typed. */
 export class LineEditor {
-  readonly #output: NodeJS.WritableStream;
+  readonly #terminal: Terminal;
   readonly #readline: Interface;
   readonly #waiting: string[] = [];
   #wake = Promise.withResolvers<void>();
   #isClosed = false;
+  /** After Ctrl-Z and fg: the shell has had the terminal meanwhile. */
+  readonly #onContinue = (): void => {
+    const { input } = this.#terminal;
+    input.setRawMode?.(false);
+    input.setRawMode?.(true);
+    this.#readline.prompt(true);
+  };
 
-  /**
-   * Takes the terminal over until {@linkcode close}.
-   *
-   * @param onInterrupt Called at Ctrl-C, which is no signal meanwhile.
-   */
-  constructor({ input, output }: Terminal, onInterrupt: () => void) {
-    this.#output = output;
+  /** Takes the terminal over until {@linkcode close}. */
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
     this.#readline = createInterface({
-      input,
-      output,
+      ...terminal,
       terminal: true,
       prompt,
       historySize,
     });
-    this.#readline.on("SIGINT", onInterrupt);
-    // After Ctrl-Z and fg: readline has stopped reading, this goes on.
-    this.#readline.on("SIGCONT", () => this.#readline.prompt(true));
+    Deno.addSignalListener("SIGCONT", this.#onContinue);
     this.#readline.on("line", (line) => {
       this.#waiting.push(line);
       if (this.#waiting.length < maxWaiting) this.#readline.prompt();
@@ -55,6 +72,7 @@ export class LineEditor {
     });
     this.#readline.on("close", () => {
       this.#isClosed = true;
+      Deno.removeSignalListener("SIGCONT", this.#onContinue);
       this.#wake.resolve();
     });
     this.#readline.prompt();
@@ -80,7 +98,10 @@ export class LineEditor {
   async print(lines: string): Promise<void> {
     if (!this.#isClosed) this.#eraseLine();
     const written = new Promise<void>((resolve, reject) =>
-      this.#output.write(lines, (error) => error ? reject(error) : resolve())
+      this.#terminal.output.write(
+        lines,
+        (error) => error ? reject(error) : resolve(),
+      )
     );
     if (!this.#isClosed) this.#readline.prompt(true);
     await written;
@@ -88,15 +109,15 @@ export class LineEditor {
 
   /** Gives the terminal back. */
   close(): void {
-    if (this.#readline.line !== "") this.#output.write("\n");
+    if (this.#readline.line !== "") this.#terminal.output.write("\n");
     else this.#eraseLine();
     this.#readline.close();
   }
 
   /** Removes prompt and line, however many rows they have, from the screen only. */
   #eraseLine(): void {
-    moveCursor(this.#output, 0, -this.#readline.getCursorPos().rows);
-    cursorTo(this.#output, 0);
-    clearScreenDown(this.#output);
+    moveCursor(this.#terminal.output, 0, -this.#readline.getCursorPos().rows);
+    cursorTo(this.#terminal.output, 0);
+    clearScreenDown(this.#terminal.output);
   }
 }

@@ -1,5 +1,4 @@
 /** A run of `staps join`, from its first connection to its last. */
-import process from "node:process";
 import { StartupError } from "../../common/errors.ts";
 import { harmless, painter, writeAll } from "../../common/terminal.ts";
 import { sleep, within } from "../../common/timing.ts";
@@ -9,7 +8,7 @@ import { ConnectError } from "./connect_error.ts";
 import { Connection, type Ended } from "./connection.ts";
 import { joinStatus, retryDelayMs, statusOfClose } from "./ending.ts";
 import { readLines, readWhole } from "./input.ts";
-import { LineEditor } from "./line_editor.ts";
+import { LineEditor, ownTerminal } from "./line_editor.ts";
 import type { JoinOptions } from "./join.ts";
 import { type Trust, trustOf } from "./trust.ts";
 
@@ -88,12 +87,7 @@ export class Session {
     if (this.#options.binary || (environment.TERM ?? "dumb") === "dumb") {
       return undefined;
     }
-    const terminal = { input: process.stdin, output: process.stdout };
-    // A second Ctrl-C ends it at once, as where Ctrl-C is a signal by itself.
-    return new LineEditor(
-      terminal,
-      () => process.kill(process.pid, "SIGINT"),
-    );
+    return new LineEditor(ownTerminal());
   }
 
   /** Gets what to publish. */
@@ -232,7 +226,7 @@ export class Session {
 
   /** Writes out what there is, and says goodbye. */
   async #end(): Promise<void> {
-    // First of all, so that the next Ctrl-C is a signal again.
+    // First of all: what follows may take a while, or be cut short by a signal.
     this.#editor?.close();
     const connection = await Promise.race([
       this.#connection.promise,
