@@ -19,7 +19,10 @@ async function run(
 ): Promise<{ status: number; printed: string; errors: string }> {
   let errors = "";
   const context = commandContext({
-    stdin: { readable: ReadableStream.from<Uint8Array>(input) },
+    stdin: {
+      readable: ReadableStream.from<Uint8Array>(input),
+      isTerminal: () => false,
+    },
     environment: { STAPS_URL },
     stderr: {
       write(bytes): Promise<number> {
