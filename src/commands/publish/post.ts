@@ -20,6 +20,8 @@ export interface PostOptions {
   readonly isBinary: boolean;
   /** The unix socket to connect to. */
   readonly socket: string | undefined;
+  /** The authorities to trust over TLS, in PEM, beside those that the runtime comes with. */
+  readonly ca: readonly string[] | undefined;
   /** For how many seconds the server is to wait until somebody joins. */
   readonly waitS: number | undefined;
   /** Ends it. */
@@ -34,11 +36,13 @@ export interface PostOptions {
 export async function post(
   url: string,
   body: Uint8Array<ArrayBuffer>,
-  { isBinary, socket, waitS, signal }: PostOptions,
+  { isBinary, socket, ca, waitS, signal }: PostOptions,
 ): Promise<Answer | undefined> {
-  using client = socket === undefined
-    ? undefined
-    : Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
+  using client = Deno.createHttpClient({
+    ...ca && { caCerts: [...ca] },
+    ...socket !== undefined &&
+      { proxy: { transport: "unix", path: socket } },
+  });
   const late = AbortSignal.timeout((waitS ?? 0) * 1000 + answerMs);
   try {
     const response = await fetch(url, {
@@ -52,7 +56,7 @@ export async function post(
         ...waitS === undefined ? {} : { Prefer: `wait=${waitS}` },
       },
       signal: AbortSignal.any([signal, late]),
-      ...client === undefined ? {} : { client },
+      client,
     });
     const type = response.headers.get("content-type") ?? "";
     return {

@@ -1,6 +1,7 @@
 /** `staps publish`: one message by POST, and the honest answer whether anybody got it. */
 import { UsageError } from "../../common/errors.ts";
-import { writeAll } from "../../common/terminal.ts";
+import { harmless, writeAll } from "../../common/terminal.ts";
+import { trustOf } from "../join/trust.ts";
 import { type Context, nonEmpty, type Subcommand } from "../subcommand.ts";
 import { readMessage } from "./input.ts";
 import { type Answer, post } from "./post.ts";
@@ -13,6 +14,8 @@ export interface PublishOptions {
   readonly message?: string;
   /** The unix socket to connect to, whatever host the URL names. */
   readonly socket?: string;
+  /** A PEM file with the authorities to trust over TLS. Unset: those of the system. */
+  readonly ca?: string;
   /** Whether the message is bytes instead of text. */
   readonly binary?: boolean;
   /** For how many seconds to wait until somebody joins. */
@@ -56,6 +59,11 @@ export const publish: Subcommand<PublishOptions> = {
         "-s, --socket <path>",
         "connect to this unix socket, whatever host the URL names",
         nonEmpty,
+      )
+      .option(
+        "--ca <file>",
+        "trust the authorities in this PEM file, too",
+        nonEmpty,
       );
   },
   async run(options, context): Promise<number> {
@@ -64,8 +72,13 @@ export const publish: Subcommand<PublishOptions> = {
     const body = message === undefined
       ? await readMessage(context.stdin.readable, { isBinary })
       : new TextEncoder().encode(message);
+    const { ca } = await trustOf({
+      ...options.ca !== undefined && { ca: options.ca },
+    });
     const signal = context.interruption();
-    const answer = await post(url, body, { isBinary, socket, waitS, signal });
+    const answer = await post(url, body, {
+      ...{ isBinary, socket, ca, waitS, signal },
+    });
     if (answer === undefined) return signal.reason;
     await tell(answer, context);
     return statusOf(answer);
@@ -87,9 +100,11 @@ async function tell(
   { status, isReport, line }: Answer,
   { stdout, stderr }: Context,
 ): Promise<void> {
-  if (isReport) return await writeAll(stdout, `${line}\n`);
+  // A server may send anything, and terminals obey.
+  const shown = harmless(line);
+  if (isReport) return await writeAll(stdout, `${shown}\n`);
   // A frontend's page is of no use here.
-  const words = line === "" || line.startsWith("<") ? "" : `: ${line}`;
+  const words = shown === "" || shown.startsWith("<") ? "" : `: ${shown}`;
   await writeAll(stderr, `staps: HTTP status ${status}${words}\n`);
 }
 

@@ -8,6 +8,7 @@ import {
 } from "../../../src/commands/publish/publish.ts";
 import { StartupError, UsageError } from "../../../src/common/errors.ts";
 import { commandContext, parse, refusal } from "../../helpers/command_line.ts";
+import { Authority } from "../../helpers/certificates.ts";
 import { TempFolder } from "../../helpers/folder.ts";
 import { startServer } from "../../helpers/server.ts";
 
@@ -155,4 +156,22 @@ Deno.test("the command line of publish has text, wait, socket and kind", () => {
   for (const wait of ["61", "x", "-1", "1.5"]) {
     assert.match(refusal("publish", "/x", "-w", wait).message, /--wait|-w/);
   }
+});
+
+Deno.test("publish.run() trusts the authorities in --ca, and lets no server steer the terminal", async () => {
+  await using authority = await Authority.make();
+  const { cert, key } = await authority.certify();
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {}, cert, key },
+    () => new Response("red: \x1b[31m\n", { status: 410 }),
+  );
+  const url = `wss://localhost:${server.addr.port}/x`;
+  await assert.rejects(run({ url, message: "a" }), StartupError);
+  const ca = authority.file;
+  assert.deepEqual(await run({ url, ca, message: "a" }), {
+    status: 4,
+    printed: "",
+    errors: "staps: HTTP status 410: red: \\u001b[31m\n",
+  });
+  await server.shutdown();
 });
