@@ -1,6 +1,6 @@
 /** nginx.conf.example, run by Debian's nginx as it is but for its port, folders and socket. */
 import assert from "node:assert/strict";
-import { eventually, pause } from "../helpers/eventually.ts";
+import { eventually, pause, within } from "../helpers/eventually.ts";
 import { freePort, TempFolder } from "../helpers/folder.ts";
 import { inFrontendGroup, type Nginx, startNginx } from "../helpers/nginx.ts";
 import { ensurePackages } from "../helpers/packages.ts";
@@ -208,6 +208,80 @@ Deno.test("too many connections or handshakes from one address get 429 and a tim
     "5",
   ]);
   assert.match(await frontend.accessLog(), / 429 .* limits=-?\w*\/REJECTED/);
+});
+
+Deno.test("the addresses of one IPv6 network count as one, and IPv4 addresses each", async () => {
+  await using frontend = await startNginx({
+    socket: staps.socket,
+    replace: [
+      [
+        "limit_conn staps_connections 1000;",
+        "limit_conn staps_connections 2;\n" +
+        "    set_real_ip_from 127.0.0.1;\n" +
+        "    real_ip_header X-Forwarded-For;",
+      ],
+    ],
+  });
+  using stack = new DisposableStack();
+  const join = async (address: string): Promise<number> => {
+    const client = stack.use(
+      await RawClient.connect({ port: frontend.port }),
+    );
+    await client.write(handshakeBytes({
+      path: newPath(),
+      headers: { "X-Forwarded-For": address },
+    }));
+    return (await client.readResponse()).status;
+  };
+  for (
+    const [address, status] of [
+      ["2001:db8::1", 101],
+      ["2001:db8::2", 101],
+      ["2001:db8::ffff:3", 429],
+      // The first half has a line feed in it.
+      ["2001:db8:0a0a:0a0a::1", 101],
+      ["2001:db8:0a0a:0a0a::2", 101],
+      ["2001:db8:0a0a:0a0a::3", 429],
+      ["2001:db8:0:1::1", 101],
+      ["192.0.2.1", 101],
+      ["192.0.2.2", 101],
+      ["192.0.2.1", 101],
+      ["192.0.2.1", 429],
+    ] as const
+  ) assert.equal(await join(address), status, address);
+});
+
+Deno.test("a handshake that never ends is given up", async () => {
+  await using frontend = await startNginx({
+    socket: staps.socket,
+    replace: [["client_header_timeout 10s;", "client_header_timeout 1s;"]],
+  });
+  using client = await RawClient.connect({ port: frontend.port });
+  const head = handshakeBytes({ path: newPath() });
+  await client.write(head.subarray(0, head.length - 2));
+  await within(client.readAway(), "the end");
+});
+
+Deno.test("requests that are too odd for a host of their own leave no path in a log", async () => {
+  const path = newPath();
+  const long = "x".repeat(9000);
+  for (
+    const text of [
+      `GET ${path} HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n`,
+      `GET ${path} HTTP/1.1\r\nHost: a/b\r\n\r\n`,
+      `GET ${path} HTTP/1.1\r\n\r\n`,
+      `GET ${path}\r\n\r\n`,
+      `GET ${path} HTTP/9.1\r\nHost: a\r\n\r\n`,
+      `GET ${path} HTTP/1.1\r\nHost: a\r\nX: ${long}\r\n\r\n`,
+      `GET ${path}?${long} HTTP/1.1\r\nHost: a\r\n\r\n`,
+      `GET ${path} HTTP/1.1\r\nHost: another.example\r\nConnection: close\r\n\r\n`,
+    ]
+  ) {
+    using client = await RawClient.connect({ port: nginx.port });
+    await client.write(new TextEncoder().encode(text));
+    await client.readAway();
+  }
+  assertNoPath(await nginx.allLogs(), "nginx's logs");
 });
 
 Deno.test("when staps is full, its own 503 and Retry-After get through", async () => {

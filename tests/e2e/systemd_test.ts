@@ -119,7 +119,8 @@ testUnless(obstacle, {
     await using clients = new RemoteClients(through);
 
     await step("clients talk through nginx", async () => {
-      await machine.ok("rm", "/etc/nginx/sites-enabled/default");
+      // As Debian starts it, with its default site.
+      await machine.ok("test", "-e", "/etc/nginx/sites-enabled/default");
       await machine.ok("systemctl", "enable", "--now", "nginx");
       await paste(machine, await block(deploy, "frontend"));
       assert.match(
@@ -131,6 +132,34 @@ testUnless(obstacle, {
       await clients.talk("a", "b");
       await clients.talk("b", "a");
     });
+
+    await step(
+      "no log of nginx has a path, however odd a request is",
+      async () => {
+        const path = `/${crypto.randomUUID()}`;
+        for (
+          const request of [
+            `GET ${path} HTTP/1.1\\r\\nHost: a\\r\\nHost: b`,
+            `GET ${path} HTTP/1.1\\r\\nHost: a/b`,
+            `GET ${path} HTTP/1.1`,
+            `GET ${path} HTTP/9.1`,
+            `GET ${path} HTTP/1.1\\r\\nHost: another.example`,
+          ]
+        ) {
+          await machine.ok(
+            "bash",
+            "-c",
+            "exec 3<>/dev/tcp/127.0.0.1/80; " +
+              `printf '${request}\\r\\nConnection: close\\r\\n\\r\\n' >&3; cat <&3`,
+          );
+        }
+        const found = await machine.run(
+          ...["grep", "-r", path.slice(1), "/var/log/nginx"],
+        );
+        // Nothing was found.
+        assert.equal(found.code, 1, found.stdout);
+      },
+    );
 
     await step(
       "reload keeps connections and takes new limits over",
