@@ -86,6 +86,51 @@ Deno.test("docs/http.md: curl publishes, and is told how many got it", async () 
   assert.deepEqual(JSON.parse(curl.stdout), documented);
 });
 
+/** A command of a transcript, and what it prints. */
+interface Command {
+  readonly code: string;
+  readonly output: string;
+}
+
+/** Gets what is typed and printed in a terminal on the README's first screen, with this server's URL. */
+async function transcript(name: string, path: string): Promise<Command[]> {
+  const text = await block("README.md", name);
+  return text.split(/^\$ /m).slice(1).map((part) => {
+    const [code, ...output] = part.trimEnd().split("\n");
+    return {
+      code: code!.replace(
+        /(ws|http)s:\/\/example\.org\/[0-9a-f-]+/,
+        (_, scheme) => urlOf(path, scheme),
+      ),
+      output: output.map((line) => `${line}\n`).join(""),
+    };
+  });
+}
+
+Deno.test("README.md: two terminals and curl talk as they do there", async () => {
+  const path = newPath();
+  const env = { PATH: `${bin.path}:${Deno.env.get("PATH")}` };
+  const [listening] = await transcript("terminal-one", path);
+  // Somebody who doesn't type.
+  await using one = new Process("sh", ["-c", `sleep 60 | ${listening!.code}`], {
+    env,
+    detached: true,
+  });
+  try {
+    const event = '{"ref":"refs/heads/main"}\n';
+    await eventually(async () => await deliver(path) === 200, "the first one");
+    for (const { code, output } of await transcript("terminal-two", path)) {
+      await using command = new Process("sh", ["-ec", code], { env });
+      assert.equal((await command.status).code, 0, command.output);
+      assert.equal(command.stdout, output);
+    }
+    await one.printed(/done/);
+    assert.equal(one.stdout, event + listening!.output);
+  } finally {
+    end(one);
+  }
+});
+
 Deno.test("docs/http.md: curl waits until somebody joins", async () => {
   const path = newPath();
   await using curl = await shell("wait", path);
