@@ -196,7 +196,5 @@ export class Connector {
       broker: formatHostPort(this.#place),
       reason: reason.message,
     });
-    // Who just failed is asked last: one that hangs would take another 5 s.
-    this.#host++;
   }
 }
