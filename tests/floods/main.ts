@@ -4,6 +4,7 @@
  * depend on what else the machine does.
  */
 import { parseArgs } from "node:util";
+import { runtimeEnvironment } from "../../scripts/runtime_environment.ts";
 import { startNginx } from "../helpers/nginx.ts";
 import {
   Process,
@@ -46,6 +47,8 @@ async function main(): Promise<void> {
   const names = values.only?.split(";") ?? Object.keys(floods);
   if (values.list) return print(`${names.join("\n")}\n`);
   await using staps = await startStaps({
+    // As the task `start` and the packages do.
+    env: runtimeEnvironment,
     config: `[staps]\nmode = 0666\n${values.config}\n`,
   });
   await measureAll(staps, staps.socket, { names, seconds: values.seconds });
