@@ -5,6 +5,11 @@
  * A browser names the page that asks in the header `Origin` (RFC 6454 section
  * 7, https://fetch.spec.whatwg.org/#origin-header), and no page can change
  * that. Programs hardly ever send it.
+ *
+ * It leaves that header out where the page can't see the answer
+ * (`mode: "no-cors"`), and says `Sec-Fetch-Site` instead
+ * (https://w3c.github.io/webappsec-fetch-metadata/): such a page would be a
+ * member that listens. Only links lead here from other sites.
  */
 import { type Refusal, refusal } from "./handshake.ts";
 
@@ -16,12 +21,31 @@ export function refuseOrigin(
   headers: Headers,
   origins: readonly string[],
 ): Refusal | undefined {
+  if (origins.includes(anyOrigin)) return undefined;
   const origin = headers.get("origin");
-  if (origin === null || origins.includes(anyOrigin)) return undefined;
+  const isRefused = origin === null
+    ? isHiddenFromPage(headers)
+    : !mayAsk(origin, headers, origins);
+  return isRefused
+    ? refusal(403, "Pages of other sites can't use this server")
+    : undefined;
+}
+
+function mayAsk(
+  origin: string,
+  headers: Headers,
+  origins: readonly string[],
+): boolean {
   const page = URL.parse(origin);
-  if (page !== null && origins.includes(page.origin)) return undefined;
-  if (page !== null && page.host === hostFor(page, headers)) return undefined;
-  return refusal(403, "Pages of other sites can't use this server");
+  return page !== null &&
+    (origins.includes(page.origin) || page.host === hostFor(page, headers));
+}
+
+/** Tells whether a page of another origin asks without `Origin`, but for links that are followed. */
+function isHiddenFromPage(headers: Headers): boolean {
+  const site = headers.get("sec-fetch-site");
+  return (site === "cross-site" || site === "same-site") &&
+    headers.get("sec-fetch-mode") !== "navigate";
 }
 
 /**

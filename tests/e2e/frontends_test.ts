@@ -12,6 +12,7 @@ import {
 } from "../helpers/frontends.ts";
 import { readPage } from "../helpers/docs.ts";
 import { inFrontendGroup } from "../helpers/nginx.ts";
+import { ensurePackages } from "../helpers/packages.ts";
 import { Process, runProgram, stapsCommand } from "../helpers/process.ts";
 import { handshakeBytes, opcodes, RawClient } from "../helpers/raw_client.ts";
 import { Clients, converse } from "../helpers/ws_client.ts";
@@ -108,6 +109,38 @@ Deno.test.afterAll(async () => {
   await staps?.[Symbol.asyncDispose]();
   await folder?.[Symbol.asyncDispose]();
 });
+
+/** Programs that listen at the URL in their last argument, until curl has posted. */
+const nodeListener = `
+  const source = new EventSource(process.argv.at(-1));
+  source.onopen = () => console.log("open");
+  source.onmessage = ({ data }) => {
+    console.log(data);
+    if (data === "curl") process.exit();
+  };`;
+const pythonListener = `
+import requests, sys
+with requests.get(sys.argv[-1], headers={"Accept": "text/event-stream"}, stream=True) as stream:
+    stream.raise_for_status()
+    stream.encoding = "utf-8"
+    print("open")
+    for line in stream.iter_lines(chunk_size=1, decode_unicode=True):
+        if line.startswith("data: "):
+            print(line[6:])
+            if line == "data: curl":
+                break
+`;
+
+/** Programs that post their name there, and print the answer. */
+const nodePoster = `
+  fetch(process.argv.at(-1), { method: "POST", body: "node" })
+    .then((answer) => answer.text()).then(console.log);`;
+const pythonPoster = `
+import requests, sys
+answer = requests.post(sys.argv[-1], data=b"python")
+answer.raise_for_status()
+print(answer.text)
+`;
 
 /** Every path that was used: none may be in any log. */
 const secrets: string[] = [];
@@ -277,6 +310,36 @@ for (const name of frontendNames) {
     ]);
     assert.equal(curl.stdout, '{"members":1}\n', curl.stderr);
     assert.equal(await member.next(), "expected");
+  });
+
+  Deno.test(`${name} serves Node.js's EventSource, Python's requests and curl`, async () => {
+    await ensurePackages(["curl", "python3-requests"]);
+    const { port } = frontends.get(name)!;
+    const url = `http://127.0.0.1:${port}${newPath()}`;
+    // Both stay until they have got a message of everybody who posts.
+    await using node = new Process("node", [
+      ...["--experimental-eventsource", "--no-warnings", "-e", nodeListener],
+      url,
+    ]);
+    await using python = new Process("/usr/bin/python3", [
+      ...["-u", "-c", pythonListener, url],
+    ]);
+    await node.printed(/^open$/m);
+    await python.printed(/^open$/m);
+    const posters = [
+      ["node", "-e", nodePoster, url],
+      ["/usr/bin/python3", "-c", pythonPoster, url],
+      ["curl", "-sS", "--data-binary", "curl", url],
+    ] as const;
+    for (const [program, ...args] of posters) {
+      const { code, stdout, stderr } = await runProgram(program, args);
+      assert.equal(code, 0, stderr);
+      assert.deepEqual(JSON.parse(stdout), { members: 2 });
+    }
+    for (const listener of [node, python]) {
+      assert.equal((await listener.status).code, 0, listener.output);
+      assert.equal(listener.stdout, "open\nnode\npython\ncurl\n");
+    }
   });
 
   Deno.test(`${name} lets pages of its own site through, and no others`, async () => {

@@ -23,6 +23,7 @@ export const testPackages = [
   "nginx",
   "openssl",
   "prometheus",
+  "python3-requests",
   "python3-websockets",
   "rabbitmq-server",
   "strace",

@@ -56,6 +56,24 @@ Deno.test("refuseOrigin() takes the origins that are listed, or all of them", ()
   }
 });
 
+Deno.test("refuseOrigin() refuses what pages of other sites ask for without a name, but for links", () => {
+  const isRefusedFor = (site: string, mode: string, origins = ["none"]) =>
+    refuseOrigin(
+      new Headers({
+        host: "example.org",
+        "sec-fetch-site": site,
+        "sec-fetch-mode": mode,
+      }),
+      origins,
+    )?.status === 403;
+  assert.equal(isRefusedFor("cross-site", "no-cors"), true);
+  assert.equal(isRefusedFor("same-site", "no-cors"), true);
+  assert.equal(isRefusedFor("cross-site", "no-cors", ["*"]), false);
+  assert.equal(isRefusedFor("cross-site", "navigate"), false);
+  assert.equal(isRefusedFor("same-origin", "no-cors"), false);
+  assert.equal(isRefusedFor("none", "navigate"), false);
+});
+
 Deno.test("Server answers WebSockets and HTTP requests of other sites' pages with 403", async () => {
   await using server = await startServer({
     http: { origins: ["https://app.example"] },
