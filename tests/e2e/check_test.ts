@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import type { Finding } from "../../src/commands/check/finding.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
+import { Authority } from "../helpers/certificates.ts";
+import { block } from "../helpers/docs.ts";
 import { freePort, TempFolder } from "../helpers/folder.ts";
+import { inFrontendGroup, startNginx } from "../helpers/nginx.ts";
 import {
   type Outcome,
   runProgram,
@@ -409,3 +412,76 @@ async function setUpBroker(broker: Broker): Promise<void> {
       `fanout, true, false, false, [], <<"test">>), ok`,
   );
 }
+
+Deno.test("staps check --through joins a channel through the frontend, and says what came back", async (t) => {
+  await using staps = await startStaps({
+    through: inFrontendGroup,
+    args: [`--listen=127.0.0.1:${freePort()}`],
+  });
+  await Deno.chmod(staps.folder, 0o755);
+  await using nginx = await startNginx({ socket: staps.socket });
+  await using other = await startStaps();
+  await using authority = await Authority.make();
+  const [, open] = await staps.printed(/listening on ws:\/\/(\S+)/);
+  const config = (socket: string): string => `[staps]\nsocket = ${socket}\n`;
+  const through = (url: string, socket = staps.socket): Promise<Outcome> =>
+    runCheck(config(socket), {
+      args: [...asRoot, "--through", url, "--ca", authority.file],
+    });
+  const expected = { check: "frontend", status: 1 } as const;
+  const own = `ws://127.0.0.1:${nginx.port}`;
+
+  await t.step("as the page says", async () => {
+    const line = await block("docs/commands.md", "through");
+    const [, url] = /^staps check --through (\S+)\n$/.exec(line)!;
+    expectFinding(await through(url!.replace(/wss:\/\/.*/, own)), {
+      ...{ check: "frontend", level: "ok", status: 0 },
+      message: new RegExp(`^clients talk through ${own}$`),
+    });
+  });
+  await t.step("nobody is there", async () => {
+    expectFinding(await through(`http://127.0.0.1:${freePort()}`), {
+      ...{ ...expected, level: "fail" },
+      message: /nobody listens there/,
+    });
+  });
+  await t.step("another site", async () => {
+    await using site = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      () => new Response("no such page", { status: 404 }),
+    );
+    expectFinding(await through(`http://127.0.0.1:${site.addr.port}/`), {
+      ...{ ...expected, level: "fail" },
+      message: /got HTTP status 404, expected 101 \("no such page"\)/,
+    });
+  });
+  await t.step("a certificate of nobody", async () => {
+    const { cert, key } = await authority.selfSigned();
+    await using site = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {}, cert, key },
+      () => new Response(),
+    );
+    expectFinding(await through(`wss://localhost:${site.addr.port}`), {
+      ...{ ...expected, level: "fail" },
+      message: /its certificate is self-signed/,
+    });
+  });
+  await t.step("another staps", async () => {
+    expectFinding(await through(own, other.socket), {
+      ...{ ...expected, level: "fail" },
+      message: /^Another staps answers at ws:\/\/127\.0\.0\.1:\d+ than the/,
+    });
+  });
+  await t.step("no rule for paths", async () => {
+    expectFinding(await through(`ws://${open}`), {
+      ...{ check: "frontend", level: "warn", status: 0 },
+      message: /lets clients join channels whose paths can be guessed/,
+    });
+  });
+  await t.step("a URL with a path", async () => {
+    const { code, stderr } = await through(`${own}/secret`);
+    assert.equal(code, 2);
+    assert.match(stderr, /expected a URL without a path/);
+    assert.doesNotMatch(stderr, /secret/);
+  });
+});

@@ -26,6 +26,10 @@ export interface CheckOptions {
   readonly user?: string;
   /** The frontend's user, unless it is nginx's. */
   readonly frontend?: string;
+  /** The URL of the frontend, to join a channel through it. */
+  readonly through?: string;
+  /** A PEM file with the authorities to trust there, instead of the system's. */
+  readonly ca?: string;
 }
 
 /** `staps check`; ends with one of {@linkcode checkStatus}. */
@@ -50,6 +54,16 @@ export const check: Subcommand<CheckOptions> = {
       .option(
         "-f, --frontend <user>",
         "check whether this user can connect, instead of nginx's",
+        nonEmpty,
+      )
+      .option(
+        "-t, --through <url>",
+        "join a fresh channel through the frontend at this URL, without a path",
+        nonEmpty,
+      )
+      .option(
+        "--ca <file>",
+        "trust the authorities in this PEM file there, instead of the system's",
         nonEmpty,
       );
   },

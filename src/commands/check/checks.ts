@@ -21,7 +21,7 @@ const nginxConfig = "/etc/nginx/nginx.conf";
 /**
  * Gets all findings, the configuration's first.
  *
- * @throws {UsageError} If the options name a user who doesn't exist.
+ * @throws {UsageError} If the options name a user who doesn't exist, or a URL that can't be used.
  */
 export async function findAll(
   options: CheckOptions,
@@ -116,6 +116,16 @@ export async function findAll(
         group: accounts.groupName(socket.gid) ?? String(socket.gid),
         frontend,
         workers: frontend === undefined ? [] : nginxWorkers(frontend.uid),
+      }),
+    );
+  }
+  if (options.through !== undefined) {
+    const { checkThrough } = await import("./through.ts");
+    findings.push(
+      ...await checkThrough({
+        url: options.through,
+        ca: options.ca,
+        socket: socketIsSound ? staps.socket : undefined,
       }),
     );
   }
