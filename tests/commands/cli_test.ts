@@ -105,7 +105,7 @@ Deno.test("commandTree() has the commands in the order of the help, and their op
       ["-j", "--json", undefined],
       ["-u", "--user", "user"],
       ["-f", "--frontend", "user"],
-      ["-t", "--through", "url"],
+      ["-t", "--through", "other"],
       [undefined, "--ca", "file"],
       ["-h", "--help", undefined],
     ],
