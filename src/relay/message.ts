@@ -10,9 +10,14 @@ export function makeMessage(
   { isText }: { isText: boolean },
 ): Message {
   const frame = messageFrame(payload, { isText });
-  return {
-    isText,
-    frame,
-    payload: frame.subarray(-payload.length || frame.length),
-  };
+  return messageIn(frame, { isText, payloadBytes: payload.length });
+}
+
+/** Gets the message whose frame is `frame`. */
+export function messageIn(
+  frame: Uint8Array<ArrayBuffer>,
+  { isText, payloadBytes }: { isText: boolean; payloadBytes: number },
+): Message {
+  const payload = frame.subarray(frame.length - payloadBytes);
+  return { isText, frame, payload };
 }

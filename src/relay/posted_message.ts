@@ -1,8 +1,10 @@
 /** The message in the body of a POST. */
-import { Buffer, isUtf8 } from "node:buffer";
+import { isUtf8 } from "node:buffer";
+import { opcodes } from "../listener/frames.ts";
+import { MessageBuffer } from "../listener/message_buffer.ts";
 import { BodyError } from "../listener/request_body.ts";
 import { type Refusal, refusal } from "./handshake.ts";
-import { makeMessage, type Message } from "./message.ts";
+import { type Message, messageIn } from "./message.ts";
 
 /** Types of bodies that are text beside `text/*` and those that end with `+json`. */
 const textTypes: ReadonlySet<string> = new Set([
@@ -26,12 +28,19 @@ export async function readPostedMessage(
     return refusal(411, 'The header "Content-Length" is missing');
   }
   if (Number(length) > messageBytes) return tooLarge(messageBytes);
-  const body = await readBody(request, messageBytes);
-  if ("status" in body) return body;
+  const body = new MessageBuffer();
+  const refused = await readBody(request, body, messageBytes);
+  if (refused !== undefined) {
+    body.discard();
+    return refused;
+  }
+  const { isAscii, payloadBytes } = body;
   const isText = isTextType(headers.get("content-type") ?? "");
-  return isText && !isUtf8(body)
+  const frame = body.toFrame(isText ? opcodes.text : opcodes.binary);
+  const message = messageIn(frame, { isText, payloadBytes });
+  return isText && !isAscii && !isUtf8(message.payload)
     ? refusal(400, "The body is text, and isn't UTF-8")
-    : makeMessage(body, { isText });
+    : message;
 }
 
 /** Tells whether a body of the media type `type` (RFC 9110 section 8.3.1) is text. */
@@ -41,25 +50,29 @@ export function isTextType(type: string): boolean {
     /^[^/\s]+\/[^/\s]+\+json$/.test(essence) || textTypes.has(essence);
 }
 
+/**
+ * Reads the body into `buffer`, or tells why it can't. Parts aren't kept: one of
+ * a single byte has as much memory around it as the listener reads at a time.
+ */
 async function readBody(
   { body }: Request,
+  buffer: MessageBuffer,
   maxBytes: number,
-): Promise<Buffer | Refusal> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
+): Promise<Refusal | undefined> {
   try {
     for await (const part of body ?? []) {
-      parts.push(part);
-      bytes += part.length;
       // A reload may have changed the limit since the listener looked.
-      if (bytes > maxBytes) return tooLarge(maxBytes);
+      if (buffer.payloadBytes + part.length > maxBytes) {
+        return tooLarge(maxBytes);
+      }
+      buffer.append(part, 0, part.length, { key: 0, mostBytes: maxBytes });
     }
+    return undefined;
   } catch (error) {
     if (!(error instanceof BodyError)) throw error;
     if (error.status === 413) return tooLarge(maxBytes);
     return refusal(error.status, error.message);
   }
-  return Buffer.concat(parts);
 }
 
 function tooLarge(maxBytes: number): Refusal {
