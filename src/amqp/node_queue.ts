@@ -63,6 +63,14 @@ export function nodeKey(node: string): string {
   return `node.${node}`;
 }
 
+/** Gets the queue type that nodes ask for; `undefined`: the virtual host's default holds, classic unless it was set. */
+export function declaredType(
+  { queueType, hosts }: Pick<NodeQueueOptions, "queueType" | "hosts">,
+): "classic" | "quorum" | undefined {
+  if (queueType !== "auto") return queueType;
+  return hosts.length >= clusterSize ? "quorum" : undefined;
+}
+
 /** The queue of one node, from its first connection to the last. */
 export class NodeQueue {
   readonly #node: string;
@@ -98,7 +106,7 @@ export class NodeQueue {
 
   /** Whether it is on several brokers at once. */
   get isQuorum(): boolean {
-    return this.#type === "quorum";
+    return declaredType(this.#options) === "quorum";
   }
 
   /** The routing key of the node's messages to itself. */
@@ -138,12 +146,6 @@ export class NodeQueue {
     }
     await this.#consume(link);
     this.#deleteReplaced(link);
-  }
-
-  get #type(): "classic" | "quorum" {
-    const { queueType, hosts } = this.#options;
-    if (queueType !== "auto") return queueType;
-    return hosts.length >= clusterSize ? "quorum" : "classic";
   }
 
   /** Tells what became of the queue; deletes it first if it was given up. */
@@ -224,8 +226,8 @@ export class NodeQueue {
   }
 
   #arguments(): Record<string, unknown> {
-    const { queueExpiresS, queueBytes, queueType } = this.#options;
-    const isDefault = queueType === "auto" && !this.isQuorum;
+    const { queueExpiresS, queueBytes } = this.#options;
+    const type = declaredType(this.#options);
     return {
       "x-expires": queueExpiresS * 1000,
       "x-single-active-consumer": true,
@@ -234,8 +236,7 @@ export class NodeQueue {
       "x-max-length": Math.floor(queueBytes / messageCost),
       // The sender learns what wasn't taken, and tells; see outbox.ts.
       "x-overflow": "reject-publish",
-      // Otherwise the virtual host's default holds: classic unless it was set.
-      ...(isDefault ? {} : { "x-queue-type": this.#type }),
+      ...(type === undefined ? {} : { "x-queue-type": type }),
       ...(this.isQuorum ? { "x-delivery-limit": deliveryLimit } : {}),
     };
   }

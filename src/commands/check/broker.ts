@@ -1,5 +1,6 @@
 /** Whether the bridge works, by making one: what it says is what the server would say. */
 import { AmqpBridge } from "../../amqp/bridge.ts";
+import { declaredType } from "../../amqp/node_queue.ts";
 import { readPemFiles } from "../../amqp/pem.ts";
 import { formatHostPort } from "../../common/host_port.ts";
 import { brokerHosts } from "../../settings/amqp_url.ts";
@@ -10,9 +11,6 @@ import { checkPolicies } from "./policies.ts";
 
 /** How long a message through the broker may take, in milliseconds. */
 const probeMs = 5000;
-
-/** With so many brokers, nodes take quorum queues by themselves. */
-const quorumHosts = 3;
 
 /**
  * Looks at every broker of the configuration, one after the other, and at the
@@ -39,10 +37,9 @@ export async function checkBroker(
   const [host] = working;
   if (host === undefined) return findings.all;
   const { exchange, heartbeatS, queueType } = bridge;
-  const ofCluster = hosts.length >= quorumHosts ? "quorum" : undefined;
   await checkPolicies(findings, {
     ...{ exchange, heartbeatS, place: formatHostPort(host) },
-    queueType: queueType === "auto" ? ofCluster : queueType,
+    queueType: declaredType({ queueType, hosts }),
     endpoint: { ...amqp, ...host, pem: await readPemFiles(bridge) },
   });
   return findings.all;
