@@ -318,7 +318,13 @@ function onTerminal(
   );
   return new Process("script", ["-qec", words.join(" "), "/dev/null"], {
     ...options,
-    env: { ...options.env, TERM: "xterm", NO_COLOR: "1" },
+    // Ctrl-C goes to script's own shell as well, and only bash outlives it.
+    env: {
+      ...options.env,
+      SHELL: "/bin/bash",
+      TERM: "xterm",
+      NO_COLOR: "1",
+    },
     stdin: "piped",
   });
 }
