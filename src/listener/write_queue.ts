@@ -30,6 +30,7 @@ export interface WriteQueueOwner {
 export class WriteQueue implements Writer {
   /** For the pace. */
   round = 0;
+  spent = 0;
   readonly #conn: Pick<Deno.Conn, "write">;
   readonly #owner: WriteQueueOwner;
   /** "next" until it may begin the next write. */
@@ -63,6 +64,11 @@ export class WriteQueue implements Writer {
   /** What the kernel has taken of that. */
   get takenBytes(): number {
     return this.#takenBytes;
+  }
+
+  /** For the pace. */
+  get nextBytes(): number {
+    return Math.min(this.#queuedBytes, maxTogetherBytes);
   }
 
   /** Begins to write. */
