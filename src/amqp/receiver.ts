@@ -1,7 +1,7 @@
 /** What comes from the broker: the other nodes' messages and notices, for the clients of this node. */
 import { Buffer, isUtf8 } from "node:buffer";
 import type { BridgeListener } from "../relay/bridge.ts";
-import { makeMessage, type Message } from "../relay/message.ts";
+import { makeMessage, makeMessages, type Message } from "../relay/message.ts";
 import { readBatch } from "./batch.ts";
 import { type Envelope, readEnvelope } from "./envelope.ts";
 import type { Delivery } from "./link.ts";
@@ -155,9 +155,12 @@ export class Receiver {
       // Not written by staps.
       return this.#options.onGap(membership, "a batch can't be read");
     }
-    for (const { isText, payload } of messages) {
-      const bytes = isText ? asUtf8(payload) : payload;
-      this.#deliver(membership.path, makeMessage(bytes, { isText }));
+    const contents = messages.map(({ isText, payload }) => ({
+      isText,
+      payload: isText ? asUtf8(payload) : payload,
+    }));
+    for (const message of makeMessages(contents)) {
+      this.#deliver(membership.path, message);
     }
   }
 
