@@ -15,19 +15,23 @@
  */
 import { ensurePackages, testPackages } from "./helpers/packages.ts";
 
-/**
- * These measure memory or descriptors, or drive the whole machine: they run
- * after the others, one at a time.
- */
+/** These measure memory or descriptors: they run after the others, one at a time. */
 const alone = [
-  "tests/e2e/bridge_faults_test.ts",
-  "tests/e2e/broker_loss_test.ts",
-  "tests/e2e/chaos_test.ts",
   "tests/e2e/floods_test.ts",
   "tests/e2e/brake_test.ts",
   "tests/e2e/slow_reader_test.ts",
-  "tests/e2e/split_cluster_test.ts",
   "tests/e2e/strangers_test.ts",
+];
+
+/**
+ * These have brokers of their own, and wait for them most of the time: they run after
+ * the others, as many at a time as there are processors.
+ */
+const waiting = [
+  "tests/e2e/bridge_faults_test.ts",
+  "tests/e2e/broker_loss_test.ts",
+  "tests/e2e/chaos_test.ts",
+  "tests/e2e/split_cluster_test.ts",
   "tests/chaos/chaos_test.ts",
 ];
 
@@ -85,20 +89,17 @@ async function main(args: readonly string[]): Promise<number> {
       add(total, await runCheck(check));
     }
   }
-  const together = files.filter((file) => !alone.includes(file));
-  if (together.length > 0) {
-    add(total, await runTests(together, ["--parallel", ...flags]));
-  }
-  const again = files.filter((file) => onBothListeners.includes(file));
-  if (again.length > 0) {
-    print("on the runtime's listener:");
-    Deno.env.set("STAPS_LISTENER", "runtime");
-    add(total, await runTests(again, ["--parallel", ...flags]));
-    Deno.env.delete("STAPS_LISTENER");
-  }
-  for (const file of files.filter((file) => alone.includes(file))) {
-    add(total, await runTests([file], flags));
-  }
+  const among = (list: readonly string[]): string[] =>
+    files.filter((file) => list.includes(file));
+  const others = files.filter((file) =>
+    !alone.includes(file) && !waiting.includes(file)
+  );
+  add(total, await runTests(others, flags));
+  Deno.env.set("STAPS_LISTENER", "runtime");
+  add(total, await runTests(among(onBothListeners), flags));
+  Deno.env.delete("STAPS_LISTENER");
+  add(total, await runTests(among(waiting), flags));
+  for (const file of among(alone)) add(total, await runTests([file], flags));
 
   for (const name of total.skipped) print(name);
   for (const name of total.flaky) {
@@ -134,17 +135,25 @@ async function runCheck(args: readonly string[]): Promise<Tally> {
   return { passed, failed, flaky: [], skipped: [] };
 }
 
-/** Runs the tests in `files`, those that fail a second time; types have been checked before. */
+/**
+ * Runs the tests in `files`, as many files at a time as there are processors,
+ * and those that fail a second time; types have been checked before.
+ */
 async function runTests(
   files: readonly string[],
   flags: readonly string[],
 ): Promise<Tally> {
-  const { tally, failures } = await runOnce(files, flags);
+  if (files.length === 0) {
+    return { passed: 0, failed: 0, flaky: [], skipped: [] };
+  }
+  const listener = Deno.env.get("STAPS_LISTENER");
+  if (listener !== undefined) print(`with listener = ${listener}:`);
+  const { tally, failures } = await runOnce(files, ["--parallel", ...flags]);
   const again = files.filter((file) => failures.has(file));
   if (again.length === 0 || again.length > maxFilesAgain) return tally;
   for (const file of again) {
     print(`once more, alone: ${file}`);
-    const second = await runOnce([file], flags.filter(isNotParallel));
+    const second = await runOnce([file], flags);
     const stillFail = second.failures.get(file) ?? [];
     const flaky = failures.get(file)!.filter((name) =>
       second.tally.passed > 0 && !stillFail.includes(name)
@@ -154,10 +163,6 @@ async function runTests(
     tally.flaky.push(...flaky);
   }
   return tally;
-}
-
-function isNotParallel(flag: string): boolean {
-  return flag !== "--parallel";
 }
 
 /** How a run of `deno test` ended. */
