@@ -2,12 +2,15 @@
  * What the bridge costs: two of them against a bare amqplib loop, in the same
  * process, through the same RabbitMQ, in turns.
  *
- *     deno run --allow-all bench/bridge.ts [--write-docs]
+ *     deno run --allow-all bench/bridge.ts [--json FILE] [--write-docs]
+ *     deno run --allow-all bench/bridge.ts --from FILE --write-docs
  *
  * Prints throughput, latency at 2,000 messages/s, and how fast channels are
- * joined, joined again after the broker was away, and left; and puts that into
- * docs/bridge.md.
+ * joined, joined again after the broker was away, and left; writes that to a
+ * file, and puts it into docs/bridge.md. With `--from` it measures nothing, and
+ * takes the results from such a file.
  */
+import { parseArgs } from "node:util";
 import { AmqpBridge } from "../src/amqp/bridge.ts";
 import { bridgeOptions } from "../tests/helpers/bridge_node.ts";
 import type { BridgeListener } from "../src/relay/bridge.ts";
@@ -23,7 +26,7 @@ const throughputMessages = 40_000;
 const ratePerS = 2_000;
 const latencyMs = 5_000;
 const rounds = 3;
-const joins = 10_000;
+const joinChannels = 10_000;
 
 /** Two bridges, as a loop: what one publishes the other one gets. */
 async function startBridges(url: string): Promise<Loop> {
@@ -118,14 +121,34 @@ async function latencies(loop: Loop): Promise<Float64Array> {
   return new Float64Array(took).sort();
 }
 
-interface Result {
+/** Everything that a run found. */
+interface Results {
+  /** ISO 8601, UTC. */
+  readonly date: string;
+  readonly machine: string;
+  /** First the bridges, then what they are compared with. */
+  readonly loops: readonly LoopResult[];
+  readonly joins: JoinResult;
+}
+
+/** What one loop showed; an entry a round. */
+interface LoopResult {
+  readonly title: string;
   readonly perS: number[];
   readonly p50Ms: number[];
   readonly p99Ms: number[];
 }
 
-/** Gets how two bridges compare with the loops, in Markdown. */
-async function compare(broker: Broker): Promise<string> {
+/** How fast many channels were joined and left. */
+interface JoinResult {
+  readonly joinedPerS: number;
+  readonly leftPerS: number;
+  /** From the broker's return until all channels were found again. */
+  readonly againS: number;
+}
+
+/** Measures two bridges and the loops, in turns. */
+async function measureLoops(broker: Broker): Promise<LoopResult[]> {
   const url = broker.url();
   const kinds: [string, () => Promise<Loop>][] = [
     ["two bridges", () => startBridges(url)],
@@ -139,7 +162,12 @@ async function compare(broker: Broker): Promise<string> {
       () => startLoop(url, { keys: channels, safety }),
     ]),
   ];
-  const results = kinds.map((): Result => ({ perS: [], p50Ms: [], p99Ms: [] }));
+  const results = kinds.map(([title]): LoopResult => ({
+    title,
+    perS: [],
+    p50Ms: [],
+    p99Ms: [],
+  }));
   // One round more: the first one warms up.
   for (let round = 0; round <= rounds; round++) {
     for (const [i, [, start]] of kinds.entries()) {
@@ -152,38 +180,55 @@ async function compare(broker: Broker): Promise<string> {
       results[i]!.p99Ms.push(sorted[Math.floor(sorted.length * 0.99)]!);
     }
   }
-  const rows = results.map(({ perS, p50Ms, p99Ms }, i) => {
+  return results;
+}
+
+/** Gets everything as Markdown. */
+function markdown({ date, machine, loops, joins }: Results): string {
+  const rows = loops.map(({ title, perS, p50Ms, p99Ms }, i) => {
     const cells = [
-      Math.round(median(perS)).toLocaleString("en"),
+      whole(median(perS)),
       `${median(p50Ms).toFixed(1)} ms`,
       `${median(p99Ms).toFixed(1)} ms`,
-      i === 0 ? "" : ratio(median(results[0]!.perS), median(perS)),
-      i === 0 ? "" : ratio(median(results[0]!.p99Ms), median(p99Ms)),
+      i === 0 ? "" : ratio(median(loops[0]!.perS), median(perS)),
+      i === 0 ? "" : ratio(median(loops[0]!.p99Ms), median(p99Ms)),
     ];
-    return `| ${kinds[i]![0]} | ${cells.join(" | ")} |`;
+    return `| ${title} | ${cells.join(" | ")} |`;
   });
+  const { joinedPerS, leftPerS, againS } = joins;
   return [
+    `Measured at ${date.slice(0, 10)} on ${machine}; ${rounds} rounds.`,
+    "",
     `| ${channels} channels, ${messageBytes} bytes | messages/s | p50 at ${ratePerS}/s | p99 at ${ratePerS}/s | throughput, bridges / it | p99, bridges / it |`,
     "| --- | --: | --: | --: | --: | --: |",
     ...rows,
     "",
+    `${whole(joinChannels)} channels: joined at ${whole(joinedPerS)}/s, ` +
+    `left at ${whole(leftPerS)}/s, and found again ${againS.toFixed(1)} s ` +
+    "after the broker was back from a SIGKILL, because bindings survive.",
+    "",
   ].join("\n");
+}
+
+/** Gets a number without decimals, its thousands apart. */
+function whole(value: number): string {
+  return Math.round(value).toLocaleString("en");
 }
 
 function ratio(a: number, b: number): string {
   return (a / b).toFixed(2);
 }
 
-/** Gets how long many channels take, as a sentence. */
-async function measureJoins(broker: Broker): Promise<string> {
+/** Measures how long many channels take. */
+async function measureJoins(broker: Broker): Promise<JoinResult> {
   const bridge = await startBridge(broker.url(), ignoring);
-  const paths = Array.from({ length: joins }, (_, i) => `/join/${i}`);
-  const rate = (ms: number): string =>
-    `${Math.round(joins / ms * 1000).toLocaleString("en")}/s`;
+  const paths = Array.from({ length: joinChannels }, (_, i) => `/join/${i}`);
+  const rate = (startMs: number): number =>
+    joinChannels / (performance.now() - startMs) * 1000;
 
   let startMs = performance.now();
   await Promise.all(paths.map((path) => bridge.join(path)));
-  const joined = rate(performance.now() - startMs);
+  const joinedPerS = rate(startMs);
 
   await broker.kill();
   await eventually(() => !bridge.state().connected, "the loss of connection");
@@ -194,19 +239,16 @@ async function measureJoins(broker: Broker): Promise<string> {
     "the connection",
   );
   await bridge.probe(60_000);
-  const againS = ((performance.now() - startMs) / 1000).toFixed(1);
+  const againS = (performance.now() - startMs) / 1000;
 
   startMs = performance.now();
   for (const path of paths) bridge.leave(path);
   await eventually(() => bridge.state().channels === 0, "the leaves", {
     timeoutMs: 120_000,
   });
-  const left = rate(performance.now() - startMs);
+  const leftPerS = rate(startMs);
   await bridge.close();
-  return `${
-    joins.toLocaleString("en")
-  } channels: joined at ${joined}, left at ${left}, and found again ${againS} s ` +
-    "after the broker was back from a SIGKILL, because bindings survive.\n";
+  return { joinedPerS, leftPerS, againS };
 }
 
 function median(values: readonly number[]): number {
@@ -217,17 +259,33 @@ function print(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
-if (import.meta.main) {
+async function measure(): Promise<Results> {
   await using broker = await startBroker();
-  const body = [
-    `Measured at ${
-      new Date().toISOString().slice(0, 10)
-    } on ${await machine()}; ${rounds} rounds.\n`,
-    await compare(broker),
-    await measureJoins(broker),
-  ].join("\n");
+  return {
+    date: new Date().toISOString(),
+    machine: await machine(),
+    loops: await measureLoops(broker),
+    joins: await measureJoins(broker),
+  };
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      json: { type: "string" },
+      from: { type: "string" },
+      "write-docs": { type: "boolean" },
+    },
+  });
+  const results: Results = values.from === undefined
+    ? await measure()
+    : JSON.parse(await Deno.readTextFile(values.from));
+  const body = markdown(results);
   print(body);
-  if (Deno.args.includes("--write-docs")) {
+  if (values.json) {
+    await Deno.writeTextFile(values.json, JSON.stringify(results));
+  }
+  if (values["write-docs"]) {
     await writeBetween(new URL("../docs/bridge.md", import.meta.url), {
       begin: "<!-- Written by bench/bridge.ts --write-docs, never by hand. -->",
       end: "<!-- End of what is written by bench/bridge.ts. -->",

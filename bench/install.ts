@@ -4,7 +4,6 @@ import { join } from "node:path";
 /** The peers from npm, pinned: a result can be repeated. */
 export const npmPackages = {
   ws: "8.23.0",
-  "socket.io": "4.8.4",
   // What the package `bun` chooses between, without its install script. The
   // baseline runs on every x86-64.
   ...(Deno.build.arch === "aarch64"

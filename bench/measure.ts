@@ -1,6 +1,6 @@
 /** Measures peers under one workload, in turn: A B C, C B A, and so on. */
 import { join } from "node:path";
-import { eventually, pause } from "../tests/helpers/eventually.ts";
+import { pause } from "../tests/helpers/eventually.ts";
 import { Generator } from "./generator.ts";
 import type { Percentiles } from "./load/samples.ts";
 import { type PeerName, peers, type RunningPeer } from "./peers.ts";
@@ -26,7 +26,6 @@ export interface Slice {
   generatorCores: number;
   deliveriesPerSecond: number;
   latencyMs: Percentiles;
-  churnPerSecond: number;
 }
 
 /** What one peer showed under one workload: the slices of all rounds, or why there are none. */
@@ -124,16 +123,13 @@ async function runSlice(
   },
 ): Promise<Slice> {
   const { workload, generator, ...rest } = options;
-  const { burst, window, busyChannels, turnsPerSecond, churnPerSecond } =
-    workload;
+  const { burst, window, busyChannels } = workload;
   const result = await generator.tell("run", {
     ...rest,
     id: peer,
     burst,
     window,
     ...busyChannels === undefined ? {} : { busyChannels },
-    ...turnsPerSecond === undefined ? {} : { turnsPerSecond },
-    ...churnPerSecond === undefined ? {} : { churnPerSecond },
   });
   return {
     serverUsPerDelivery: result.serverNs / 1000 / result.deliveries,
@@ -143,7 +139,6 @@ async function runSlice(
     generatorCores: result.generatorNs / 1e9 / result.seconds,
     deliveriesPerSecond: result.deliveries / result.seconds,
     latencyMs: result.latencyMs,
-    churnPerSecond: result.churned / result.seconds,
   };
 }
 
@@ -190,7 +185,7 @@ export interface ConnectRow {
 /** How long a server has to settle before its memory is read. */
 const settleMs = 1500;
 
-/** Lets `clients` connect to a fresh process at once, and then do nothing. With 0 clients only the start is measured. */
+/** Lets `clients` connect to a fresh process at once, and then do nothing. */
 export async function measureConnects(
   peer: PeerName,
   options: { clients: number; generator: Generator; settles: boolean },
@@ -211,7 +206,6 @@ export async function measureConnects(
     if (settles) await pause(settleMs);
     const pids = running.pids();
     row.baseBytes = memoryBytes(pids);
-    if (clients === 0) return row;
     const { protocol, echo } = peers[peer];
     // Channels of ten: neither one for all nor one for each.
     const session = {
@@ -242,87 +236,4 @@ export async function measureConnects(
       failure: error instanceof Error ? error.message : String(error),
     };
   }
-}
-
-/** How late an event loop's timers were under a workload, in milliseconds; one entry a round. */
-export interface PauseRow {
-  peer: PeerName;
-  workload: string;
-  pauses: Percentiles[];
-  failure?: string;
-}
-
-/** Watches the event loops of peers that have `watch_loop.ts` in them. */
-export async function measurePauses(
-  workload: TrafficWorkload,
-  options: { peers: readonly PeerName[]; effort: Effort; generator: Generator },
-): Promise<PauseRow[]> {
-  const { effort, generator } = options;
-  await using stack = new AsyncDisposableStack();
-  const rows = options.peers.map((peer) => ({
-    peer,
-    workload: workload.name,
-    pauses: [] as Percentiles[],
-  }));
-  const servers = new Map<PeerName, RunningPeer>();
-  for (const { peer } of rows) {
-    const running = stack.use(await startPeer(peer, generator));
-    servers.set(peer, running);
-    const { channels, clientsPerChannel, bytes, binary } = workload;
-    const session = {
-      channels,
-      clientsPerChannel,
-      bytes,
-      binary,
-      protocol: peers[peer].protocol,
-      echo: false,
-    };
-    const pids = running.pids();
-    await generator.tell("open", {
-      id: peer,
-      ...session,
-      addresses: running.addresses,
-      pids,
-    });
-    await runSlice({ peer, slices: [] }, {
-      workload,
-      seconds: effort.warmUpSeconds,
-      isWarmUp: true,
-      generator,
-    });
-    await readPauses(running);
-  }
-  for (let round = 0; round < effort.rounds; round++) {
-    for (const { peer, pauses } of round % 2 === 0 ? rows : rows.toReversed()) {
-      const running = servers.get(peer)!;
-      await readPauses(running);
-      // Long enough for a thousand samples and more.
-      const seconds = effort.sliceSeconds * 6;
-      await runSlice({ peer, slices: [] }, {
-        workload,
-        seconds,
-        isWarmUp: false,
-        generator,
-      });
-      pauses.push(await readPauses(running));
-    }
-  }
-  for (const { peer } of rows) await generator.tell("close", { id: peer });
-  return rows;
-}
-
-/** Gets and forgets what `watch_loop.ts` has seen. */
-async function readPauses(
-  { addresses, pids }: RunningPeer,
-): Promise<Percentiles> {
-  const socket = (addresses[0] as { unix: string }).unix;
-  const file = join(socket, "../pauses");
-  await Deno.truncate(file);
-  Deno.kill(pids()[0]!, "SIGUSR2");
-  let line = "";
-  await eventually(async () => {
-    line = await Deno.readTextFile(file).catch(() => "");
-    return line.endsWith("\n");
-  }, "the event loop's answer");
-  return JSON.parse(line);
 }

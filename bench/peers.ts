@@ -3,7 +3,6 @@
  * the same job: what one client of a channel sends, all others get.
  */
 import { join } from "node:path";
-import { Broker, startBroker } from "../tests/helpers/broker.ts";
 import { type Generator, withManyDescriptors } from "./generator.ts";
 import { bunPath, cacheFolder, ensureNpmPackages } from "./install.ts";
 import { ensurePackages } from "../tests/helpers/packages.ts";
@@ -224,10 +223,6 @@ const wsCommand = (
 const bunCommand = (
   socket: string,
 ): string[] => [bunPath(), script("bun.mjs"), socket];
-const socketioCommand = (
-  socket: string,
-): string[] => ["node", script("socketio.mjs"), socket];
-
 /** The part of an nginx configuration that is the same for all; run in the foreground, with nothing of the system's. */
 function nginxConfig(
   body: string,
@@ -366,159 +361,6 @@ function nchan(
   };
 }
 
-/** Starts mosquitto with a WebSocket listener. */
-async function startMosquitto(
-  { generator, folder }: PeerContext,
-): Promise<RunningPeer> {
-  await ensurePackages(["mosquitto"]);
-  const port = freePort();
-  const file = join(folder, "mosquitto.conf");
-  const config = [
-    `listener ${port} 127.0.0.1`,
-    "protocol websockets",
-    // Debian's build refuses to start without a listener that speaks plain MQTT.
-    `listener 0 ${join(folder, "mqtt")}`,
-    "allow_anonymous true",
-    // Its default drops what is above 1,000 messages: the job is to lose none.
-    "max_queued_messages 0",
-    Deno.uid() === 0 ? "user root" : "",
-    "",
-  ];
-  await Deno.writeTextFile(file, config.join("\n"));
-  const server = new Server(["/usr/sbin/mosquitto", "-c", file], { folder });
-  return running([server], {
-    addresses: [{ port }],
-    protocol: "mqtt",
-    generator,
-  });
-}
-
-/** A RabbitMQ for all workloads of a run: it takes many seconds to start. */
-let sharedBroker: Promise<{ broker: Broker; stompPort: number }> | undefined;
-
-/** Gets {@linkcode sharedBroker}, with its Web-STOMP plugin. */
-function ensureBroker(): Promise<{ broker: Broker; stompPort: number }> {
-  return sharedBroker ??= (async () => {
-    const stompPort = freePort();
-    const broker = await startBroker({
-      plugins: ["rabbitmq_web_stomp"],
-      config: `web_stomp.tcp.ip = 127.0.0.1\nweb_stomp.tcp.port = ${stompPort}`,
-    });
-    return { broker, stompPort };
-  })();
-}
-
-/** Stops what several workloads shared. For the end of a run. */
-export async function stopShared(): Promise<void> {
-  const shared = await sharedBroker?.catch(() => undefined);
-  sharedBroker = undefined;
-  await shared?.broker[Symbol.asyncDispose]();
-}
-
-/** Gets RabbitMQ with its Web-STOMP plugin. */
-async function startWebStomp({ generator }: PeerContext): Promise<RunningPeer> {
-  const { broker, stompPort } = await ensureBroker();
-  const addresses = [{ port: stompPort }];
-  return withBroker(broker, [], { addresses, protocol: "stomp", generator });
-}
-
-/** Starts two nodes over a RabbitMQ; the members of each channel take turns in joining one and the other. */
-async function startTwoNodes(
-  { generator, folder }: PeerContext,
-): Promise<RunningPeer> {
-  const { broker } = await ensureBroker();
-  const servers: Server[] = [];
-  const addresses: Address[] = [];
-  for (const name of ["a", "b"]) {
-    const own = join(folder, name);
-    await Deno.mkdir(own);
-    const socket = join(own, "s");
-    const config = `[staps]\namqp = ${broker.url()}\n${stapsConfig}`;
-    servers.push(
-      new Server(stapsCommand(socket, own, { config }), { folder: own }),
-    );
-    addresses.push({ unix: socket });
-  }
-  return await withBroker(broker, servers, {
-    addresses,
-    protocol: "raw",
-    generator,
-  });
-}
-
-/** Gets a running peer whose processes include the broker, which goes on afterwards. */
-async function withBroker(
-  broker: Broker,
-  servers: Server[],
-  options: {
-    addresses: Address[];
-    protocol: ProtocolName;
-    generator: Generator;
-  },
-): Promise<RunningPeer> {
-  const { addresses, protocol, generator } = options;
-  const stop = async (): Promise<void> => {
-    for (const server of servers) await server[Symbol.asyncDispose]();
-  };
-  try {
-    for (const address of addresses) {
-      await generator.tell("await", { address, protocol });
-    }
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-  return {
-    addresses,
-    startUpMs: NaN,
-    pids: () =>
-      [broker.pid, ...servers.map(({ pid }) => pid)].flatMap(processTree),
-    [Symbol.asyncDispose]: stop,
-  };
-}
-
-/** Starts staps with a TCP listener, for those who have no other. */
-function startStapsOnTcp(
-  { generator, folder }: PeerContext,
-): Promise<RunningPeer> {
-  const port = freePort();
-  const extra = ["--listen", `127.0.0.1:${port}`];
-  const server = new Server(
-    stapsCommand(join(folder, "s"), folder, { extra }),
-    { folder },
-  );
-  return running([server], {
-    addresses: [{ port }],
-    protocol: "raw",
-    generator,
-  });
-}
-
-/** Starts staps or the relay with a watch on its event loop. */
-function watched(name: "staps" | "relay"): Peer["start"] {
-  return ({ generator, folder }) => {
-    const socket = join(folder, "s");
-    const config = join(folder, "staps.conf");
-    Deno.writeTextFileSync(config, stapsConfig);
-    const args = name === "staps" ? [config, socket] : [socket];
-    const command = [
-      ...name === "staps" ? stapsRuntime() : [],
-      Deno.execPath(),
-      "run",
-      "--allow-all",
-      ownScript("watch_loop.ts"),
-      name,
-      ...args,
-    ];
-    const env = { STAPS_BENCH_PAUSES: join(folder, "pauses") };
-    return running([new Server(command, { folder, env })], {
-      addresses: [{ unix: socket }],
-      protocol: "raw",
-      generator,
-    });
-  };
-}
-
 /** The names of the peers. */
 export type PeerName = keyof typeof table;
 
@@ -528,15 +370,6 @@ const table = {
     protocol: "raw",
     transport: "unix",
     start: onSocket("raw", stapsCommand),
-  },
-  "staps-quiet": {
-    title: "staps with `level = warn`",
-    protocol: "raw",
-    transport: "unix",
-    start: onSocket("raw", (socket, folder) =>
-      stapsCommand(socket, folder, {
-        config: `${stapsConfig}[log]\nlevel = warn\n`,
-      })),
   },
   "staps-before": {
     title: "staps before",
@@ -554,18 +387,6 @@ const table = {
     transport: "unix",
     start: onSocket("raw", relayCommand),
   },
-  "relay-tuned": {
-    title: "the same, started like staps",
-    protocol: "raw",
-    transport: "unix",
-    start: onSocket(
-      "raw",
-      (socket) => {
-        const [deno, run, ...args] = relayCommand(socket);
-        return [...stapsRuntime(), deno!, run!, ...args];
-      },
-    ),
-  },
   ws: {
     title: "Node `ws`",
     protocol: "raw",
@@ -578,12 +399,6 @@ const table = {
     transport: "unix",
     start: fromNpm(onSocket("raw", bunCommand)),
   },
-  socketio: {
-    title: "Socket.IO",
-    protocol: "socketio",
-    transport: "unix",
-    start: fromNpm(onSocket("socketio", socketioCommand)),
-  },
   nchan: {
     title: "nchan in nginx",
     protocol: "raw",
@@ -593,44 +408,6 @@ const table = {
       text: `unix:${folder}/s`,
       address: { unix: `${folder}/s` },
     })),
-  },
-  mosquitto: {
-    title: "mosquitto",
-    protocol: "mqtt",
-    transport: "TCP",
-    start: startMosquitto,
-  },
-  "web-stomp": {
-    title: "RabbitMQ Web-STOMP",
-    protocol: "stomp",
-    // A subscriber to a topic gets what it publishes there.
-    echo: true,
-    transport: "TCP",
-    start: startWebStomp,
-  },
-  "staps-2-nodes": {
-    title: "two nodes and RabbitMQ",
-    protocol: "raw",
-    transport: "unix",
-    start: startTwoNodes,
-  },
-  "staps-tcp": {
-    title: "staps over TCP",
-    protocol: "raw",
-    transport: "TCP",
-    start: startStapsOnTcp,
-  },
-  "staps-watched": {
-    title: "staps",
-    protocol: "raw",
-    transport: "unix",
-    start: watched("staps"),
-  },
-  "relay-watched": {
-    title: "20 lines of `Deno.serve`",
-    protocol: "raw",
-    transport: "unix",
-    start: watched("relay"),
   },
   "staps-nginx": {
     title: "staps behind nginx",

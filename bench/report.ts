@@ -1,8 +1,6 @@
 /** What a run found: as tables, as charts, and against the aims. */
-import type { ConnectRow, PauseRow, Row, Slice } from "./measure.ts";
-import type { OwnCode } from "./own_code.ts";
+import type { ConnectRow, Row, Slice } from "./measure.ts";
 import { type PeerName, peers } from "./peers.ts";
-import type { Comparison } from "./second_tool.ts";
 import { ratio, type Spread, spread } from "./statistics.ts";
 import { barChart, lineChart, short } from "./svg.ts";
 import type { TrafficWorkload } from "./workloads.ts";
@@ -16,10 +14,6 @@ export interface Results {
   traffic: { workload: TrafficWorkload; rows: Row[] }[];
   idle: ConnectRow[];
   storms: ConnectRow[];
-  starts: ConnectRow[];
-  pauses: PauseRow[];
-  comparisons: Comparison[];
-  ownCode?: OwnCode;
 }
 
 /** Gets one figure of all slices. */
@@ -46,20 +40,15 @@ function cpuRatio(
 const cpu = (slice: Slice): number => slice.serverUsPerDelivery;
 
 /** Who staps is compared with in a table: itself over the same way. */
-function own(rows: readonly Row[], { peer }: Row): PeerName {
+function own(rows: readonly Row[]): PeerName {
   const isBehindNginx = rows.some(({ peer }) => peer === "staps-nginx");
-  if (isBehindNginx) return "staps-nginx";
-  return peers[peer].transport === "TCP" &&
-      rows.some(({ peer }) => peer === "staps-tcp")
-    ? "staps-tcp"
-    : "staps";
+  return isBehindNginx ? "staps-nginx" : "staps";
 }
 
 /** Gets the table of one workload, in Markdown. */
 export function trafficTable(
   { workload, rows }: { workload: TrafficWorkload; rows: readonly Row[] },
 ): string {
-  const hasChurn = workload.churnPerSecond !== undefined;
   const lines = [
     [
       "",
@@ -86,7 +75,7 @@ export function trafficTable(
       continue;
     }
     const times = spread(figures(row, cpu));
-    const self = own(rows, row);
+    const self = own(rows);
     const relation = row.peer === self
       ? undefined
       : cpuRatio(rows, self, row.peer);
@@ -102,8 +91,7 @@ export function trafficTable(
       ) => short(ms ?? NaN)),
     ]);
   }
-  const note = hasChurn ? " (its joins and leaves included)" : "";
-  return `**${workload.title}**${note}\n\n${
+  return `**${workload.title}**\n\n${
     lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n")
   }\n`;
 }
@@ -137,48 +125,6 @@ export function connectTable(rows: readonly ConnectRow[]): string {
     );
   }
   return lines.join("\n") + "\n";
-}
-
-/** Gets the table of event loop pauses, in Markdown. */
-export function pauseTable(rows: readonly PauseRow[]): string {
-  const lines = [
-    "| | workload | p50 ms | p99 ms | p99.9 ms | max ms |",
-    "| --- | --- | --: | --: | --: | --: |",
-  ];
-  for (const { peer, workload, pauses } of rows) {
-    const cells = (["p50", "p99", "p999", "max"] as const).map((key) =>
-      short(spread(pauses.map((pause) => pause[key])).median)
-    );
-    lines.push(`| ${peers[peer].title} | ${workload} | ${cells.join(" | ")} |`);
-  }
-  return lines.join("\n") + "\n";
-}
-
-/** Gets the table of how the load generator compares with another tool, in Markdown. */
-export function comparisonTable(rows: readonly Comparison[]): string {
-  const lines = [
-    "| | clients | server's CPU per delivery, load generator / Node `ws` clients | messages that the clients missed or got twice |",
-    "| --- | --: | --: | --: |",
-  ];
-  for (const { peer, clients, generatorToOther, wrong } of rows) {
-    const { median, min, max } = generatorToOther;
-    lines.push(
-      `| ${peers[peer].title} | ${clients} | ${short(median)} (${short(min)}–${
-        short(max)
-      }) | ${wrong} |`,
-    );
-  }
-  return lines.join("\n") + "\n";
-}
-
-/** Gets what staps's own code takes, as a sentence. */
-export function ownCodeText({ clients, stapsNs, loopNs }: OwnCode): string {
-  return `In a channel of ${clients} staps's own code takes ${
-    short(stapsNs)
-  } ns for each delivery, ` +
-    `a bare loop over the receivers ${
-      short(loopNs)
-    } ns; all else is the runtime and the kernel.`;
 }
 
 /** An aim and what was found. */
@@ -223,7 +169,7 @@ const isSingle = (name: string): boolean =>
 const isLarge = (name: string): boolean => name.startsWith("fanout-16k");
 const isPairs = (name: string): boolean => name.startsWith("pairs");
 
-function aims({ traffic, idle, storms, pauses }: Results): Aim[] {
+function aims({ traffic, idle, storms }: Results): Aim[] {
   /** The ratios of CPU in every workload that both took part in. */
   const cpuOf = (
     a: PeerName,
@@ -259,11 +205,6 @@ function aims({ traffic, idle, storms, pauses }: Results): Aim[] {
     );
   const latency = (rows: Row[], name: PeerName): number =>
     rows.find(({ peer }) => peer === name)?.latencyMs?.p99 ?? NaN;
-  const pause = (name: PeerName, where: string): number =>
-    spread(
-      pauses.filter(({ peer, workload }) => peer === name && workload === where)
-        .flatMap(({ pauses }) => pauses.map(({ p999 }) => p999)),
-    ).median;
   const growthOf = (series: string): { at: number; us: number }[] =>
     traffic.filter(({ workload }) => workload.growth?.series === series).map((
       { workload, rows },
@@ -289,14 +230,6 @@ function aims({ traffic, idle, storms, pauses }: Results): Aim[] {
       title: "CPU per connect in a storm, staps / 20-line relay",
       limit: 1.05,
       found: [{ where: "storm", value: storm("staps") / storm("relay") }],
-    },
-    {
-      title: "the same without a log line for each client",
-      limit: 1.05,
-      found: [
-        { where: "storm", value: storm("staps-quiet") / storm("relay") },
-        ...cpuOf("staps-quiet", "relay"),
-      ],
     },
     {
       title: "bursts of 64 B, staps / staps before",
@@ -364,31 +297,6 @@ function aims({ traffic, idle, storms, pauses }: Results): Aim[] {
       found: cpuOf("staps", "ws", (name) => name.startsWith("pairs")),
     },
     {
-      title: "staps / Socket.IO",
-      limit: 0.7,
-      found: cpuOf("staps", "socketio"),
-    },
-    {
-      title: "staps / mosquitto",
-      limit: 0.7,
-      found: cpuOf("staps", "mosquitto"),
-    },
-    {
-      title: "staps / RabbitMQ Web-STOMP",
-      limit: 0.7,
-      found: cpuOf("staps", "web-stomp"),
-    },
-    {
-      title: "staps over TCP / RabbitMQ Web-STOMP",
-      limit: 0.7,
-      found: cpuOf("staps-tcp", "web-stomp"),
-    },
-    {
-      title: "staps over TCP / mosquitto",
-      limit: 0.7,
-      found: cpuOf("staps-tcp", "mosquitto"),
-    },
-    {
       title: "two processes behind nginx / one",
       limit: 1.05,
       found: cpuOf("staps-nginx-2", "staps-nginx"),
@@ -430,16 +338,6 @@ function aims({ traffic, idle, storms, pauses }: Results): Aim[] {
       found: channels.filter(({ at }) => at > 10).map(({ at, us }) => ({
         where: `${at.toLocaleString("en")} channels`,
         value: us / atTen,
-      })),
-    },
-    {
-      title: "event loop pause p99.9, staps / 20-line relay",
-      limit: 3,
-      found: [...new Set(pauses.map(({ workload }) => workload))].map((
-        where,
-      ) => ({
-        where,
-        value: pause("staps-watched", where) / pause("relay-watched", where),
       })),
     },
   ];
@@ -557,9 +455,6 @@ export function markdown(
     traffic,
     idle,
     storms,
-    starts,
-    pauses,
-    comparisons,
   } = results;
   const parts = [
     `Measured at ${date} on ${machine}. ${effort}`,
@@ -574,33 +469,12 @@ export function markdown(
       tables((name) => /^(fanout|pairs)-/.test(name)),
     ),
     section("Through nginx", tables((name) => name.startsWith("nginx-"))),
-    section(
-      "Two nodes over RabbitMQ",
-      tables((name) => name.startsWith("nodes-")),
-    ),
-    section(
-      "Clients that join and leave meanwhile",
-      tables((name) => name === "churn"),
-    ),
     section("Growth", tables((name) => name.startsWith("growth-"))),
     section(
       "Idle clients, each time in a fresh process",
       idle.length ? connectTable(idle) : "",
     ),
     section("A storm of connects", storms.length ? connectTable(storms) : ""),
-    section("Start", starts.length ? connectTable(starts) : ""),
-    section(
-      "Pauses of the event loop",
-      pauses.length ? pauseTable(pauses) : "",
-    ),
-    section(
-      "staps's own code",
-      results.ownCode ? ownCodeText(results.ownCode) : "",
-    ),
-    section(
-      "The load generator against another tool",
-      comparisons.length ? comparisonTable(comparisons) : "",
-    ),
   ];
   return parts.filter((part) => part !== "").join("\n\n").replaceAll(
     /\n{3,}/g,
@@ -620,20 +494,16 @@ function section(title: string, body: string): string {
 
 /** Gets what failed, one line each. */
 export function failures(results: Results): string[] {
-  const { traffic, idle, storms, starts, comparisons } = results;
+  const { traffic, idle, storms } = results;
   const lost = traffic.flatMap(({ workload, rows }) =>
     rows.filter(({ failure }) => failure !== undefined)
       .map(({ peer, failure }) => `${peer} in ${workload.name}: ${failure}`)
   );
-  const refused = [...idle, ...storms, ...starts].filter(({ failure }) =>
+  const refused = [...idle, ...storms].filter(({ failure }) =>
     failure !== undefined
   )
     .map(({ peer, clients, failure }) =>
       `${peer} with ${clients} idle clients: ${failure}`
     );
-  const miscounted = comparisons.filter(({ wrong }) => wrong > 0)
-    .map(({ peer, wrong }) =>
-      `${peer} with Node ws clients: ${wrong} messages lost or doubled`
-    );
-  return [...lost, ...refused, ...miscounted];
+  return [...lost, ...refused];
 }

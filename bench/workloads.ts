@@ -17,11 +17,7 @@ export interface TrafficWorkload {
   window: number;
   /** Only so many channels are used; all, unless given. */
   busyChannels?: number;
-  /** Publishes as often instead of as fast as possible. */
-  turnsPerSecond?: number;
-  /** Beside it, as many clients a second come and go. */
-  churnPerSecond?: number;
-  /** The line and place in a chart of growth. */
+  /** What grows from one to the next, and how large it is here. */
   growth?: { series: GrowthSeries; at: number };
   /** Part of a quick run. */
   isQuick?: boolean;
@@ -30,19 +26,14 @@ export interface TrafficWorkload {
 /** What grows. */
 export type GrowthSeries = "channels" | "clients";
 
-/** Everyone on a socket of their own, and those who have only TCP. */
+/** Everyone on a socket of their own. */
 const direct: readonly PeerName[] = [
   "staps",
   "staps-before",
   "relay",
-  "relay-tuned",
   "ws",
   "bun",
   "nchan",
-  "socketio",
-  "staps-tcp",
-  "mosquitto",
-  "web-stomp",
 ];
 const behindNginx: readonly PeerName[] = [
   "staps-nginx",
@@ -107,30 +98,6 @@ const throughNginx = [...fanOut, ...pairs]
     peers: behindNginx,
   }));
 
-const twoNodes = [...fanOut, ...pairs]
-  .filter(({ name }) => ["fanout-64-text", "pairs-64-text"].includes(name))
-  .map((workload): TrafficWorkload => ({
-    ...workload,
-    name: `nodes-${workload.name}`,
-    peers: ["staps", "staps-2-nodes"],
-    isQuick: false,
-  }));
-
-const churn: TrafficWorkload = {
-  name: "churn",
-  title:
-    "100 × 2, 64 B text, 5,000 messages/s while 1,000 clients/s join and leave",
-  peers: ["staps", "staps-quiet", "relay", "ws", "bun"],
-  channels: 100,
-  clientsPerChannel: 2,
-  bytes: 64,
-  binary: false,
-  burst: 1,
-  window: 0,
-  turnsPerSecond: 5000,
-  churnPerSecond: 1000,
-};
-
 /** Few enough that their clients stay well below the 20,000 descriptors that many systems allow. */
 const manyChannels = 9000;
 
@@ -180,8 +147,6 @@ export const traffic: readonly TrafficWorkload[] = [
   ...fanOut,
   ...pairs,
   ...throughNginx,
-  ...twoNodes,
-  churn,
   ...growth,
   mostlyIdle,
 ];
@@ -198,7 +163,7 @@ export const idle: readonly {
   {
     name: "idle-10000",
     clients: 10_000,
-    peers: [...denoOnly, "ws", "bun", "nchan", "mosquitto"],
+    peers: [...denoOnly, "ws", "bun", "nchan"],
   },
   { name: "idle-15000", clients: 15_000, peers: denoOnly },
 ];
@@ -210,53 +175,14 @@ export const storm = {
   peers: [
     "staps",
     "staps-before",
-    "staps-quiet",
     "relay",
     "ws",
     "bun",
     "nchan",
-    "socketio",
     "staps-nginx",
     "relay-nginx",
     "ws-nginx",
   ],
-} as const satisfies {
-  name: string;
-  clients: number;
-  peers: readonly PeerName[];
-};
-
-/** Whose start is timed. */
-export const start = {
-  name: "start",
-  peers: [
-    "staps",
-    "staps-before",
-    "relay",
-    "ws",
-    "bun",
-    "nchan",
-    "socketio",
-    "mosquitto",
-  ],
-} as const satisfies { name: string; peers: readonly PeerName[] };
-
-/** Whose event loop is watched, under which traffic. */
-export const pauses = {
-  name: "pause",
-  peers: ["staps-watched", "relay-watched"],
-  traffic: ["fanout-64-binary", "fanout-16k-text", "pairs-64-text", "churn"],
-} as const satisfies {
-  name: string;
-  peers: readonly PeerName[];
-  traffic: readonly string[];
-};
-
-/** On whom the load generator is compared with another tool. */
-export const secondTool = {
-  name: "second-tool",
-  clients: 500,
-  peers: ["staps", "ws"],
 } as const satisfies {
   name: string;
   clients: number;

@@ -32,7 +32,7 @@ export const testPackages = [
 ] as const;
 
 /** What the benchmark needs beside them: other servers of the same kind. */
-export const benchPackages = ["libnginx-mod-nchan", "mosquitto"] as const;
+export const benchPackages = ["libnginx-mod-nchan"] as const;
 
 /** The name of a package that some test or the benchmark needs. */
 export type TestPackage =
