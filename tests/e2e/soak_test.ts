@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
 import { repository, runProgram } from "../helpers/process.ts";
-import { charts, isFlat } from "../soak/report.ts";
+import { isFlat } from "../soak/report.ts";
 import { soak } from "../soak/run.ts";
 
 Deno.test("deno task soak runs, finds everything well, and says so", async () => {
@@ -20,7 +20,7 @@ Deno.test("deno task soak runs, finds everything well, and says so", async () =>
   assert.equal(code, 0, stdout + stderr);
   assert.match(
     stdout,
-    /\| all clients \| messages lost.* \| 0 and 0 \| 0 and 0 \| flat \|/,
+    /\| all clients \| promises broken.* \| 0 \| 0 \| flat \|/,
   );
   assert.doesNotMatch(stdout, /not flat/);
 });
@@ -36,9 +36,5 @@ Deno.test("soak() ends early when it is told to, with what it found", async () =
   });
   assert.ok(isFlat(result), JSON.stringify(result.findings));
   assert.ok(result.seconds < 10 * 60);
-  assert.ok(result.tally.received > 0);
-  for (const [name, { svg }] of charts(result)) {
-    assert.match(svg, /<polyline points="[\d., ]+"/, name);
-    assert.doesNotMatch(svg, /NaN|Infinity/, name);
-  }
+  assert.ok(result.tally.deliveries > 0);
 });

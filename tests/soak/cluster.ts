@@ -10,8 +10,9 @@ import { eventually } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { inFrontendGroup, type Nginx, startNginx } from "../helpers/nginx.ts";
 import { Process, repository, spawnStaps } from "../helpers/process.ts";
+import type { Door } from "../chaos/crowd.ts";
 import type { Target } from "../helpers/raw_client.ts";
-import { clientBufferBytes } from "./slow_reader.ts";
+import { clientBufferBytes } from "./bad_clients.ts";
 import type { Subject } from "./subject.ts";
 
 const probeScript = new URL("probe.ts", import.meta.url).pathname;
@@ -26,11 +27,11 @@ export interface BrokerObjects {
 export class Cluster implements AsyncDisposable {
   readonly nodes: readonly [Subject, Subject];
   readonly relay: Subject;
-  /** Where clients of the first node (through nginx) and of the second one connect. */
-  readonly targets: readonly [Target, Target];
-  /** The second node's and the first one's own socket. */
+  /** The ways to the first node (through nginx) and to the second one. */
+  readonly doors: readonly Door[];
+  /** The first and the second node's own socket. */
   readonly sockets: readonly Target[];
-  readonly relayTarget: Target;
+  readonly relayDoor: Door;
   readonly broker: Broker;
   readonly #folder: string;
   readonly #resources: AsyncDisposableStack;
@@ -49,9 +50,15 @@ export class Cluster implements AsyncDisposable {
     this.broker = broker;
     this.nodes = [nodes[0].subject, nodes[1].subject];
     this.relay = relay;
-    this.targets = [{ port: nginx.port }, { socket: nodes[1].socket }];
+    this.doors = [
+      { name: "nginx", target: { port: nginx.port }, node: 0 },
+      { name: "node 2", target: { socket: nodes[1].socket }, node: 1 },
+    ];
     this.sockets = nodes.map(({ socket }) => ({ socket }));
-    this.relayTarget = { socket: `${folder}/relay.sock` };
+    this.relayDoor = {
+      name: "relay",
+      target: { socket: `${folder}/relay.sock` },
+    };
     this.#folder = folder;
     this.#resources = resources;
   }

@@ -20,7 +20,7 @@ Usage: deno task soak [options]
   --minutes M     how long, default 60; memory is judged from 45 minutes on
   --seed N        repeats the random choices of another run
   --joins N       clients that join each second, default 100
-  --write-docs    put the results into docs/reliability.md and docs/reliability/
+  --write-docs    put the results into docs/reliability.md
 `;
 
 async function main(args: string[]): Promise<number> {

@@ -1,9 +1,7 @@
 /** What a run found, as people read it. */
-import { lineChart } from "../../bench/svg.ts";
 import { machine } from "../../bench/machine.ts";
 import { type Finding, usedBytes } from "./analysis.ts";
 import type { QuietMoment, SoakResult } from "./run.ts";
-import type { Sample } from "./subject.ts";
 
 const MiB = 2 ** 20;
 
@@ -30,15 +28,16 @@ export function quietLine(
 export async function markdown(result: SoakResult): Promise<string> {
   const { tally, seconds, seed, slowReaders, brokerCuts, findings } = result;
   const slow = Object.values(slowReaders).reduce((sum, n) => sum + n, 0);
-  const refused = Object.values(tally.refused).reduce((sum, n) => sum + n, 0);
   return [
     `${new Date().toISOString().slice(0, 16)}Z, ${await machine()}. ` +
     `${minutes(seconds)} minutes with seed ${seed}: ${
-      count(tally.joins)
+      count(tally.connections)
     } clients joined, ${count(tally.hangUps)} hung up before their handshake ` +
-    `was answered, ${count(refused)} were refused while the broker was away; ` +
-    `${count(tally.sent)} messages became ${
-      count(tally.received)
+    `was answered, ${
+      count(tally.refused)
+    } handshakes were refused while the broker was away; ` +
+    `${count(tally.messages)} messages became ${
+      count(tally.deliveries)
     } deliveries, each of them checked. ${slow} clients didn't read, and the ` +
     `broker cut all connections ${brokerCuts} times.`,
     "",
@@ -47,54 +46,6 @@ export async function markdown(result: SoakResult): Promise<string> {
     ...findings.map(([about, finding]) => row(about, finding)),
     "",
   ].join("\n");
-}
-
-/** Gets the charts, by file name. */
-export function charts(
-  { samples }: Pick<SoakResult, "samples">,
-): Map<string, { title: string; svg: string }> {
-  const chart = (
-    title: string,
-    options: { y: string; value: (sample: Sample) => number | undefined },
-  ): { title: string; svg: string } => {
-    const svg = lineChart({
-      title,
-      x: "minutes",
-      y: options.y,
-      scale: "time",
-      series: [...samples].map(([title, all]) => ({
-        title,
-        points: all.flatMap((sample) => {
-          const y = options.value(sample);
-          return y === undefined ? [] : [{ x: sample.atS / 60, y }];
-        }),
-      })).filter(({ points }) => points.length > 0),
-    });
-    return { title, svg };
-  };
-  return new Map([
-    [
-      "memory.svg",
-      chart("Resident memory under churn", {
-        y: "MiB",
-        value: ({ residentBytes }) => residentBytes / MiB,
-      }),
-    ],
-    [
-      "memory-in-use.svg",
-      chart("Memory in use under churn", {
-        y: "MiB",
-        value: (sample) => usedBytes(sample) / MiB,
-      }),
-    ],
-    [
-      "descriptors.svg",
-      chart("Open descriptors at quiet moments", {
-        y: "",
-        value: ({ isQuiet, fds }) => isQuiet ? fds : undefined,
-      }),
-    ],
-  ]);
 }
 
 function row(about: string, { what, found, allowed, isFlat }: Finding): string {

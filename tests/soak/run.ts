@@ -3,12 +3,10 @@ import { closes } from "../../src/relay/close.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
 import { Random } from "../helpers/random.ts";
 import { type Finding, judge } from "./analysis.ts";
-import { Churn } from "./churn.ts";
-import { RefusedError } from "./client.ts";
+import { hangUp, readSlowly, type SlowTally } from "./bad_clients.ts";
 import { type BrokerObjects, Cluster } from "./cluster.ts";
-import { emptyTally, type Tally } from "./meeting.ts";
-import { residentChannels, residentClients, Residents } from "./residents.ts";
-import { readSlowly, type SlowTally } from "./slow_reader.ts";
+import { CheckedCrowd, churn, residents } from "./crowds.ts";
+import { addVerdict, emptyTally, type Tally } from "./tally.ts";
 import { readMetrics, type Sample, takeSample } from "./subject.ts";
 
 /** Settings of {@linkcode soak}. */
@@ -25,6 +23,7 @@ export interface SoakOptions {
 /** What there is when everybody but the residents has left. */
 export interface QuietMoment {
   readonly atS: number;
+  /** Clients that came and went, and what they got. */
   readonly joins: number;
   readonly deliveries: number;
   /** One for each process. */
@@ -49,8 +48,8 @@ export interface SoakResult {
 const sampleMs = 5_000;
 /** How often somebody doesn't read, in milliseconds. */
 const slowReaderMs = 10_000;
-/** Messages a second in the channels of the residents. */
-const residentMessagesPerSecond = 60;
+/** The share of clients that hang up before they are let in. */
+const hangUpShare = 0.02;
 /** How many quiet moments a run has, and how far apart they are at most, in seconds. */
 const quietMoments = 30;
 const maxCycleS = 120;
@@ -69,31 +68,14 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { minutes, seed, joinsPerSecond, signal } = options;
   const random = new Random(seed);
   await using cluster = await Cluster.start();
-  const { targets, relayTarget } = cluster;
   const tally = emptyTally();
-  const churnSeed = random.integer(0, 2 ** 31);
-  const churns = [
-    new Churn({
-      targets,
-      random: new Random(churnSeed),
-      joinsPerSecond,
-      tally,
-      checks: true,
-    }),
-    // The same for the relay, of which some messages get lost by design.
-    new Churn({
-      targets: [relayTarget],
-      random: new Random(churnSeed),
-      joinsPerSecond,
-      tally: emptyTally(),
-      checks: false,
-    }),
-  ];
-  const residents = await Residents.join({
-    targets,
+  await using stayers = await CheckedCrowd.start({
+    ...residents,
     random: random.fork(),
-    tally,
+    doors: cluster.doors,
+    checks: true,
   });
+  const churnRandom = random.fork();
   const slowReaders: SlowTally = {};
   const slowRandom = random.fork();
   const samples = new Map<string, Sample[]>(
@@ -107,6 +89,8 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     Math.max(minCycleS, wholeS / quietMoments),
   );
   let brokerCuts = 0;
+  /** How many clients and channels each node has at rest. */
+  let baseCounts: string | undefined;
   let base: BrokerObjects | undefined;
   let rest: BrokerObjects | undefined;
 
@@ -119,16 +103,17 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       ),
     );
     for (const [name, one] of taken) samples.get(name)!.push(one);
-    const { joins, received: deliveries } = tally;
+    const { connections: joins, deliveries } = tally;
     return { atS, joins, deliveries, samples: taken };
   };
   const rests = async (): Promise<void> => {
     await eventually(
       async () => {
         const now = await clientsAndChannels(cluster);
-        return now.reduce((sum, [clients]) => sum + clients, 0) ===
-            residentClients &&
-          now.every(([, channels]) => channels === residentChannels);
+        const clients = now.reduce((sum, [clients]) => sum + clients, 0);
+        if (clients !== stayers.crowd.counts.open) return false;
+        const first = baseCounts ??= JSON.stringify(now);
+        return JSON.stringify(now) === first;
       },
       async () =>
         `the nodes to have only the residents, got clients and channels ${
@@ -153,15 +138,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
 
   /** Lets one client not read, unless the broker is away just now. */
   const addSlowReader = async (): Promise<void> => {
-    try {
-      const code = await readSlowly(
-        slowRandom.pick(cluster.sockets),
-        slowRandom,
-      );
-      slowReaders[code] = (slowReaders[code] ?? 0) + 1;
-    } catch (error) {
-      if (!(error instanceof RefusedError)) throw error;
-    }
+    const code = await readSlowly(slowRandom.pick(cluster.sockets), slowRandom);
+    if (code === undefined) return;
+    slowReaders[code] = (slowReaders[code] ?? 0) + 1;
   };
   const runCycle = async (
     { endS, isCut }: { endS: number; isCut: boolean },
@@ -169,10 +148,28 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const cutS = (elapsedS() + endS) / 2;
     let isCutDue = isCut;
     let slowReader = Promise.resolve();
-    let [sampleDueS, slowDueS] = [elapsedS(), elapsedS()];
+    let [sampleDueS, slowDueS, hangUpDueS] = [
+      elapsedS(),
+      elapsedS(),
+      elapsedS(),
+    ];
     await cluster.truncateLogs();
-    for (const churn of churns) churn.start();
-    residents.talk(residentMessagesPerSecond);
+    const kind = churn(joinsPerSecond);
+    const seed = churnRandom.integer(0, 2 ** 31);
+    await using goers = await CheckedCrowd.start({
+      ...kind,
+      random: new Random(seed),
+      doors: cluster.doors,
+      checks: true,
+    });
+    // The same for the relay, of which some messages get lost by design.
+    await using relayGoers = await CheckedCrowd.start({
+      ...kind,
+      random: new Random(seed),
+      doors: [cluster.relayDoor],
+      checks: false,
+    });
+    stayers.crowd.resumePublishing();
     while (elapsedS() < endS && !signal?.aborted) {
       if (elapsedS() >= sampleDueS) {
         sampleDueS += sampleMs / 1000;
@@ -183,24 +180,35 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
         await slowReader;
         slowReader = addSlowReader();
       }
+      for (; elapsedS() >= hangUpDueS; tally.hangUps++) {
+        hangUpDueS += 1 / (hangUpShare * joinsPerSecond);
+        const path = `/${slowRandom.uuid()}`;
+        await hangUp(slowRandom.pick(cluster.doors).target, path);
+        await hangUp(cluster.relayDoor.target, path);
+      }
       if (isCutDue && elapsedS() >= cutS) {
         isCutDue = false;
         brokerCuts++;
+        const healed = [goers, stayers].map(({ history }) =>
+          history.fault("bridge-reset")
+        );
         await cluster.broker.closeAllConnections();
+        for (const heal of healed) heal();
       }
       await pause(100);
     }
     await slowReader;
-    await Promise.all([
-      ...churns.map((churn) => churn.pause()),
-      residents.pause(),
-    ]);
+    const [verdict] = await Promise.all([goers.finish(), relayGoers.finish()]);
+    addVerdict(tally, verdict!);
+    stayers.crowd.pausePublishing();
+    await stayers.crowd.flows();
     await rests();
     options.onQuiet?.(await sample(true));
   };
 
   let failure: Error | undefined;
   try {
+    stayers.crowd.pausePublishing();
     await rests();
     options.onQuiet?.(await sample(true));
     for (let cycle = 1; elapsedS() < wholeS && !signal?.aborted; cycle++) {
@@ -209,7 +217,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
         isCut: cycle % cyclesPerCut === 0,
       });
     }
-    await residents.leave();
+    addVerdict(tally, (await stayers.finish())!);
   } catch (error) {
     // What was found up to then is worth telling, too.
     failure = error as Error;
@@ -269,34 +277,17 @@ async function clientsAndChannels(
   }));
 }
 
-/** Nothing may have been lost, nobody closed without a reason, and slow readers told theirs. */
+/** No promise may have been broken, and slow readers must have been told theirs. */
 function judgeClients(tally: Tally, slowReaders: SlowTally): Finding[] {
-  const { lost, wrong, closed, refused, stuck } = tally;
-  const unanswered = Object.entries(refused)
-    // 503 while the broker is away.
-    .filter(([status]) => status !== "503")
-    .reduce((sum, [, count]) => sum + count, stuck);
+  const { violations } = tally;
   const slow = slowReaders[closes.slow.code] ?? 0;
   const all = Object.values(slowReaders).reduce((a, b) => a + b, 0);
   return [
     {
-      what: "messages lost, and doubled, changed or echoed",
-      found: `${lost} and ${wrong}`,
-      allowed: "0 and 0",
-      isFlat: lost === 0 && wrong === 0,
-    },
-    {
-      what: "connections closed by a node, slow readers left out",
-      found: Object.entries(closed).map(([code, count]) => `${count} × ${code}`)
-        .join(", ") || "0",
+      what: "promises broken to those who stayed, came and went",
+      found: [`${tally.violationCount}`, ...violations].join("; "),
       allowed: "0",
-      isFlat: Object.keys(closed).length === 0,
-    },
-    {
-      what: "handshakes without a 101 or 503, and closes without an answer",
-      found: `${unanswered}`,
-      allowed: "0",
-      isFlat: unanswered === 0,
+      isFlat: tally.violationCount === 0,
     },
     {
       what: `slow readers closed with ${closes.slow.code}`,

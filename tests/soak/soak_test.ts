@@ -1,9 +1,10 @@
-/** The soak's rules with made-up samples, and its clients with servers that break promises. */
+/** The soak's rules with made-up samples, and its clients with a server that breaks a promise. */
 import assert from "node:assert/strict";
 import { judge, theilSen } from "./analysis.ts";
-import { emptyTally, Meeting, type Tally } from "./meeting.ts";
+import { CheckedCrowd, churn } from "./crowds.ts";
 import type { Sample } from "./subject.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { BrokenServer } from "../chaos/broken_server.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { Random } from "../helpers/random.ts";
 
 const MiB = 2 ** 20;
@@ -110,94 +111,26 @@ Deno.test("theilSen() gets the slope in spite of wild points", () => {
   assert.equal(theilSen([]), 0);
 });
 
-/** Starts a relay that does `send` instead of sending, and gets what clients of it find. */
-async function meetAt(
-  send: (socket: WebSocket, data: ArrayBuffer | string, count: number) => void,
-): Promise<Tally> {
-  await using folder = await TempFolder.make();
-  const sockets = new Set<WebSocket>();
-  let count = 0;
-  const path = `${folder.path}/s`;
-  const server = Deno.serve({ path, onListen: () => {} }, (request) => {
-    const { socket, response } = Deno.upgradeWebSocket(request);
-    socket.binaryType = "arraybuffer";
-    sockets.add(socket);
-    socket.onclose = () => sockets.delete(socket);
-    socket.onmessage = ({ data }) => {
-      count++;
-      for (const other of sockets) {
-        if (other !== socket) send(other, data, count);
-      }
-    };
-    return response;
-  });
-  const tally = emptyTally();
-  const meeting = new Meeting({
-    targets: [{ socket: path }],
-    random: new Random(1),
-    tally,
-    lostAfterMs: 500,
-  });
-  for (let i = 0; i < 3; i++) await meeting.join();
-  for (let i = 0; i < 12; i++) {
-    meeting.publish();
-    await new Promise((resolve) => setTimeout(resolve, 5));
+Deno.test("CheckedCrowd finds a lost message among clients that come and go", async () => {
+  for (
+    const [flaw, isFound] of [
+      ["does nothing wrong", false],
+      ["loses a message for one of them", true],
+    ] as const
+  ) {
+    await using server = await BrokenServer.start(flaw);
+    await using goers = await CheckedCrowd.start({
+      ...churn(20),
+      random: new Random(1),
+      doors: [{ name: "server", target: { socket: server.socket } }],
+      settleTimeoutMs: 500,
+      checks: true,
+    });
+    const { counts } = goers.crowd;
+    await eventually(() => counts.messages > 100, "messages");
+    const { violationCount, violations } = (await goers.finish())!;
+    const kinds = [...new Set(violations.map(({ kind }) => kind))];
+    assert.equal(violationCount > 0, isFound, flaw);
+    assert.deepEqual(kinds, isFound ? ["missing"] : [], flaw);
   }
-  await meeting.settle();
-  await meeting.end();
-  await server.shutdown();
-  return tally;
-}
-
-Deno.test("Meeting finds nothing wrong with a server that relays", async () => {
-  const { joins, sent, received, lost, wrong, closed } = await meetAt(
-    (socket, data) => socket.send(data),
-  );
-  assert.deepEqual({ joins, sent, received, lost, wrong, closed }, {
-    joins: 3,
-    sent: 12,
-    received: 24,
-    lost: 0,
-    wrong: 0,
-    closed: {},
-  });
-});
-
-Deno.test("Meeting finds what a server loses, in the middle and at the end", async () => {
-  for (const which of [5, 12]) {
-    const { lost } = await meetAt((socket, data, count) =>
-      count === which || socket.send(data)
-    );
-    assert.equal(lost, 2, `message ${which} to two receivers`);
-  }
-});
-
-Deno.test("Meeting finds what a server doubles, changes, cuts and closes", async () => {
-  const doubled = await meetAt((socket, data, count) => {
-    socket.send(data);
-    if (count === 5) socket.send(data);
-  });
-  assert.equal(doubled.wrong, 2);
-  const changed = await meetAt((socket, data, count) => {
-    const text = typeof data === "string"
-      ? data
-      : new TextDecoder().decode(data);
-    // The other kind.
-    socket.send(
-      count !== 5
-        ? data
-        : typeof data === "string"
-        ? new TextEncoder().encode(text)
-        : text,
-    );
-  });
-  assert.equal(changed.wrong, 2);
-  const cut = await meetAt((socket, data, count) =>
-    socket.send(count === 5 ? data.slice(0, -1) : data)
-  );
-  assert.equal(cut.wrong, 2);
-  const closed = await meetAt((socket, data, count) =>
-    count === 5 ? socket.close(4321) : socket.send(data)
-  );
-  assert.deepEqual(closed.closed, { 4321: 2 });
 });
