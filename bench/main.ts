@@ -3,6 +3,7 @@
  * under the same load in one run.
  */
 import { parseArgs } from "node:util";
+import { aimTable } from "./aims.ts";
 import { writeDocs } from "./docs.ts";
 import { Generator } from "./generator.ts";
 import { machine } from "./machine.ts";
@@ -14,13 +15,9 @@ import {
 } from "./measure.ts";
 import { hasOlderStaps, useOlderStaps } from "./older.ts";
 import { type PeerName, peers } from "./peers.ts";
-import {
-  aimTable,
-  connectTable,
-  failures,
-  type Results,
-  trafficTable,
-} from "./report.ts";
+import { failures, type Results } from "./results.ts";
+import { text } from "./table.ts";
+import { connectTable, trafficTable } from "./tables.ts";
 import { idle, storm, traffic } from "./workloads.ts";
 
 const usage = `Measures staps and its peers side by side.
@@ -96,10 +93,8 @@ async function main(): Promise<number> {
 
 /** Measures what `options` ask for, and prints what it finds on the way. */
 async function measure(options: Options): Promise<Results> {
-  // "relay" is the question that is asked most: what does staps add?
-  const isRelay = options.only === "relay";
-  const wantedNames = (isRelay ? "fanout-64,pairs" : options.only)?.split(",");
-  const wantedPeers = (isRelay ? "staps,relay" : options.peers)?.split(",");
+  const wantedNames = options.only?.split(",");
+  const wantedPeers = options.peers?.split(",");
   for (const name of wantedPeers ?? []) {
     if (!(name in peers)) {
       throw new RangeError(
@@ -140,7 +135,7 @@ async function measure(options: Options): Promise<Results> {
       generator,
     });
     results.traffic.push({ workload, rows });
-    print(`${workload.name}: ${trafficTable({ workload, rows })}\n`);
+    print(`${text(trafficTable([{ workload, rows }]))}\n`);
   }
   for (const { name, clients, peers } of idle.filter(wants)) {
     const rows: ConnectRow[] = [];
@@ -150,7 +145,7 @@ async function measure(options: Options): Promise<Results> {
       );
     }
     results.idle.push(...rows);
-    print(`${name}:\n${connectTable(rows)}\n`);
+    print(`${text(connectTable([{ name, rows }]))}\n`);
   }
   if (wants({ ...storm, isQuick: true })) {
     const rows: ConnectRow[] = [];
@@ -164,7 +159,8 @@ async function measure(options: Options): Promise<Results> {
       }
     }
     results.storms = medians(rows);
-    print(`${storm.name}:\n${connectTable(results.storms)}\n`);
+    const { name } = storm;
+    print(`${text(connectTable([{ name, rows: results.storms }]))}\n`);
   }
   print(`${Math.round((performance.now() - startedAt) / 1000)} s\n\n`);
   return results;

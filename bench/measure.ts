@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { pause } from "../tests/helpers/eventually.ts";
 import { Generator } from "./generator.ts";
 import type { Percentiles } from "./load/samples.ts";
-import { type PeerName, peers, type RunningPeer } from "./peers.ts";
+import { type PeerName, peers } from "./peers.ts";
 import { memoryBytes } from "./processes.ts";
+import type { RunningPeer } from "./server.ts";
 import type { TrafficWorkload } from "./workloads.ts";
 
 /** How often and how long. */
@@ -63,16 +64,14 @@ export async function measureTraffic(
         : options.generator;
       generators.set(row, generator);
       const running = stack.use(await startPeer(name, generator));
-      const { protocol, echo } = peers[name];
       await generator.tell("open", {
         id: name,
         channels,
         clientsPerChannel,
         bytes,
         binary,
-        protocol,
-        echo: echo ?? false,
-        addresses: running.addresses,
+        echo: peers[name].echo ?? false,
+        address: running.address,
         pids: running.pids(),
       });
       const seconds = effort.warmUpSeconds;
@@ -206,21 +205,19 @@ export async function measureConnects(
     if (settles) await pause(settleMs);
     const pids = running.pids();
     row.baseBytes = memoryBytes(pids);
-    const { protocol, echo } = peers[peer];
     // Channels of ten: neither one for all nor one for each.
     const session = {
       channels: clients / 10,
       clientsPerChannel: 10,
       bytes: 64,
       binary: false,
-      echo: echo ?? false,
+      echo: peers[peer].echo ?? false,
     };
-    const { addresses } = running;
+    const { address } = running;
     const opened = await generator.tell("open", {
       id: peer,
       ...session,
-      protocol,
-      addresses,
+      address,
       pids,
     });
     row.connectsPerSecond = clients / opened.seconds;

@@ -17,14 +17,9 @@ export interface TrafficWorkload {
   window: number;
   /** Only so many channels are used; all, unless given. */
   busyChannels?: number;
-  /** What grows from one to the next, and how large it is here. */
-  growth?: { series: GrowthSeries; at: number };
   /** Part of a quick run. */
   isQuick?: boolean;
 }
-
-/** What grows. */
-export type GrowthSeries = "channels" | "clients";
 
 /** Everyone on a socket of their own. */
 const direct: readonly PeerName[] = [
@@ -112,7 +107,6 @@ const growth: TrafficWorkload[] = [
     binary: false,
     burst: 1,
     window: 10,
-    growth: { series: "channels", at: channels },
   })),
   ...[2, 5, 10, 50, 100, 500, 1000, 2000].map((clients): TrafficWorkload => ({
     name: `growth-clients-${clients}`,
@@ -124,7 +118,6 @@ const growth: TrafficWorkload[] = [
     binary: false,
     burst: 1,
     window: 1,
-    growth: { series: "clients", at: clients },
   })),
 ];
 
@@ -151,6 +144,9 @@ export const traffic: readonly TrafficWorkload[] = [
   mostlyIdle,
 ];
 
+/** The number of idle clients that all peers are measured with. */
+export const idleClients = 10_000;
+
 /** Whose clients connect and then do nothing; each in a fresh process. */
 export const idle: readonly {
   name: string;
@@ -161,8 +157,8 @@ export const idle: readonly {
   { name: "idle-1000", clients: 1000, peers: denoOnly },
   { name: "idle-5000", clients: 5000, peers: denoOnly, isQuick: true },
   {
-    name: "idle-10000",
-    clients: 10_000,
+    name: `idle-${idleClients}`,
+    clients: idleClients,
     peers: [...denoOnly, "ws", "bun", "nchan"],
   },
   { name: "idle-15000", clients: 15_000, peers: denoOnly },

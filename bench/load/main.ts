@@ -6,15 +6,10 @@
  */
 import { type Address, close, connect, receive, send } from "./libc.ts";
 import { memoryBytes, spent, threadTimes } from "../processes.ts";
-import {
-  handshake,
-  handshakeLength,
-  type ProtocolName,
-  protocols,
-} from "./protocols.ts";
+import { handshake, handshakeLength } from "./handshake.ts";
+import { Reactor } from "./reactor.ts";
 import type { Percentiles } from "./samples.ts";
 import {
-  Reactor,
   type RunOptions,
   type RunResult,
   Session,
@@ -37,10 +32,10 @@ export interface Cost {
 /** Every command with its answer. */
 export interface Commands {
   /** Waits until a handshake succeeds; gets when it did, in milliseconds since 1970. */
-  await: [{ address: Address; protocol: ProtocolName }, { at: number }];
+  await: [{ address: Address }, { at: number }];
   /** Connects a session's clients. */
   open: [
-    SessionOptions & { id: string; protocol: ProtocolName; pids: number[] },
+    SessionOptions & { id: string; pids: number[] },
     Cost & { seconds: number },
   ];
   /** Lets a session publish. Samples of a warm-up are forgotten. */
@@ -51,7 +46,7 @@ export interface Commands {
   /** Gets the memory of a session's server, once everything that was sent has been read. */
   memory: [{ pids: number[] }, { bytes: number }];
   /** Ends a session; gets the percentiles of all its runs. */
-  close: [{ id: string }, { latencyMs: Percentiles; samples: number }];
+  close: [{ id: string }, { latencyMs: Percentiles }];
 }
 
 const reactor = new Reactor();
@@ -60,10 +55,10 @@ const sessions = new Map<string, { session: Session; pids: number[] }>();
 const handlers: {
   [Name in keyof Commands]: (input: Commands[Name][0]) => Commands[Name][1];
 } = {
-  await({ address, protocol }): Commands["await"][1] {
+  await({ address }): Commands["await"][1] {
     const limit = performance.now() + startLimitMs;
     for (;;) {
-      const at = tryHandshake(address, protocol);
+      const at = tryHandshake(address);
       if (at !== undefined) return { at };
       if (performance.now() > limit) {
         throw new Error(`No server answered within ${startLimitMs} ms`);
@@ -71,8 +66,8 @@ const handlers: {
       sleepMs(1);
     }
   },
-  open({ id, protocol, pids, ...options }): Commands["open"][1] {
-    const session = new Session(reactor, protocols[protocol], options);
+  open({ id, pids, ...options }): Commands["open"][1] {
+    const session = new Session(reactor, options);
     const start = performance.now();
     let cost;
     try {
@@ -102,10 +97,7 @@ const handlers: {
     const { session } = sessions.get(id)!;
     sessions.delete(id);
     session.close();
-    return {
-      latencyMs: session.samples.percentiles(),
-      samples: session.samples.count,
-    };
+    return { latencyMs: session.samples.percentiles() };
   },
 };
 
@@ -124,17 +116,14 @@ function measure<T>(pids: number[], work: () => T): [T, Cost] {
 }
 
 /** Gets the time at which a handshake succeeded, or undefined if it can't yet. */
-function tryHandshake(
-  address: Address,
-  protocol: ProtocolName,
-): number | undefined {
+function tryHandshake(address: Address): number | undefined {
   let fd;
   try {
     fd = connect(address);
   } catch {
     return undefined;
   }
-  send(fd, handshake(protocols[protocol], crypto.randomUUID()));
+  send(fd, handshake(crypto.randomUUID()));
   const buffer = new Uint8Array(4096);
   for (let i = 0; i < 5000; i++) {
     const count = receive(fd, buffer);
