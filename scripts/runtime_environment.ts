@@ -4,7 +4,7 @@
  * task `start`, the launchers of the executable and the Debian package, and the
  * systemd units (for an executable of `deno compile`, which has no launcher).
  *
- * docs/benchmarks.md explains and measures them. They suit Deno 2.9.6;
+ * docs/tune.md explains them. They suit Deno 2.9.6;
  * elsewhere they may do nothing.
  */
 export const runtimeEnvironment: Readonly<Record<string, string>> = {
