@@ -19,6 +19,7 @@ import { eventually } from "../tests/helpers/eventually.ts";
 import { machine } from "./machine.ts";
 import { writeBetween } from "./page.ts";
 import { type Loop, type Safety, startLoop } from "./peers/amqplib_loop.ts";
+import { spread } from "./statistics.ts";
 
 const channels = 50;
 const messageBytes = 64;
@@ -183,15 +184,21 @@ async function measureLoops(broker: Broker): Promise<LoopResult[]> {
   return results;
 }
 
+/** Gets the median. */
+const median = (values: readonly number[]): number => spread(values).median;
+
 /** Gets everything as Markdown. */
 function markdown({ date, machine, loops, joins }: Results): string {
   const rows = loops.map(({ title, perS, p50Ms, p99Ms }, i) => {
+    const p99 = spread(p99Ms);
     const cells = [
       whole(median(perS)),
       `${median(p50Ms).toFixed(1)} ms`,
-      `${median(p99Ms).toFixed(1)} ms`,
+      `${p99.median.toFixed(1)} ms (${p99.min.toFixed(1)}–${
+        p99.max.toFixed(1)
+      })`,
       i === 0 ? "" : ratio(median(loops[0]!.perS), median(perS)),
-      i === 0 ? "" : ratio(median(loops[0]!.p99Ms), median(p99Ms)),
+      i === 0 ? "" : ratio(median(loops[0]!.p99Ms), p99.median),
     ];
     return `| ${title} | ${cells.join(" | ")} |`;
   });
@@ -249,10 +256,6 @@ async function measureJoins(broker: Broker): Promise<JoinResult> {
   const leftPerS = rate(startMs);
   await bridge.close();
   return { joinedPerS, leftPerS, againS };
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 function print(text: string): void {
