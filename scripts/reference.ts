@@ -1,10 +1,11 @@
 // deno-lint-ignore-file no-console -- it speaks to the person who runs it
 /**
- * Writes what is made from the tables of settings and metrics:
- * `staps.conf.example`, and the references between their markers in the pages. `--check` writes
- * nothing and fails if something differs.
+ * Writes what is made from the tables of settings and metrics and from the
+ * benchmark's figures: `staps.conf.example`, and the parts between their markers
+ * in the pages. `--check` writes nothing and fails if something differs.
  */
 import { renderFigures } from "./figures_text.ts";
+import { renderSizes } from "./scale_text.ts";
 import {
   exampleSettings,
   renderExample,
@@ -16,7 +17,20 @@ const pages = [
   ["README.md", "settings", renderReference],
   ["docs/configuration.md", "settings", renderReference],
   ["docs/watch.md", "metrics", renderFigures],
+  ["docs/scale.md", "sizes", sizesOfBenchmark],
 ] as const;
+
+/** Gets the sizes from the benchmark's tables as they are. */
+async function sizesOfBenchmark(): Promise<string> {
+  const read = (name: string): Promise<string> =>
+    Deno.readTextFile(
+      new URL(`../docs/benchmarks/${name}.tsv`, import.meta.url),
+    );
+  return renderSizes({
+    clients: await read("clients"),
+    messages: await read("messages"),
+  });
+}
 
 /** Gets each made file as it should be, by its path in the repository. */
 export async function madeFiles(root: URL): Promise<Map<string, string>> {
@@ -37,7 +51,7 @@ export async function madeFiles(root: URL): Promise<Map<string, string>> {
     }
     files.set(
       path,
-      `${page.slice(0, from)}${begin}\n${render()}\n${page.slice(to)}`,
+      `${page.slice(0, from)}${begin}\n${await render()}\n${page.slice(to)}`,
     );
   }
   return files;

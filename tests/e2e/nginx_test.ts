@@ -6,7 +6,6 @@ import { inFrontendGroup, type Nginx, startNginx } from "../helpers/nginx.ts";
 import { ensurePackages } from "../helpers/packages.ts";
 import {
   Process,
-  repository,
   runProgram,
   type Staps,
   startStaps,
@@ -349,58 +348,6 @@ Deno.test("no log of nginx names a channel, even when staps can't be reached", a
   assertNoPath(logs, "nginx's logs");
   assertNoPath(await nginx.allLogs(), "nginx's logs");
   assert.match(await nginx.accessLog(), / 101 /);
-});
-
-Deno.test("many cores: a channel lives in one process, and in no other when that one is away", async () => {
-  const processes = [
-    await startStaps({ through: inFrontendGroup }),
-    await startStaps({ through: inFrontendGroup }),
-  ] as const;
-  await using one = processes[0];
-  await using two = processes[1];
-  const example = await Deno.readTextFile(`${repository}/nginx.conf.example`);
-  const block = /^#upstream staps \{\n(#.*\n)+?#\}$/m.exec(example)?.[0];
-  assert.ok(block, "Expected the many-core block in nginx.conf.example");
-  await using frontend = await startNginx({
-    // Out of the way: the block in use must not be found by its name any more.
-    socket: "/nowhere",
-    replace: [
-      ["\nupstream staps {", "\nupstream alone {"],
-      [block, block.replaceAll(/^#/gm, "")],
-      ["unix:/run/staps-1/staps.sock", `unix:${one.socket}`],
-      ["unix:/run/staps-2/staps.sock", `unix:${two.socket}`],
-    ],
-  });
-  await using people = new Clients(frontend.url);
-  const paths = Array.from({ length: 20 }, newPath);
-  const pairs = await Promise.all(
-    paths.map((path) => people.joinMany(path, 2)),
-  );
-  for (const [a, b] of pairs) await converse(a!, b!);
-  const connected = (process: Staps): number =>
-    process.stderr.match(/client connected/g)?.length ?? 0;
-  await eventually(
-    () => connected(one) + connected(two) === 40,
-    "40 clients in the logs",
-  );
-  assert.ok(
-    connected(one) > 0 && connected(two) > 0,
-    `${connected(one)} and ${connected(two)}`,
-  );
-
-  await one.stop("SIGKILL");
-  await eventually(
-    () =>
-      pairs.flat().filter((client) => !client.isOpen).length === connected(one),
-    "the clients of the killed process to be closed",
-  );
-  for (const [i, path] of paths.entries()) {
-    const [a, b] = pairs[i]!;
-    if (a!.isOpen) await converse(a!, b!);
-    else {for (let n = 0; n < 3; n++) {
-        assert.equal((await ask(frontend, { path })).status, 502);
-      }}
-  }
 });
 
 Deno.test("the TLS block works as it stands", async () => {

@@ -22,7 +22,7 @@ const url = `ws://127.0.0.1/${crypto.randomUUID()}`;
 const config = "/etc/staps/staps.conf";
 const site = "/etc/nginx/sites-available/staps";
 const deploy = "docs/deploy.md";
-const manyCores = "docs/many-cores.md";
+const scale = "docs/scale.md";
 const upgrade = "docs/upgrade.md";
 
 testUnless(obstacle, {
@@ -320,7 +320,7 @@ testUnless(obstacle, {
     await step(
       "two instances share the channels behind one nginx",
       async () => {
-        await paste(machine, await block(manyCores, "instances"));
+        await paste(machine, await block(scale, "instances"));
         const text = await machine.ok("cat", site);
         const many = text.match(/^#(upstream staps \{\n(?:#.*\n)*?#\})/m)![1]!
           .replaceAll(/^#/gm, "");
@@ -328,7 +328,7 @@ testUnless(obstacle, {
           site,
           text.replace(/^upstream staps \{[^}]*\}/m, many),
         );
-        await paste(machine, await block(manyCores, "nginx"));
+        await paste(machine, await block(scale, "nginx"));
         for (let i = 0; i < 16; i++) {
           const channel = `ws://127.0.0.1/${crypto.randomUUID()}`;
           await clients.open(`x${i}`, channel);
@@ -351,7 +351,7 @@ testUnless(obstacle, {
         assert.equal(count, 16);
         const status = await paste(
           machine,
-          await block(manyCores, "instance-status"),
+          await block(scale, "instance-status"),
         );
         assert.match(status, /staps@1\.service/);
         assert.match(status, /staps@2\.service/);
@@ -359,7 +359,7 @@ testUnless(obstacle, {
         await machine.ok("systemctl", "restart", "staps@1");
         await machine.ok("test", "-S", "/run/staps-2/staps.sock");
         await paste(machine, await block(upgrade, "rolling"));
-        await paste(machine, await block(manyCores, "restart-all"));
+        await paste(machine, await block(scale, "restart-all"));
         await machine.ok("systemctl", "is-active", "staps@1", "staps@2");
       },
     );

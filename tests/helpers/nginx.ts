@@ -64,6 +64,30 @@ export class Nginx extends Process {
     return text.trim().split(" ").filter((pid) => pid !== "").map(Number);
   }
 
+  /**
+   * Replaces text in the site's file, and resolves when only workers that have
+   * read it accept connections.
+   */
+  async configure(
+    replace: readonly (readonly [from: string, to: string])[],
+  ): Promise<void> {
+    const file = `${this.#folder.path}/site.conf`;
+    const text = replaceOnce(await Deno.readTextFile(file), replace);
+    await Deno.writeTextFile(file, text);
+    const before = await this.workers();
+    this.signal("SIGHUP");
+    await eventually(async () => {
+      const now = await this.workers();
+      const titles = await Promise.all(
+        now.filter((pid) => before.includes(pid)).map((pid) =>
+          Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => "")
+        ),
+      );
+      return now.some((pid) => !before.includes(pid)) &&
+        titles.every((title) => /^$|shutting down/.test(title));
+    }, "nginx's old workers to accept nobody");
+  }
+
   override async [Symbol.asyncDispose](): Promise<void> {
     // Killed, the master would leave its workers behind.
     await this.stop("SIGTERM");

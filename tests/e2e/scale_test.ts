@@ -1,0 +1,326 @@
+/**
+ * docs/scale.md, with the blocks of the page: which node gets which channels,
+ * and what nginx does with those of a node that is away.
+ */
+import assert from "node:assert/strict";
+import { channelHash } from "../../src/relay/channel_hash.ts";
+import { block } from "../helpers/docs.ts";
+import { eventually, within } from "../helpers/eventually.ts";
+import { freePort, TempFolder } from "../helpers/folder.ts";
+import { inFrontendGroup, type Nginx, startNginx } from "../helpers/nginx.ts";
+import { Process, repository, stapsCommand } from "../helpers/process.ts";
+import { handshakeBytes, RawClient } from "../helpers/raw_client.ts";
+import { newPath } from "../helpers/shared_staps.ts";
+import { type Client, Clients } from "../helpers/ws_client.ts";
+
+const page = "docs/scale.md";
+
+/** How often somebody says something in each channel that should notice nothing, in milliseconds. */
+const talkMs = 100;
+
+/** A node that comes back at the same address. */
+class Node implements AsyncDisposable {
+  readonly socket: string;
+  readonly #config: string;
+  #process: Process | undefined;
+
+  private constructor(folder: string, name: string) {
+    this.socket = `${folder}/${name}`;
+    this.#config = `${folder}/staps.conf`;
+  }
+
+  static async start(folder: string, name: string): Promise<Node> {
+    const node = new Node(folder, name);
+    await node.start();
+    return node;
+  }
+
+  async start(): Promise<void> {
+    const [command, ...args] = inFrontendGroup;
+    this.#process = new Process(command!, [
+      ...[...args, Deno.execPath(), ...stapsCommand, "serve"],
+      ...[`--config=${this.#config}`, `--socket=${this.socket}`],
+    ]);
+    await this.#process.printed(/listening/);
+  }
+
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<void> {
+    await this.#process!.stop(signal);
+  }
+
+  /** How many clients of the channel `path` have come since the start. */
+  joined(path: string): number {
+    const line = new RegExp(
+      `client connected .*channel=${channelHash(path)}`,
+      "g",
+    );
+    return this.#process!.stderr.match(line)?.length ?? 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process?.[Symbol.asyncDispose]();
+  }
+}
+
+/** Three nodes in a folder, which goes with them. */
+async function startNodes(
+  stack: AsyncDisposableStack,
+): Promise<readonly [Node, Node, Node]> {
+  const folder = stack.use(await TempFolder.make());
+  await Deno.writeTextFile(`${folder.path}/staps.conf`, "");
+  const [a, b, c] = await Promise.all(
+    ["1", "2", "3"].map((name) => Node.start(folder.path, name)),
+  );
+  return [stack.use(a!), stack.use(b!), stack.use(c!)];
+}
+
+/** Starts nginx.conf.example with `upstream` in the place of its own, and `more` before it. */
+function startSite(upstream: string, more = ""): Promise<Nginx> {
+  const example = (servers: string): string => `\nupstream staps {${servers}}`;
+  return startNginx({
+    socket: "/nowhere",
+    replace: [[
+      example("\n    server unix:/nowhere max_fails=0;\n"),
+      `\n${more}\n${upstream}`,
+    ]],
+  });
+}
+
+/** The page's blocks for several machines, each of which is an address of this one. */
+async function machines(nodes: readonly Node[]): Promise<
+  { upstream: string; doors: string }
+> {
+  let upstream = await block(page, "machines");
+  const door = await block(page, "door");
+  let doors = "";
+  for (const [i, { socket }] of nodes.entries()) {
+    const address = `127.0.0.1:${freePort()}`;
+    const name = `node${i + 1}.internal:7800`;
+    assert.ok(upstream.includes(` ${name} `), upstream);
+    upstream = upstream.replace(name, address);
+    doors += door.replaceAll("staps_here", `staps_here_${i}`)
+      .replace("10.0.0.1:7800", address)
+      .replace("/var/log/nginx/staps.error.log", "stderr")
+      .replace("/run/staps/staps.sock", socket);
+  }
+  return { upstream, doors };
+}
+
+/** Gets the node that has each channel, of which there is one. */
+async function homes(
+  nodes: readonly Node[],
+  paths: readonly string[],
+): Promise<Map<string, Node>> {
+  const found = new Map<string, Node>();
+  for (const path of paths) {
+    const nodesOf = (): Node[] => nodes.filter((each) => each.joined(path) > 0);
+    await eventually(() => nodesOf().length > 0, "the channel in a log");
+    assert.equal(nodesOf().length, 1);
+    found.set(path, nodesOf()[0]!);
+  }
+  return found;
+}
+
+/** Members of the channel `path`, each of whom hears each. */
+async function meet(
+  clients: Clients,
+  path: string,
+  count = 3,
+): Promise<Client[]> {
+  const members = await clients.joinMany(path, count);
+  for (let i = 1; i < count; i++) {
+    await converseAmong(members, members[0]!, members[i]!);
+  }
+  return members;
+}
+
+/** Checks that what each of `a` and `b` says reaches all of the members. */
+async function converseAmong(
+  members: readonly Client[],
+  a: Client,
+  b: Client,
+): Promise<void> {
+  for (const from of [a, b]) {
+    const text = crypto.randomUUID();
+    from.send(text);
+    for (const to of members) {
+      if (to !== from) assert.equal(await to.next(), text);
+    }
+  }
+}
+
+/** Somebody who says a number again and again, and the end of it: everybody else has to have got all of them. */
+function talk([speaker, ...listeners]: readonly Client[]): () => Promise<void> {
+  let said = 0;
+  const timer = setInterval(() => speaker!.send(`${++said}`), talkMs);
+  return async () => {
+    clearInterval(timer);
+    const all = Array.from({ length: said }, (_, i) => `${i + 1}`);
+    for (const listener of listeners) {
+      assert.deepEqual(await listener.take(said), all);
+    }
+    assert.ok(said > 0 && speaker!.isOpen, "talked to the end");
+  };
+}
+
+/** Gets the status with which a handshake is answered. */
+async function statusOf(nginx: Nginx, path: string): Promise<number> {
+  using client = await RawClient.connect({ port: nginx.port });
+  await client.write(handshakeBytes({ path }));
+  const { status, headers } = await client.readResponse();
+  if (status === 502) assert.equal(headers.get("retry-after"), "5");
+  return status;
+}
+
+/** Resolves with how each connection ended. */
+function ends(
+  clients: readonly Client[],
+): Promise<{ code: number; reason: string }[]> {
+  return within(
+    Promise.all(clients.map(({ closed }) => closed)),
+    "the end of the clients of a node that is gone",
+  );
+}
+
+Deno.test("docs/scale.md: of three machines one goes for a while, and for good, and comes back", async () => {
+  await using stack = new AsyncDisposableStack();
+  const nodes = await startNodes(stack);
+  const [first, second, third] = nodes;
+  const { upstream, doors } = await machines(nodes);
+  const nginx = stack.use(await startSite(upstream, doors));
+  const clients = stack.use(new Clients(nginx.url));
+
+  const paths = Array.from({ length: 60 }, newPath);
+  const members = new Map<string, Client[]>();
+  for (const path of paths) members.set(path, await meet(clients, path));
+  const home = await homes(nodes, paths);
+  const pathsOf = (node: Node): string[] =>
+    paths.filter((path) => home.get(path) === node);
+  const membersOf = (some: readonly string[]): Client[] =>
+    some.flatMap((path) => members.get(path)!);
+  for (const node of nodes) assert.ok(pathsOf(node).length > 5, "a fair share");
+
+  // For a while: its clients are told or cut off, wait, and meet there again.
+  for (
+    const [node, signal] of [[first, "SIGTERM"], [second, "SIGKILL"]] as const
+  ) {
+    const [own, others] = [
+      pathsOf(node),
+      paths.filter((path) => home.get(path) !== node),
+    ];
+    const quiet = others.map((path) => talk(members.get(path)!));
+    await node.stop(signal);
+    for (const { code, reason } of await ends(membersOf(own))) {
+      // 1006 in the words of Deno's WebSocket.
+      if (signal === "SIGKILL") assert.equal(code, 0);
+      else {assert.match(
+          `${code} ${reason}`,
+          /^1001 service restart, retry=\d+$/,
+        );}
+    }
+    for (const path of own) assert.equal(await statusOf(nginx, path), 502);
+    await node.start();
+    for (const path of own) members.set(path, await meet(clients, path));
+    for (const end of quiet) await end();
+  }
+  assert.deepEqual(await homes(nodes, paths), home);
+
+  // For good: it is marked in one nginx, and in another one not yet.
+  const own = pathsOf(first);
+  const others = paths.filter((path) => home.get(path) !== first);
+  const late = stack.use(await startSite(upstream));
+  const quiet = others.map((path) => talk(members.get(path)!));
+  await first.stop("SIGKILL");
+  await ends(membersOf(own));
+  const down = upstream.replace(" max_fails=0;", " max_fails=0 down;");
+  await nginx.configure([[upstream, down]]);
+  for (const path of own) {
+    assert.equal(await statusOf(late, path), 502);
+    members.set(path, await meet(clients, path));
+  }
+  for (const end of quiet) await end();
+  const substitutes = await homes([second, third], paths);
+  for (const path of others) {
+    assert.equal(substitutes.get(path), home.get(path));
+    // Who comes now meets those who are there.
+    const [a] = members.get(path)!;
+    const newcomer = await clients.join(path);
+    await converseAmong([...members.get(path)!, newcomer], a!, newcomer);
+    newcomer.close();
+  }
+  assert.equal(new Set(own.map((path) => substitutes.get(path))).size, 2);
+
+  // It comes back: all its channels are split, and nobody is told.
+  await first.start();
+  await nginx.configure([[down, upstream]]);
+  for (const path of own) {
+    const [a, b] = members.get(path)!;
+    const newcomer = await clients.join(path);
+    a!.send("who is there?");
+    newcomer.send("who is there?");
+    assert.equal(await b!.next(), "who is there?");
+    await eventually(() => first.joined(path) === 1, "it where it was before");
+    assert.equal(newcomer.count, 0);
+    members.get(path)!.push(newcomer);
+  }
+
+  // Until all nodes are restarted: everybody is told, and all meet.
+  await Promise.all(nodes.map((node) => node.stop()));
+  for (const { code } of await ends([...members.values()].flat())) {
+    assert.equal(code, 1001);
+  }
+  await Promise.all(nodes.map((node) => node.start()));
+  for (const path of paths) await meet(clients, path);
+  assert.deepEqual(await homes(nodes, paths), home);
+});
+
+Deno.test("docs/scale.md: where nginx chooses a substitute by itself, a channel gets split", async () => {
+  await using stack = new AsyncDisposableStack();
+  const nodes = await startNodes(stack);
+  const [first, second] = nodes;
+  const text = await block(page, "processes");
+  const example = await Deno.readTextFile(`${repository}/nginx.conf.example`);
+  assert.ok(example.includes(text.replaceAll(/^/gm, "#").slice(0, -1)));
+  const upstream = text.replaceAll("max_fails=0", "max_fails=1 fail_timeout=3s")
+    // Otherwise each of nginx's processes chooses for itself.
+    .replace("{", "{ zone staps 64k;")
+    .replace("/run/staps-1/staps.sock", first.socket)
+    .replace("/run/staps-2/staps.sock", second.socket);
+  const nginx = stack.use(await startSite(upstream));
+  const clients = stack.use(new Clients(nginx.url));
+  let path = "";
+  /** Joins, and gets the node that nginx chose. */
+  const join = async (): Promise<[Client, Node]> => {
+    const before = [first.joined(path), second.joined(path)];
+    const client = await clients.join(path);
+    const node = await eventually(
+      () => [first, second].find((each, i) => each.joined(path) > before[i]!),
+      "the client in a log",
+    );
+    return [client, node];
+  };
+  for (let home; home !== first;) {
+    path = newPath();
+    const [client, node] = await join();
+    client.close();
+    home = node;
+  }
+
+  await first.stop("SIGKILL");
+  assert.equal(await statusOf(nginx, path), 502);
+  const [a, b] = await meet(clients, path, 2);
+  assert.deepEqual((await homes([second], [path])).get(path), second);
+
+  await first.start();
+  const alone = await eventually(async () => {
+    const [newcomer, node] = await join();
+    if (node === first) return newcomer;
+    newcomer.close();
+    return undefined;
+  }, "nginx to try the node that is back");
+  // One try in each fail_timeout; as long as that client stays, it isn't over.
+  const [last, node] = await join();
+  assert.equal(node, second);
+  await converseAmong([a!, b!, last], a!, last);
+  assert.equal(alone.count, 0);
+});
