@@ -299,12 +299,13 @@ Deno.test("docs/scale.md: where nginx chooses a substitute by itself, a channel 
     );
     return [client, node];
   };
-  for (let home; home !== first;) {
+  // A channel that is at home on the first node.
+  await eventually(async () => {
     path = newPath();
     const [client, node] = await join();
     client.close();
-    home = node;
-  }
+    return node === first;
+  }, "a channel of the first node");
 
   await first.stop("SIGKILL");
   assert.equal(await statusOf(nginx, path), 502);
