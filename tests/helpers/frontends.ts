@@ -102,7 +102,12 @@ const kinds: Readonly<Record<FrontendName, Kind>> = {
       ["/etc/letsencrypt/live/staps.example.org/privkey.pem", place.key],
       ["unix:/run/staps/staps.sock", `unix:${place.socket}`],
     ],
-    async prepare(site, { folder, port, tlsPort, main }): Promise<string[]> {
+    async prepare(example, { folder, port, tlsPort, main }): Promise<string[]> {
+      // Port 80 is no subject here.
+      const site = example.replace(
+        /<VirtualHost \*:80>[^]*?<\/VirtualHost>\n/,
+        "",
+      );
       await Deno.writeTextFile(
         `${folder}/tls.conf`,
         replaceOnce(site, [["*:443>", `127.0.0.1:${tlsPort}>`]]),
@@ -184,9 +189,9 @@ const kinds: Readonly<Record<FrontendName, Kind>> = {
     example: "frontends/Caddyfile.example",
     replacements: (place) => [
       [
-        "\n{\n\tservers {",
-        `\n{\n\tadmin unix/${place.folder}/admin.sock\n\tauto_https off\n` +
-        `\tstorage file_system ${place.folder}\n\tservers {`,
+        "\tauto_https disable_redirects\n",
+        `\tadmin unix/${place.folder}/admin.sock\n\tauto_https off\n` +
+        `\tstorage file_system ${place.folder}\n`,
       ],
       [
         "reverse_proxy unix//run/staps/staps.sock {\n\t",
@@ -262,6 +267,11 @@ export class Frontend implements AsyncDisposable {
   /** The TCP port without TLS. */
   get port(): number {
     return this.#place.port;
+  }
+
+  /** The TCP port with TLS. */
+  get tlsPort(): number {
+    return this.#place.tlsPort;
   }
 
   /** The base URL for clients without TLS. */
