@@ -1,7 +1,10 @@
-/** nginx.conf.example, run by Debian's nginx as it is but for its port, folders and socket. */
+/**
+ * What only nginx.conf.example has, run by Debian's nginx as it is but for its
+ * port, folders and socket. What all examples have is in frontends_test.ts.
+ */
 import assert from "node:assert/strict";
-import { eventually, pause, within } from "../helpers/eventually.ts";
-import { freePort, TempFolder } from "../helpers/folder.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { TempFolder } from "../helpers/folder.ts";
 import { inFrontendGroup, type Nginx, startNginx } from "../helpers/nginx.ts";
 import { ensurePackages } from "../helpers/packages.ts";
 import {
@@ -17,7 +20,7 @@ import {
   sampleKey,
 } from "../helpers/raw_client.ts";
 import { assertNoPath, newPath } from "../helpers/shared_staps.ts";
-import { Clients, converse } from "../helpers/ws_client.ts";
+import { Clients } from "../helpers/ws_client.ts";
 
 let staps: Staps;
 let nginx: Nginx;
@@ -64,124 +67,11 @@ Deno.test("nginx's workers have no rights but their group's", async () => {
   assert.equal(mode! & 0o777, 0o660);
 });
 
-for (
-  const [name, path] of [
-    ["in lower case", newPath()],
-    ["in upper case", newPath().toUpperCase()],
-    ["in both", newPath().replace(/^..../, (start) => start.toUpperCase())],
-  ] as const
-) {
-  Deno.test(`a UUID of version 4 ${name} passes`, async () => {
-    await converse(await clients.join(path), await clients.join(path));
-  });
-}
-
-Deno.test("paths in two letter cases are two channels", async () => {
-  const path = newPath();
-  const [lower, upper] = [
-    await clients.joinMany(path, 2),
-    await clients.joinMany(path.toUpperCase(), 2),
-  ];
-  await converse(lower[0]!, lower[1]!);
-  await converse(upper[0]!, upper[1]!);
-  assert.deepEqual(
-    [...lower, ...upper].flatMap((client) => client.untaken),
-    [],
-  );
-});
-
-Deno.test("a query doesn't matter, nor the way in which a path is written", async () => {
-  const path = newPath();
-  const encoded = `/%${path.charCodeAt(1).toString(16)}${path.slice(2)}`;
-  const first = await clients.join(path);
-  for (const way of [`${path}?a=${path}`, `/x/..${path}`, encoded]) {
-    using other = await RawClient.connect({ port: nginx.port });
-    await other.write(handshakeBytes({ path: way }));
-    await other.upgraded();
-    first.send(way);
-    assert.equal(
-      new TextDecoder().decode((await other.readFrame())?.payload),
-      way,
-    );
-  }
-});
-
-const uuid = newPath();
-const otherPaths: Record<string, string> = {
-  "a file": "/favicon.ico",
-  "a slash more": `${uuid}/`,
-  "a letter more": `${uuid}a`,
-  "a letter less": uuid.slice(0, -1),
-  "no hexadecimal digit": uuid.replace(/.$/, "g"),
-  "a folder": `/x${uuid}`,
-  "a line feed more": `${uuid}%0a`,
-  "a zero byte more": `${uuid}%00`,
-  "version 1": uuid.replace(/-4(?=[^-]{3}-[^-]{4}-[^-]{12}$)/, "-1"),
-  "version 7": uuid.replace(/-4(?=[^-]{3}-[^-]{4}-[^-]{12}$)/, "-7"),
-  "another variant": uuid.replace(/-[89ab](?=[^-]{3}-[^-]{12}$)/, "-c"),
-  "no hyphens": uuid.replaceAll("-", ""),
-  "braces": `/{${uuid.slice(1)}}`,
-};
-for (const [name, path] of Object.entries(otherPaths)) {
-  Deno.test(`a path that isn't quite a UUID of version 4 gets no further than nginx: ${name}`, async () => {
-    for (const headers of [plain, {}]) {
-      const response = await ask(nginx, { path, headers });
-      // A zero byte is no path at all.
-      assert.equal(response.status, path.endsWith("%00") ? 400 : 404);
-      assert.match(response.headers.get("server")!, /nginx/);
-    }
-    await eventually(
-      async () =>
-        /\] 40[04] .* upstream=- /.test(
-          (await nginx.accessLog()).trimEnd().split("\n").at(-1)!,
-        ),
-      "the answer to be in nginx's log, without an upstream",
-    );
-  });
-}
-
 Deno.test("a plain GET gets 426, with what RFC 9110 section 15.5.22 asks for", async () => {
   const response = await ask(nginx, { path: newPath(), headers: plain });
   assert.equal(response.status, 426);
   assert.equal(response.headers.get("upgrade"), "websocket");
   assert.equal(response.headers.get("sec-websocket-version"), "13");
-});
-
-Deno.test("a reload of nginx cuts no connection", async () => {
-  const path = newPath();
-  const [a, b] = await clients.joinMany(path, 2);
-  const before = await nginx.workers();
-  nginx.signal("SIGHUP");
-  const isNew = (pid: number): boolean => !before.includes(pid);
-  await eventually(
-    async () => (await nginx.workers()).filter(isNew).length >= 2,
-    "new workers",
-  );
-  await converse(a!, b!);
-  // Somebody who comes by the new workers meets those who came by the old ones.
-  const c = await clients.join(path);
-  c.send("hello");
-  assert.deepEqual([await a!.next(), await b!.next()], ["hello", "hello"]);
-});
-
-Deno.test("an idle client outlives nginx's time limits, which are twice idle_timeout_s", async () => {
-  const limitsS = 8;
-  await using quick = await startStaps({
-    through: inFrontendGroup,
-    config: `[limits]\nidle_timeout_s = ${limitsS / 2}\n`,
-  });
-  await using frontend = await startNginx({
-    socket: quick.socket,
-    replace: [
-      ["proxy_read_timeout 75s;", `proxy_read_timeout ${limitsS}s;`],
-      ["proxy_send_timeout 60s;", `proxy_send_timeout ${limitsS}s;`],
-      ["        send_timeout 60s;", `        send_timeout ${limitsS}s;`],
-    ],
-  });
-  await using patient = new Clients(frontend.url);
-  const [a, b] = await patient.joinMany(newPath(), 2);
-  await pause(2.5 * limitsS * 1000);
-  await converse(a!, b!);
 });
 
 Deno.test("too many connections or handshakes from one address get 429 and a time to come back", async () => {
@@ -250,42 +140,6 @@ Deno.test("the addresses of one IPv6 network count as one, and IPv4 addresses ea
   ) assert.equal(await join(address), status, address);
 });
 
-Deno.test("a handshake that never ends is given up", async () => {
-  await using frontend = await startNginx({
-    socket: staps.socket,
-    replace: [["client_header_timeout 10s;", "client_header_timeout 1s;"]],
-  });
-  using client = await RawClient.connect({ port: frontend.port });
-  const head = handshakeBytes({ path: newPath() });
-  await client.write(head.subarray(0, head.length - 2));
-  await within(client.readAway(), "the end");
-});
-
-Deno.test("requests that are too odd for a host of their own leave no path in a log", async () => {
-  const path = newPath();
-  const long = "x".repeat(9000);
-  for (
-    const text of [
-      `GET ${path} HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n`,
-      `GET ${path} HTTP/1.1\r\nHost: a/b\r\n\r\n`,
-      `GET ${path} HTTP/1.1\r\n\r\n`,
-      `GET ${path}\r\n\r\n`,
-      `GET ${path} HTTP/9.1\r\nHost: a\r\n\r\n`,
-      `GET ${path} HTTP/1.1\r\nHost: a\r\nX: ${long}\r\n\r\n`,
-      `GET ${path}?${long} HTTP/1.1\r\nHost: a\r\n\r\n`,
-      `GET ${path} HTTP/1.1\r\nHost: another.example\r\nConnection: close\r\n\r\n`,
-    ]
-  ) {
-    using client = await RawClient.connect({ port: nginx.port });
-    await client.write(new TextEncoder().encode(text));
-    // What nginx leaves unread resets the connection.
-    await client.readAway().catch((error) => {
-      assert.ok(error instanceof Deno.errors.ConnectionReset, error);
-    });
-  }
-  assertNoPath(await nginx.allLogs(), "nginx's logs");
-});
-
 Deno.test("when staps is full, its own 503 and Retry-After get through", async () => {
   await using small = await startStaps({
     through: inFrontendGroup,
@@ -299,127 +153,6 @@ Deno.test("when staps is full, its own 503 and Retry-After get through", async (
     503,
     "17",
   ]);
-});
-
-Deno.test("no log of nginx names a channel, even when staps can't be reached", async () => {
-  await using folder = await TempFolder.make();
-  const socket = `${folder.path}/staps.sock`;
-  await using frontend = await startNginx({ socket });
-  const tryAll = async (status: number): Promise<void> => {
-    const path = newPath();
-    const referer = `http://localhost${path}`;
-    for (
-      const headers of [{ Referer: referer }, { ...plain, Referer: referer }]
-    ) {
-      for (const way of [path, `${path}?${path.slice(1)}`, `/x/..${path}`]) {
-        const response = await ask(frontend, { path: way, headers });
-        assert.equal(response.status, status);
-        assert.equal(response.headers.get("retry-after"), "5");
-      }
-      assert.equal(
-        (await ask(frontend, { path: `${path}/x`, headers })).status,
-        404,
-      );
-    }
-  };
-  // No socket; nobody behind it; nobody may use it; somebody who hangs up.
-  await tryAll(502);
-  Deno.listen({ transport: "unix", path: socket }).close();
-  await Deno.writeTextFile(socket, "").catch(() => {});
-  await tryAll(502);
-  await Deno.remove(socket);
-  using rude = Deno.listen({ transport: "unix", path: socket });
-  await Deno.chmod(socket, 0o600);
-  await tryAll(502);
-  await Deno.chmod(socket, 0o666);
-  const hangUp = (async () => {
-    for await (const connection of rude) connection.close();
-  })();
-  await tryAll(502);
-  rude.close();
-  await hangUp;
-
-  const logs = await frontend.allLogs();
-  assert.ok(
-    logs.split("\n").filter((line) => line.includes("upstream=502")).length >=
-      24,
-    logs,
-  );
-  assertNoPath(logs, "nginx's logs");
-  assertNoPath(await nginx.allLogs(), "nginx's logs");
-  assert.match(await nginx.accessLog(), / 101 /);
-});
-
-Deno.test("the TLS block works as it stands", async () => {
-  await ensurePackages(["openssl"]);
-  await using folder = await TempFolder.make();
-  const [key, certificate] = [
-    `${folder.path}/key.pem`,
-    `${folder.path}/certificate.pem`,
-  ];
-  const { code, stderr } = await runProgram("openssl", [
-    ...[
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:prime256v1",
-      "-nodes",
-    ],
-    ...[
-      "-keyout",
-      key,
-      "-out",
-      certificate,
-      "-days",
-      "2",
-      "-subj",
-      "/CN=staps.example.org",
-    ],
-    ...[
-      "-addext",
-      "subjectAltName=DNS:localhost",
-      "-addext",
-      "basicConstraints=critical,CA:FALSE",
-    ],
-  ]);
-  assert.equal(code, 0, stderr);
-  const letsEncrypt = "/etc/letsencrypt/live/staps.example.org";
-  const port = freePort();
-  await using _frontend = await startNginx({
-    socket: staps.socket,
-    replace: [
-      ["    #listen 443 ssl;", `    listen 127.0.0.1:${port} ssl;`],
-      ["    #listen [::]:443 ssl;\n", ""],
-      [
-        `    #ssl_certificate     ${letsEncrypt}/fullchain.pem;`,
-        `    ssl_certificate ${certificate};`,
-      ],
-      [
-        `    #ssl_certificate_key ${letsEncrypt}/privkey.pem;`,
-        `    ssl_certificate_key ${key};`,
-      ],
-      ["    #ssl_protocols       TLSv1.2", "    ssl_protocols TLSv1.2"],
-    ],
-  });
-  using http = Deno.createHttpClient({
-    caCerts: [await Deno.readTextFile(certificate)],
-  });
-  const path = newPath();
-  const plainly = await clients.join(path);
-  const socket = new WebSocket(`wss://localhost:${port}${path}`, {
-    client: http,
-  });
-  const message = Promise.withResolvers<string>();
-  socket.onmessage = ({ data }) => message.resolve(data);
-  socket.onerror = (event) =>
-    message.reject(new Error((event as ErrorEvent).message));
-  socket.onopen = () => plainly.send("over TLS");
-  assert.equal(await message.promise, "over TLS");
-  const closed = new Promise((resolve) => socket.onclose = resolve);
-  socket.close();
-  await closed;
 });
 
 /** Clients that nobody here wrote. Each speaks when it is spoken to, and prints what it gets. */

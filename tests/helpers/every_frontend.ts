@@ -1,0 +1,180 @@
+/** staps, and every frontend that we ship an example for before it, for all tests of a file. */
+import assert from "node:assert/strict";
+import { TempFolder } from "./folder.ts";
+import { statusOf } from "./frontend_requests.ts";
+import {
+  type Frontend,
+  type FrontendName,
+  frontendNames,
+  type Replacement,
+  startFrontend,
+} from "./frontends.ts";
+import { inFrontendGroup } from "./nginx.ts";
+import { Process, stapsCommand } from "./process.ts";
+import { handshakeBytes } from "./raw_client.ts";
+import { assertNoPath, newPath } from "./shared_staps.ts";
+
+/** Half of the frontends' time-outs, as in the shipped files. */
+export const idleTimeoutS = 3;
+
+/** The shipped time-outs, shortened: twice {@linkcode idleTimeoutS}, and requests are held for 1 s. */
+export const shortTimeouts: Readonly<
+  Record<FrontendName, readonly Replacement[]>
+> = {
+  nginx: [
+    ["proxy_read_timeout 75s;", "proxy_read_timeout 6s;"],
+    ["proxy_send_timeout 60s;", "proxy_send_timeout 6s;"],
+    [" send_timeout 60s;", " send_timeout 6s;"],
+  ],
+  apache: [
+    ["    Timeout 75\n", "    Timeout 6\n"],
+    ["timeout=75 ", "timeout=6 "],
+  ],
+  haproxy: [
+    ["timeout client       75s", "timeout client       6s"],
+    ["timeout server       75s", "timeout server       6s"],
+    ["timeout tunnel       75s", "timeout tunnel       6s"],
+  ],
+  // It has none for silence.
+  caddy: [["lb_try_duration 10s", "lb_try_duration 1s"]],
+};
+
+/** What clients are answered while staps isn't there. */
+export const statusWithoutStaps: Readonly<Record<FrontendName, number>> = {
+  nginx: 502,
+  apache: 503,
+  haproxy: 503,
+  caddy: 502,
+};
+
+/** The one that holds a request for 10 s until staps is back. */
+export const holder: FrontendName = "caddy";
+
+/** What is tried with one frontend. */
+export type Trial = (frontend: Frontend, name: FrontendName) => Promise<void>;
+
+/** Runs staps with these arguments, with a socket that frontends may open. */
+export async function runStaps(...args: string[]): Promise<Process> {
+  const [command, ...first] = [
+    ...inFrontendGroup,
+    Deno.execPath(),
+    ...stapsCommand,
+  ];
+  const staps = new Process(command!, [...first, ...args]);
+  await staps.printed(/listening/);
+  return staps;
+}
+
+/** Sends a handshake, and gets the status of the answer. */
+export function ask(
+  { port }: Frontend,
+  options: Parameters<typeof handshakeBytes>[0] = { path: newPath() },
+): Promise<number> {
+  return statusOf({ port }, handshakeBytes(options));
+}
+
+/**
+ * Starts staps and the frontends before the first test of the file, and ends
+ * them after the last. To be made at the top of the file; the frontends' and
+ * staps's time-outs are the short ones above.
+ */
+export class EveryFrontend {
+  #folder: TempFolder | undefined;
+  readonly #frontends = new Map<FrontendName, Frontend>();
+  /** The one that runs, and all before it. */
+  readonly #staps: Process[] = [];
+
+  constructor() {
+    Deno.test.beforeAll(() => this.#start());
+    Deno.test.afterAll(() => this.#end());
+  }
+
+  /** The path of staps's socket. */
+  get socket(): string {
+    return `${this.#folder!.path}/staps.sock`;
+  }
+
+  /** The path of staps's admin socket. */
+  get adminSocket(): string {
+    return `${this.#folder!.path}/admin.sock`;
+  }
+
+  /** The staps that was started last. Its log has the hash of each channel that is joined. */
+  get staps(): Process {
+    return this.#staps.at(-1)!;
+  }
+
+  /** The frontends by name, in their order. */
+  get all(): ReadonlyMap<FrontendName, Frontend> {
+    return this.#frontends;
+  }
+
+  /** Starts staps, after it was stopped. */
+  async startStaps(): Promise<void> {
+    this.#staps.push(await runStaps(`--config=${this.#folder!.path}/conf`));
+  }
+
+  /** Registers one test in which each of `trials` is made with every frontend, all at the same time. */
+  test(trials: Readonly<Record<string, Trial>>): void {
+    const name = `every frontend ${Object.keys(trials).join("; ")}`;
+    Deno.test(name, (t) => this.try(t, trials));
+  }
+
+  /** Makes each of `trials` with every frontend, all at the same time, as steps of a test. */
+  async try(
+    t: Deno.TestContext,
+    trials: Readonly<Record<string, Trial>>,
+  ): Promise<void> {
+    const steps = Object.entries(trials).flatMap(([what, trial]) =>
+      Array.from(this.#frontends, ([name, frontend]) =>
+        t.step({
+          name: `${name} ${what}`,
+          fn: () => trial(frontend, name),
+          // Steps at the same time.
+          sanitizeOps: false,
+          sanitizeResources: false,
+          sanitizeExit: false,
+        }))
+    );
+    await Promise.all(steps);
+  }
+
+  /** Registers the last test of the file: nobody has logged a path that `newPath()` made. */
+  testFarewell(): void {
+    Deno.test("afterwards no log has a path, neither staps's nor those of frontends", async () => {
+      await this.staps.stop();
+      const logs = this.#staps.map(({ output }) => output).join();
+      assert.match(logs, /client connected/);
+      assertNoPath(logs, "staps's output");
+      for (const [name, frontend] of this.#frontends) {
+        const logs = await frontend.logs();
+        assertNoPath(logs, `${name}'s logs`);
+        // A path that is cut in two would be found so.
+        assert.doesNotMatch(logs, /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}/i);
+      }
+    });
+  }
+
+  async #start(): Promise<void> {
+    this.#folder = await TempFolder.make();
+    await Deno.writeTextFile(
+      `${this.#folder.path}/conf`,
+      `[staps]\nsocket = ${this.socket}\n[admin]\nsocket = ${this.adminSocket}\n` +
+        `[limits]\nidle_timeout_s = ${idleTimeoutS}\n[log]\nlevel = debug\n`,
+    );
+    await this.startStaps();
+    const started = await Promise.all(frontendNames.map(async (name) => {
+      const options = { socket: this.socket, replace: shortTimeouts[name] };
+      return [name, await startFrontend(name, options)] as const;
+    }));
+    for (const [name, frontend] of started) this.#frontends.set(name, frontend);
+  }
+
+  async #end(): Promise<void> {
+    for (const frontend of this.#frontends.values()) {
+      await frontend[Symbol.asyncDispose]();
+    }
+    for (const staps of this.#staps) await staps[Symbol.asyncDispose]();
+    await this.#folder?.[Symbol.asyncDispose]();
+  }
+}
