@@ -20,7 +20,7 @@ import { testUnless } from "../helpers/skip.ts";
 /** A machine of its own: its processes end with the first one, and it has only a loopback interface. */
 const ownMachine = [
   ...["--mount", "--propagation", "private", "--net"],
-  ...["--pid", "--fork", "--kill-child", "--mount-proc"],
+  ...["--pid", "--fork", "--kill-child"],
 ];
 
 /** What comes before the commands: everything mounted is their own, and /mnt holds what they write. */
@@ -145,7 +145,12 @@ for (const example of examples) {
     name:
       `${example.file} is installed by the commands at its top, and then no path gets into a log`,
     async fn(): Promise<void> {
-      await ensurePackages([example.package, "openssl", "iproute2"]);
+      await ensurePackages([
+        example.package,
+        "openssl",
+        "iproute2",
+        "python3-requests",
+      ]);
       await using folder = await TempFolder.make();
       const text = await Deno.readTextFile(`${repository}/${example.file}`);
       const [, commands = ""] =
@@ -225,7 +230,7 @@ testUnless(reason, {
   name:
     "docs/frontends.md: nftables limits connections per IPv4 address and per /64",
   async fn(): Promise<void> {
-    await ensurePackages(["nftables", "iproute2"]);
+    await ensurePackages(["nftables", "iproute2", "python3-requests"]);
     await using folder = await TempFolder.make();
     const file = `${folder.path}/nftables.conf`;
     const rules = await block("docs/frontends.md", "nftables");

@@ -486,7 +486,7 @@ every.test({
 });
 
 /** What the tables in docs/frontends.md call staps's own socket and the frontends, in their order. */
-const columns = ["staps alone", ...frontendNames];
+const columns = ["staps alone", "nginx", "Apache", "HAProxy", "Caddy"];
 
 /** Where the tables stand. */
 const marks = {
