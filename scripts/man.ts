@@ -138,7 +138,16 @@ export function renderConfigManual({ date }: ManOptions): string {
       );
     }
   }
-  parts.push(section("SEE ALSO"), ".BR staps (1)");
+  parts.push(
+    section("ENVIRONMENT"),
+    paragraphs(
+      "Each setting can also be given by a variable, which wins over the files; an option of the command line wins over it. " +
+        "Its name is `STAPS_`, the section and `_`, then the key, all in capitals; for [staps] the section is left out: " +
+        "`STAPS_AMQP`, `STAPS_LOG_LEVEL`. An empty variable counts as unset. `STAPS_AMQP_FILE` names a file that has the value.",
+    ),
+    section("SEE ALSO"),
+    ".BR staps (1)",
+  );
   return parts.join("\n") + "\n";
 }
 

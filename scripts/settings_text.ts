@@ -2,6 +2,7 @@
  * The settings in words: `staps.conf.example` and the reference in the
  * documentation, both made from the table in `src/settings/table.ts`.
  */
+import { variableFor } from "../src/settings/environment.ts";
 import {
   allSettings,
   type PlacedSetting,
@@ -52,6 +53,8 @@ function exampleHead(hasActive: boolean): string {
       (hasActive ? "Lines without a # before them are in effect. " : "") +
       `${rest} with their defaults: remove the # before one to change it.`,
   ) + "#\n" + comment(
+    "An environment variable wins over the files: STAPS_AMQP is amqp in [staps], STAPS_LOG_LEVEL is level in [log].",
+  ) + "#\n" + comment(
     "Lines that begin with # or ; are comments; within a value both are ordinary characters, and so are quotes. " +
       "A key without a value has its default. staps names every mistake in this file, and doesn't start with one. " +
       "Settings marked with reload take effect on SIGHUP or systemctl reload, the others on a restart.",
@@ -64,7 +67,7 @@ export function renderReference(): string {
   for (const [section, { doc }] of sections()) {
     parts.push(
       `### [${section}]`,
-      doc,
+      `${doc} ${environmentText(section)}`,
       [
         "| Key | Default | Value | Reload | Meaning |",
         "| --- | --- | --- | --- | --- |",
@@ -83,6 +86,12 @@ export function renderReference(): string {
     );
   }
   return parts.join("\n\n") + "\n";
+}
+
+/** Gets the rule for the names of a section's environment variables, a sentence. */
+function environmentText(section: string): string {
+  const name = variableFor({ section, key: "" });
+  return `As environment variables: \`${name}\` and the key in capitals.`;
 }
 
 /** Gets a setting's default as it would stand in the file; empty if it is unset. */

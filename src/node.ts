@@ -21,9 +21,11 @@ import {
   type ConfigOptions,
   loadConfig,
   type LoadedConfig,
+  settingVariables,
 } from "./settings/config.ts";
 import { exposedPasswordFile } from "./settings/exposure.ts";
 import { brokerHosts } from "./settings/amqp_url.ts";
+import { inEnvironment } from "./settings/problems.ts";
 import { reload } from "./settings/reload.ts";
 import { Daemon } from "./system/daemon.ts";
 import { clientsFor, fdLimit, refusedFor } from "./system/open_files.ts";
@@ -102,7 +104,17 @@ async function runNode(
   const stopSignal = nextStopSignal();
   endOnBug();
 
-  log.info("starting", { version, config: sources.join(", ") || "defaults" });
+  log.info("starting", {
+    version,
+    config: sources.join(", ") || "defaults",
+    environment: settingVariables(loaded).join(", ") || undefined,
+  });
+  for (const { name, near } of loaded.unknownVariables) {
+    log.warn("nothing reads this environment variable", {
+      variable: name,
+      did_you_mean: near,
+    });
+  }
   if (manager.problem !== undefined) log.warn(manager.problem);
   warnOfExposure(loaded);
   using daemon = Daemon.prepare(config.daemon, {
@@ -168,6 +180,7 @@ async function runNode(
   await giveUpPermissions({
     read: [
       ...configFiles(configOptions),
+      ...valueFiles(loaded),
       ...outside.paths,
       ...admin === undefined ? [] : processFiles,
     ],
@@ -217,6 +230,15 @@ async function runNode(
   await server.stop();
   log.info("stopped");
   if (typeof end !== "string") throw end;
+}
+
+/** Gets the files with values that environment variables name, which a reload reads again. */
+function valueFiles({ origins }: LoadedConfig): string[] {
+  return [...origins.values()]
+    .filter(({ variable, file }) =>
+      variable !== undefined && file !== inEnvironment
+    )
+    .map(({ file }) => file);
 }
 
 /** Warns of a password that isn't secret. */

@@ -25,7 +25,9 @@ export const serve: Subcommand<ServeOptions> = {
   description:
     "Runs the server in the foreground until SIGTERM or SIGINT.\n\n" +
     "Without --config, the settings come from /etc/staps/staps.conf and then\n" +
-    "~/.staps.conf, as far as they exist; the later file's keys win.",
+    "~/.staps.conf, as far as they exist; the later file's keys win. Environment\n" +
+    "variables win over files: STAPS_SOCKET is [staps] socket, STAPS_LOG_LEVEL is\n" +
+    "[log] level.",
   declare(command): void {
     command
       .option(...configOption)

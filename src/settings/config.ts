@@ -4,6 +4,7 @@
  */
 import { UsageError } from "../common/errors.ts";
 import { crossCheck } from "./cross_check.ts";
+import { readEnvironment, type UnknownVariable } from "./environment.ts";
 import { isHidden, readConfigFile } from "./file.ts";
 import {
   type ConfigProblem,
@@ -26,11 +27,13 @@ export interface LoadedConfig {
   readonly sources: readonly string[];
   /** Where each value that isn't a default was set, by `section.key`. */
   readonly origins: ReadonlyMap<string, Origin>;
+  /** The environment's variables that look like settings and are none. */
+  readonly unknownVariables: readonly UnknownVariable[];
 }
 
 /** What {@linkcode readConfig} found: problems, and the values that have none. */
 export interface ConfigReport extends LoadedConfig {
-  /** By file, then by line. Settings with problems have their defaults in `config`. */
+  /** By file, then by line, then the environment's. Settings with problems have their defaults in `config`. */
   readonly problems: readonly ConfigProblem[];
 }
 
@@ -42,7 +45,7 @@ export interface ConfigOptions {
   readonly socket?: string | undefined;
   /** Overrides `[admin] socket`. */
   readonly adminSocket?: string | undefined;
-  /** Environment variables: `HOME`, and those the defaults depend on. None unless given. */
+  /** Environment variables: `HOME`, those the defaults depend on, and settings, which override the files. None unless given. */
   readonly environment?: Environment;
   /** The file for the whole machine, for tests; `/etc/staps/staps.conf`. */
   readonly systemFile?: string;
@@ -67,8 +70,8 @@ function homeFile(home: string): string {
 }
 
 /**
- * Gets the configuration from the files of {@linkcode configFiles}, or the
- * defaults if none of them exists.
+ * Gets the configuration from, in this order, what overrides comes first: the
+ * options, the environment, the files of {@linkcode configFiles}, the defaults.
  *
  * @throws {ConfigProblemsError} If anything is wrong with any of them: it lists everything.
  * @throws {UsageError} If `options.socket` or `options.adminSocket` can't be used.
@@ -107,6 +110,12 @@ export function readConfig(options: ConfigOptions = {}): ConfigReport {
       else origins.set(name, { file, line });
     }
   }
+  const fromEnvironment = readEnvironment(environment, context);
+  problems.push(...fromEnvironment.problems);
+  for (const [name, { value, origin }] of fromEnvironment.values) {
+    values.set(name, value);
+    origins.set(name, origin);
+  }
   for (
     const [name, option, path] of [
       ["staps.socket", "--socket", socket],
@@ -123,7 +132,8 @@ export function readConfig(options: ConfigOptions = {}): ConfigReport {
   const rank = ({ file }: ConfigProblem): number =>
     sources.includes(file) ? sources.indexOf(file) : sources.length;
   problems.sort((a, b) => rank(a) - rank(b) || (a.line ?? 0) - (b.line ?? 0));
-  return { config, sources, origins, problems };
+  const unknownVariables = fromEnvironment.unknown;
+  return { config, sources, origins, unknownVariables, problems };
 }
 
 /**
@@ -150,6 +160,15 @@ function readSocketOption(
   const { got = quoteValue(path), expected } = value;
   throw new UsageError(
     `Cannot use "${option}": got ${got}, expected ${expected}`,
+  );
+}
+
+/** Gets the names of the environment variables that set something, in the table's order. */
+export function settingVariables(
+  { origins }: Pick<LoadedConfig, "origins">,
+): string[] {
+  return allSettings.flatMap(({ section, key }) =>
+    origins.get(`${section}.${key}`)?.variable ?? []
   );
 }
 

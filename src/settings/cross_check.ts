@@ -12,7 +12,7 @@ export interface CrossCheckOptions {
 
 /**
  * Checks what depends on several settings, and gets the problems. Each stands
- * at the first of its settings that a file sets. A setting that has a problem
+ * at the first of its settings that isn't a default. A setting that has a problem
  * of its own isn't compared with others.
  */
 export function crossCheck(
@@ -30,8 +30,8 @@ export function crossCheck(
     if ([...problems, ...found].some(isSkipped)) return;
     const name = names.find((name) => origins.has(name)) ?? names[0]!;
     const [section, key] = name.split(".");
-    const { file = "the configuration", line } = origins.get(name) ?? {};
-    found.push({ file, line, section, key, ...words });
+    const origin = origins.get(name) ?? { file: "the configuration" };
+    found.push({ ...origin, section, key, ...words });
   };
 
   const { staps, limits, http, bridge, admin } = config;

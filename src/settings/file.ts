@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { nearMiss } from "../common/near_miss.ts";
+import { isMissing, readAtMost, whyUnreadable } from "./bounded_file.ts";
 import { parseIni } from "./ini.ts";
 import { choice, type ConfigProblem, quoteValue } from "./problems.ts";
 import { allSettings, findSetting, settings } from "./table.ts";
@@ -38,11 +39,7 @@ export function readConfigFile(
   try {
     content = readAtMost(file, maxFileBytes + 1);
   } catch (error) {
-    // A path through something that is no folder leads to no file.
-    if (
-      error instanceof Deno.errors.NotFound ||
-      error instanceof Deno.errors.NotADirectory
-    ) return undefined;
+    if (isMissing(error)) return undefined;
     const problems = [{ file, ...whyUnreadable(error) }];
     return { isReadable: false, values: new Map(), problems };
   }
@@ -64,36 +61,8 @@ export function isHidden(file: string): boolean {
   }
 }
 
-/** Reads a file up to `limit` bytes; pipes too, which have no size. */
-function readAtMost(file: string, limit: number): Uint8Array {
-  using handle = Deno.openSync(file);
-  const content = new Uint8Array(limit);
-  let length = 0;
-  while (length < limit) {
-    const read = handle.readSync(content.subarray(length));
-    if (read === null) break;
-    length += read;
-  }
-  return content.subarray(0, length);
-}
-
 /** A problem of the file that is being read. */
 type Found = Omit<ConfigProblem, "file">;
-
-function whyUnreadable(error: unknown): Found {
-  if (error instanceof Deno.errors.PermissionDenied) {
-    return {
-      got: "no permission",
-      expected: "a file that this user may read",
-      hint: "Look at the permissions of the file and of the folders above it",
-    };
-  }
-  if (error instanceof Deno.errors.IsADirectory) {
-    return { got: "a folder", expected: "a file" };
-  }
-  const reason = error instanceof Error ? error.message : String(error);
-  return { got: `an error (${reason})`, expected: "a readable file" };
-}
 
 function readContent(
   content: Uint8Array,

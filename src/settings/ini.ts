@@ -121,7 +121,7 @@ function parseLine(
 }
 
 /** Names the first control character of `line` other than a tab, such as `U+0000`. */
-function controlCharacter(line: string): string | undefined {
+export function controlCharacter(line: string): string | undefined {
   for (let i = 0; i < line.length; i++) {
     const code = line.charCodeAt(i);
     if ((code < 0x20 && code !== 0x09) || (code >= 0x7f && code < 0xa0)) {

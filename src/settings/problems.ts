@@ -1,17 +1,22 @@
 /** What is wrong with a configuration, and the text that an administrator reads of it. */
 import { ConfigError } from "../common/errors.ts";
 
-/** A line of a file. */
+/** Where a value was set: in a line of a file, or by an environment variable. */
 export interface Origin {
+  /** For a variable {@linkcode inEnvironment}, or the file that it names. */
   readonly file: string;
-  /** Counted from 1. */
-  readonly line: number;
+  /** Counted from 1; `undefined` for a variable. */
+  readonly line?: number | undefined;
+  /** The variable's name. */
+  readonly variable?: string | undefined;
 }
 
+/** What stands in the place of a file's name for an environment variable. */
+export const inEnvironment = "the environment";
+
 /** One thing that is wrong with a configuration. No field contains a password. */
-export interface ConfigProblem {
-  readonly file: string;
-  /** Counted from 1; `undefined` for the file as a whole. */
+export interface ConfigProblem extends Origin {
+  /** Counted from 1; `undefined` for a variable, or the file as a whole. */
   readonly line?: number | undefined;
   readonly section?: string | undefined;
   readonly key?: string | undefined;
@@ -31,7 +36,7 @@ export class ConfigProblemsError extends ConfigError {
       .map((problem) =>
         problems.length === 1
           ? problem.hint
-          : `${place(problem)}: ${problem.hint}`
+          : `${problem.variable ?? place(problem)}: ${problem.hint}`
       );
     super(
       problems.map(problemText).join("\n"),
@@ -43,9 +48,10 @@ export class ConfigProblemsError extends ConfigError {
 
 /** Gets a problem as one line, such as `Cannot read "umask" in staps.conf line 12: got "09", expected octal digits`. */
 export function problemText(problem: ConfigProblem): string {
-  const { key, section, got, expected } = problem;
-  const what = key !== undefined
-    ? `"${key}" in `
+  const { section, got, expected } = problem;
+  const name = problem.variable ?? problem.key;
+  const what = name !== undefined
+    ? `"${name}" in `
     : section !== undefined
     ? `section "${section}" in `
     : "";

@@ -33,6 +33,8 @@ export interface Setting<T> {
     | undefined;
   /** Whether a reload makes it effective; otherwise it takes a restart. */
   readonly reload: boolean;
+  /** Whether it may hold a password: then an environment variable may name a file that has the value. */
+  readonly secret?: boolean | undefined;
   /** One paragraph for the administrator; names of keys and values in backticks. */
   readonly doc: string;
 }
@@ -47,6 +49,7 @@ export interface Section {
 interface SettingOptions<T> {
   readonly doc: string;
   readonly reload?: boolean;
+  readonly secret?: boolean;
   readonly environmentDefault?: Setting<T>["environmentDefault"];
 }
 
@@ -96,6 +99,7 @@ export const settings = {
           "can't keep all limits: see docs/listener.md.",
       }),
       amqp: optional(amqpUrl, {
+        secret: true,
         doc:
           "The RabbitMQ broker that joins this node with others, such as `amqp://staps:PASSWORD@localhost/`, " +
           "or `amqps://` for TLS. The virtual host follows the host; it is `/` by default. In the password, write `/`, `?` " +

@@ -1,5 +1,5 @@
 /** Whether the configuration can be read, by the user that staps runs as, and by nobody who shouldn't. */
-import type { ConfigReport } from "../../settings/config.ts";
+import { type ConfigReport, settingVariables } from "../../settings/config.ts";
 import { exposedPasswordFile } from "../../settings/exposure.ts";
 import { problemText } from "../../settings/problems.ts";
 import { barrier, bits, may, rightsOf, type Subject } from "./access.ts";
@@ -11,7 +11,7 @@ import { type Finding, Findings } from "./finding.ts";
  * @param who The user that staps runs as, and the name of that user's group.
  */
 export function checkConfiguration(
-  { problems, sources, ...report }: ConfigReport,
+  { problems, sources, unknownVariables, ...report }: ConfigReport,
   { subject, group }: { subject: Subject; group: string },
 ): Finding[] {
   const findings = new Findings("configuration");
@@ -32,7 +32,16 @@ export function checkConfiguration(
     }
   }
   if (findings.all.length === 0) {
-    findings.ok(sources.join(", ") || "no file: all settings are defaults");
+    const variables = settingVariables(report).join(", ");
+    const files = sources.join(", ") ||
+      `no file: all ${variables && "other "}settings are defaults`;
+    findings.ok(variables ? `${files}; the environment: ${variables}` : files);
+  }
+  for (const { name, near } of unknownVariables) {
+    findings.warn(
+      `Nothing reads the environment variable "${name}"`,
+      near && `did you mean "${near}"?`,
+    );
   }
   const exposed = exposedPasswordFile(report);
   if (exposed !== undefined) {
