@@ -210,8 +210,8 @@ async function leaderOf(nspawn: number): Promise<number | undefined> {
   return undefined;
 }
 
-/** Gets the folder of the base system, which is made if it is missing. */
-function base(): Promise<string> {
+/** Gets the folder of the base system, which is made if it is missing. Nobody may change it. */
+export function base(): Promise<string> {
   return debianSystem({
     version: baseVersion,
     packages,
