@@ -280,7 +280,7 @@ async function kilobytesIn(folder: string): Promise<string> {
 }
 
 /** Gets the time of the last commit in seconds, or what `SOURCE_DATE_EPOCH` says (reproducible-builds.org). */
-async function sourceDate(): Promise<number> {
+export async function sourceDate(): Promise<number> {
   const given = Number(Deno.env.get("SOURCE_DATE_EPOCH"));
   if (given > 0) return given;
   try {
