@@ -122,6 +122,33 @@ Deno.test("SIGHUP makes limits and log level effective, and names what takes a r
   );
 });
 
+Deno.test("SIGHUP keeps settings of the environment, and reads the file that one names again", async () => {
+  await using folder = await TempFolder.make();
+  const secret = `${folder.path}/amqp`;
+  const url = `amqp://u:p@127.0.0.1:${freePort()}/`;
+  await Deno.writeTextFile(secret, url);
+  await using staps = await startWithPermissions(folder, {
+    env: {
+      STAPS_LIMITS_CLIENTS: "7",
+      STAPS_AMQP_FILE: secret,
+      STAPS_SOKCET: "/x",
+    },
+  });
+  await staps.printed(
+    /starting .*environment="STAPS_AMQP_FILE, STAPS_LIMITS_CLIENTS"$/m,
+  );
+  await staps.printed(/variable=STAPS_SOKCET did_you_mean=STAPS_SOCKET$/m);
+  await staps.printed(/listening/);
+  await Deno.writeTextFile(
+    `${folder.path}/staps.conf`,
+    "[limits]\nclients = 8\nchannels = 9\n",
+  );
+  await Deno.writeTextFile(secret, `${url}other`);
+  staps.signal("SIGHUP");
+  await staps.printed(/reloaded changed="?\[limits\] channels"?$/m);
+  await staps.printed(/need a restart settings="?\[staps\] amqp"?$/m);
+});
+
 Deno.test("SIGHUP before staps is ready is obeyed when it is", async () => {
   await using listener = new NotifyListener();
   await using folder = await TempFolder.make();
