@@ -31,7 +31,7 @@ interface Service {
   readonly cap_drop: readonly string[];
   readonly security_opt: readonly string[];
   readonly tmpfs?: readonly string[];
-  readonly sysctls?: Record<string, string>;
+  readonly sysctls?: readonly string[];
 }
 const compose: {
   readonly services: Readonly<Record<"staps" | "nginx" | "rabbitmq", Service>>;
@@ -190,7 +190,7 @@ function flagsOf(service: Service): string[] {
     ...each("security-opt", service.security_opt),
     ...each("tmpfs", service.tmpfs),
     ...each("user", service.user === undefined ? [] : [service.user]),
-    ...each("sysctl", pairs(service.sysctls)),
+    ...each("sysctl", service.sysctls),
     ...each("env", pairs(service.environment)),
     ...each(
       "volume",
