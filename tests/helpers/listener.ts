@@ -1,6 +1,6 @@
 /** Which listener the tests run on, and what they leave out on the runtime's. */
 
-/** The own listener, or what the environment variable `STAPS_LISTENER` says. */
+/** The own listener, or what the environment variable `STAPS_LISTENER` says: that of `[staps] listener`, so that programs started here have it, too. */
 export const testListener = Deno.env.get("STAPS_LISTENER") === "runtime"
   ? "runtime"
   : "own";
