@@ -22,10 +22,10 @@ import {
   loadConfig,
   type LoadedConfig,
   settingVariables,
+  valueFiles,
 } from "./settings/config.ts";
 import { exposedPasswordFile } from "./settings/exposure.ts";
 import { brokerHosts } from "./settings/amqp_url.ts";
-import { inEnvironment } from "./settings/problems.ts";
 import { reload } from "./settings/reload.ts";
 import { Daemon } from "./system/daemon.ts";
 import { clientsFor, fdLimit, refusedFor } from "./system/open_files.ts";
@@ -230,15 +230,6 @@ async function runNode(
   await server.stop();
   log.info("stopped");
   if (typeof end !== "string") throw end;
-}
-
-/** Gets the files with values that environment variables name, which a reload reads again. */
-function valueFiles({ origins }: LoadedConfig): string[] {
-  return [...origins.values()]
-    .filter(({ variable, file }) =>
-      variable !== undefined && file !== inEnvironment
-    )
-    .map(({ file }) => file);
 }
 
 /** Warns of a password that isn't secret. */

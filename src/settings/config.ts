@@ -9,6 +9,7 @@ import { isHidden, readConfigFile } from "./file.ts";
 import {
   type ConfigProblem,
   ConfigProblemsError,
+  inEnvironment,
   type Origin,
   quoteValue,
 } from "./problems.ts";
@@ -170,6 +171,16 @@ export function settingVariables(
   return allSettings.flatMap(({ section, key }) =>
     origins.get(`${section}.${key}`)?.variable ?? []
   );
+}
+
+/** Gets the files that environment variables name for values, which a reload reads again. */
+export function valueFiles(
+  { origins }: Pick<LoadedConfig, "origins">,
+): string[] {
+  return [...origins.values()]
+    .filter(({ variable }) => variable !== undefined)
+    .map(({ file }) => file)
+    .filter((file) => file !== inEnvironment);
 }
 
 /** Makes the configuration of `values`, by `section.key`, and of defaults. */
