@@ -54,7 +54,7 @@ export interface TcpAddress {
 
 /** What {@linkcode serve} takes. Paths are as on a command line: relative ones to the working folder. */
 export interface NodeOptions
-  extends Pick<ConfigOptions, "socket" | "adminSocket"> {
+  extends Pick<ConfigOptions, "instanceFile" | "socket" | "adminSocket"> {
   /** The configuration file; otherwise those in the usual places. */
   readonly config?: string | undefined;
   /** A TCP address to listen on beside the socket, for development. */
@@ -79,6 +79,7 @@ export async function serve(options: NodeOptions): Promise<void> {
       // The working folder is what [daemon] may change.
       configOptions: {
         configFile: options.config && resolve(options.config),
+        instanceFile: options.instanceFile,
         socket: options.socket && resolve(options.socket),
         adminSocket: options.adminSocket && resolve(options.adminSocket),
         environment,
@@ -164,14 +165,15 @@ async function runNode(
     if (!loss || !manager.isPresent || server.clientCount > 0) return;
     abandoned.resolve(new StartupError(loss.message));
   });
+  using socketFile = new SocketFile("socket", socket);
   await using admin = await startAdmin({
     ...config.admin,
     owner: daemon.owner,
     server,
     bridge,
     outside,
+    socketFile,
   });
-  using socketFile = new SocketFile("socket", socket);
   using adminFile = admin && new SocketFile("admin_socket", admin.socket);
   for (const file of [socketFile, adminFile, daemon.pidFile]) {
     if (file !== undefined) outside.add(file);

@@ -21,6 +21,10 @@ export interface FigureSource {
   readonly limits: { readonly clients: number; readonly channels: number };
   readonly postsWaiting: number;
   readonly bridge: Bridge;
+  /** The socket of the clients; `undefined`: it isn't looked after. */
+  readonly socketFile:
+    | { readonly path: string; readonly identity: string | undefined }
+    | undefined;
   readonly lag: EventLoopLag;
   /** How many files the process may have open; `undefined` if that can't be found out. */
   readonly maxFds: number | undefined;

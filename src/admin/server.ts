@@ -8,6 +8,7 @@ import { contentType, prometheusText } from "./prometheus.ts";
 import { notReady } from "./readiness.ts";
 import type { Outside } from "../system/outside.ts";
 import type { Server } from "../relay/server.ts";
+import type { SocketFile } from "../system/socket_file.ts";
 import { statusOf } from "./status.ts";
 import { bindUnixSocket, type Owner } from "../system/unix_socket.ts";
 
@@ -23,6 +24,8 @@ export interface AdminOptions {
   readonly bridge: Bridge;
   /** What looks after the node's files, if anything does. */
   readonly outside?: Outside | undefined;
+  /** The socket of the clients, for whoever wants to know whether it still is that file. */
+  readonly socketFile?: SocketFile | undefined;
 }
 
 const noStore = { "Cache-Control": "no-store", "Connection": "close" };
@@ -35,7 +38,8 @@ export class Admin implements AsyncDisposable {
   readonly #lag = new EventLoopLag();
   #listener: Deno.HttpServer | undefined;
 
-  private constructor({ socket, server, bridge, outside }: AdminOptions) {
+  private constructor(options: AdminOptions) {
+    const { socket, server, bridge, outside, socketFile } = options;
     this.socket = socket;
     const lag = this.#lag;
     this.#source = {
@@ -51,6 +55,7 @@ export class Admin implements AsyncDisposable {
       },
       limits: server.limits,
       bridge,
+      socketFile,
       lag,
       // Now, because it takes a permission that is given up later.
       maxFds: fdLimit(),

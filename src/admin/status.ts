@@ -9,6 +9,8 @@ import { version } from "../common/version.ts";
 export interface Status {
   readonly version: string;
   readonly pid: number;
+  /** The socket that it has bound for clients; `null` where that isn't known. */
+  readonly socket: BoundSocket | null;
   /** In ISO 8601. */
   readonly started: string;
   readonly uptime_s: number;
@@ -37,6 +39,13 @@ export interface Status {
   readonly bridge: BridgeStatus | null;
 }
 
+/** A socket, and which file it was when it was bound. */
+export interface BoundSocket {
+  readonly path: string;
+  /** `DEVICE:INODE`, as of stat(2). */
+  readonly file: string;
+}
+
 /** How the bridge does. */
 export interface BridgeStatus {
   readonly connected: boolean;
@@ -55,11 +64,14 @@ export interface BridgeStatus {
 /** Gets the overview of the node that `source` tells of. */
 export function statusOf(source: FigureSource): Status {
   const { process, bridge } = snapshot(source);
-  const { metrics } = source;
+  const { metrics, socketFile } = source;
   const reasons = source.notReady();
   return {
     version,
     pid: Deno.pid,
+    socket: socketFile?.identity === undefined
+      ? null
+      : { path: socketFile.path, file: socketFile.identity },
     started: new Date(startTimeSeconds * 1000).toISOString(),
     uptime_s: Math.round(performance.now() / 1000),
     ready: reasons.length === 0,

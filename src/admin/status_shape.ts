@@ -1,5 +1,5 @@
 /** What an answer has to be to be a status: whoever answers on a socket may be no staps at all. */
-import type { BridgeStatus, Status } from "./status.ts";
+import type { BoundSocket, BridgeStatus, Status } from "./status.ts";
 import type { Reason } from "./readiness.ts";
 
 /** Gets what is wrong with `value`, which is called `name`; `undefined` if nothing is. */
@@ -58,6 +58,8 @@ function isObject<T>(shape: Shape<T>): Check {
 
 const reasonShape: Shape<Reason> = { reason: isText, message: isText };
 
+const socketShape: Shape<BoundSocket> = { path: isText, file: isText };
+
 const bridgeShape: Shape<BridgeStatus> = {
   connected: isFlag,
   broker: isNullOr(isText),
@@ -73,6 +75,7 @@ const bridgeShape: Shape<BridgeStatus> = {
 const statusShape: Shape<Status> = {
   version: isText,
   pid: isCount,
+  socket: isNullOr(isObject(socketShape)),
   started: isText,
   uptime_s: isCount,
   ready: isFlag,

@@ -1,5 +1,6 @@
 /** `staps serve`: runs a node. */
 import { UsageError } from "../common/errors.ts";
+import { instanceConfig } from "./instance.ts";
 import { configOption, nonEmpty, type Subcommand } from "./subcommand.ts";
 
 /** A TCP address on this machine. */
@@ -16,10 +17,18 @@ export interface ServeOptions {
   readonly socket?: string;
   readonly adminSocket?: string;
   readonly listen?: ListenAddress;
+  /** A file whose keys win over those of `config`; it need not exist. */
+  readonly instanceFile?: string;
+}
+
+/** The command line; `--instance` is spelled out in {@linkcode ServeOptions}. */
+interface CommandOptions extends Omit<ServeOptions, "instanceFile"> {
+  /** What follows the `@` in the name of a unit. */
+  readonly instance?: string;
 }
 
 /** `staps serve` */
-export const serve: Subcommand<ServeOptions> = {
+export const serve: Subcommand<CommandOptions> = {
   name: "serve",
   summary: "run the server (the default)",
   description:
@@ -42,16 +51,34 @@ export const serve: Subcommand<ServeOptions> = {
         nonEmpty,
       )
       .option(
+        "--instance <name>",
+        "be one of several servers, as the unit staps@NAME starts it: read /etc/staps/NAME.conf too, and use the sockets in /run/staps-NAME",
+        nonEmpty,
+      )
+      .option(
         "-l, --listen <address>",
         "listen on this loopback address too, such as 127.0.0.1:8080 (for development)",
         parseListen,
       );
   },
-  async run(options, context): Promise<number> {
-    await context.serve(options);
+  async run({ instance, ...options }, context): Promise<number> {
+    await context.serve({
+      ...ofInstance(instance, options.config),
+      ...options,
+    });
     return 0;
   },
 };
+
+/** Gets what being the instance `name` means, unless other options say otherwise. */
+function ofInstance(
+  name: string | undefined,
+  config: string | undefined,
+): ServeOptions {
+  if (name === undefined) return {};
+  const { configFile, ...own } = instanceConfig(`staps@${name}`, config);
+  return { config: configFile, ...own };
+}
 
 /**
  * Takes `HOST:PORT` on the loopback interface; `localhost` is 127.0.0.1.

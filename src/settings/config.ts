@@ -42,6 +42,8 @@ export interface ConfigReport extends LoadedConfig {
 export interface ConfigOptions {
   /** The file named on the command line: the only one read, and it has to exist. */
   readonly configFile?: string | undefined;
+  /** A further file, whose keys win over those of `configFile`; it need not exist. */
+  readonly instanceFile?: string | undefined;
   /** Overrides `[staps] socket`. */
   readonly socket?: string | undefined;
   /** Overrides `[admin] socket`. */
@@ -56,10 +58,16 @@ export interface ConfigOptions {
 
 /**
  * Gets the files that {@linkcode loadConfig} would read, the one that wins
- * last: the one on the command line, else the machine's and `~/.staps.conf`.
+ * last: the one on the command line and the instance's, else the machine's and
+ * `~/.staps.conf`.
  */
 export function configFiles(options: ConfigOptions): readonly string[] {
-  if (options.configFile !== undefined) return [options.configFile];
+  const { configFile, instanceFile } = options;
+  if (configFile !== undefined) {
+    return instanceFile === undefined || instanceFile === configFile
+      ? [configFile]
+      : [configFile, instanceFile];
+  }
   const home = options.environment?.HOME;
   const files = [options.systemFile ?? systemConfigFile];
   if (home?.startsWith("/")) files.push(homeFile(home));
@@ -99,7 +107,7 @@ export function readConfig(options: ConfigOptions = {}): ConfigReport {
   for (const file of filesToRead(options)) {
     const read = readConfigFile(file, context);
     if (read === undefined) {
-      if (configFile === undefined) continue;
+      if (file !== configFile) continue;
       problems.push({ file, got: "no such file", expected: "a file" });
       continue;
     }

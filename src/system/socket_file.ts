@@ -21,15 +21,16 @@ const whyFinal =
 export class SocketFile implements OwnFile, Disposable {
   readonly role: FileRole;
   readonly path: string;
+  /** Which file it was when it was made: see {@linkcode identityOf}. */
+  readonly identity: string | undefined;
   readonly #spare: string;
-  readonly #identity: string | undefined;
 
   /** Makes the second name of the socket `path`, which has just been bound, where that is possible. */
   constructor(role: FileRole, path: string) {
     this.role = role;
     this.path = path;
     this.#spare = `${dirname(path)}/.${basename(path)}.spare`;
-    this.#identity = identityOf(path);
+    this.identity = identityOf(path);
     this.#keepSpare();
   }
 
@@ -41,12 +42,12 @@ export class SocketFile implements OwnFile, Disposable {
     if (!canLookAt(this.path)) return { state: "there" };
     try {
       const there = identityOf(this.path);
-      if (there === this.#identity) {
+      if (there === this.identity) {
         this.#keepSpare();
         return { state: "there" };
       }
       if (there !== undefined) return lost("another file is in its place");
-      if (identityOf(this.#spare) !== this.#identity) {
+      if (identityOf(this.#spare) !== this.identity) {
         return { ...lost(whyFinal), isFinal: true };
       }
       Deno.linkSync(this.#spare, this.path);
@@ -58,7 +59,7 @@ export class SocketFile implements OwnFile, Disposable {
 
   [Symbol.dispose](): void {
     try {
-      if (identityOf(this.#spare) === this.#identity) {
+      if (identityOf(this.#spare) === this.identity) {
         Deno.removeSync(this.#spare);
       }
     } catch {
@@ -69,7 +70,7 @@ export class SocketFile implements OwnFile, Disposable {
   /** Makes the second name if it is missing, or left by another process. */
   #keepSpare(): void {
     try {
-      if (identityOf(this.#spare) === this.#identity) return;
+      if (identityOf(this.#spare) === this.identity) return;
       if (identityOf(this.#spare) !== undefined) {
         if (!Deno.lstatSync(this.#spare).isSocket) return;
         Deno.removeSync(this.#spare);

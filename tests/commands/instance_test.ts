@@ -1,20 +1,26 @@
 import assert from "node:assert/strict";
-import {
-  findInstances,
-  instanceAdminSocket,
-} from "../../src/commands/instance.ts";
+import { findInstances, instanceConfig } from "../../src/commands/instance.ts";
 import { UsageError } from "../../src/common/errors.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { repository } from "../helpers/process.ts";
 
-Deno.test("instanceAdminSocket() gets the socket that the unit names", async () => {
+Deno.test("instanceConfig() gets the files of the instance, in the folder that its unit makes", async () => {
   const unit = await Deno.readTextFile(`${repository}/staps@.service`);
-  const [, socket] = /--admin-socket (\S+)/.exec(unit)!;
-  const expected = socket!.replace("%t", "/run").replace("%i", "a-1");
-  assert.equal(instanceAdminSocket("staps@a-1"), expected);
-  assert.equal(instanceAdminSocket("staps@a-1.service"), expected);
+  const [, folder] = /^RuntimeDirectory=(\S+)$/m.exec(unit)!;
+  const path = `/run/${folder!.replace("%i", "a-1")}`;
+  const expected = {
+    configFile: "/etc/staps/staps.conf",
+    instanceFile: "/etc/staps/a-1.conf",
+    socket: `${path}/staps.sock`,
+    adminSocket: `${path}/admin.sock`,
+  };
+  assert.deepEqual(instanceConfig("staps@a-1"), expected);
+  assert.deepEqual(instanceConfig("staps@a-1.service", "/x"), {
+    ...expected,
+    configFile: "/x",
+  });
   for (const unit of ["1", "staps", "staps@", "other@1", "staps@../x", "@1"]) {
-    assert.throws(() => instanceAdminSocket(unit), UsageError, unit);
+    assert.throws(() => instanceConfig(unit), UsageError, unit);
   }
 });
 

@@ -12,6 +12,14 @@ Deno.test("serve.run() runs a node as the command line says", async () => {
   });
   assert.equal(await serve.run({ config: "a", socket: "b" }, context), 0);
   assert.deepEqual(told, { config: "a", socket: "b" });
+  // As the unit staps@1 starts it.
+  assert.equal(await serve.run({ instance: "1", socket: "b" }, context), 0);
+  assert.deepEqual(told, {
+    config: "/etc/staps/staps.conf",
+    instanceFile: "/etc/staps/1.conf",
+    socket: "b",
+    adminSocket: "/run/staps-1/admin.sock",
+  });
 });
 
 Deno.test("--listen takes on any loopback address", () => {

@@ -6,6 +6,7 @@ import { Authority } from "../helpers/certificates.ts";
 import { block } from "../helpers/docs.ts";
 import { freePort, TempFolder } from "../helpers/folder.ts";
 import { inFrontendGroup, startNginx } from "../helpers/nginx.ts";
+import { startServer } from "../helpers/server.ts";
 import {
   type Outcome,
   runProgram,
@@ -285,6 +286,20 @@ Deno.test("staps check is content with a staps that runs, and looks at its limit
       status: 1,
     });
   }
+  // Another staps in its place, as after a second start by other means.
+  await Deno.rename(staps.socket, `${folder.path}/away`);
+  await using _other = await startServer({ socket: staps.socket });
+  expectFinding(
+    await runCheck(`[staps]\nsocket = ${staps.socket}\n${admin}`, {
+      args: asRoot,
+    }),
+    {
+      check: "socket",
+      level: "fail",
+      message: /has bound another socket than the one at/,
+      status: 1,
+    },
+  );
 });
 
 Deno.test("staps check prints lines for people, without colours in a pipe", async () => {

@@ -6,6 +6,7 @@ import { Metrics } from "../../src/relay/metrics.ts";
 export const nodeStatus: Status = {
   version: "1.2.3",
   pid: 42,
+  socket: { path: "/run/staps/staps.sock", file: "64768:4711" },
   started: "2026-01-01T00:00:00.000Z",
   uptime_s: 3723,
   ready: true,

@@ -263,6 +263,20 @@ Deno.test("readConfig() returns problems together with what has none", async () 
   assert.equal(config.limits.channels, 7);
 });
 
+Deno.test("readConfig() lets an instance's own file win, which may be missing", async () => {
+  await using folder = await TempFolder.make();
+  const [configFile, instanceFile] = [`${folder.path}/a`, `${folder.path}/b`];
+  await Deno.writeTextFile(configFile, "[limits]\nclients = 7\nchannels = 7\n");
+  const read = (): unknown => {
+    const { config, problems } = readConfig({ configFile, instanceFile });
+    const { clients, channels } = config.limits;
+    return [clients, channels, ...problems];
+  };
+  assert.deepEqual(read(), [7, 7]);
+  await Deno.writeTextFile(instanceFile, "[limits]\nclients = 8\n");
+  assert.deepEqual(read(), [8, 7]);
+});
+
 Deno.test("configFiles() names the files, the one that wins last", () => {
   assert.deepEqual(configFiles({}), ["/etc/staps/staps.conf"]);
   assert.deepEqual(configFiles({ environment: { HOME: "/home/ada/" } }), [
@@ -270,4 +284,6 @@ Deno.test("configFiles() names the files, the one that wins last", () => {
     "/home/ada/.staps.conf",
   ]);
   assert.deepEqual(configFiles({ configFile: "x" }), ["x"]);
+  const ofInstance = { configFile: "x", instanceFile: "y" };
+  assert.deepEqual(configFiles(ofInstance), ["x", "y"]);
 });

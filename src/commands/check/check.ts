@@ -6,6 +6,7 @@ import {
   nonEmpty,
   type Subcommand,
 } from "../subcommand.ts";
+import { instanceArgument } from "../instance.ts";
 import type { Finding } from "./finding.ts";
 
 /** The exit statuses of `staps check`; those of the table in docs/commands.md. */
@@ -20,6 +21,8 @@ export const checkStatus = {
 
 /** What `staps check` is told on the command line. */
 export interface CheckOptions {
+  /** One of several nodes on this machine, such as `staps@1`. */
+  readonly instance?: string | undefined;
   readonly config?: string;
   readonly json?: boolean;
   /** The user that staps runs as, unless the configuration or the system says so. */
@@ -39,11 +42,13 @@ export const check: Subcommand<CheckOptions> = {
   description:
     "Reads the configuration as the server would, and looks at what it needs: folders\n" +
     "and rights, the limit of open files, the broker, the frontend's access to the\n" +
-    "socket. Reports every problem, not only the first.\n\n" +
+    "socket. Reports every problem, not only the first. An instance of the unit\n" +
+    "staps@.service, such as staps@1, has settings and sockets of its own.\n\n" +
     "Ends with 0 if nothing failed, 78 if the server wouldn't start with this\n" +
     "configuration, and 1 if something else failed.",
   declare(command): void {
     command
+      .argument(...instanceArgument)
       .option(...configOption)
       .option("-j, --json", "print JSON")
       .option(

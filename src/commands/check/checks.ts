@@ -1,9 +1,11 @@
 /** All checks, in order: what one finds decides what is left for others to look at. */
 import { dirname } from "node:path";
-import { readConfig } from "../../settings/config.ts";
+import type { Status } from "../../admin/status.ts";
+import { type ConfigOptions, readConfig } from "../../settings/config.ts";
 import type { Environment } from "../../settings/table.ts";
 import { Accounts } from "../../system/accounts.ts";
 import { askAdmin } from "../ask_admin.ts";
+import { instanceConfig } from "../instance.ts";
 import { rightsOf } from "./access.ts";
 import { checkBroker } from "./broker.ts";
 import type { CheckOptions } from "./check.ts";
@@ -12,7 +14,8 @@ import { checkDaemonFiles } from "./daemon_files.ts";
 import { checkDescriptors } from "./descriptors.ts";
 import type { Finding } from "./finding.ts";
 import { checkFrontend, findFrontend, nginxWorkers } from "./frontend.ts";
-import { checkSocket } from "./sockets.ts";
+import { checkBound, checkSocket } from "./sockets.ts";
+import { folderOfUnit } from "./unit.ts";
 import { checkUser } from "./user.ts";
 
 /** nginx's configuration. */
@@ -21,15 +24,17 @@ const nginxConfig = "/etc/nginx/nginx.conf";
 /**
  * Gets all findings, the configuration's first.
  *
- * @throws {UsageError} If the options name a user who doesn't exist, or a URL that can't be used.
+ * @throws {UsageError} If the options name a user or an instance that doesn't exist, or a URL that can't be used.
  */
 export async function findAll(
   options: CheckOptions,
   environment: Environment,
 ): Promise<Finding[]> {
   using accounts = new Accounts();
-  const configFile = options.config;
-  let report = readConfig({ configFile, environment });
+  const files: ConfigOptions = options.instance === undefined
+    ? { configFile: options.config }
+    : instanceConfig(options.instance, options.config);
+  let report = readConfig({ ...files, environment });
   const { subject, findings: aboutUser } = checkUser(report.config, {
     accounts,
     name: options.user,
@@ -37,7 +42,7 @@ export async function findAll(
   if (subject.uid !== Deno.uid()) {
     // A server of another user doesn't see this one's environment.
     report = readConfig({
-      configFile,
+      ...files,
       environment: {
         ...environment,
         HOME: undefined,
@@ -72,7 +77,7 @@ export async function findAll(
       }),
     );
   }
-  let pid;
+  let running: Status | undefined;
   if (admin.socket !== undefined && isSound("admin", ["socket", "mode"])) {
     findings.push(
       ...await checkSocket("admin", {
@@ -81,20 +86,26 @@ export async function findAll(
         subject,
       }),
     );
-    pid = await runningPid(admin.socket);
+    running = await askRunning(admin.socket);
+  }
+  if (socketIsSound && running !== undefined) {
+    findings.push(...checkBound(staps.socket, running));
   }
   if (isSound("daemon", ["dir", "pid_file"])) {
     findings.push(...checkDaemonFiles(config, subject));
   }
   if (isSound("limits", ["clients"])) {
-    findings.push(...checkDescriptors(limits.clients, pid));
+    findings.push(...checkDescriptors(limits.clients, running?.pid));
   }
   const brokerKeys = ["ca", "cert", "key", "hosts"];
   if (isSound("staps", ["amqp"]) && isSound("bridge", brokerKeys)) {
     findings.push(...await checkBroker(config));
   }
+  const folder = dirname(staps.socket);
+  const ofUnit = folderOfUnit(folder);
+  const isThere = rightsOf(folder) !== undefined;
   // Without a folder there is nothing to pass through, which was said.
-  if (socketIsSound && rightsOf(dirname(staps.socket)) !== undefined) {
+  if (socketIsSound && (isThere || ofUnit !== undefined)) {
     const gid = config.daemon.group === undefined
       ? undefined
       : accounts.group(config.daemon.group);
@@ -112,6 +123,9 @@ export async function findAll(
     findings.push(
       ...checkFrontend({
         path: staps.socket,
+        folder: isThere || ofUnit === undefined
+          ? undefined
+          : { ...future, mode: ofUnit.mode },
         socket,
         group: accounts.groupName(socket.gid) ?? String(socket.gid),
         frontend,
@@ -132,11 +146,10 @@ export async function findAll(
   return findings;
 }
 
-/** Gets the process that answers on the admin socket, if one does. */
-async function runningPid(socket: string): Promise<number | undefined> {
+/** Gets the status of the staps that answers on the admin socket, if one does. */
+async function askRunning(socket: string): Promise<Status | undefined> {
   try {
-    const { pid } = await askAdmin(socket);
-    return pid;
+    return await askAdmin(socket);
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
 /** Whether the frontend's user can open the socket: the usual cause of "502 Bad Gateway". */
+import { dirname } from "node:path";
 import type { Accounts } from "../../system/accounts.ts";
 import {
   barrier,
@@ -22,6 +23,8 @@ export interface Worker {
 export interface FrontendOptions {
   /** The socket's path. */
   readonly path: string;
+  /** The socket's folder as it will be, where it isn't there yet. */
+  readonly folder?: Rights | undefined;
   /** The socket as it is, or as staps would make it. */
   readonly socket: Rights;
   /** The frontend's user; `undefined`: there is no nginx, and no other was named. */
@@ -34,7 +37,7 @@ export interface FrontendOptions {
 
 /** Looks whether the frontend may connect to the socket. */
 export function checkFrontend(
-  { path, socket, frontend, workers, group }: FrontendOptions,
+  { path, folder: future, socket, frontend, workers, group }: FrontendOptions,
 ): Finding[] {
   const findings = new Findings("frontend");
   if (frontend === undefined) {
@@ -45,7 +48,11 @@ export function checkFrontend(
   const join = socket.gid === 0
     ? "let staps run as a user of its own, and add the frontend's to its group"
     : `adduser ${name} ${group}, then restart the frontend`;
-  const folder = barrier(frontend, path);
+  const folder = future === undefined
+    ? barrier(frontend, path)
+    : may(frontend, future, bits.search)
+    ? barrier(frontend, dirname(path))
+    : dirname(path);
   if (folder !== undefined) {
     findings.fail(
       `The frontend's user "${name}" can't pass through the folder "${folder}", so it can't connect to "${path}"`,

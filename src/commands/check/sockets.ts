@@ -1,5 +1,7 @@
 /** Whether staps could listen on its sockets, or does. */
 import { dirname } from "node:path";
+import type { Status } from "../../admin/status.ts";
+import { identityOf } from "../../system/outside.ts";
 import { within } from "../../common/timing.ts";
 import {
   barrier,
@@ -10,9 +12,48 @@ import {
   type Subject,
 } from "./access.ts";
 import { type Finding, Findings } from "./finding.ts";
+import { folderOfUnit } from "./unit.ts";
 
 /** How long whoever listens may take to answer, in milliseconds. */
 const answerMs = 2000;
+
+/**
+ * Looks whether the file at `path`, where the configuration has the socket, is
+ * the one that the `running` staps has bound: another one may have come into
+ * its place, and who connects there meets somebody else, or nobody.
+ */
+export function checkBound(
+  path: string,
+  { pid, socket }: Pick<Status, "pid" | "socket">,
+): Finding[] {
+  const findings = new Findings("socket");
+  if (socket === null) return findings.all;
+  let there;
+  try {
+    there = identityOf(path);
+  } catch {
+    // That it can't be looked at was said.
+    return findings.all;
+  }
+  // The same file may have another path in a container.
+  if (there === socket.file) return findings.all;
+  if (socket.path !== path) {
+    findings.warn(
+      `The staps that runs, process ${pid}, listens on "${socket.path}", not on "${path}"`,
+      "restart it: a reload doesn't change the socket",
+    );
+    return findings.all;
+  }
+  findings.fail(
+    there === undefined
+      ? `The staps that runs, process ${pid}, has bound "${path}", but nothing is there`
+      : `The staps that runs, process ${pid}, has bound another socket than the one at "${path}"`,
+    there === undefined
+      ? "within two seconds it makes it again; if not, restart it"
+      : "take that away, and it makes its own again; or end whatever has made it, and restart staps",
+  );
+  return findings.all;
+}
 
 /** Looks at the socket that `path` is to be, for the user that staps runs as. */
 export async function checkSocket(
@@ -108,12 +149,13 @@ function checkFolder(
   try {
     ({ isDirectory } = Deno.statSync(folder));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
+    const ofUnit = folderOfUnit(folder);
+    if (error instanceof Deno.errors.NotFound && ofUnit !== undefined) {
+      findings.ok(`"${path}" is free: ${ofUnit.unit} makes its folder`);
+    } else if (error instanceof Deno.errors.NotFound) {
       findings.fail(
         `The folder "${folder}" doesn't exist`,
-        folder === "/run/staps"
-          ? "the systemd unit makes it at start; without it: install -d -o staps -g staps /run/staps"
-          : `make it, owned by the user "${subject.name}"`,
+        `make it: install -d -o ${subject.name} ${folder}`,
       );
     } else {
       findings.fail(

@@ -5,7 +5,11 @@ import { painter, writeAll } from "../../common/terminal.ts";
 import { sleep } from "../../common/timing.ts";
 import { loadConfig } from "../../settings/config.ts";
 import { askAdmin } from "../ask_admin.ts";
-import { findInstances, instanceAdminSocket } from "../instance.ts";
+import {
+  findInstances,
+  instanceArgument,
+  instanceConfig,
+} from "../instance.ts";
 import {
   configOption,
   type Context,
@@ -40,7 +44,7 @@ export const status: Subcommand<StatusOptions> = {
     "Ends with 0 if the server is ready, 3 if it isn't, and 1 if it can't be asked.",
   declare(command): void {
     command
-      .argument("[instance]", "one of several servers, such as staps@1")
+      .argument(...instanceArgument)
       .option(...configOption)
       .option(
         "-s, --socket <path>",
@@ -56,7 +60,7 @@ export const status: Subcommand<StatusOptions> = {
       );
     }
     const named = options.socket ??
-      (options.instance && instanceAdminSocket(options.instance));
+      (options.instance && instanceConfig(options.instance).adminSocket);
     const socket = named ?? configuredSocket(options, context);
     if (options.watch) {
       const interrupted = context.interruption();

@@ -36,6 +36,21 @@ Deno.test("checkFrontend() notices workers that run without a group their user h
   assert.equal(fresh!.level, "ok");
 });
 
+Deno.test("checkFrontend() looks at a folder as it will be, where it isn't there yet", () => {
+  const options = {
+    path: "/none/s",
+    socket: { uid: 1, gid: 1, mode: 0o666 },
+    frontend: alice,
+    workers: [],
+    group: "staps",
+  };
+  const levels = (folder?: typeof options.socket): string[] =>
+    checkFrontend({ ...options, folder }).map(({ level }) => level);
+  assert.deepEqual(levels(), ["fail"]);
+  assert.deepEqual(levels({ uid: 1, gid: 1, mode: 0o750 }), ["fail"]);
+  assert.deepEqual(levels({ uid: 1, gid: 33, mode: 0o750 }), ["ok"]);
+});
+
 Deno.test("findFrontend() takes the user that is named, else nginx's, if there is nginx", async () => {
   using accounts = new Accounts();
   await using folder = await TempFolder.make();

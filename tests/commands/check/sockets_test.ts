@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import {
+  checkBound,
   checkSocket,
   whoAnswers,
 } from "../../../src/commands/check/sockets.ts";
+import { identityOf } from "../../../src/system/outside.ts";
 import { TempFolder } from "../../helpers/folder.ts";
 import { startServer } from "../../helpers/server.ts";
 
@@ -30,6 +32,27 @@ Deno.test("checkSocket() warns of a mode that lets everybody connect, or nobody"
   assert.deepEqual(await levels(0o660), ["ok"]);
   assert.deepEqual(await levels(0o666), ["warn", "ok"]);
   assert.deepEqual(await levels(0o444), ["fail", "ok"]);
+});
+
+Deno.test("checkBound() finds another file than the one that the running staps has bound", async () => {
+  await using folder = await TempFolder.make();
+  const path = `${folder.path}/s`;
+  const bound = (of: string): string[] => {
+    const socket = { path: of, file: identityOf(path) ?? "" };
+    return checkBound(path, { pid: 7, socket: { ...socket, ...other } })
+      .map(({ level, message }) => `${level}: ${message}`);
+  };
+  let other = {};
+  await Deno.writeTextFile(path, "");
+  assert.deepEqual(bound(path), []);
+  // In a container it may be called so.
+  assert.deepEqual(bound("/elsewhere"), []);
+  other = { file: "1:1" };
+  assert.match(bound(path)[0]!, /^fail: .* has bound another socket than the/);
+  assert.match(bound("/elsewhere")[0]!, /^warn: .*, listens on "\/elsewhere"/);
+  await Deno.remove(path);
+  assert.match(bound(path)[0]!, /^fail: .*, but nothing is there$/);
+  assert.deepEqual(checkBound(path, { pid: 7, socket: null }), []);
 });
 
 Deno.test("checkSocket() fails where the folder is missing or the path is taken", async () => {
