@@ -54,6 +54,8 @@ export class Client implements SocketHandler {
   #isOpen = false;
   /** How staps ended it, if staps did. */
   #ended: Close | undefined;
+  /** Whether the client ended it first. */
+  #hasSaidGoodbye = false;
   #isReleased = false;
 
   constructor(node: ClientOptions) {
@@ -170,6 +172,7 @@ export class Client implements SocketHandler {
 
   /** Leaves at once: what is still queued for it must not make others wait. */
   saidGoodbye(): void {
+    this.#hasSaidGoodbye = true;
     this.#leave();
   }
 
@@ -192,9 +195,12 @@ export class Client implements SocketHandler {
     this.end(limitTable[limit].close);
   }
 
-  /** Ends the connection and the membership for a reason of staps's. Does nothing the second time. */
+  /**
+   * Ends the connection and the membership for a reason of staps's. Does
+   * nothing the second time, nor for a client that has said goodbye itself.
+   */
   end(why: CloseName, close: Close = closes[why]): void {
-    if (this.#ended !== undefined) return;
+    if (this.#ended !== undefined || this.#hasSaidGoodbye) return;
     this.#ended = close;
     this.#countEnd(why);
     this.#leave();

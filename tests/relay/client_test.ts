@@ -128,6 +128,19 @@ Deno.test("Client.end() ends once", async () => {
   assert.equal(metrics.limitHits.slow_after_s, 0);
 });
 
+// A stop counted clients as its own that only waited for the answer to their close.
+Deno.test("Client.end() does nothing to a client that has said goodbye", async () => {
+  using node = new StubNode();
+  const { client, socket } = await node.join("/x");
+  socket.sayGoodbye();
+  client.end("restart");
+  client.closed(1000);
+  assert.equal(socket.closed, undefined);
+  const { closes, disconnects } = node.metrics;
+  assert.equal(closes.restart, 0);
+  assert.equal(disconnects["1000"], 1);
+});
+
 Deno.test("Client.closed() leaves, and counts the connection by its code if it was one", async () => {
   using node = new StubNode();
   const [a, b] = await node.joinMany("/x", 2);
