@@ -13,16 +13,20 @@ const minSecret = 8;
 export class ConnectError extends StartupError {
   /** Whether trying again makes no sense. */
   readonly permanent: boolean;
+  /** When the server asks to come back, in milliseconds from now. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     message: string,
-    { permanent = false, hint, ...options }: ErrorOptions & {
+    { permanent = false, retryAfterMs, hint, ...options }: ErrorOptions & {
       permanent?: boolean;
+      retryAfterMs?: number | undefined;
       hint?: string | undefined;
     } = {},
   ) {
     super(message, { ...options, ...hint === undefined ? {} : { hint } });
     this.permanent = permanent;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -32,6 +36,8 @@ export interface Refusal {
   readonly contentType: string;
   /** The beginning of the body. */
   readonly body: string;
+  /** The header `Retry-After`. */
+  readonly retryAfter?: string | undefined;
 }
 
 /** What the system's errors mean, by their codes (errno(3), getaddrinfo(3), nodejs.org/api/errors.html). */
@@ -92,7 +98,7 @@ export async function connectError(
 
 /** Gets the error for an answer that isn't 101. */
 export function refusalError(
-  { status, contentType, body }: Refusal,
+  { status, contentType, body, retryAfter }: Refusal,
   { place, url }: { place: string; url: URL },
 ): ConnectError {
   const words = quotable(textOf(body, contentType), url);
@@ -102,11 +108,20 @@ export function refusalError(
     }`,
     {
       permanent: status >= 300 && status < 500 && status !== 429,
+      retryAfterMs: millisecondsOf(retryAfter),
       hint: status >= 300 && status < 400
         ? "it leads elsewhere: likely wss:// instead of ws://"
         : hints[status],
     },
   );
+}
+
+/** Gets the milliseconds of a `Retry-After` (RFC 9110 section 10.2.3), which may also be a date. */
+function millisecondsOf(retryAfter: string | undefined): number | undefined {
+  if (retryAfter === undefined) return undefined;
+  if (/^[0-9]{1,9}$/.test(retryAfter)) return Number(retryAfter) * 1000;
+  const ms = Date.parse(retryAfter) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
 /** Gets what is to be read of a body: of a page for browsers, its title. */

@@ -232,5 +232,6 @@ async function readRefusal(response: Response): Promise<Refusal> {
     status: statusCode,
     contentType: headers["content-type"] ?? "",
     body,
+    retryAfter: headers["retry-after"],
   };
 }

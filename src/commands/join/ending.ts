@@ -5,6 +5,8 @@ import type { Ended } from "./connection.ts";
 /** The first wait before connecting again, and the longest, in milliseconds. */
 const minRetryMs = 500;
 const maxRetryMs = 30_000;
+/** By how much of the time that a refusal asks for to come later, as it asks everybody for the same. */
+const askedSpread = 0.2;
 /** The longest wait that a server may ask for, in milliseconds. */
 const maxAskedRetryMs = 600_000;
 
@@ -34,17 +36,32 @@ export function statusOfClose({ code, reason }: Ended): number {
   return joinStatus.lost;
 }
 
+/** What {@linkcode retryDelayMs} goes by. */
+export interface RetryOptions {
+  /** How often connecting has failed in a row. */
+  readonly failures: number;
+  /** What a refusal asked for, in milliseconds. */
+  readonly retryAfterMs?: number | undefined;
+  /** From 0 to 1, for tests. */
+  readonly random?: number;
+}
+
 /**
  * Gets how long to wait before connecting again, in milliseconds: what the
- * server asks for (`retry=MILLISECONDS` in a close's reason), else 500 ms
- * doubling with every failure to 30 s, ± 20 % so that many don't come at once.
+ * server asks for (`retry=MILLISECONDS` in a close's reason, or `Retry-After`
+ * of a refusal, and up to 20 % more), else 500 ms doubling with every failure
+ * to 30 s, ± 20 % so that many don't come at once.
  */
 export function retryDelayMs(
   reason: string,
-  { failures, random = Math.random() }: { failures: number; random?: number },
+  { failures, retryAfterMs, random = Math.random() }: RetryOptions,
 ): number {
   const asked = /(?:^|[ ,;])retry=([0-9]{1,9})\b/.exec(reason)?.[1];
   if (asked !== undefined) return Math.min(Number(asked), maxAskedRetryMs);
+  if (retryAfterMs !== undefined) {
+    const delayMs = Math.min(retryAfterMs, maxAskedRetryMs);
+    return Math.round(delayMs * (1 + askedSpread * random));
+  }
   const delayMs = Math.min(maxRetryMs, minRetryMs * 2 ** failures);
   return Math.round(delayMs * (0.8 + 0.4 * random));
 }

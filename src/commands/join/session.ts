@@ -116,6 +116,7 @@ export class Session {
     let failures = 0;
     while (!this.#isDone) {
       let ended: Ended;
+      let retryAfterMs: number | undefined;
       const connection = new Connection(this.#options.url, {
         socket: this.#options.socket,
         trust,
@@ -145,9 +146,12 @@ export class Session {
           return;
         }
         this.#warn(error.message);
+        ({ retryAfterMs } = error);
         ended = { code: 1006, reason: "" };
       }
-      const delayMs = retryDelayMs(ended.reason, { failures });
+      const delayMs = retryDelayMs(ended.reason, {
+        ...{ failures, retryAfterMs },
+      });
       this.#note(`connecting again in ${(delayMs / 1000).toFixed(1)} s`);
       await sleep(delayMs);
     }

@@ -96,9 +96,10 @@ Deno.test("Connection tells that the scheme is the wrong one", async () => {
 });
 
 Deno.test("Connection shows a refusal's body on one line, escaped", async () => {
-  const { message, hint, permanent } = await refusal(() =>
+  const { message, hint, permanent, retryAfterMs } = await refusal(() =>
     new Response("at the limit\x1b[2J of clients\r\nsecond line\n", {
       status: 503,
+      headers: { "Retry-After": "7" },
     })
   );
   assert.equal(
@@ -107,6 +108,7 @@ Deno.test("Connection shows a refusal's body on one line, escaped", async () => 
   );
   assert.match(hint!, /limit is reached/);
   assert.equal(permanent, false);
+  assert.equal(retryAfterMs, 7000);
 });
 
 Deno.test("Connection bounds what it shows of a refusal, and waits for its end only a while", async () => {

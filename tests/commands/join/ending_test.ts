@@ -34,6 +34,9 @@ Deno.test("retryDelayMs() does what the server asks, else backs off within bound
   assert.equal(retryDelayMs(reason, { failures: 0 }), 1234);
   assert.equal(retryDelayMs("retry=0", { failures: 5 }), 0);
   assert.equal(retryDelayMs("retry=999999999", { failures: 0 }), 600_000);
+  const refused = { failures: 3, retryAfterMs: 5000 };
+  assert.equal(retryDelayMs("", { ...refused, random: 0 }), 5000);
+  assert.equal(retryDelayMs("", { ...refused, random: 1 }), 6000);
   const middle = (failures: number): number =>
     retryDelayMs("", { failures, random: 0.5 });
   assert.deepEqual([0, 1, 2, 6, 7, 99].map(middle), [

@@ -231,6 +231,28 @@ Deno.test("Session tries again until there is a server, if it is told to", async
   assert.equal(run.stdout, "here you are\n");
 });
 
+Deno.test("Session tries again when a refusal asks for it, whatever it would do by itself", async () => {
+  // As often it would take minutes.
+  let refusals = 9;
+  await using frontend = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    (request) => {
+      if (refusals-- === 0) return Deno.upgradeWebSocket(request).response;
+      return new Response("full", {
+        status: 503,
+        headers: { "Retry-After": "0" },
+      });
+    },
+  );
+  const run = new Run(undefined, {
+    url: `ws://127.0.0.1:${frontend.addr.port}${path}`,
+    reconnect: true,
+  });
+  await run.endInput();
+  assert.equal(await run.end(), joinStatus.done);
+  assert.equal(refusals, -1);
+});
+
 Deno.test("Session tells by its status that the server stops", async () => {
   await using server = await startServer();
   const run = new Run(server);
