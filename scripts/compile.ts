@@ -10,6 +10,7 @@
  */
 import { createHash } from "node:crypto";
 import { version } from "../src/common/version.ts";
+import { notices } from "./notices.ts";
 import { permissions } from "./permissions.ts";
 import { shellEnvironment } from "./runtime_environment.ts";
 
@@ -101,6 +102,7 @@ async function tryCompile(output: string): Promise<string | undefined> {
       "--no-check",
       engineFlags,
       ...permissions,
+      `--include=${folder}/notices.txt`,
       `--output=${output}`,
       `${folder}/staps.js`,
     ], compileMs);
@@ -165,7 +167,8 @@ async function makeSelfExtracting(output: string): Promise<void> {
 
 /**
  * Gets the program as scripts by file name, with everything they import:
- * `staps.js` is what to run, and the others are what it loads when needed.
+ * `staps.js` is what to run, and the others are what it loads when needed;
+ * `notices.txt` has the licences.
  * `build` is what `--version` says of how it was built.
  *
  * In one script, what few starts need (AMQP) would cost all of them.
@@ -181,7 +184,9 @@ export async function bundle(build: string): Promise<Record<string, string>> {
       `${top}/main.ts`,
     ], compileMs);
     if (!success) throw new Error(`deno bundle failed:\n${stderr}`);
-    const scripts: Record<string, string> = {};
+    const scripts: Record<string, string> = {
+      "notices.txt": await notices(),
+    };
     const entries = await Array.fromAsync(Deno.readDir(folder));
     for (const name of entries.map(({ name }) => name).sort()) {
       const script = loadLater(await Deno.readTextFile(`${folder}/${name}`));

@@ -4,10 +4,10 @@
 # cache folder; it needs nothing but a POSIX shell, coreutils and gzip for that.
 #
 # The folder is the first usable one of: $STAPS_CACHE alone if that is set;
-# staps/ in $CACHE_DIRECTORY (systemd); /var/cache/staps for root;
-# $XDG_CACHE_HOME/staps; ~/.cache/staps; staps-UID in $TMPDIR or /tmp.
-# It has to be ours, and nobody else may write to it. It may be removed at any
-# time when staps doesn't run.
+# /var/cache/staps-program, where root unpacks, and which all users share then;
+# staps/ in $CACHE_DIRECTORY (systemd); $XDG_CACHE_HOME/staps; ~/.cache/staps;
+# staps-UID in $TMPDIR or /tmp. It has to be ours or, if it is shared, root's, and
+# nobody else may write to it. It may be removed at any time when staps doesn't run.
 
 set -u
 # The files in here: name, first byte, number of bytes, and the SHA-256 of what
@@ -17,6 +17,8 @@ names='@NAMES@'
 # Names them all.
 content=@CONTENT@
 self=$0
+# Where root unpacks for all users.
+shared=/var/cache/staps-program
 # A server outlives signals that come before it can act on them, or mean nothing
 # to it. A terminal that hangs up still ends it.
 hup=HUP
@@ -68,16 +70,24 @@ state_of() (
   cd -- "$1" && shift && stat -c '%A %i %s %.9Z' -- "$@" $names
 ) 2>/dev/null
 
-# Whether the folder $1 and $1/$content are ours alone, and what is in there is
-# what was unpacked.
+# Whether the files $@ are all ours or, if they are shared, all root's.
+are_trusted() {
+  owner=us
+  for file; do
+    [ -e "$file" ] && [ ! -L "$file" ] || return 1
+    [ -O "$file" ] || owner=other
+  done
+  [ "$owner" = other ] || return 0
+  [ "$1" = "$shared" ] && [ "$(stat -c %u -- "$@" | sort -u)" = 0 ]
+}
+
+# Whether nobody else may write to the folder $1 and $1/$content, and what is in
+# there is what was unpacked.
 is_intact() {
   folder=$1/$content
-  for file in "$1" "$folder"; do
-    [ -O "$file" ] && [ ! -L "$file" ] || return 1
-  done
-  for name in $names seal; do
-    [ -O "$folder/$name" ] && [ ! -L "$folder/$name" ] || return 1
-  done
+  set -- "$1" "$folder"
+  for name in $names seal; do set -- "$@" "$folder/$name"; done
+  are_trusted "$@" || return 1
   [ -x "$folder/staps" ] || return 1
   state=$(state_of "$folder" .. .) || return 1
   case $state in
@@ -98,7 +108,7 @@ is_intact() {
   [ "$now" != "$seal" ] || return 0
   # Touched, perhaps by a backup that was restored: what counts is the content.
   has_right_hashes "$folder" || return 1
-  printf '%s\n' "$now" 2>/dev/null >"$folder/seal" || :
+  { printf '%s\n' "$now" >"$folder/seal"; } 2>/dev/null || :
 }
 
 # Puts the files into the folder $1.
@@ -131,6 +141,7 @@ unpack() {
     fail "the runtime doesn't run here: expected Linux with glibc on @ARCH@"
   else
     unpacked=yes
+    [ "$1" != "$shared" ] || chmod -R a+rX -- "$new"
     # After a power cut a name without its content would be worse than nothing.
     (cd -- "$new" && sync -- $names) 2>/dev/null
     state_of "$new" >"$new/seal"
@@ -157,9 +168,14 @@ use() {
   if is_intact "$1"; then return 0; fi
   [ -n "$old_umask" ] || old_umask=$(umask)
   umask 077
+  mode=700
+  if [ "$1" = "$shared" ]; then
+    umask 022
+    mode=755
+  fi
   if [ ! -d "$1" ]; then
     mkdir -p -- "${1%/*}" 2>/dev/null
-    mkdir -m 700 -- "$1" 2>/dev/null ||
+    mkdir -m "$mode" -- "$1" 2>/dev/null ||
       { [ -d "$1" ] || unusable "$1" "can't be made"; } || return 1
   fi
   is_ours_alone "$1" ||
@@ -177,9 +193,10 @@ use_any() {
     use "$STAPS_CACHE"
     return
   fi
-  if [ -n "${CACHE_DIRECTORY-}" ] && use "${CACHE_DIRECTORY%%:*}/staps"; then return; fi
+  if is_intact "$shared"; then return; fi
   # The owner of / is root.
-  if [ -O / ] && use /var/cache/staps; then return; fi
+  if [ -O / ] && use "$shared"; then return; fi
+  if [ -n "${CACHE_DIRECTORY-}" ] && use "${CACHE_DIRECTORY%%:*}/staps"; then return; fi
   if [ -n "${XDG_CACHE_HOME-}" ]; then
     if use "$XDG_CACHE_HOME/staps"; then return; fi
   elif [ -n "${HOME-}" ]; then
@@ -199,6 +216,19 @@ if ! use_any; then
 fi
 [ -z "$old_umask" ] || umask "$old_umask"
 
-export DENO_DIR="$folder/run" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
+# What the runtime remembers of the program's code, for the next start.
+run=$folder/run
+if [ ! -O "$folder" ]; then
+  if [ -n "${CACHE_DIRECTORY-}" ]; then
+    run=${CACHE_DIRECTORY%%:*}/deno
+  elif [ -n "${XDG_CACHE_HOME-}" ]; then
+    run=$XDG_CACHE_HOME/staps/deno
+  elif [ -n "${HOME-}" ] && [ "$HOME" != / ]; then
+    run=$HOME/.cache/staps/deno
+  else
+    run=/nonexistent
+  fi
+fi
+export DENO_DIR="$run" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 export @ENVIRONMENT@
 exec "$folder/staps" @FLAGS@ "$folder/staps.js" "$@"

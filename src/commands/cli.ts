@@ -6,6 +6,7 @@ import { build, version } from "../common/version.ts";
 import { check } from "./check/check.ts";
 import { type CommandInfo, completion } from "./completion.ts";
 import { join } from "./join/join.ts";
+import { license } from "./license.ts";
 import { publish } from "./publish/publish.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status/status.ts";
@@ -21,6 +22,7 @@ const subcommands: readonly Subcommand[] = [
   join,
   publish,
   completion(commandTree),
+  license,
 ];
 
 /** What somebody wants of staps: a subcommand with its options, or just a text to read. */
@@ -55,11 +57,12 @@ export function parseCommandLine(words: readonly string[]): CommandLine {
   return chosen!;
 }
 
-/** Gets `staps help join` and `staps -v`, which people know from other programs, as they are spelled here. */
+/** Gets `staps help join`, `staps -v` and the like, which people know from other programs, as they are spelled here. */
 function usualSpelling(args: readonly string[]): readonly string[] {
   const [first, ...rest] = args;
   if (first === "help") return [...rest, "--help"];
-  if (first === "-v") return ["--version", ...rest];
+  if (first === "-v" || first === "version") return ["--version", ...rest];
+  if (first === "--license") return ["license", ...rest];
   return args;
 }
 

@@ -58,6 +58,7 @@ Deno.test("parseCommandLine() names the argument as its options", () => {
   });
   assert.deepEqual(parse("status", "staps@1").options, { instance: "staps@1" });
   assert.deepEqual(parse("check", "-j", "-u", "a", "-f", "b").options, {
+    instance: undefined,
     json: true,
     user: "a",
     frontend: "b",
@@ -84,18 +85,26 @@ Deno.test("parseCommandLine() gives a command's help after the word help, too", 
   assert.match(refusal("help", "jion").hint!, /"staps join"/);
 });
 
+Deno.test("parseCommandLine() takes --license for the command", () => {
+  assert.deepEqual(parse("--license"), parse("license"));
+});
+
 Deno.test("parseCommandLine() gives the version as text", () => {
   const text = `staps ${version} (${build()})\n`;
   assert.equal(textOf("--version"), text);
   assert.equal(textOf("-V"), text);
   assert.equal(textOf("-v"), text);
+  assert.equal(textOf("version"), text);
 });
 
 Deno.test("commandTree() has the commands in the order of the help, and their options", () => {
   const tree = commandTree();
   assert.deepEqual(
     tree.map(({ name }) => name),
-    ["serve", "check", "status", "url", "join", "publish", "completion"],
+    [
+      ...["serve", "check", "status", "url", "join", "publish", "completion"],
+      "license",
+    ],
   );
   const { options } = tree[1]!;
   assert.deepEqual(
@@ -140,6 +149,7 @@ Deno.test("parseCommandLine() shows no path and no password of a URL in the wron
       ["serve", url],
       ["serve", "--listen", url],
       ["check", url],
+      ["status", url],
     ]
   ) {
     assert.throws(

@@ -74,6 +74,25 @@ Deno.test("the self-extracting executable unpacks once, for its user alone", asy
   assert.equal((await Deno.stat(`${content}/staps`)).ino, ino);
 });
 
+Deno.test("the self-extracting executable carries the licences of what is in it", async () => {
+  await using folder = await TempFolder.make();
+  const { code, stdout } = await run(["--license"], {
+    env: { STAPS_CACHE: `${folder.path}/cache` },
+  });
+  assert.equal(code, 0);
+  assert.ok(stdout.includes(await Deno.readTextFile(`${repository}/LICENSE`)));
+  for (
+    const words of [
+      /^amqplib@[^]*^Copyright \(c\) 2013, 2014 /m,
+      /^commander@[^]*^Copyright \(c\) 2011 /m,
+      /^js-ini@[^]*^Copyright \(c\) 2018 /m,
+      /^ws@[^]*^Copyright \(c\) 2011 /m,
+      /^Deno \d[^]*^Copyright 2018-\d+ the Deno authors$/m,
+      /^V8, [^]*^Copyright 2014, the V8 project authors\./m,
+    ]
+  ) assert.match(stdout, words);
+});
+
 /** Gets whether a process ignores SIGHUP (proc_pid_status(5)). */
 async function ignoresHangUp(pid: number): Promise<boolean> {
   const text = await Deno.readTextFile(`/proc/${pid}/status`);
@@ -186,6 +205,49 @@ testUnless(needsRoot, {
     assert.equal(code, 1);
     assert.match(stderr, /belongs to somebody else/);
     assert.match(stderr, /staps-33: can't be made/);
+  },
+});
+
+/** A /var/cache of its own, in which nobody has unpacked yet. */
+const ownCache = `
+  mount -t tmpfs tmpfs /var/cache
+  mkdir -m 1777 /var/cache/tmp
+  export TMPDIR=/var/cache/tmp
+`;
+const mounted = needsRoot ?? await runProgram("unshare", [
+  ...["--mount", "--propagation", "private", "sh", "-ec", ownCache],
+]);
+const noMount = typeof mounted === "string"
+  ? mounted
+  : mounted.code === 0
+  ? undefined
+  : "mounting isn't allowed here";
+
+testUnless(noMount, {
+  name:
+    "the self-extracting executable shares what root has unpacked with all users, and nobody else's",
+  async fn(): Promise<void> {
+    const other = "setpriv --reuid=33 --regid=33 --clear-groups";
+    const script = `${ownCache}
+      ${other} ${staps} --version
+      ls $TMPDIR
+      rm -rf $TMPDIR/*
+      ${staps} --version
+      stat -c '%A %u' /var/cache/staps-program
+      ${other} ${staps} --version
+      ls $TMPDIR
+      chown -R 34 /var/cache/staps-program
+      ${other} ${staps} --version
+      ls $TMPDIR
+    `;
+    const { code, stdout, stderr } = await runProgram("unshare", [
+      ...["--mount", "--propagation", "private", "sh", "-ec", script],
+    ], { clearEnv: true, env: { PATH: "/usr/bin:/bin" } });
+    assert.equal(code, 0, stderr);
+    const shared = `${label}drwxr-xr-x 0\n${label}`;
+    const own = `${label}staps-33\n`;
+    assert.equal(stdout, own + shared + own);
+    assert.equal(stderr, "");
   },
 });
 
