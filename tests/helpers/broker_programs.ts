@@ -2,9 +2,8 @@
  * The RabbitMQs that people have, and how their programs are run: Debian 12's
  * is installed on this machine, Debian 13's in a system of its own.
  */
-import { debianSystem } from "./debootstrap.ts";
+import { debian13 } from "./debian_systems.ts";
 import { ensurePackages } from "./packages.ts";
-import { runOrThrow } from "./process.ts";
 
 /** `3.10`: this machine's package, from Debian 12. `4.0`: Debian 13's. */
 export type BrokerVersion = "3.10" | "4.0";
@@ -49,20 +48,7 @@ export class BrokerPrograms {
       await ensurePackages(["rabbitmq-server"]);
       return new BrokerPrograms();
     }
-    return new BrokerPrograms(
-      await debianSystem({
-        purpose: "rabbitmq",
-        suite: "trixie",
-        version: 1,
-        packages: ["rabbitmq-server"],
-        finish: (root) =>
-          runOrThrow("rm", [
-            "-rf",
-            ...["var/lib/apt/lists", "usr/share/doc", "usr/share/locale"]
-              .map((folder) => `${root}/${folder}`),
-          ]),
-      }),
-    );
+    return new BrokerPrograms(await debian13());
   }
 
   /** Gets the path by which the programs know a broker's `folder`. */

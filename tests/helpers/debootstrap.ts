@@ -15,8 +15,6 @@ const removeTimeoutMs = 4 * 60_000;
 
 /** What a system is made of. */
 export interface DebianRecipe {
-  /** What it is for; part of its folder's name. */
-  readonly purpose?: string;
   /** Debian's name of the release; by default this machine's own. */
   readonly suite?: string;
   /** Changes with everything that is done to the system, so that an old one isn't used. */
@@ -48,9 +46,7 @@ export async function debianSystem(recipe: DebianRecipe): Promise<string> {
   await ensurePackages(["debootstrap"]);
   const { suite: hostSuite, mirror } = await hostDebian();
   const suite = recipe.suite ?? hostSuite;
-  const name = [suite, recipe.purpose, recipe.version]
-    .filter((part) => part !== undefined).join("-");
-  const path = `${await systemsFolder()}/${name}`;
+  const path = `${await systemsFolder()}/${suite}-${recipe.version}`;
   using lock = await Deno.open(`${path}.lock`, { create: true, write: true });
   await lock.lock(true);
   if (await exists(path)) return path;

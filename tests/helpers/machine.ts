@@ -5,39 +5,37 @@
  * The base system is made once and kept, see debootstrap.ts; a machine is a
  * copy of it.
  */
-import { debianSystem, systemsFolder } from "./debootstrap.ts";
+import { debian12, debian13 } from "./debian_systems.ts";
+import { systemsFolder } from "./debootstrap.ts";
 import { eventTimeoutMs, eventually, within } from "./eventually.ts";
 import { exists } from "./folder.ts";
 import { ensurePackages } from "./packages.ts";
 import { type Outcome, Process, runOrThrow } from "./process.ts";
 
-/** What the base system has beyond Debian's minimum. */
-const packages = [
-  "dbus",
-  "nginx-light",
-  "procps",
-  "systemd",
-  "systemd-sysv",
-];
-/** Changes with what is done to the base system, so that an old one isn't used. */
-const baseVersion = 2;
 /** How long a command in a machine may take, such as installing a package, in milliseconds. */
 const commandTimeoutMs = 2 * 60_000;
 /** How long copying or removing a system may take, in milliseconds: it has 300 MB. */
 const fileTimeoutMs = 4 * 60_000;
 
+/** The systems by the release's number. */
+const systems = { 12: debian12, 13: debian13 } as const;
+
+/** A release of Debian. */
+export type Release = keyof typeof systems;
+
 /**
  * Gets a machine that has booted, or tells why none can here. The base system
  * is made first, if need be.
  */
-export async function bootIfPossible(): Promise<Machine | string> {
+export async function bootIfPossible(
+  release: Release,
+): Promise<Machine | string> {
   if (Deno.build.os !== "linux" || Deno.uid() !== 0) {
     return "booting a container takes Linux and root";
   }
   try {
     await ensurePackages(["systemd-container"]);
-    await base();
-    return await Machine.boot();
+    return await Machine.boot(release);
   } catch (error) {
     return `no container boots here: ${
       (error as Error).message.split("\n").slice(0, 4).join(" / ")
@@ -60,11 +58,12 @@ export class Machine implements AsyncDisposable {
   }
 
   /** Gets a machine that has booted. */
-  static async boot(): Promise<Machine> {
+  static async boot(release: Release): Promise<Machine> {
     const folder = await systemsFolder();
     await removeLeftovers(folder);
     const root = `${folder}/machine-${Deno.pid}-${crypto.randomUUID()}`;
-    await runOrThrow("cp", ["-a", "--reflink=auto", await base(), root], {
+    const system = await systems[release]();
+    await runOrThrow("cp", ["-a", "--reflink=auto", system, root], {
       timeoutMs: fileTimeoutMs,
     });
     const machine = new Machine(root);
@@ -189,7 +188,8 @@ function startNspawn(root: string): Process {
     // The host's systemd may be absent, or not be process 1.
     "--register=no",
     "--keep-unit",
-    `--machine=staps-${Deno.pid}`,
+    // Not two of the same name; a host's name has 64 characters at most.
+    `--machine=staps-${root.slice(-12)}`,
     "--console=pipe",
   ]);
 }
@@ -210,37 +210,10 @@ async function leaderOf(nspawn: number): Promise<number | undefined> {
   return undefined;
 }
 
-/** Gets the folder of the base system, which is made if it is missing. Nobody may change it. */
-export function base(): Promise<string> {
-  return debianSystem({
-    version: baseVersion,
-    packages,
-    finish: async (root) => {
-      // Not ours to test, and slow to start.
-      await runOrThrow("chroot", [
-        root,
-        "systemctl",
-        "mask",
-        "systemd-logind.service",
-        "console-getty.service",
-        "apt-daily.timer",
-        "apt-daily-upgrade.timer",
-        "e2scrub_all.timer",
-      ]);
-      await runOrThrow("chroot", [
-        root,
-        "systemctl",
-        "disable",
-        "nginx.service",
-      ]);
-    },
-  });
-}
-
 /** Removes what runs of the tests left that were killed. */
 async function removeLeftovers(folder: string): Promise<void> {
   for await (const { name } of Deno.readDir(folder)) {
-    const pid = name.match(/^machine-(\d+)-/)?.[1];
+    const pid = name.match(/^(?:\.#)?machine-(\d+)-/)?.[1];
     if (pid === undefined || await exists(`/proc/${pid}`)) continue;
     await runOrThrow("rm", ["-rf", `${folder}/${name}`], {
       timeoutMs: fileTimeoutMs,

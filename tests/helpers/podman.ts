@@ -1,6 +1,6 @@
 /** podman, with a store, a folder and containers of the test's own: no image is downloaded. */
 import { eventually } from "./eventually.ts";
-import { base } from "./machine.ts";
+import { debian12 } from "./debian_systems.ts";
 import { ensurePackages } from "./packages.ts";
 import { type Outcome, runOrThrow, runProgram } from "./process.ts";
 
@@ -35,7 +35,7 @@ export class Podman implements AsyncDisposable {
       podman = new Podman(
         await Deno.makeTempDir({ prefix: "staps-test-" }),
       );
-      await podman.#importBase(await base());
+      await podman.#importBase(await debian12());
       await podman.run("true", { image: baseImage, flags: ["--rm"] });
       return podman;
     } catch (error) {
