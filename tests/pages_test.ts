@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { limitTable } from "../src/relay/limits.ts";
 import { allSettings } from "../src/settings/table.ts";
-import { block, readPage } from "./helpers/docs.ts";
+import { docFiles } from "../scripts/deb_docs.ts";
+import { block, readPage, readPages } from "./helpers/docs.ts";
 import { repository, runProgram } from "./helpers/process.ts";
 
 /** The version of Deno that everything here is for. */
@@ -14,6 +15,9 @@ const { license, tasks }: {
 } = JSON.parse(
   await Deno.readTextFile(`${repository}/deno.json`),
 );
+
+/** Tests that are being written. */
+const underWay = ["tests/e2e/containers_test.ts", "tests/e2e/scale_test.ts"];
 
 /** Gets the tasks that a block runs, and checks that they can be run so. */
 function tasksIn(code: string): string[] {
@@ -114,4 +118,87 @@ Deno.test("LICENSE, deno.json and the package's copyright file give the same lic
   );
   const { text } = await readPage("README.md");
   assert.match(text, /^\[BSD-3-Clause\]\(LICENSE\)/m);
+});
+
+Deno.test("packaging/README.Debian says what docs/deploy.md and docs/many-cores.md say", async () => {
+  const text = await Deno.readTextFile(
+    `${repository}/packaging/README.Debian`,
+  );
+  const commands = Array.from(
+    text.matchAll(/(?:^ {4}.*\n)+/gm),
+    ([code]) => code.replaceAll(/^ {4}/gm, ""),
+  );
+  assert.deepEqual(commands, [
+    await block("docs/deploy.md", "frontend"),
+    await block("docs/deploy.md", "reload"),
+    await block("docs/many-cores.md", "instances"),
+  ]);
+});
+
+Deno.test("docs/deploy.md's archive has all that the package brings of the repository", async () => {
+  const [, ...pack] = (await block("docs/deploy.md", "compile")).split("\n");
+  // All but the program, which isn't made here.
+  const command = pack.join("\n").replace("dist/staps.tar dist/staps ", "- ");
+  const { stdout, stderr, code } = await runProgram("sh", [
+    ...["-ec", `${command.trimEnd()} | tar -t`],
+  ], { cwd: repository });
+  assert.equal(code, 0, stderr);
+  const archive = new Set(stdout.split("\n"));
+  const docs = (await docFiles()).map(({ name }) =>
+    name.replace(/^examples\//, "")
+  );
+  const deb = await Deno.readTextFile(`${repository}/scripts/deb.ts`);
+  const copied = Array.from(
+    deb.matchAll(
+      /"([\w@/.]+\.service|packaging\/(?:sysusers|tmpfiles)\.conf)"/g,
+    ),
+    ([, name]) => name!,
+  );
+  assert.ok(copied.length >= 4 && docs.length > 20);
+  const missing = [...copied, ...docs, "LICENSE", "staps.conf.example"]
+    .filter((name) => !archive.has(name));
+  assert.deepEqual(missing, []);
+});
+
+/** What an ordinary user of a machine may not do. */
+const rootsCommands =
+  /\b(systemctl (?!status)|apt |dpkg |adduser|usermod|useradd|rabbitmqctl|install -D)|[ >] ?\/etc\//;
+
+Deno.test("pages say of what takes root that it does", async () => {
+  const pages = await readPages();
+  const silent = pages.filter(({ text, blocks }) =>
+    blocks.some(({ language, code }) =>
+      ["sh", "console"].includes(language) && rootsCommands.test(code)
+    ) && !/\broot\b/.test(text)
+  );
+  assert.deepEqual(silent.map(({ path }) => path), []);
+});
+
+Deno.test("CONTRIBUTING.md names tests that exist for all that trips people up", async () => {
+  const { text } = await readPage("CONTRIBUTING.md");
+  const section = text.split("\n## What trips people up\n")[1]!.split(
+    "\n## ",
+  )[0]!;
+  const problems = [];
+  let count = 0;
+  for (const [, , tests] of section.matchAll(/^\| (\S.*?) +\| (`.*?) +\|$/gm)) {
+    for (
+      const [, file, name] of tests!.matchAll(
+        /`(tests\/\w[^`]*?)(?:: ([^`]*))?`/g,
+      )
+    ) {
+      count++;
+      const source = await Deno.readTextFile(`${repository}/${file}`)
+        .catch(() => undefined);
+      if (
+        source === undefined
+          ? !underWay.includes(file!)
+          : !source.includes(name ?? "")
+      ) {
+        problems.push(`${file}: ${name}`);
+      }
+    }
+  }
+  assert.deepEqual(problems, []);
+  assert.ok(count > 20);
 });
