@@ -56,10 +56,14 @@ function statusOf(signal: StopSignal): number {
  * From now on, signals don't end a server that ask it for nothing (SIGUSR1,
  * SIGUSR2), or for what it can't do yet: SIGHUP before {@linkcode hangUps}. A
  * terminal's SIGHUP keeps its meaning.
+ *
+ * With the first listener for any signal, the runtime takes over SIGHUP, even
+ * where it was ignored: one that comes before the listener for it, within some
+ * microseconds, ends the process. So SIGHUP comes first.
  */
 export function outliveSignals(): void {
   const signals: Deno.Signal[] = ["SIGUSR1", "SIGUSR2"];
-  if (!Deno.stdin.isTerminal()) signals.push("SIGHUP");
+  if (!Deno.stdin.isTerminal()) signals.unshift("SIGHUP");
   for (const signal of signals) Deno.addSignalListener(signal, () => {});
 }
 
