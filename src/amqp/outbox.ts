@@ -11,9 +11,8 @@
  */
 import type { Message } from "../relay/message.ts";
 import { headerBytes } from "./batch.ts";
-import type { Kind } from "./envelope.ts";
+import { type Entry, isNotice, type Numbered } from "./entry.ts";
 import { Shares, type SharesOptions } from "./shares.ts";
-import type { Membership } from "./membership.ts";
 
 /** Entries of one channel, by number. */
 interface Range {
@@ -21,29 +20,6 @@ interface Range {
   high: number;
   /** The largest of them. */
   bytes: number;
-}
-
-/** A channel whose messages are numbered here. */
-export type Numbered = Pick<Membership, "key" | "lastSequence" | "lastSent">;
-
-/** Something to send; what the fields mean stands in `Envelope`. */
-export interface Entry {
-  readonly key: string;
-  /** Absent in a notice. */
-  readonly channel?: Numbered;
-  kind: Kind;
-  sequence: number;
-  since: number;
-  /** What clients sent; a notice has none. */
-  readonly messages: Message[];
-  /** The size of the messages together; of a notice that of the largest entry concerned. */
-  bytes: number;
-  /** What it counts towards the limit. */
-  cost: number;
-  /** Whether somebody waits for what becomes of it, see `posts.ts`. */
-  isPosted?: boolean;
-  /** `replaced`: a notice tells of it, so that it isn't sent again; `returned`: nobody was there for it. */
-  state: "waiting" | "confirmed" | "replaced" | "returned";
 }
 
 /** The routing key that every node listens to. */
@@ -349,10 +325,6 @@ export class Outbox {
     this.#entries.push(entry);
     this.#shares.add(entry.key, entry.cost);
   }
-}
-
-function isNotice(kind: Kind): kind is "lost" | "rejected" {
-  return kind === "lost" || kind === "rejected";
 }
 
 function widen(range: Range, { low, high, bytes }: Range): void {

@@ -17,8 +17,8 @@ import type { Posted } from "../relay/bridge.ts";
 import { channelKey } from "../relay/channel_hash.ts";
 import type { Message } from "../relay/message.ts";
 import type { Connector } from "./connector.ts";
+import type { Numbered } from "./entry.ts";
 import type { Memberships } from "./memberships.ts";
-import type { Numbered } from "./outbox.ts";
 import type { Sender } from "./sender.ts";
 
 /** How long to wait for confirm and receipt, in milliseconds. */

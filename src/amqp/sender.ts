@@ -4,11 +4,12 @@ import type { Message } from "../relay/message.ts";
 import { writeBatch } from "./batch.ts";
 import { BrokerError, replyCodes } from "./broker_error.ts";
 import type { Connector } from "./connector.ts";
+import type { Entry, Numbered } from "./entry.ts";
 import { type Envelope, readEnvelope, writeEnvelope } from "./envelope.ts";
 import type { Link } from "./link.ts";
 import type { Membership } from "./membership.ts";
 import { nodeKey } from "./node_queue.ts";
-import { type Entry, type Numbered, Outbox } from "./outbox.ts";
+import { Outbox } from "./outbox.ts";
 import type { Posts } from "./posts.ts";
 
 /**

@@ -3,7 +3,8 @@
  * broker and a network that do the worst they may, in every order.
  */
 import assert from "node:assert/strict";
-import { type Entry, Outbox } from "../../src/amqp/outbox.ts";
+import type { Entry } from "../../src/amqp/entry.ts";
+import { Outbox } from "../../src/amqp/outbox.ts";
 import { QueueWatch } from "../../src/amqp/queue_watch.ts";
 import { Tracker } from "../../src/amqp/tracker.ts";
 import { contentOf, text } from "../helpers/messages.ts";

@@ -1,10 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  type Entry,
-  everyNode,
-  type Numbered,
-  Outbox,
-} from "../../src/amqp/outbox.ts";
+import type { Entry, Numbered } from "../../src/amqp/entry.ts";
+import { everyNode, Outbox } from "../../src/amqp/outbox.ts";
 import { text } from "../helpers/messages.ts";
 
 /** Makes an outbox, and what it tells. */
