@@ -20,7 +20,7 @@ import type {
 } from "../relay/bridge.ts";
 import { channelHash } from "../relay/channel_hash.ts";
 import type { Message } from "../relay/message.ts";
-import { BrokerError } from "./broker_error.ts";
+import type { BrokerError } from "./broker_error.ts";
 import { Connector, type ConnectorOptions } from "./connector.ts";
 import { Link } from "./link.ts";
 import type { Membership } from "./membership.ts";
@@ -29,9 +29,9 @@ import { NodeQueue, type NodeQueueOptions } from "./node_queue.ts";
 import { Numbers } from "./numbers.ts";
 import { Peers } from "./peers.ts";
 import { Posts } from "./posts.ts";
-import { noMessage, Probe } from "./probe.ts";
+import { Preparation } from "./preparation.ts";
+import { Probe } from "./probe.ts";
 import { QueueWatch } from "./queue_watch.ts";
-import { queuesTake } from "./queues_take.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
 
@@ -54,9 +54,6 @@ const tickMs = 1_000;
 /** How long the closing bridge tries to send what waits, and to delete its queue. */
 const closing = { flushMs: 2_000, deleteMs: 1_000 } as const;
 
-/** So many connections in a row are given up as some node's queue is silent. */
-const maxSilences = 3;
-
 /** So many channels whose clients were told of dropped messages are remembered. */
 const maxTold = 100_000;
 
@@ -65,7 +62,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #options: AmqpBridgeOptions;
   readonly #connector: Connector;
   readonly #queue: NodeQueue;
-  readonly #watch: QueueWatch;
+  readonly #preparation: Preparation;
   readonly #memberships: Memberships;
   readonly #sender: Sender;
   readonly #probe: Probe;
@@ -75,8 +72,6 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #posts: Posts;
   #listener: BridgeListener | undefined;
   #isClosed = false;
-  /** How many connections in a row got no answer from some node's queue. */
-  #silences = 0;
   #ticks: ReturnType<typeof setInterval> | undefined;
   /** Keys of channels whose clients here know that messages were dropped in the present outage. */
   readonly #told = new Set<string>();
@@ -97,13 +92,13 @@ export class AmqpBridge implements Bridge, BridgeHealth {
           receiver: this.#receiver,
           probe: this.#probe,
         }),
-      prepare: (link) => this.#prepare(link),
+      prepare: (link) => this.#preparation.prepare(link),
       begin: (link) => this.#begin(link),
       end: (reason) => this.#end(reason),
     });
-    this.#queue = new NodeQueue(node, options);
-    const { ownKey } = this.#queue;
-    const watch = this.#watch = new QueueWatch(options.queueBytes);
+    const queue = this.#queue = new NodeQueue(node, options);
+    const { ownKey } = queue;
+    const watch = new QueueWatch(options.queueBytes);
     const memberships = this.#memberships = new Memberships({
       onOutage: options.onOutage,
       joinTimeoutMs: options.joinTimeoutS * 1000,
@@ -133,7 +128,10 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       sender,
       memberships,
       watch,
-      isOnlyConsumer: (link) => this.#isOnlyConsumer(link),
+      isOnlyConsumer: (link) => this.#preparation.isOnlyConsumer(link),
+    });
+    this.#preparation = new Preparation({
+      ...{ connector, queue, memberships, sender, probe, watch },
     });
     const numbers = this.#numbers = new Numbers({
       connector,
@@ -243,54 +241,6 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       });
     }
     await this.#connector.close((link) => this.#deleteQueue(link));
-  }
-
-  /** Makes sure of exchange, queue and bindings, and that messages come through. */
-  async #prepare(link: Link): Promise<void> {
-    await link.declareExchange();
-    const queue = this.#queue;
-    await queue.prepare(link, {
-      isBound: () => this.#probe.isOwnKeyBound(link),
-      channelKeys: () => this.#memberships.boundKeys(),
-      onLost: () => this.#lost(),
-    });
-    if (queue.isQuorum) await this.#tryQueues(link);
-    if (this.#probe.isSuspect) await this.#prove(link);
-    // Shows at the start that this node may publish.
-    if (this.#connector.connects === 0) await this.#probe.isOwnKeyBound(link);
-  }
-
-  /** Makes sure that messages come through the queue, after some didn't. */
-  async #prove(link: Link): Promise<void> {
-    if (await this.#probe.comesBack(link)) return;
-    if (await this.#isOnlyConsumer(link)) {
-      this.#lost();
-      await this.#queue.bindOwnKeys(link);
-      if (await this.#probe.comesBack(link)) return;
-    }
-    throw new BrokerError(noMessage);
-  }
-
-  async #isOnlyConsumer(link: Link): Promise<boolean> {
-    return await link.countConsumers(this.#queue.name) === 1;
-  }
-
-  /** The queue or its bindings are gone, and with them messages. */
-  #lost(): void {
-    log.error("the broker lost this node's queue or its bindings", {
-      queue: this.#queue.name,
-    });
-    this.#watch.reset();
-    this.#memberships.loseBindings();
-  }
-
-  /** Takes another connection if some node's queue doesn't answer on this one, but not for ever. */
-  async #tryQueues(link: Link): Promise<void> {
-    const isAnswered = await queuesTake(link, this.#sender);
-    if (!isAnswered && ++this.#silences <= maxSilences) {
-      throw new BrokerError("a node's quorum queue doesn't answer");
-    }
-    this.#silences = 0;
   }
 
   #begin(link: Link): void {
