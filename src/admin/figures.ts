@@ -278,6 +278,12 @@ export const figures: readonly Figure[] = [
       ({ joinsWaiting }) => joinsWaiting,
     ],
     [
+      "staps_bridge_joins_unanswered_total",
+      "counter",
+      "Joins in a cluster of brokers that some other node didn't answer within a second",
+      ({ unanswered }) => unanswered,
+    ],
+    [
       "staps_bridge_messages_sent_total",
       "counter",
       "Messages of clients given to the bridge",

@@ -5,8 +5,8 @@
  * This connects the parts: `connector.ts` (a link to a broker, and the next one
  * when it is lost), `sender.ts` (to the other nodes), `receiver.ts` (from them),
  * `memberships.ts` (which channels), `probe.ts` (whether all that works),
- * `peers.ts` (whether the others are there) and `posts.ts` (what became of a
- * POST).
+ * `peers.ts` (whether the others are there), `agreement.ts` (whether their
+ * messages come here) and `posts.ts` (what became of a POST).
  */
 import { Buffer } from "node:buffer";
 import { log } from "../common/log.ts";
@@ -20,6 +20,8 @@ import type {
 } from "../relay/bridge.ts";
 import { channelHash } from "../relay/channel_hash.ts";
 import type { Message } from "../relay/message.ts";
+import { Agreement } from "./agreement.ts";
+import { Answers } from "./answers.ts";
 import type { BrokerError } from "./broker_error.ts";
 import { Connector, type ConnectorOptions } from "./connector.ts";
 import { Link } from "./link.ts";
@@ -51,6 +53,9 @@ export interface AmqpBridgeOptions extends ConnectorOptions, NodeQueueOptions {
 /** How often the bridge sends itself a message, and looks whether something is stuck. */
 const tickMs = 1_000;
 
+/** How long a join waits for the other nodes in a cluster, if `join_timeout_s` allows that. */
+const maxAgreementMs = 1_000;
+
 /** How long the closing bridge tries to send what waits, and to delete its queue. */
 const closing = { flushMs: 2_000, deleteMs: 1_000 } as const;
 
@@ -67,6 +72,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
   readonly #sender: Sender;
   readonly #probe: Probe;
   readonly #numbers: Numbers;
+  readonly #agreement: Agreement;
+  readonly #answers: Answers;
   readonly #peers: Peers;
   readonly #receiver: Receiver;
   readonly #posts: Posts;
@@ -99,13 +106,17 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     const queue = this.#queue = new NodeQueue(node, options);
     const { ownKey } = queue;
     const watch = new QueueWatch(options.queueBytes);
+    const joinTimeoutMs = options.joinTimeoutS * 1000;
     const memberships = this.#memberships = new Memberships({
       onOutage: options.onOutage,
-      joinTimeoutMs: options.joinTimeoutS * 1000,
+      joinTimeoutMs,
       onMissed: (membership) =>
         this.#gap(membership, "the queue or its binding was lost"),
       onDoubtful: (membership) => this.#probe.doubt(membership),
-      onBound: (membership) => this.#numbers.joined(membership),
+      onBound: (membership) => {
+        this.#numbers.joined(membership);
+        return this.#agreement.reach(membership);
+      },
       latestProbe: () => this.#probe.latest,
     });
     const { outboxBytes } = options;
@@ -142,8 +153,18 @@ export class AmqpBridge implements Bridge, BridgeHealth {
         this.#gap(membership, "the last messages are missing"),
     });
     const peers = this.#peers = new Peers({
+      connector,
       sender,
-      queue: () => this.#queue.name,
+      queue: () => queue.name,
+    });
+    const agreement = this.#agreement = new Agreement({
+      ...{ node, connector, sender, probe, peers },
+      isCluster: options.hosts.length > 1 || queue.isQuorum,
+      waitMs: Math.min(maxAgreementMs, joinTimeoutMs / 2),
+      onGap: (membership, reason) => this.#gap(membership, reason),
+    });
+    const answers = this.#answers = new Answers({
+      ...{ connector, sender, memberships },
     });
     this.#receiver = new Receiver({
       node,
@@ -151,6 +172,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       memberships,
       probe,
       numbers,
+      agreement,
+      answers,
       peers,
       watch,
       posts,
@@ -180,6 +203,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       isCutOff: this.#peers.isCutOff,
       connects,
       ...this.#counts,
+      ...this.#agreement.counts,
       ...this.#sender.counts,
       ...this.#receiver.counts,
     };
@@ -249,6 +273,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#probe.connected(link);
     this.#numbers.connected();
     this.#peers.connected(link);
+    this.#answers.flush();
+    this.#agreement.connected();
     this.#posts.connected();
     this.#ticks = setInterval(() => this.#tick(link), tickMs);
   }
@@ -258,6 +284,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#probe.tick(link);
     this.#numbers.tick();
     this.#peers.tick(link);
+    this.#answers.flush();
+    this.#agreement.tick();
     this.#endOutage();
   }
 
@@ -269,6 +297,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#sender.disconnected(reason);
     this.#probe.disconnected();
     this.#numbers.disconnected();
+    this.#agreement.disconnected();
     this.#posts.disconnected();
     this.#memberships.disconnected();
   }
@@ -297,7 +326,9 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     if (this.#sender.outbox.unsent === 0) this.#told.clear();
   }
 
-  #gap({ path }: Membership, reason: string): void {
+  #gap({ path, joins }: Membership, reason: string): void {
+    // Nobody is in the channel yet.
+    if (joins.length > 0) return;
     this.#counts.gaps++;
     log.warn("messages of a channel may be lost", {
       channel: channelHash(path),

@@ -22,6 +22,8 @@
  *   to, to `since` members; see `posts.ts`.
  * - `hello`, `digest`: the numbers of a node's last messages, see `numbers.ts`.
  * - `alive`, `bye`: a node is there, or goes, see `peers.ts`.
+ * - `ask`, `answer`, `echo`: a node joins channels, and the others answer, see
+ *   `agreement.ts`.
  */
 export type Kind = typeof kinds[number];
 
@@ -37,6 +39,9 @@ const kinds = [
   "digest",
   "alive",
   "bye",
+  "ask",
+  "answer",
+  "echo",
 ] as const;
 
 /** A message's kind, sender, and place in the order of what that sender sent. */

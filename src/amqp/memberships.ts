@@ -21,8 +21,8 @@ export interface MembershipsOptions {
   readonly joinTimeoutMs: number;
   /** Called when a channel is bound again that had lost messages. */
   readonly onMissed: (membership: Membership) => void;
-  /** Called when a channel is bound. */
-  readonly onBound: (membership: Membership) => void;
+  /** Called when a channel is bound. Gets what its joins have to wait for, if anything; that never rejects. */
+  readonly onBound: (membership: Membership) => Promise<void> | void;
   /** Called when a channel is bound again whose unbind on a lost connection may still take effect. */
   readonly onDoubtful: (membership: Membership) => void;
   /** Gets the number of the node's latest message to itself. */
@@ -116,7 +116,7 @@ export class Memberships {
       this.#giveUp(membership);
       throw new BridgeUnavailableError("The broker can't be reached");
     }
-    if (membership.state === "bound") return;
+    if (membership.state === "bound" && membership.joins.length === 0) return;
     const join = Promise.withResolvers<void>();
     membership.joins.push(join);
     this.#schedule(membership);
@@ -242,7 +242,7 @@ export class Memberships {
 
   #forget(membership: Membership): void {
     // A leave that overtakes a join: nobody waits for that any more.
-    for (const { resolve } of membership.joins.splice(0)) resolve();
+    this.#endJoins(membership);
     const { path, key } = membership;
     this.#byPath.delete(path);
     this.#byKey.delete(key);
@@ -320,8 +320,17 @@ export class Memberships {
   }
 
   #joined(membership: Membership): void {
-    for (const { resolve } of membership.joins.splice(0)) resolve();
     if (membership.missed) this.tellMissed(membership);
-    this.#options.onBound(membership);
+    const { tracker } = membership;
+    const agreed = this.#options.onBound(membership);
+    if (!agreed) return this.#endJoins(membership);
+    void agreed.then(() => {
+      // It may have been left and joined again.
+      if (membership.tracker === tracker) this.#endJoins(membership);
+    });
+  }
+
+  #endJoins({ joins }: Membership): void {
+    for (const { resolve } of joins.splice(0)) resolve();
   }
 }

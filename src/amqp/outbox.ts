@@ -162,6 +162,18 @@ export class Outbox {
     return lastSent === 0 && this.#shares.has(key) ? undefined : lastSent;
   }
 
+  /**
+   * Gets the number up to which everything was sent, in all channels: what is
+   * sent from now on has a higher one.
+   */
+  get sentUpTo(): number {
+    for (let i = this.#next; i < this.#entries.length; i++) {
+      const { channel, state, sequence } = this.#entries[i]!;
+      if (channel && state === "waiting") return sequence - 1;
+    }
+    return this.#sequence;
+  }
+
   /** Takes note that every node concerned has `entry` in its queue; `isReturned`: that there is none. */
   confirm(entry: Entry, { isReturned = false } = {}): void {
     this.#settle(entry, isReturned ? "returned" : "confirmed");

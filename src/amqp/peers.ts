@@ -4,17 +4,26 @@
  * some of the nodes, and messages to oneself come back on either side.
  *
  * Every few seconds a node tells all others that it is there, and the name of
- * its queue; and that it goes, when it does. A node that hears nobody of those
+ * its queue; and that it goes, when it does. One that is connected anew asks
+ * them to say so at once. A node that hears nobody of those
  * that were there asks the broker for their queues: a queue that is there or
  * deleted is of a node that died, one that can't be reached is behind a split.
  */
+import type { Connector } from "./connector.ts";
 import type { Envelope } from "./envelope.ts";
 import type { Link } from "./link.ts";
+import { nodeKey } from "./node_queue.ts";
 import { everyNode } from "./outbox.ts";
 import type { Sender } from "./sender.ts";
 
 /** A node says that it is there every so many ticks of a second. */
 const aliveTicks = 5;
+
+/** Whoever wasn't heard for so long isn't waited for, in milliseconds: that is once in vain. */
+const presentMs = 10_000;
+
+/** How long the others have to say that they are there, in milliseconds. */
+const introductionMs = 140;
 
 /** Nobody was heard for so many ticks: that is four times in vain. */
 const silentTicks = 20;
@@ -32,8 +41,13 @@ const askTicks = 15;
 /** A queue's name in a message isn't longer; nodes make shorter ones. */
 const maxNameBytes = 128;
 
+/** What the numbers of an `alive` say: that its node answers asks, and that it wants to hear who else is there. */
+const answersAsks = 1;
+const wantsReply = 1;
+
 /** What {@linkcode Peers} works with. */
 export interface PeersOptions {
+  readonly connector: Pick<Connector, "link">;
   readonly sender: Pick<Sender, "publishNews">;
   /** The name of this node's queue. */
   readonly queue: () => string;
@@ -43,6 +57,10 @@ export interface PeersOptions {
 interface Peer {
   readonly queue: string;
   readonly heardMs: number;
+  /** Whether it answers when somebody joins, see `agreement.ts`; older nodes don't. */
+  readonly answers: boolean;
+  /** Whether it didn't answer in time, and wasn't heard since. */
+  isSlow: boolean;
 }
 
 /** The other nodes, as far as this one hears them. */
@@ -55,6 +73,7 @@ export class Peers {
   #silentTicks = 0;
   #isAsking = false;
   #isCutOff = false;
+  #connectedMs = 0;
 
   constructor(options: PeersOptions) {
     this.#options = options;
@@ -70,34 +89,66 @@ export class Peers {
     return this.#isCutOff;
   }
 
+  /** Whether all that are there have had the time to say so. */
+  get areKnown(): boolean {
+    return performance.now() - this.#connectedMs >= introductionMs;
+  }
+
+  /** Gets the nodes that were heard lately and answer when somebody joins; those that were slow are left out on request. */
+  present({ withSlow }: { withSlow: boolean }): string[] {
+    const sinceMs = performance.now() - presentMs;
+    return [...this.#peers].flatMap(([node, { answers, heardMs, isSlow }]) =>
+      answers && heardMs > sinceMs && (withSlow || !isSlow) ? [node] : []
+    );
+  }
+
+  /** Takes note that `node` didn't answer in time: until it is heard again, nobody waits for it. */
+  slow(node: string): void {
+    const peer = this.#peers.get(node);
+    if (peer) peer.isSlow = true;
+  }
+
   /** Another node says that it is there, or goes. */
-  heard({ kind, node }: Envelope, body: Uint8Array<ArrayBuffer>): void {
+  heard(
+    { kind, node, sequence, since }: Envelope,
+    body: Uint8Array<ArrayBuffer>,
+  ): void {
     this.#peers.delete(node);
     this.#silentTicks = 0;
     this.#isCutOff = false;
     if (kind === "bye" || body.length > maxNameBytes) return;
     const queue = new TextDecoder().decode(body);
-    this.#peers.set(node, { queue, heardMs: performance.now() });
+    this.#peers.set(node, {
+      queue,
+      heardMs: performance.now(),
+      answers: sequence >= answersAsks,
+      isSlow: false,
+    });
     const [oldest] = this.#peers.keys();
     if (this.#peers.size > maxPeers) this.#peers.delete(oldest!);
+    const { link } = this.#options.connector;
+    if (since === wantsReply && link) {
+      this.#tell(link, { kind: "alive", key: nodeKey(node) });
+    }
   }
 
   /** Tells the others that this node is there, on `link`, which is new. */
   connected(link: Link): void {
     this.#silentTicks = 0;
     this.#isCutOff = false;
-    this.#tell(link, "alive");
+    this.#connectedMs = performance.now();
+    this.#tell(link, { kind: "alive", since: wantsReply });
   }
 
   /** Tells the others that this node goes. */
   leave(link: Link): void {
-    this.#tell(link, "bye");
+    this.#tell(link, { kind: "bye" });
   }
 
   /** To be called about once a second. */
   tick(link: Link): void {
     this.#ticks++;
-    if (this.#ticks % aliveTicks === 0) this.#tell(link, "alive");
+    if (this.#ticks % aliveTicks === 0) this.#tell(link, { kind: "alive" });
     const forgetMs = performance.now() - rememberMs;
     for (const [node, { heardMs }] of this.#peers) {
       if (heardMs < forgetMs) this.#peers.delete(node);
@@ -130,11 +181,18 @@ export class Peers {
     this.#isCutOff = states.includes("away");
   }
 
-  #tell(link: Link, kind: "alive" | "bye"): void {
+  #tell(
+    link: Link,
+    { kind, key = everyNode, since = 0 }: {
+      kind: "alive" | "bye";
+      key?: string;
+      since?: number;
+    },
+  ): void {
     if (!link.isReady) return;
-    const body = new TextEncoder().encode(
-      kind === "alive" ? this.#options.queue() : "",
-    );
-    this.#options.sender.publishNews(link, { kind, key: everyNode, body });
+    const { sender, queue } = this.#options;
+    const body = new TextEncoder().encode(kind === "alive" ? queue() : "");
+    const sequence = kind === "alive" ? answersAsks : 0;
+    sender.publishNews(link, { kind, key, body, sequence, since });
   }
 }

@@ -2,6 +2,8 @@
 import { Buffer, isUtf8 } from "node:buffer";
 import type { BridgeListener } from "../relay/bridge.ts";
 import { makeMessage, makeMessages, type Message } from "../relay/message.ts";
+import type { Agreement } from "./agreement.ts";
+import type { Answers } from "./answers.ts";
 import { readBatch } from "./batch.ts";
 import { type Envelope, readEnvelope } from "./envelope.ts";
 import type { Delivery } from "./link.ts";
@@ -23,6 +25,8 @@ export interface ReceiverOptions {
   readonly memberships: Memberships;
   readonly probe: Pick<Probe, "passed" | "returned">;
   readonly numbers: Pick<Numbers, "heard">;
+  readonly agreement: Pick<Agreement, "answered" | "echoed" | "returned">;
+  readonly answers: Pick<Answers, "asked" | "cameBack">;
   readonly peers: Pick<Peers, "heard">;
   readonly watch: QueueWatch;
   readonly posts: Pick<Posts, "received">;
@@ -57,7 +61,7 @@ export class Receiver {
     const envelope = readEnvelope(properties);
     // Our own come back, too: the exchange has no way to leave one queue out.
     if (properties.appId === node && key !== ownKey) {
-      if (envelope?.kind === "probe") probe.passed(envelope.sequence, key);
+      if (envelope) this.#returned(envelope, key);
       return;
     }
     if (!envelope) return;
@@ -75,6 +79,15 @@ export class Receiver {
     if (envelope.kind === "alive" || envelope.kind === "bye") {
       return this.#options.peers.heard(envelope, body);
     }
+    const { agreement, answers } = this.#options;
+    switch (envelope.kind) {
+      case "ask":
+        return answers.asked(envelope, body);
+      case "answer":
+        return agreement.answered(envelope, body);
+      case "echo":
+        return agreement.echoed(envelope, key, body);
+    }
     if (key === everyNode) return this.#noticeForAll(envelope, body);
     const membership = memberships.byKey(key);
     if (!membership?.wanted) return;
@@ -91,6 +104,21 @@ export class Receiver {
     if (properties.replyTo === undefined || !isNew) return;
     const members = this.#listener!.openCount(membership.path);
     if (members > 0) this.#options.onReceived(envelope, members);
+  }
+
+  /** Takes what this node sent to others, too. */
+  #returned({ kind, sequence }: Envelope, key: string): void {
+    const { probe, agreement, answers } = this.#options;
+    switch (kind) {
+      case "text":
+      case "binary":
+      case "batch":
+        return answers.cameBack(sequence);
+      case "probe":
+        return probe.passed(sequence, key);
+      case "ask":
+        return agreement.returned(sequence);
+    }
   }
 
   #notice(membership: Membership, envelope: Envelope, body: Body): void {

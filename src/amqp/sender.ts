@@ -38,6 +38,23 @@ export interface ProbeMessage {
   readonly onAnswer: (isTaken: boolean) => void;
 }
 
+/** What a node tells others of itself. */
+export interface News {
+  readonly kind:
+    | "hello"
+    | "digest"
+    | "alive"
+    | "bye"
+    | "ask"
+    | "answer"
+    | "echo";
+  readonly key: string;
+  readonly body: Uint8Array<ArrayBuffer>;
+  /** What the kind says with them, see `Envelope`; 0 if left out. */
+  readonly sequence?: number;
+  readonly since?: number;
+}
+
 /** What {@linkcode Sender} works with. */
 export interface SenderOptions {
   readonly node: string;
@@ -173,16 +190,17 @@ export class Sender {
     return this.#outbox.lastOf(channel);
   }
 
+  /** See {@linkcode Outbox.sentUpTo}. */
+  get sentUpTo(): number {
+    return this.#outbox.sentUpTo;
+  }
+
   /** Publishes what this node tells others of itself on `link`, which has to be ready. */
   publishNews(
     link: Link,
-    { kind, key, body }: {
-      kind: "hello" | "digest" | "alive" | "bye";
-      key: string;
-      body: Uint8Array<ArrayBuffer>;
-    },
+    { kind, key, body, sequence = 0, since = 0 }: News,
   ): void {
-    const envelope = { kind, node: this.#node, sequence: 0, since: 0 };
+    const envelope = { kind, node: this.#node, sequence, since };
     const tag = link.publish({ key, body }, {
       ...writeEnvelope(envelope),
       transient: true,

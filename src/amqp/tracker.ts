@@ -11,6 +11,8 @@ export type Verdict = "next" | "duplicate" | "gap";
 interface Span {
   from: number;
   last: number;
+  /** What the first of them said came before it in the channel, 0 if nothing. */
+  after: number;
   /** Whether the last one may have been meant for an earlier membership. */
   mayBeLeftover: boolean;
 }
@@ -48,7 +50,10 @@ export class Tracker {
     if (!span) {
       // The first that is seen: what came before it in this channel came
       // before this node joined, or a notice will tell.
-      this.#remember(node, { from, last: sequence, mayBeLeftover });
+      this.#remember(node, {
+        ...{ from, last: sequence, after: since },
+        mayBeLeftover,
+      });
       return "next";
     }
     if (sequence <= span.last) return "duplicate";
@@ -80,7 +85,7 @@ export class Tracker {
       span.last = Math.max(span.last, high);
     } else {
       const from = low - 1;
-      this.#remember(node, { from, last: high, mayBeLeftover: false });
+      this.#remember(node, spanAfter(from, high));
     }
     return true;
   }
@@ -95,13 +100,44 @@ export class Tracker {
   ): "next" | "gap" {
     const span = this.#find(node);
     if (!span) {
-      this.#remember(node, { from: last, last, mayBeLeftover });
+      this.#remember(node, { ...spanAfter(last), mayBeLeftover });
       return "next";
     }
     if (last <= span.last) return "next";
     const isGap = !span.mayBeLeftover;
     if (!isGap) span.from = last;
     span.last = last;
+    return isGap ? "gap" : "next";
+  }
+
+  /**
+   * Takes note that everything of `node` up to the number `last` concerns
+   * nobody here, and everything later does.
+   */
+  begin(node: string, last: number): void {
+    // What is sent again would come twice.
+    const heard = this.#find(node)?.last ?? 0;
+    this.#remember(node, spanAfter(Math.max(last, heard)));
+  }
+
+  /** Does the same if nothing is known of `node`. */
+  meet(node: string, last: number): void {
+    if (!this.#find(node)) this.#remember(node, spanAfter(last));
+  }
+
+  /**
+   * Does the same, and tells whether anything later is missing of what came
+   * before the first message that was heard.
+   */
+  expect(node: string, last: number): "next" | "gap" {
+    const span = this.#find(node);
+    if (!span) {
+      this.#remember(node, spanAfter(last));
+      return "next";
+    }
+    const isGap = span.after > last && !span.mayBeLeftover;
+    span.after = Math.min(span.after, last);
+    span.last = Math.max(span.last, last);
     return isGap ? "gap" : "next";
   }
 
@@ -122,4 +158,9 @@ export class Tracker {
     }
     this.#spans.set(node, span);
   }
+}
+
+/** What is known where everything after `from`, up to `last`, is accounted for. */
+function spanAfter(from: number, last = from): Span {
+  return { from, last, after: from, mayBeLeftover: false };
 }

@@ -99,6 +99,8 @@ export interface BridgeState {
   readonly channels: number;
   /** Joins and leaves that wait for the broker. */
   readonly joinsWaiting: number;
+  /** Joins in a cluster of brokers that some other node didn't answer in time. */
+  readonly unanswered: number;
   /** How long the latest message to ourselves took; `undefined` while none comes back. */
   readonly roundTripMs: number | undefined;
   /** How many other nodes were heard in the last minutes, and didn't leave. */

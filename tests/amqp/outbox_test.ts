@@ -229,3 +229,21 @@ Deno.test("Outbox.hasRoom() says what add() would", () => {
   outbox.limitEntries(10);
   assert.equal(outbox.hasRoom("b", text("x".repeat(11))), false);
 });
+
+Deno.test("Outbox.sentUpTo is the number before the first one that is still to be sent, or sent again", () => {
+  const { outbox } = make(10_000);
+  const channel = { key: "a", lastSequence: 0, lastSent: 0 };
+  assert.equal(outbox.sentUpTo, 0);
+  const entries = [];
+  for (let number = 1; number <= 3; number++) {
+    outbox.add(channel, text("x"));
+    assert.equal(outbox.sentUpTo, number - 1);
+    entries.push(outbox.take()!);
+    assert.equal(outbox.sentUpTo, number);
+  }
+  outbox.confirm(entries[0]!);
+  outbox.rewind();
+  assert.equal(outbox.sentUpTo, 1);
+  takeAll(outbox);
+  assert.equal(outbox.sentUpTo, 3);
+});

@@ -10,6 +10,8 @@ const [one, two] = ["1".repeat(16), "2".repeat(16)] as const;
 /** A node that knows others, and a broker that says what a test wants of their queues. */
 class Bench {
   readonly told: { kind: string; key: string; body: string }[] = [];
+  /** What the numbers of those said. */
+  readonly numbers: (number | undefined)[][] = [];
   readonly asked: string[] = [];
   readonly states = new Map<string, QueueState>();
   readonly link = {
@@ -22,20 +24,24 @@ class Bench {
     },
   };
   readonly peers = new Peers({
+    connector: { link: this.link as unknown as Link },
     sender: {
-      publishNews: (_, { kind, key, body }) =>
-        void this.told.push({
-          kind,
-          key,
-          body: new TextDecoder().decode(body),
-        }),
+      publishNews: (_, { kind, key, body, sequence, since }) => {
+        this.told.push({ kind, key, body: new TextDecoder().decode(body) });
+        this.numbers.push([sequence, since]);
+      },
     },
     queue: () => "own",
   });
 
-  hear(kind: "alive" | "bye", node: string, queue = ""): void {
+  hear(
+    kind: "alive" | "bye",
+    node: string,
+    queue = "",
+    [sequence, since] = [0, 0],
+  ): void {
     this.peers.heard(
-      { kind, node, sequence: 0, since: 0 },
+      { kind, node, sequence, since },
       new TextEncoder().encode(queue),
     );
   }
@@ -124,6 +130,39 @@ Deno.test("Peers expects nothing of those who left, nor while the broker is bloc
   bench.tick(100);
   await Promise.resolve();
   assert.deepEqual(bench.asked, []);
+});
+
+Deno.test("Peers knows who is there and answers, until that is slow, goes, or isn't heard", () => {
+  const bench = new Bench();
+  const { peers } = bench;
+  const old = "3".repeat(16);
+  bench.hear("alive", one, "q1", [1, 0]);
+  bench.hear("alive", two, "q2", [1, 1]);
+  // Of a version that answers nobody.
+  bench.hear("alive", old, "q3");
+  const all = (): string[] => peers.present({ withSlow: true });
+  const quick = (): string[] => peers.present({ withSlow: false });
+  assert.deepEqual(quick(), [one, two]);
+  peers.slow(one);
+  assert.deepEqual([all(), quick()], [[one, two], [two]]);
+  bench.hear("alive", one, "q1", [1, 0]);
+  bench.hear("bye", two);
+  assert.deepEqual(quick(), [one]);
+  // The one that was new wanted to know.
+  assert.deepEqual(bench.told.map(({ key }) => key), [`node.${two}`]);
+  assert.deepEqual(bench.numbers, [[1, 0]]);
+  peers.connected(bench.link as unknown as Link);
+  assert.deepEqual(bench.numbers[1], [1, 1]);
+  assert.equal(peers.areKnown, false);
+  const { now } = performance;
+  const laterMs = now.call(performance) + 10_001;
+  performance.now = () => laterMs;
+  try {
+    assert.equal(peers.areKnown, true);
+    assert.deepEqual(all(), []);
+  } finally {
+    performance.now = now;
+  }
 });
 
 Deno.test("Peers remembers a bounded number of nodes, for five minutes", () => {

@@ -49,6 +49,19 @@ class Bench {
       numbers: {
         heard: ({ kind, node }) => void this.heard.push(`${kind} of ${node}`),
       },
+      agreement: {
+        answered: ({ sequence, since }) =>
+          void this.heard.push(`answer ${sequence}: ${since}`),
+        echoed: ({ sequence }, key, body) =>
+          void this.heard.push(
+            `echo ${sequence} for ${Buffer.from(body)} by ${key}`,
+          ),
+        returned: (number) => void this.heard.push(`ask ${number} is back`),
+      },
+      answers: {
+        asked: ({ sequence }) => void this.heard.push(`ask ${sequence}`),
+        cameBack: (number) => void this.heard.push(`${number} is back`),
+      },
       peers: {
         heard: ({ kind }, body) =>
           void this.heard.push(`${kind}: ${Buffer.from(body)}`),
@@ -194,6 +207,25 @@ Deno.test("Receiver hands over other nodes' news, whether they are for all or fo
     "bye: ",
   ]);
   assert.deepEqual(bench.gaps, []);
+});
+
+Deno.test("Receiver hands over what concerns joins, and which of its own messages are back", () => {
+  const bench = new Bench();
+  bench.receive("ask", "", { key: everyNode });
+  bench.receive("ask", "", { key: everyNode, node: own });
+  bench.receive("answer", "", { key: "own", since: 40 });
+  bench.receive("echo", own);
+  bench.receive("echo", own, { node: own });
+  bench.receive("batch", "", { node: own });
+  bench.receive("rejected", "", { node: own });
+  assert.deepEqual(bench.heard, [
+    "ask 1",
+    "ask 2 is back",
+    "answer 3: 40",
+    `echo 4 for ${own} by ${channelKey("/a")}`,
+    "6 is back",
+  ]);
+  assert.deepEqual([bench.messages, bench.gaps], [[], []]);
 });
 
 // It was: who joined right after the others were told of a lost queue was told too, of

@@ -22,6 +22,7 @@ export class StubBridge extends NoBridge implements Bridge, BridgeHealth {
       unconfirmed: 3,
       channels: 4,
       joinsWaiting: 5,
+      unanswered: 14,
       roundTripMs: 6,
       nodes: 2,
       isCutOff: false,

@@ -1,0 +1,259 @@
+/**
+ * Joins in a cluster of brokers: a client gets its 101 when the other nodes'
+ * messages reach this node, and not only when the broker has confirmed the
+ * binding.
+ *
+ * The broker confirms a binding before the other brokers of the cluster route
+ * by it, which takes them some hundredths of a second, or more while one of them
+ * is lost. What a node publishes there in the meantime doesn't come here, and
+ * as long as nothing is known of its numbers, nothing shows that. So whoever
+ * joins channels asks all other nodes (`ask`, with the channels' routing keys),
+ * and every one of them replies with
+ *
+ * - an `answer` to this node: the number up to which it has sent everything, so
+ *   that whatever is lost behind it is noticed (see `tracker.ts`);
+ * - an `echo` in each of the channels: where that comes, its broker routes by
+ *   the binding, and nothing is lost any more. Where it doesn't come, the node
+ *   is asked again.
+ *
+ * The wait is bounded. A node that answers later may have sent something in the
+ * meantime that clients here had to get: its answer also says up to which number
+ * it had sent everything when it was asked, as its own messages come back
+ * through its queue, in which the question stands behind them. If no answer
+ * comes at all, the channels' clients are told.
+ *
+ * One broker routes by a binding when it has confirmed it: nobody asks there.
+ */
+import { within } from "../common/timing.ts";
+import { Ask, maxAsked } from "./ask.ts";
+import type { Connector } from "./connector.ts";
+import type { Envelope } from "./envelope.ts";
+import type { Membership } from "./membership.ts";
+import { nodeKey } from "./node_queue.ts";
+import { everyNode } from "./outbox.ts";
+import type { Peers } from "./peers.ts";
+import type { Probe } from "./probe.ts";
+import type { Sender } from "./sender.ts";
+import type { Tracker } from "./tracker.ts";
+
+/** How long joins are collected for one question, in milliseconds. */
+const collectMs = 3;
+
+/** How long the first wait for an answer is, in milliseconds; each further one is twice as long. */
+const retryMs = 50;
+
+/** If there is no answer for so long, although the node is there, none will come; in milliseconds. */
+const giveUpMs = 30_000;
+
+/** So many questions wait for late answers at most. */
+const maxLate = 10_000;
+
+/** What {@linkcode Agreement} works with. */
+export interface AgreementOptions {
+  /** This node's name. */
+  readonly node: string;
+  /** Whether there may be several brokers. */
+  readonly isCluster: boolean;
+  /** How long a join waits for the other nodes at most, in milliseconds. */
+  readonly waitMs: number;
+  readonly connector: Pick<Connector, "link">;
+  readonly sender: Pick<Sender, "publishNews" | "sentUpTo">;
+  readonly probe: Pick<Probe, "ask">;
+  readonly peers: Pick<Peers, "areKnown" | "present" | "slow">;
+  /** Called when messages of a channel are missing, or may be. */
+  readonly onGap: (membership: Membership, reason: string) => void;
+}
+
+/** The questions of one node. */
+export class Agreement {
+  /** See {@linkcode BridgeState}. */
+  readonly counts = { unanswered: 0 };
+  readonly #options: AgreementOptions;
+  /** Those that aren't answered by all, by number. */
+  readonly #asks = new Map<number, Ask>();
+  /** The question for each channel, as long as it is joined. */
+  readonly #byTracker = new WeakMap<Tracker, Ask>();
+  /** The one that channels are collected for. */
+  #next: Ask | undefined;
+  #collecting: ReturnType<typeof setTimeout> | undefined;
+  #latest = 0;
+
+  constructor(options: AgreementOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when a join of this channel, which is bound, may succeed; `undefined`: at once. Never rejects. */
+  reach(membership: Membership): Promise<void> | undefined {
+    const { isCluster, connector: { link } } = this.#options;
+    // While the broker takes nothing from anybody, nothing is lost.
+    if (!isCluster || !link || link.blocked !== undefined) return undefined;
+    const { tracker, wanted } = membership;
+    // Those who were told that the binding had been lost may have left.
+    if (!wanted) return undefined;
+    const known = this.#byTracker.get(tracker);
+    if (known) return known.over.promise;
+    const ask = this.#next ?? this.#collect();
+    this.#byTracker.set(tracker, ask);
+    ask.add(membership);
+    if (ask.size >= maxAsked) this.#start(ask);
+    return ask.over.promise;
+  }
+
+  /** A question of this node came out of its own queue. */
+  returned(number: number): void {
+    const ask = this.#asks.get(number);
+    if (!ask) return;
+    ask.isBack = true;
+    this.#check(ask);
+  }
+
+  /** Another node answers: it had sent everything up to `since` when it was asked, and up to what the body says when it answered. */
+  answered(
+    { node, sequence: number, since: before }: Envelope,
+    body: Uint8Array<ArrayBuffer>,
+  ): void {
+    const ask = this.#asks.get(number);
+    const last = Number(new TextDecoder().decode(body));
+    if (!ask || !Number.isSafeInteger(last) || !ask.answer(node)) return;
+    for (const membership of ask.joined()) {
+      const { tracker, joins } = membership;
+      // As long as joins wait, nobody is in the channel.
+      if (joins.length > 0) tracker.begin(node, last);
+      else if (tracker.expect(node, before) === "gap") {
+        this.#options.onGap(membership, "messages after a join are missing");
+      }
+    }
+    this.#check(ask);
+  }
+
+  /** Something that another node sent for an `ask` came back through the binding of a channel, for `key`. */
+  echoed(
+    { node, sequence: number }: Envelope,
+    key: string,
+    body: Uint8Array<ArrayBuffer>,
+  ): void {
+    const ask = this.#asks.get(number);
+    // All members of the channel get it.
+    if (!ask || new TextDecoder().decode(body) !== this.#options.node) return;
+    ask.echo(node, key);
+    this.#check(ask);
+  }
+
+  /** Asks again what wasn't answered, now that there is a connection. */
+  connected(): void {
+    for (const ask of this.#asks.values()) this.#send(ask, [everyNode]);
+  }
+
+  /** Ends all waits, as the connection was lost: so do the joins. */
+  disconnected(): void {
+    if (this.#next) this.#start(this.#next);
+    for (const ask of this.#asks.values()) ask.complete.resolve(true);
+  }
+
+  /** To be called about once a second. */
+  tick(): void {
+    const beforeMs = performance.now() - giveUpMs;
+    for (const ask of this.#asks.values()) {
+      if (ask.startMs > beforeMs) return;
+      this.#giveUp(ask);
+    }
+  }
+
+  /** Makes a question, which goes out when the joins of this moment are in it. */
+  #collect(): Ask {
+    const ask = new Ask(++this.#latest);
+    this.#next = ask;
+    this.#collecting = setTimeout(() => this.#start(ask), collectMs);
+    return ask;
+  }
+
+  #start(ask: Ask): void {
+    clearTimeout(this.#collecting);
+    this.#next = undefined;
+    this.#asks.set(ask.number, ask);
+    void this.#run(ask);
+    const [oldest] = this.#asks.values();
+    if (this.#asks.size > maxLate) this.#giveUp(oldest!);
+  }
+
+  /** Asks until all have answered, or joins have waited long enough. */
+  async #run(ask: Ask): Promise<void> {
+    const { connector, probe, peers, waitMs } = this.#options;
+    const { link } = connector;
+    // Shows where what came before the binding ends.
+    if (link?.isReady) probe.ask(link);
+    this.#send(ask, [everyNode]);
+    this.#check(ask);
+    const endMs = performance.now() + waitMs;
+    let stepMs = retryMs;
+    let isOver: true | undefined;
+    while (!isOver) {
+      const leftMs = endMs - performance.now();
+      if (leftMs <= 0) break;
+      isOver = await within(ask.complete.promise, Math.min(stepMs, leftMs));
+      this.#check(ask);
+      if (!isOver) this.#send(ask, this.#missing(ask).map(nodeKey));
+      stepMs *= 2;
+    }
+    if (!isOver) {
+      this.counts.unanswered += ask.size;
+      for (const node of this.#missing(ask)) {
+        if (!ask.isAnswered(node)) peers.slow(node);
+      }
+    }
+    ask.isOpen = false;
+    ask.awaited = peers.present({ withSlow: true });
+    ask.over.resolve();
+    this.#check(ask);
+  }
+
+  /** Takes note of whether it is answered. */
+  #check(ask: Ask): void {
+    if (!ask.isOpen) this.#dropAnswered(ask);
+    else if (this.#isComplete(ask)) ask.complete.resolve(true);
+  }
+
+  /** Whether everybody who is there has answered, and is heard in every channel. */
+  #isComplete(ask: Ask): boolean {
+    const { peers } = this.#options;
+    if (!peers.areKnown) return false;
+    const isAlone = peers.present({ withSlow: false }).length === 0;
+    return this.#missing(ask).length === 0 && (isAlone || ask.isBack);
+  }
+
+  /** Gets those that are waited for. */
+  #missing(ask: Ask): string[] {
+    return this.#options.peers.present({ withSlow: false })
+      .filter((node) => !ask.isReached(node));
+  }
+
+  /** Forgets a question whose numbers are all known. */
+  #dropAnswered(ask: Ask): void {
+    if (ask.awaited.every((node) => ask.isAnswered(node))) {
+      this.#asks.delete(ask.number);
+    }
+  }
+
+  /** Forgets a question; where somebody who is there didn't answer, clients are told. */
+  #giveUp(ask: Ask): void {
+    this.#asks.delete(ask.number);
+    const { peers, onGap } = this.#options;
+    const present = new Set(peers.present({ withSlow: true }));
+    const isUnknown = ask.awaited.some((node) =>
+      present.has(node) && !ask.isAnswered(node)
+    );
+    if (!isUnknown) return;
+    for (const membership of ask.joined()) {
+      onGap(membership, "another node doesn't say what it sent");
+    }
+  }
+
+  #send({ number, body }: Ask, to: readonly string[]): void {
+    const { connector: { link }, sender } = this.#options;
+    for (const key of to) {
+      if (!link?.isReady) return;
+      const news = { kind: "ask", key, body, sequence: number } as const;
+      sender.publishNews(link, { ...news, since: sender.sentUpTo });
+    }
+  }
+}

@@ -1,0 +1,81 @@
+/** What a node replies to the others when they join channels; see `agreement.ts`. */
+import { readKeys } from "./ask.ts";
+import type { Connector } from "./connector.ts";
+import type { Envelope } from "./envelope.ts";
+import type { Memberships } from "./memberships.ts";
+import { nodeKey } from "./node_queue.ts";
+import type { Sender } from "./sender.ts";
+
+/** So many questions wait for a connection at most; of more, the oldest aren't answered. */
+const maxPending = 1_000;
+
+/** What {@linkcode Answers} works with. */
+export interface AnswersOptions {
+  readonly connector: Pick<Connector, "link">;
+  readonly sender: Pick<Sender, "publishNews" | "sentUpTo">;
+  readonly memberships: Pick<Memberships, "byKey" | "isPastBinding">;
+}
+
+/** A question that isn't answered. */
+interface Question {
+  /** Who asks, and the question's number there. */
+  readonly node: string;
+  readonly number: number;
+  readonly keys: readonly string[];
+  /** Everything of this node up to this number was sent before the question. */
+  readonly before: number;
+}
+
+/** The answers of one node. */
+export class Answers {
+  readonly #options: AnswersOptions;
+  /** The oldest first. */
+  readonly #pending: Question[] = [];
+  /** The highest number among this node's own messages that came back through its queue. */
+  #cameBack = 0;
+
+  constructor(options: AnswersOptions) {
+    this.#options = options;
+  }
+
+  /** A message of this node came back. */
+  cameBack(number: number): void {
+    this.#cameBack = Math.max(this.#cameBack, number);
+  }
+
+  /** Another node, which has sent everything up to the number `since`, joins channels. */
+  asked(
+    { node, sequence: number, since }: Envelope,
+    body: Uint8Array<ArrayBuffer>,
+  ): void {
+    const { memberships } = this.#options;
+    const keys = readKeys(body);
+    for (const key of keys) {
+      const membership = memberships.byKey(key);
+      // It wants to hear those, too, from its first message on.
+      if (membership && memberships.isPastBinding(membership)) {
+        membership.tracker.meet(node, since);
+      }
+    }
+    this.#pending.push({ node, number, keys, before: this.#cameBack });
+    if (this.#pending.length > maxPending) this.#pending.shift();
+    this.flush();
+  }
+
+  /** Answers what can be answered now. To be called when there is a connection, and from time to time. */
+  flush(): void {
+    const { connector: { link }, sender } = this.#options;
+    while (link?.isReady) {
+      const question = this.#pending.shift();
+      if (!question) return;
+      const { node, number: sequence, keys, before: since } = question;
+      const key = nodeKey(node);
+      const body = new TextEncoder().encode(String(sender.sentUpTo));
+      sender.publishNews(link, { kind: "answer", key, body, sequence, since });
+      const to = new TextEncoder().encode(node);
+      for (const key of keys) {
+        sender.publishNews(link, { kind: "echo", key, body: to, sequence });
+      }
+    }
+  }
+}
