@@ -40,7 +40,7 @@ import type { Tracker } from "./tracker.ts";
 const collectMs = 3;
 
 /** How long the first wait for an answer is, in milliseconds; each further one is twice as long. */
-const retryMs = 50;
+const retryMs = 100;
 
 /** If there is no answer for so long, although the node is there, none will come; in milliseconds. */
 const giveUpMs = 30_000;

@@ -23,7 +23,7 @@ const aliveTicks = 5;
 const presentMs = 10_000;
 
 /** How long the others have to say that they are there, in milliseconds. */
-const introductionMs = 140;
+const introductionMs = 90;
 
 /** Nobody was heard for so many ticks: that is four times in vain. */
 const silentTicks = 20;

@@ -136,7 +136,6 @@ export class Tracker {
       return "next";
     }
     const isGap = span.after > last && !span.mayBeLeftover;
-    span.after = Math.min(span.after, last);
     span.last = Math.max(span.last, last);
     return isGap ? "gap" : "next";
   }

@@ -124,8 +124,9 @@ Deno.test("Agreement.reach() waits until every node has told its number, and is 
     () => bench.answer(two),
     // Somebody else's question.
     () => bench.echo(two, { asker: one }),
-    () => bench.agreement.returned(1),
     () => bench.echo(two),
+    // What was in the queue before is out of it.
+    () => bench.agreement.returned(1),
   ];
   for (const step of steps) {
     await turn();
@@ -144,6 +145,7 @@ Deno.test("Agreement forgets what was missing before a join succeeds", async () 
   const join = bench.join();
   await bench.asked();
   assert.equal(bench.message(one, 46, 45), "next");
+  assert.equal(bench.message(two, 60, 59), "next");
   for (const node of [one, two]) {
     bench.answer(node);
     bench.echo(node);
@@ -152,6 +154,24 @@ Deno.test("Agreement forgets what was missing before a join succeeds", async () 
   await join.done;
   // 48 and 50 were lost before anybody was there.
   assert.equal(bench.message(one, 51, 50), "next");
+  // A node that sends it again has told the number before it.
+  assert.equal(bench.message(two, 60, 59), "duplicate");
+});
+
+Deno.test("Agreement lets nobody in for an answer to a join before", async () => {
+  const bench = new Bench();
+  const joins = [bench.join()];
+  await bench.asked();
+  joins.push(bench.join());
+  bench.memberships.leave("/a");
+  joins.push(bench.join());
+  await bench.asked(2);
+  bench.present = [];
+  bench.agreement.returned(1);
+  await turn();
+  assert.deepEqual(joins.map(({ isDone }) => isDone), [false, false, false]);
+  bench.agreement.returned(2);
+  await Promise.all(joins.map(({ done }) => done));
 });
 
 Deno.test("Agreement asks those again that aren't heard, and waits for nobody who has gone", async () => {
@@ -186,12 +206,18 @@ Deno.test("Agreement makes nobody wait where there is one broker, or it takes no
   const blocked = new Bench();
   blocked.connector.link = { isReady: false, blocked: "memory" } as Link;
   await blocked.join().done;
+  assert.equal(blocked.agreement.reach(blocked.channel()), undefined);
   assert.deepEqual([...single.told, ...blocked.told], []);
 });
 
 const late: Record<
   string,
-  { before: number; heard?: [number, number]; then?: string; told: boolean }
+  {
+    before: number;
+    heard?: [number, number];
+    next?: [number, number, string];
+    told: boolean;
+  }
 > = {
   "nothing is missing": { before: 40, heard: [41, 38], told: false },
   "something is missing before the first message": {
@@ -203,10 +229,15 @@ const late: Record<
     told: false,
   },
   "nothing was heard, and the next message follows another one": {
-    ...{ before: 40, told: false, then: "gap" },
+    ...{ before: 40, told: false },
+    next: [43, 41, "gap"],
+  },
+  "what is missing behind the first message was sent before": {
+    ...{ before: 40, heard: [38, 30], told: false },
+    next: [43, 39, "next"],
   },
 };
-for (const [name, { before, heard, then, told }] of Object.entries(late)) {
+for (const [name, { before, heard, next, told }] of Object.entries(late)) {
   Deno.test(`Agreement judges by an answer that comes too late: ${name}`, async () => {
     const bench = new Bench({ waitMs: 1 });
     await bench.join().done;
@@ -218,7 +249,9 @@ for (const [name, { before, heard, then, told }] of Object.entries(late)) {
     bench.answer(one, { before });
     bench.answer(one, { before: 0 });
     assert.deepEqual(bench.gaps, told ? ["/a"] : []);
-    if (then) assert.equal(bench.message(one, 43, 41), then);
+    if (!next) return;
+    const [sequence, since, verdict] = next;
+    assert.equal(bench.message(one, sequence, since), verdict);
   });
 }
 
@@ -231,8 +264,9 @@ Deno.test("Agreement ends its waits with the connection, and asks again on the n
   bench.agreement.disconnected();
   bench.memberships.disconnected();
   await join.done;
-  assert.deepEqual(bench.slow, []);
   bench.connector.link = link;
+  await bench.agreement.reach(bench.channel());
+  assert.deepEqual([bench.slow, bench.agreement.counts.unanswered], [[], 0]);
   bench.agreement.connected();
   assert.deepEqual((await bench.asked(2)).map(({ sequence }) => sequence), [
     1,
