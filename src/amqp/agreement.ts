@@ -100,8 +100,8 @@ export class Agreement {
   }
 
   /** A question of this node came out of its own queue. */
-  returned(number: number): void {
-    const ask = this.#asks.get(number);
+  returned(label: number): void {
+    const ask = this.#asks.get(Ask.numberOf(label));
     if (!ask) return;
     ask.isBack = true;
     this.#check(ask);
@@ -109,12 +109,16 @@ export class Agreement {
 
   /** Another node answers: it had sent everything up to `since` when it was asked, and up to what the body says when it answered. */
   answered(
-    { node, sequence: number, since: before }: Envelope,
+    { node, sequence: label, since: before }: Envelope,
     body: Uint8Array<ArrayBuffer>,
   ): void {
-    const ask = this.#asks.get(number);
+    const ask = this.#asks.get(Ask.numberOf(label));
     const last = Number(new TextDecoder().decode(body));
-    if (!ask || !Number.isSafeInteger(last) || !ask.answer(node)) return;
+    if (!ask || !Number.isSafeInteger(last)) return;
+    // What was sent while joins still waited concerns nobody, so the answer to
+    // the latest question is the one that tells.
+    if (!ask.isOpen && ask.isOutdated(node, label)) return;
+    if (!ask.answer(node)) return;
     for (const membership of ask.joined()) {
       const { tracker, joins } = membership;
       // As long as joins wait, nobody is in the channel.
@@ -128,11 +132,11 @@ export class Agreement {
 
   /** Something that another node sent for an `ask` came back through the binding of a channel, for `key`. */
   echoed(
-    { node, sequence: number }: Envelope,
+    { node, sequence: label }: Envelope,
     key: string,
     body: Uint8Array<ArrayBuffer>,
   ): void {
-    const ask = this.#asks.get(number);
+    const ask = this.#asks.get(Ask.numberOf(label));
     // All members of the channel get it.
     if (!ask || new TextDecoder().decode(body) !== this.#options.node) return;
     ask.echo(node, key);
@@ -192,8 +196,14 @@ export class Agreement {
       if (leftMs <= 0) break;
       isOver = await within(ask.complete.promise, Math.min(stepMs, leftMs));
       this.#check(ask);
-      if (!isOver) this.#send(ask, this.#missing(ask).map(nodeKey));
       stepMs *= 2;
+      // One sent when joins succeed could be overtaken by what is sent after them.
+      if (isOver || performance.now() >= endMs) continue;
+      if (!connector.link?.isReady) continue;
+      const nodes = peers.present({ withSlow: true })
+        .filter((node) => !ask.isReached(node));
+      ask.again(nodes);
+      this.#send(ask, nodes.map(nodeKey));
     }
     if (!isOver) {
       this.counts.unanswered += ask.size;
@@ -248,11 +258,11 @@ export class Agreement {
     }
   }
 
-  #send({ number, body }: Ask, to: readonly string[]): void {
+  #send({ label, body }: Ask, to: readonly string[]): void {
     const { connector: { link }, sender } = this.#options;
     for (const key of to) {
       if (!link?.isReady) return;
-      const news = { kind: "ask", key, body, sequence: number } as const;
+      const news = { kind: "ask", key, body, sequence: label } as const;
       sender.publishNews(link, { ...news, since: sender.sentUpTo });
     }
   }

@@ -6,6 +6,9 @@ import type { Tracker } from "./tracker.ts";
 /** So many channels stand in one question at most: each costs every other node a message. */
 export const maxAsked = 100;
 
+/** So many times a question is sent at most, as numbers that follow each other. */
+const maxRounds = 16;
+
 /** A routing key of a channel, which is a hash. */
 const keyPattern = /[0-9a-f]{64}/g;
 
@@ -20,6 +23,10 @@ interface Joined {
 export class Ask {
   readonly number: number;
   readonly startMs = performance.now();
+  /** Counts how often some were asked again. */
+  #round = 0;
+  /** The latest time that each of them was. */
+  readonly #rounds = new Map<string, number>();
   /** Nodes that were there when joins waited no longer. */
   awaited: readonly string[] = [];
   /** Whether joins wait for it. */
@@ -38,6 +45,27 @@ export class Ask {
 
   constructor(number: number) {
     this.number = number;
+  }
+
+  /** What it is called on its way to other nodes: a number for each time that it is sent. */
+  get label(): number {
+    return this.number * maxRounds + this.#round;
+  }
+
+  /** Takes note that `nodes` are asked again. */
+  again(nodes: readonly string[]): void {
+    if (this.#round < maxRounds - 1) this.#round++;
+    for (const node of nodes) this.#rounds.set(node, this.#round);
+  }
+
+  /** Tells whether `node` was asked later than by the question with `label`. */
+  isOutdated(node: string, label: number): boolean {
+    return label % maxRounds < (this.#rounds.get(node) ?? 0);
+  }
+
+  /** Gets the number of the question with a {@linkcode label}. */
+  static numberOf(label: number): number {
+    return Math.floor(label / maxRounds);
   }
 
   /** How many channels it is about. */

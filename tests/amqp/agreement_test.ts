@@ -12,6 +12,9 @@ import { eventually } from "../helpers/eventually.ts";
 const own = "0123456789abcdef";
 const [one, two] = ["1".repeat(16), "2".repeat(16)] as const;
 
+/** What the first question is called when it is sent first. */
+const firstLabel = 16;
+
 /** What a node told others. */
 type Told = Required<News>;
 
@@ -83,18 +86,22 @@ class Bench {
     return asks();
   }
 
-  /** Lets a node answer the first question: by default it has sent 50 messages, 40 of them before that. */
-  answer(node: string, { last = 50, before = 40 } = {}): void {
-    const envelope = { kind: "answer", node, sequence: 1 } as const;
+  /** Lets a node answer the first question, or its repetition: by default it has sent 50 messages, 40 of them before that. */
+  answer(
+    node: string,
+    { last = 50, before = 40, label = firstLabel } = {},
+  ): void {
+    const envelope = { kind: "answer", node, sequence: label } as const;
     const body = new TextEncoder().encode(String(last));
     this.agreement.answered({ ...envelope, since: before }, body);
   }
 
   /** Lets something that a node sent for the first question come through the channel's binding. */
   echo(node: string, { asker = own, path = "/a" } = {}): void {
-    const envelope = { kind: "echo", node, sequence: 1, since: 0 } as const;
+    const envelope = { node, sequence: firstLabel, since: 0 };
     const body = new TextEncoder().encode(asker);
-    this.agreement.echoed(envelope, this.channel(path).key, body);
+    const { key } = this.channel(path);
+    this.agreement.echoed({ kind: "echo", ...envelope }, key, body);
   }
 
   /** Lets a message come, and tells what it is. */
@@ -116,7 +123,12 @@ Deno.test("Agreement.reach() waits until every node has told its number, and is 
   const join = bench.join();
   const [ask] = await bench.asked();
   const { kind, key, sequence, since, body } = ask!;
-  assert.deepEqual([kind, key, sequence, since], ["ask", everyNode, 1, 7]);
+  assert.deepEqual([kind, key, sequence, since], [
+    "ask",
+    everyNode,
+    firstLabel,
+    7,
+  ]);
   assert.deepEqual(readKeys(body), [bench.channel().key]);
   const steps = [
     () => bench.answer(one),
@@ -126,7 +138,7 @@ Deno.test("Agreement.reach() waits until every node has told its number, and is 
     () => bench.echo(two, { asker: one }),
     () => bench.echo(two),
     // What was in the queue before is out of it.
-    () => bench.agreement.returned(1),
+    () => bench.agreement.returned(firstLabel),
   ];
   for (const step of steps) {
     await turn();
@@ -150,7 +162,7 @@ Deno.test("Agreement forgets what was missing before a join succeeds", async () 
     bench.answer(node);
     bench.echo(node);
   }
-  bench.agreement.returned(1);
+  bench.agreement.returned(firstLabel);
   await join.done;
   // 48 and 50 were lost before anybody was there.
   assert.equal(bench.message(one, 51, 50), "next");
@@ -167,10 +179,10 @@ Deno.test("Agreement lets nobody in for an answer to a join before", async () =>
   joins.push(bench.join());
   await bench.asked(2);
   bench.present = [];
-  bench.agreement.returned(1);
+  bench.agreement.returned(firstLabel);
   await turn();
   assert.deepEqual(joins.map(({ isDone }) => isDone), [false, false, false]);
-  bench.agreement.returned(2);
+  bench.agreement.returned(2 * firstLabel);
   await Promise.all(joins.map(({ done }) => done));
 });
 
@@ -178,7 +190,7 @@ Deno.test("Agreement asks those again that aren't heard, and waits for nobody wh
   const bench = new Bench();
   const join = bench.join();
   await bench.asked();
-  bench.agreement.returned(1);
+  bench.agreement.returned(firstLabel);
   bench.answer(one);
   bench.echo(one);
   bench.answer(two);
@@ -255,6 +267,17 @@ for (const [name, { before, heard, next, told }] of Object.entries(late)) {
   });
 }
 
+Deno.test("Agreement judges late answers by the last time that it asked", async () => {
+  const bench = new Bench({ waitMs: 150 });
+  await bench.join().done;
+  const labels = (await bench.asked()).map(({ sequence }) => sequence);
+  assert.deepEqual(labels, [firstLabel, firstLabel + 1, firstLabel + 1]);
+  assert.equal(bench.message(one, 45, 44), "next");
+  bench.answer(one, { before: 40 });
+  bench.answer(one, { before: 44, label: firstLabel + 1 });
+  assert.deepEqual(bench.gaps, []);
+});
+
 Deno.test("Agreement ends its waits with the connection, and asks again on the next one", async () => {
   const bench = new Bench();
   const { link } = bench.connector;
@@ -269,8 +292,8 @@ Deno.test("Agreement ends its waits with the connection, and asks again on the n
   assert.deepEqual([bench.slow, bench.agreement.counts.unanswered], [[], 0]);
   bench.agreement.connected();
   assert.deepEqual((await bench.asked(2)).map(({ sequence }) => sequence), [
-    1,
-    1,
+    firstLabel,
+    firstLabel,
   ]);
   bench.message(one, 45, 44);
   bench.answer(one);
