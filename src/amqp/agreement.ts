@@ -59,7 +59,7 @@ export interface AgreementOptions {
   readonly connector: Pick<Connector, "link">;
   readonly sender: Pick<Sender, "publishNews" | "sentUpTo">;
   readonly probe: Pick<Probe, "ask">;
-  readonly peers: Pick<Peers, "areKnown" | "present" | "slow">;
+  readonly peers: Pick<Peers, "areKnown" | "present">;
   /** Called when messages of a channel are missing, or may be. */
   readonly onGap: (membership: Membership, reason: string) => void;
 }
@@ -200,19 +200,13 @@ export class Agreement {
       // One sent when joins succeed could be overtaken by what is sent after them.
       if (isOver || performance.now() >= endMs) continue;
       if (!connector.link?.isReady) continue;
-      const nodes = peers.present({ withSlow: true })
-        .filter((node) => !ask.isReached(node));
+      const nodes = this.#missing(ask);
       ask.again(nodes);
       this.#send(ask, nodes.map(nodeKey));
     }
-    if (!isOver) {
-      this.counts.unanswered += ask.size;
-      for (const node of this.#missing(ask)) {
-        if (!ask.isAnswered(node)) peers.slow(node);
-      }
-    }
+    if (!isOver) this.counts.unanswered += ask.size;
     ask.isOpen = false;
-    ask.awaited = peers.present({ withSlow: true });
+    ask.awaited = peers.present;
     ask.over.resolve();
     this.#check(ask);
   }
@@ -227,13 +221,13 @@ export class Agreement {
   #isComplete(ask: Ask): boolean {
     const { peers } = this.#options;
     if (!peers.areKnown) return false;
-    const isAlone = peers.present({ withSlow: false }).length === 0;
+    const isAlone = peers.present.length === 0;
     return this.#missing(ask).length === 0 && (isAlone || ask.isBack);
   }
 
   /** Gets those that are waited for. */
   #missing(ask: Ask): string[] {
-    return this.#options.peers.present({ withSlow: false })
+    return this.#options.peers.present
       .filter((node) => !ask.isReached(node));
   }
 
@@ -248,7 +242,7 @@ export class Agreement {
   #giveUp(ask: Ask): void {
     this.#asks.delete(ask.number);
     const { peers, onGap } = this.#options;
-    const present = new Set(peers.present({ withSlow: true }));
+    const present = new Set(peers.present);
     const isUnknown = ask.awaited.some((node) =>
       present.has(node) && !ask.isAnswered(node)
     );

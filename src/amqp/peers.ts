@@ -59,8 +59,6 @@ interface Peer {
   readonly heardMs: number;
   /** Whether it answers when somebody joins, see `agreement.ts`; older nodes don't. */
   readonly answers: boolean;
-  /** Whether it didn't answer in time, and wasn't heard since. */
-  isSlow: boolean;
 }
 
 /** The other nodes, as far as this one hears them. */
@@ -94,18 +92,12 @@ export class Peers {
     return performance.now() - this.#connectedMs >= introductionMs;
   }
 
-  /** Gets the nodes that were heard lately and answer when somebody joins; those that were slow are left out on request. */
-  present({ withSlow }: { withSlow: boolean }): string[] {
+  /** The nodes that were heard lately and answer when somebody joins. */
+  get present(): string[] {
     const sinceMs = performance.now() - presentMs;
-    return [...this.#peers].flatMap(([node, { answers, heardMs, isSlow }]) =>
-      answers && heardMs > sinceMs && (withSlow || !isSlow) ? [node] : []
+    return [...this.#peers].flatMap(([node, { answers, heardMs }]) =>
+      answers && heardMs > sinceMs ? [node] : []
     );
-  }
-
-  /** Takes note that `node` didn't answer in time: until it is heard again, nobody waits for it. */
-  slow(node: string): void {
-    const peer = this.#peers.get(node);
-    if (peer) peer.isSlow = true;
   }
 
   /** Another node says that it is there, or goes. */
@@ -122,7 +114,6 @@ export class Peers {
       queue,
       heardMs: performance.now(),
       answers: sequence >= answersAsks,
-      isSlow: false,
     });
     const [oldest] = this.#peers.keys();
     if (this.#peers.size > maxPeers) this.#peers.delete(oldest!);

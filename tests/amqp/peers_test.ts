@@ -132,7 +132,7 @@ Deno.test("Peers expects nothing of those who left, nor while the broker is bloc
   assert.deepEqual(bench.asked, []);
 });
 
-Deno.test("Peers knows who is there and answers, until that is slow, goes, or isn't heard", () => {
+Deno.test("Peers knows who is there and answers, until that goes, or isn't heard", () => {
   const bench = new Bench();
   const { peers } = bench;
   const old = "3".repeat(16);
@@ -140,14 +140,9 @@ Deno.test("Peers knows who is there and answers, until that is slow, goes, or is
   bench.hear("alive", two, "q2", [1, 1]);
   // Of a version that answers nobody.
   bench.hear("alive", old, "q3");
-  const all = (): string[] => peers.present({ withSlow: true });
-  const quick = (): string[] => peers.present({ withSlow: false });
-  assert.deepEqual(quick(), [one, two]);
-  peers.slow(one);
-  assert.deepEqual([all(), quick()], [[one, two], [two]]);
-  bench.hear("alive", one, "q1", [1, 0]);
+  assert.deepEqual(peers.present, [one, two]);
   bench.hear("bye", two);
-  assert.deepEqual(quick(), [one]);
+  assert.deepEqual(peers.present, [one]);
   // The one that was new wanted to know.
   assert.deepEqual(bench.told.map(({ key }) => key), [`node.${two}`]);
   assert.deepEqual(bench.numbers, [[1, 0]]);
@@ -157,9 +152,9 @@ Deno.test("Peers knows who is there and answers, until that is slow, goes, or is
     performance.now = () => startMs;
     peers.connected(bench.link as unknown as Link);
     assert.deepEqual(bench.numbers[1], [1, 1]);
-    assert.deepEqual([peers.areKnown, all()], [false, [one]]);
+    assert.deepEqual([peers.areKnown, peers.present], [false, [one]]);
     performance.now = () => startMs + 1_001;
-    assert.deepEqual([peers.areKnown, all()], [true, []]);
+    assert.deepEqual([peers.areKnown, peers.present], [true, []]);
   } finally {
     performance.now = now;
   }
