@@ -58,8 +58,8 @@ function statusOf(signal: StopSignal): number {
  * terminal's SIGHUP keeps its meaning.
  *
  * With the first listener for any signal, the runtime takes over SIGHUP, even
- * where it was ignored: one that comes before the listener for it, within some
- * microseconds, ends the process. So SIGHUP comes first.
+ * where it was ignored, and for a moment nobody listens: then one ends the
+ * process. That moment is shortest if SIGHUP comes first.
  */
 export function outliveSignals(): void {
   const signals: Deno.Signal[] = ["SIGUSR1", "SIGUSR2"];
