@@ -620,10 +620,11 @@ async function testBridge(
       "when its queue has a message that can't be read",
       async ({ stack, amqp, vhost }) => {
         const [a, b] = await startNodes(stack, amqp, { path: "/unreadable" });
-        // Deeper than the library's decoder can go.
+        // Deeper than the library's decoder can go. RabbitMQ 4.0 takes two
+        // seconds for it, and four times as long for twice as deep.
         await publishForeign(broker, vhost, {
           key: channelKey("/unreadable"),
-          properties: { headers: nestedHeaders(20_000) },
+          properties: { headers: nestedHeaders(10_000) },
         });
         for (const node of [a!, b!]) {
           await eventually(() => node.listener.gaps.length > 0, "the gap");
