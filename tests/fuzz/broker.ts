@@ -22,7 +22,7 @@ import { type Client, Clients, type Received } from "../helpers/ws_client.ts";
 import { batchLike, propertiesLike } from "./decoders.ts";
 import { mutateBytes, oddText } from "./mutations.ts";
 import { canary, FuzzedNode, paths } from "./node.ts";
-import { type Session, shorterBytes, type Target } from "./target.ts";
+import type { Session, Target } from "./target.ts";
 
 /** Where a message goes; what `own` and `sender` mean is known at run time only. */
 interface Input {
@@ -120,7 +120,7 @@ function make(random: Random): Input {
     // The broker refuses others.
     deliveryMode: random.pick([1, 2]),
   };
-  const input: Input = {
+  return {
     to: random.pick(
       ["open", "open", "open", "private", "all", "own", "unknown"] as const,
     ),
@@ -128,23 +128,24 @@ function make(random: Random): Input {
     properties,
     body: bodyOf(random),
   };
-  return isHarmless(input) ? input : { ...input, to: "open" };
 }
 
 /**
- * Whether a message must do nothing to channels that it isn't for. A notice
- * for all is for all, and whoever speaks for a node in one of its channels may
- * say what that node would.
+ * Gets where a message goes. One that rightly does something to channels that it
+ * isn't for goes elsewhere: a notice for all is for all, and whoever speaks for
+ * a node in one of its channels may say what that node would.
  */
-function isHarmless({ to, from, properties }: Input): boolean {
-  if (to !== "all" && to !== "private") return true;
+function placeOf({ to, from, properties }: Input): Input["to"] {
+  if (to !== "all" && to !== "private") return to;
   const envelope = readEnvelope({
     type: asText(properties.type),
     appId: from === "node" ? "0".repeat(16) : asText(properties.appId),
     messageId: asText(properties.messageId),
   });
-  if (to === "private") return envelope === undefined;
-  return envelope?.kind !== "lost" && envelope?.kind !== "rejected";
+  const isHarmless = to === "private"
+    ? envelope === undefined
+    : envelope?.kind !== "lost" && envelope?.kind !== "rejected";
+  return isHarmless ? to : "open";
 }
 
 function asText(value: string | Uint8Array | undefined): string | undefined {
@@ -152,8 +153,9 @@ function asText(value: string | Uint8Array | undefined): string | undefined {
 }
 
 /** Gets what the clients of the open channel may get of a message. */
-function allowed({ to, properties, body }: Input): Received[] {
-  if (to !== "open") return [];
+function allowed(input: Input): Received[] {
+  const { properties, body } = input;
+  if (placeOf(input) !== "open") return [];
   const text = Buffer.from(body).toString();
   switch (asText(properties.type)) {
     case "text":
@@ -253,23 +255,24 @@ class BrokerSession implements Session<Input> {
   readonly #broker: Broker;
   readonly #nodes: readonly FuzzedNode[];
   readonly #listener: Listener;
-  readonly #names: readonly string[];
+  /** The name of a node on the broker. */
+  readonly #name: string;
   #foreign: ForeignNode | undefined;
 
   private constructor(
     stack: AsyncDisposableStack,
-    { broker, nodes, listener, names }: {
+    { broker, nodes, listener, name }: {
       broker: Broker;
       nodes: readonly FuzzedNode[];
       listener: Listener;
-      names: readonly string[];
+      name: string;
     },
   ) {
     this.#stack = stack;
     this.#broker = broker;
     this.#nodes = nodes;
     this.#listener = listener;
-    this.#names = names;
+    this.#name = name;
   }
 
   static async start(): Promise<BrokerSession> {
@@ -279,23 +282,17 @@ class BrokerSession implements Session<Input> {
     const other = stack.use(await FuzzedNode.start({ config, silent: true }));
     const node = stack.use(await FuzzedNode.start({ config, other }));
     const listener = new Listener(node.staps.socket);
-    await listener.start();
     stack.defer(() => listener.end());
+    await listener.start();
     const queues = await broker.eval(
       `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
         `Q <- rabbit_amqqueue:list(<<"/">>)]`,
     );
-    const names = Array.from(
-      queues.matchAll(/staps\.node\.([0-9a-f]{16})/g),
-      ([, name]) => name!,
-    );
-    assert.equal(names.length, 2);
-    for (const each of [node, other]) await each.settled();
+    const [, name] = /staps\.node\.([0-9a-f]{16})/.exec(queues)!;
+    const nodes = [node, other];
+    for (const each of nodes) await each.settled();
     return new BrokerSession(stack.move(), {
-      broker,
-      nodes: [node, other],
-      listener,
-      names,
+      ...{ broker, nodes, listener, name: name! },
     });
   }
 
@@ -362,15 +359,16 @@ class BrokerSession implements Session<Input> {
     }
   }
 
-  #message({ to, from, properties, body }: Input): ForeignMessage {
-    const [name = ""] = this.#names;
+  #message(input: Input): ForeignMessage {
+    const { from, properties, body } = input;
+    const name = this.#name;
     const key = {
       open: channelKey(openPath),
       private: channelKey(paths.private),
       all: "all",
       own: `node.${name}`,
       unknown: "unknown",
-    }[to];
+    }[placeOf(input)];
     return {
       exchange: "staps",
       key,
@@ -410,23 +408,6 @@ export const broker: Target<Input> = {
   batch: 300,
   quickCount: 300,
   make,
-  show: (input) =>
-    JSON.stringify(
-      input,
-      (_, value) =>
-        value instanceof Uint8Array
-          ? value.toHex()
-          : typeof value === "bigint"
-          ? `${value}`
-          : value,
-    ),
-  simpler: function* (input): Generator<Input> {
-    for (const name of Object.keys(input.properties)) {
-      const { [name as "type"]: _, ...properties } = input.properties;
-      const less = { ...input, properties };
-      if (isHarmless(less)) yield less;
-    }
-    for (const body of shorterBytes(input.body)) yield { ...input, body };
-  },
+  fixed: ["to", "from"],
   open: () => BrokerSession.start(),
 };

@@ -9,24 +9,14 @@ import {
   readEnvelope,
   writeEnvelope,
 } from "../../src/amqp/envelope.ts";
-import type { Link } from "../../src/amqp/link.ts";
-import { Memberships } from "../../src/amqp/memberships.ts";
-import { Probe } from "../../src/amqp/probe.ts";
 import { explainRefusal } from "../../src/amqp/refusal.ts";
-import { QueueWatch } from "../../src/amqp/queue_watch.ts";
 import { Tracker } from "../../src/amqp/tracker.ts";
 import { ConfigError } from "../../src/common/errors.ts";
 import { makeMessage } from "../../src/relay/message.ts";
 import { type Content, messageOf } from "../helpers/messages.ts";
 import type { Random } from "../helpers/random.ts";
 import { mutateBytes, mutateText, oddText } from "./mutations.ts";
-import {
-  pureTarget,
-  shorterBytes,
-  shorterList,
-  shorterText,
-  type Target,
-} from "./target.ts";
+import { pureTarget, type Target } from "./target.ts";
 
 /** The kinds that nodes of today send, and some that they don't. */
 const types = [
@@ -78,14 +68,6 @@ const envelope = pureTarget<Properties>({
     const name = random.pick(["type", "appId", "messageId"] as const);
     return { ...properties, [name]: random.pick(oddValues) };
   },
-  show: (input) => JSON.stringify(input),
-  simpler: function* (input): Generator<Properties> {
-    for (const name of ["type", "appId", "messageId"] as const) {
-      const value = input[name];
-      if (typeof value !== "string") continue;
-      for (const less of shorterText(value)) yield { ...input, [name]: less };
-    }
-  },
   check: (properties) => {
     const read = readEnvelope(properties);
     if (read === undefined) return;
@@ -118,8 +100,6 @@ const batch: Target<Uint8Array<ArrayBuffer>> = pureTarget({
     random.chance(0.9)
       ? batchLike(random)
       : random.bytes(random.integer(0, 200)),
-  show: (bytes) => bytes.toHex(),
-  simpler: shorterBytes,
   check: (bytes) => {
     let messages;
     try {
@@ -142,6 +122,7 @@ const tracker = pureTarget<readonly Envelope[]>({
   name: "numbers",
   about: "the numbers and notices of other nodes, in any order",
   quickCount: 5_000,
+  fixed: ["kind", "node"],
   make: (random) =>
     Array.from({ length: random.integer(1, 30) }, () => ({
       kind: random.pick(["text", "text", "lost", "rejected"] as const),
@@ -153,8 +134,6 @@ const tracker = pureTarget<readonly Envelope[]>({
         ? random.integer(0, 20)
         : Number.MAX_SAFE_INTEGER,
     })),
-  show: (input) => JSON.stringify(input),
-  simpler: shorterList,
   check: (envelopes) => {
     const tracker = new Tracker();
     const seen = new Map<string, number>();
@@ -175,57 +154,6 @@ const tracker = pureTarget<readonly Envelope[]>({
       assert.equal(tracker.message(envelope), "duplicate");
       if (verdict !== "duplicate") seen.set(node, sequence);
     }
-  },
-});
-
-const returned = pureTarget<readonly number[]>({
-  name: "probes",
-  about: "a node's messages to itself that come back twice, late or invented",
-  quickCount: 5_000,
-  make: (random) =>
-    Array.from({ length: random.integer(1, 40) }, () => random.integer(-8, 8)),
-  show: (input) => JSON.stringify(input),
-  simpler: shorterList,
-  check: (steps) => {
-    const watch = new QueueWatch(10_000);
-    const link = { isReady: true } as Link;
-    const returned: unknown[] = [];
-    const probe = new Probe({
-      ownKey: "node",
-      connector: { link },
-      sender: { answers: 0, publishProbe: () => {} },
-      isOnlyConsumer: () => Promise.resolve(true),
-      memberships: new Memberships({
-        onOutage: "local",
-        joinTimeoutMs: 1,
-        onMissed: () => {},
-        onDoubtful: () => {},
-        onBound: () => {},
-        latestProbe: () => 0,
-      }),
-      watch: {
-        received: 0,
-        probed: (sent) => {
-          returned.push(sent);
-          watch.probed(sent);
-        },
-      },
-    });
-    const waiting = new Set<number>();
-    for (const step of steps) {
-      const number = Math.abs(step);
-      if (step < 0) {
-        probe.connected(link);
-        waiting.add(probe.latest);
-      } else {
-        watch.receive(number * 100);
-        probe.returned(number);
-        assert.equal(returned.splice(0).length, waiting.delete(number) ? 1 : 0);
-      }
-    }
-    probe.disconnected();
-    for (const number of waiting) probe.returned(number);
-    assert.deepEqual(returned, []);
   },
 });
 
@@ -271,12 +199,6 @@ const refusal = pureTarget<Refusal>({
     code: random.pick([...Object.values(replyCodes), 0, 541, undefined]),
     opening: random.chance(0.4),
   }),
-  show: (input) => JSON.stringify(input),
-  simpler: function* (input): Generator<Refusal> {
-    for (const message of shorterText(input.message)) {
-      yield { ...input, message };
-    }
-  },
   check: ({ message, code, opening }) => {
     const error = new BrokerError(message, {
       code,
@@ -295,6 +217,5 @@ export const decoderTargets = [
   envelope,
   batch,
   tracker,
-  returned,
   refusal,
 ] as const;

@@ -1,5 +1,11 @@
-/** Frames as a client may send them, right, wrong, or nearly so; made fast. */
-import { concat, opcodes } from "../helpers/raw_client.ts";
+/** Frames as a client may send them, right, wrong, or nearly so. */
+import {
+  closePayload,
+  concat,
+  frameBytes,
+  type FrameOptions,
+  opcodes,
+} from "../helpers/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 import { mutateBytes } from "./mutations.ts";
 
@@ -40,153 +46,134 @@ const hugeLengths = [
 /** Gets up to five messages and control frames one after the other, now and then with damage, or cut off. */
 export function randomFrames(
   random: Random,
-  options: FrameInputOptions,
+  { maxBytes, faultChance }: FrameInputOptions,
 ): Uint8Array<ArrayBuffer> {
-  const frames: Uint8Array[] = [];
+  const input = new FrameInput(random, { maxBytes, faultChance });
   for (let left = random.integer(1, 5); left > 0; left--) {
-    if (random.chance(0.2)) frames.push(control(random, options));
-    else pushMessage(frames, random, options);
+    if (random.chance(0.2)) input.control();
+    else input.message();
   }
-  if (random.chance(0.2)) frames.push(closing(random, options));
-  const bytes = concat(frames);
-  if (!random.chance(options.faultChance)) return bytes;
+  if (random.chance(0.2)) input.close();
+  const bytes = concat(input.frames);
+  if (!random.chance(faultChance)) return bytes;
   return random.chance(0.5)
     ? mutateBytes(random, bytes)
     : bytes.subarray(0, random.integer(0, bytes.length));
 }
 
-function pushMessage(
-  frames: Uint8Array[],
-  random: Random,
-  options: FrameInputOptions,
-): void {
-  const isText = random.chance(0.6);
-  let payload = isText ? text(random, options) : binary(random, options);
-  let opcode: number = isText ? opcodes.text : opcodes.binary;
-  while (random.chance(0.25)) {
-    const cut = random.integer(0, payload.length);
-    const head = payload.subarray(0, cut);
-    frames.push(
-      frame(random, { opcode, isLast: false, payload: head }, options),
-    );
-    if (random.chance(0.3)) frames.push(control(random, options));
-    payload = payload.subarray(cut);
-    opcode = random.chance(1 - options.faultChance / 4)
-      ? opcodes.continuation
-      : opcode;
-  }
-  // Now and then it has no end.
-  if (random.chance(options.faultChance / 4)) return;
-  frames.push(frame(random, { opcode, isLast: true, payload }, options));
-}
+/** Frames that are being made. */
+class FrameInput {
+  readonly frames: Uint8Array[] = [];
+  readonly #random: Random;
+  readonly #faultChance: number;
+  /** Sizes at which the header changes, or a message becomes too large. */
+  readonly #sizes: readonly number[];
 
-function text(
-  random: Random,
-  options: FrameInputOptions,
-): Uint8Array {
-  if (random.chance(0.05)) {
-    return new Uint8Array(sizeNearLimit(random, options)).fill(0x61);
+  constructor(
+    random: Random,
+    { maxBytes, faultChance }: FrameInputOptions,
+  ) {
+    this.#random = random;
+    this.#faultChance = faultChance;
+    const sizes = [125, 126, 127, maxBytes - 1, maxBytes];
+    if (maxBytes >= 65_536) sizes.push(65_535, 65_536);
+    this.#sizes = sizes.map((size) => Math.max(0, size));
   }
-  const parts: Uint8Array[] = [];
-  while (random.chance(0.6)) parts.push(random.pick(texts));
-  if (random.chance(options.faultChance / 4)) {
-    parts.push(random.pick(brokenTexts));
+
+  message(): void {
+    const random = this.#random;
+    const isText = random.chance(0.6);
+    let payload = isText ? this.#text() : this.#binary();
+    let opcode: number = isText ? opcodes.text : opcodes.binary;
+    while (random.chance(0.25)) {
+      const cut = random.integer(0, payload.length);
+      this.#push(opcode, payload.subarray(0, cut), { fin: false });
+      if (random.chance(0.3)) this.control();
+      payload = payload.subarray(cut);
+      if (!this.#isOdd()) opcode = opcodes.continuation;
+    }
+    // Now and then it has no end.
+    if (!this.#isOdd()) this.#push(opcode, payload);
   }
-  return concat(parts);
-}
 
-function binary(random: Random, options: FrameInputOptions): Uint8Array {
-  return random.chance(0.05)
-    ? new Uint8Array(sizeNearLimit(random, options))
-    : random.bytes(random.integer(0, 20));
-}
-
-/** Gets a size at which the header changes, or a message becomes too large. */
-function sizeNearLimit(
-  random: Random,
-  { maxBytes }: FrameInputOptions,
-): number {
-  const sizes = [125, 126, 127, maxBytes - 1, maxBytes];
-  if (maxBytes > 65_536) sizes.push(65_535, 65_536);
-  return Math.max(0, random.pick(sizes));
-}
-
-function control(
-  random: Random,
-  options: FrameInputOptions,
-): Uint8Array {
-  const opcode = random.chance(0.5) ? opcodes.ping : opcodes.pong;
-  const payload = random.bytes(
-    random.chance(0.05) ? 125 : random.integer(0, 8),
-  );
-  return frame(random, { opcode, isLast: true, payload }, options);
-}
-
-function closing(
-  random: Random,
-  options: FrameInputOptions,
-): Uint8Array {
-  const { faultChance } = options;
-  const code = random.chance(faultChance) ? random.pick(closeCodes) : 1000;
-  const isBroken = random.chance(faultChance / 2);
-  const whole = concat([
-    Uint8Array.of(code >> 8, code & 0xff),
-    random.pick(isBroken ? brokenTexts : texts),
-  ]);
-  const isHalf = random.chance(faultChance / 4);
-  const length = isHalf ? 1 : random.chance(0.2) ? 0 : whole.length;
-  const payload = whole.subarray(0, length);
-  return frame(
-    random,
-    { opcode: opcodes.close, isLast: true, payload },
-    options,
-  );
-}
-
-/** Gets a frame, perhaps with one thing wrong. */
-function frame(
-  random: Random,
-  { opcode, isLast, payload }: {
-    opcode: number;
-    isLast: boolean;
-    payload: Uint8Array;
-  },
-  { faultChance }: FrameInputOptions,
-): Uint8Array {
-  const fault = random.chance(faultChance) ? random.integer(0, 7) : -1;
-  let { length } = payload;
-  let width = length < 126 ? 0 : length < 65_536 ? 2 : 8;
-  let declared = BigInt(length);
-  if (fault === 0) {
-    declared = random.pick(hugeLengths);
-    width = 8;
-  } else if (fault === 1) width = random.chance(0.5) && length < 65_536 ? 2 : 8;
-  else if (fault === 2 && opcode >= opcodes.close) {
-    payload = new Uint8Array(random.integer(126, 300)).fill(0x61);
-    length = payload.length;
-    declared = BigInt(length);
-    width = 2;
+  control(): void {
+    const random = this.#random;
+    const size = random.chance(0.05) ? 125 : random.integer(0, 8);
+    const opcode = random.chance(0.5) ? opcodes.ping : opcodes.pong;
+    this.#push(opcode, random.bytes(size));
   }
-  const isMasked = fault !== 3;
-  const headBytes = 2 + width + (isMasked ? 4 : 0);
-  const bytes = new Uint8Array(headBytes + length);
-  const rsv = fault === 4 ? random.integer(1, 7) << 4 : 0;
-  const fin = (fault === 5 ? !isLast : isLast) ? 0x80 : 0;
-  bytes[0] = fin | rsv | (fault === 6 ? random.pick(reservedOpcodes) : opcode);
-  bytes[1] = (isMasked ? 0x80 : 0) |
-    (width === 0 ? length : width === 2 ? 126 : 127);
-  if (width === 2) {
-    bytes[2] = length >> 8;
-    bytes[3] = length;
-  } else if (width === 8) {
-    new DataView(bytes.buffer).setBigUint64(2, declared);
+
+  close(): void {
+    const random = this.#random;
+    const code = random.chance(this.#faultChance)
+      ? random.pick(closeCodes)
+      : 1000;
+    const reason = random.pick(this.#isOdd() ? brokenTexts : texts);
+    const payload = closePayload(code, reason);
+    const length = this.#isOdd() ? 1 : random.chance(0.2) ? 0 : payload.length;
+    this.#push(opcodes.close, payload.subarray(0, length));
   }
-  bytes.set(payload, headBytes);
-  if (!isMasked) return bytes;
-  const key = random.chance(0.1) ? 0 : random.integer(0, 2 ** 32 - 1);
-  for (let i = 0; i < 4; i++) bytes[headBytes - 4 + i] = key >>> 8 * i;
-  for (let i = 0; i < length; i++) {
-    bytes[headBytes + i]! ^= bytes[headBytes - 4 + i % 4]!;
+
+  /** Whether something rarer than a fault of a frame is wrong. */
+  #isOdd(): boolean {
+    return this.#random.chance(this.#faultChance / 4);
   }
-  return bytes;
+
+  #text(): Uint8Array {
+    const random = this.#random;
+    if (random.chance(0.05)) {
+      return new Uint8Array(random.pick(this.#sizes)).fill(0x61);
+    }
+    const parts: Uint8Array[] = [];
+    while (random.chance(0.6)) parts.push(random.pick(texts));
+    if (this.#isOdd()) parts.push(random.pick(brokenTexts));
+    return concat(parts);
+  }
+
+  #binary(): Uint8Array {
+    const random = this.#random;
+    return random.chance(0.05)
+      ? new Uint8Array(random.pick(this.#sizes))
+      : random.bytes(random.integer(0, 20));
+  }
+
+  /** Adds a frame, perhaps with one thing wrong. */
+  #push(
+    opcode: number,
+    payload: Uint8Array,
+    { fin = true }: FrameOptions = {},
+  ): void {
+    const random = this.#random;
+    const [a = 0, b = 0, c = 0, d = 0] = random.chance(0.1)
+      ? []
+      : random.bytes(4);
+    const right = { fin, mask: [a, b, c, d] as const };
+    const push = (options: FrameOptions, code = opcode, data = payload): void =>
+      void this.frames.push(frameBytes(code, data, { ...right, ...options }));
+    switch (random.chance(this.#faultChance) ? random.integer(0, 6) : -1) {
+      case 0:
+        return push({
+          lengthBytes: 8,
+          declaredLength: random.pick(hugeLengths),
+        });
+      case 1: {
+        const isShort = payload.length < 65_536 && random.chance(0.5);
+        return push({ lengthBytes: isShort ? 2 : 8 });
+      }
+      case 2: {
+        const size = random.integer(126, 300);
+        return push({}, opcode, new Uint8Array(size).fill(0x61));
+      }
+      case 3:
+        return push({ mask: false });
+      case 4:
+        return push({ rsv: random.integer(1, 7) });
+      case 5:
+        return push({ fin: !fin });
+      case 6:
+        return push({}, random.pick(reservedOpcodes));
+      default:
+        return push({});
+    }
+  }
 }

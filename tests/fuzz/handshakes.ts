@@ -1,59 +1,39 @@
 /** The same handshake to both listeners, with staps's own rules behind them: the status must be the same. */
 import { RequestHeadParser } from "../../src/listener/request_head.ts";
-import { handshakeBytes, sampleKey } from "../helpers/raw_client.ts";
+import { handshakeBytes } from "../helpers/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 import { ListenerPair, type RecordingServer } from "./listener_pair.ts";
-import { type Session, type Target } from "./target.ts";
+import { handshakeHeaders, otherHeaders } from "./request_input.ts";
+import { count, inLanes, type Target } from "./target.ts";
 
 /** What makes a handshake that is another one than usual. */
 interface Input {
   readonly method: string;
   readonly version: string;
-  /** `undefined` leaves a header out, an array repeats it. */
-  readonly headers: Readonly<
-    Record<string, string | readonly string[] | undefined>
-  >;
+  /** Instead of the usual values, in the order of the headers; none leaves the header out. */
+  readonly headers: readonly {
+    readonly name: string;
+    readonly values: readonly string[];
+  }[];
 }
 
-/** How many inputs are tried at once. */
-const lanes = 16;
-
-const values: Readonly<Record<string, Input["headers"][string][]>> = {
-  "Host": [undefined, "", "a b", "a/b", "[::1]:80", ["a", "a"]],
-  "Upgrade": [
-    ...[undefined, "", "WebSocket", "h2c, websocket", "websocket, h2c", "h2c"],
-    ["h2c", "websocket"],
-  ],
-  "Connection": [
-    ...[undefined, "", "keep-alive, Upgrade", "close", "upgrade,close", "up"],
-    ["keep-alive", "Upgrade"],
-  ],
-  "Sec-WebSocket-Version": [undefined, "", "8", "13, 8", "013", ["13", "13"]],
-  "Sec-WebSocket-Key": [
-    ...[undefined, "", "AAAA", ` ${sampleKey} `, sampleKey.slice(1)],
-    [sampleKey, sampleKey],
-  ],
-  "Sec-WebSocket-Protocol": [
-    ...["a", "a, b", "", ",", "a b", "\x80", "a\tb", "a".repeat(5000)],
-    ["a", "b"],
-  ],
-  "Sec-WebSocket-Extensions": ["permessage-deflate", ";;;"],
-  "Content-Length": ["0", "1", "-1", ["0", "0"]],
-  "Transfer-Encoding": ["chunked", "gzip, chunked", "identity"],
-  "Expect": ["100-continue", "x"],
-};
+const headers: readonly [name: string, values: readonly string[]][] = Object
+  .entries({ ...handshakeHeaders, ...otherHeaders });
 
 function make(random: Random): Input {
-  const headers: Record<string, Input["headers"][string]> = {};
-  const names = Object.keys(values);
+  const changed = new Map<string, readonly string[]>();
   while (random.chance(0.6)) {
-    const name = random.pick(names);
-    headers[name] = random.pick(values[name]!);
+    const [name, values] = random.pick(headers);
+    const times = random.pick([0, 1, 1, 1, 1, 2]);
+    changed.set(
+      name,
+      Array.from({ length: times }, () => random.pick(values)),
+    );
   }
   return {
     method: random.chance(0.9) ? "GET" : random.pick(["POST", "HEAD", "PUT"]),
     version: random.chance(0.9) ? "HTTP/1.1" : "HTTP/1.0",
-    headers,
+    headers: Array.from(changed, ([name, values]) => ({ name, values })),
   };
 }
 
@@ -63,7 +43,7 @@ async function compare(
   input: Input,
 ): Promise<string> {
   const [ours, theirs] = await Promise.all(
-    [own, runtimes].map((server) => status(server, input)),
+    [own, runtimes].map((server) => statusOf(server, input)),
   );
   const head = new RequestHeadParser().push(bytesOf(input, "/"));
   if (head === undefined) throw new Error("The head isn't whole");
@@ -83,11 +63,15 @@ async function compare(
 
 /** The runtime takes neither beside an Upgrade, not even a length of 0. */
 function hasFraming({ headers }: Input): boolean {
-  return headers["Content-Length"] !== undefined ||
-    headers["Transfer-Encoding"] !== undefined;
+  return headers.some(({ name, values }) =>
+    values.length > 0 && /^(Content-Length|Transfer-Encoding)$/.test(name)
+  );
 }
 
-async function status(server: RecordingServer, input: Input): Promise<number> {
+async function statusOf(
+  server: RecordingServer,
+  input: Input,
+): Promise<number> {
   const joined = await server.join((path) => bytesOf(input, path));
   if (typeof joined === "number") return joined;
   joined.close();
@@ -98,30 +82,12 @@ function bytesOf(
   { method, version, headers }: Input,
   path: string,
 ): Uint8Array<ArrayBuffer> {
-  return handshakeBytes({ method, version, headers, path });
-}
-
-class HandshakeSession implements Session<Input> {
-  readonly counts: Record<string, number> = {};
-  readonly #pair: ListenerPair;
-
-  constructor(pair: ListenerPair) {
-    this.#pair = pair;
-  }
-
-  async try(inputs: readonly Input[]): Promise<void> {
-    let next = 0;
-    await Promise.all(Array.from({ length: lanes }, async () => {
-      while (next < inputs.length) {
-        const name = await compare(this.#pair, inputs[next++]!);
-        this.counts[name] = (this.counts[name] ?? 0) + 1;
-      }
-    }));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pair[Symbol.asyncDispose]();
-  }
+  return handshakeBytes({
+    ...{ method, version, path },
+    headers: Object.fromEntries(
+      headers.map(({ name, values }) => [name, values]),
+    ),
+  });
 }
 
 /** Handshakes to both listeners. */
@@ -131,13 +97,19 @@ export const handshakes: Target<Input> = {
   share: 1,
   batch: 200,
   quickCount: 800,
+  fixed: ["name", "method", "version"],
   make,
-  show: (input) => JSON.stringify(input),
-  simpler: function* (input): Generator<Input> {
-    for (const name of Object.keys(input.headers)) {
-      const { [name]: _, ...headers } = input.headers;
-      yield { ...input, headers };
-    }
+  open: async () => {
+    const pair = await ListenerPair.start();
+    const counts = {};
+    return {
+      counts,
+      try: (inputs) =>
+        inLanes(
+          inputs,
+          async (input) => count(counts, await compare(pair, input)),
+        ),
+      [Symbol.asyncDispose]: () => pair[Symbol.asyncDispose](),
+    };
   },
-  open: async () => new HandshakeSession(await ListenerPair.start()),
 };

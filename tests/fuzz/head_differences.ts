@@ -11,6 +11,8 @@ export type Seen = Accepted | Refused | "incomplete";
 export interface Accepted {
   readonly method: string;
   readonly url: string;
+  /** The channel that staps finds in the URL as it came. */
+  readonly channel: string | undefined;
   /** `name: value`, sorted by name. */
   readonly headers: readonly string[];
 }
@@ -159,5 +161,6 @@ function excuse(
 function isSame(own: Accepted, runtimes: Accepted): boolean {
   return own.method === runtimes.method &&
     own.url === URL.parse(runtimes.url)?.href &&
+    own.channel === runtimes.channel &&
     own.headers.join("\n") === runtimes.headers.join("\n");
 }

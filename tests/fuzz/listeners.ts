@@ -9,16 +9,14 @@ import {
   type RecordedConnection,
 } from "./listener_pair.ts";
 import { compareOutcomes, expectedOutcome } from "./listener_differences.ts";
-import { type Session, shorterBytes, type Target } from "./target.ts";
+import { count, inLanes, lanes, type Target } from "./target.ts";
+import { cutsOf } from "./wire.ts";
 
 /** Frames behind a correct handshake. */
 interface Input {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly cuts: readonly number[];
 }
-
-/** How many inputs are tried at once. */
-const lanes = 16;
 
 /** A connection to each listener, used again while what came was right and whole. */
 class Lane {
@@ -32,16 +30,16 @@ class Lane {
   /** Gets the name of what came of an input. @throws {Error} If nothing excuses it. */
   async try({ bytes, cuts }: Input): Promise<string> {
     const reading = readFrames(bytes, { maxBytes });
-    const { kind } = reading.end;
-    const then = kind === "between"
+    const then = reading.end.kind === "between"
       ? "more"
-      : kind === "close"
+      : reading.end.kind === "close"
       ? "nothing"
       : "end";
+    const connections = this.#connections ?? await this.#connect();
+    this.#connections = then === "more" ? connections : undefined;
     const [own, runtimes] = await Promise.all(
-      (await this.#connect()).map((each) => each.send({ bytes, cuts, then })),
+      connections.map((each) => each.send({ bytes, cuts, then })),
     );
-    if (then !== "more") this.#connections = undefined;
     assert.deepEqual(own, expectedOutcome(reading, own!), "the own listener");
     const both = { own: own!, runtimes: runtimes! };
     const name = compareOutcomes(reading, both);
@@ -56,43 +54,13 @@ class Lane {
   }
 
   async #connect(): Promise<readonly RecordedConnection[]> {
-    if (this.#connections !== undefined) return this.#connections;
     const { own, runtimes } = this.#pair;
-    const joined = await Promise.all(
-      [own, runtimes].map((each) =>
-        each.join((path) => handshakeBytes({ path }))
-      ),
-    );
-    return this.#connections = joined.map((each) => {
-      if (typeof each === "number") throw new Error(`Refused with ${each}`);
-      return each;
-    });
-  }
-}
-
-class ListenerSession implements Session<Input> {
-  readonly counts: Record<string, number> = {};
-  readonly #pair: ListenerPair;
-  readonly #lanes: readonly Lane[];
-
-  constructor(pair: ListenerPair) {
-    this.#pair = pair;
-    this.#lanes = Array.from({ length: lanes }, () => new Lane(pair));
-  }
-
-  async try(inputs: readonly Input[]): Promise<void> {
-    let next = 0;
-    await Promise.all(this.#lanes.map(async (lane) => {
-      while (next < inputs.length) {
-        const name = await lane.try(inputs[next++]!);
-        this.counts[name] = (this.counts[name] ?? 0) + 1;
-      }
+    const handshake = (path: string): Uint8Array => handshakeBytes({ path });
+    return await Promise.all([own, runtimes].map(async (server) => {
+      const joined = await server.join(handshake);
+      if (typeof joined !== "number") return joined;
+      throw new Error(`Refused with ${joined}`);
     }));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const lane of this.#lanes) lane.close();
-    await this.#pair[Symbol.asyncDispose]();
   }
 }
 
@@ -107,17 +75,23 @@ export const listeners: Target<Input> = {
   make: (random) => {
     const faultChance = random.pick([0, 0, 0.02, 0.1]);
     const bytes = randomFrames(random, { maxBytes, faultChance });
-    const count = random.chance(0.6) ? 0 : random.integer(1, 4);
-    const cuts = Array.from(
-      { length: count },
-      () => random.integer(0, bytes.length),
-    );
-    return { bytes, cuts: cuts.sort((a, b) => a - b) };
+    return { bytes, cuts: cutsOf(random, { length: bytes.length, most: 4 }) };
   },
-  show: ({ bytes, cuts }) => JSON.stringify({ cuts, bytes: bytes.toHex() }),
-  simpler: function* (input): Generator<Input> {
-    if (input.cuts.length > 0) yield { ...input, cuts: [] };
-    for (const bytes of shorterBytes(input.bytes)) yield { bytes, cuts: [] };
+  open: async () => {
+    const pair = await ListenerPair.start();
+    const each = Array.from({ length: lanes }, () => new Lane(pair));
+    const counts = {};
+    return {
+      counts,
+      try: (inputs) =>
+        inLanes(
+          inputs,
+          async (input, lane) => count(counts, await each[lane]!.try(input)),
+        ),
+      [Symbol.asyncDispose]: async () => {
+        for (const lane of each) lane.close();
+        await pair[Symbol.asyncDispose]();
+      },
+    };
   },
-  open: async () => new ListenerSession(await ListenerPair.start()),
 };

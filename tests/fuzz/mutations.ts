@@ -5,6 +5,18 @@ import type { Random } from "../helpers/random.ts";
 /** Bytes that parsers mind: limits of signs and lengths, blanks, separators. */
 const notable = [0, 1, 9, 10, 13, 32, 0x7d, 0x7e, 0x7f, 0x80, 0xc0, 0xfe, 0xff];
 
+/** Text that programs stumble over. */
+const oddTexts = [
+  ..."\0 \t \r \n \r\n \u00a0 \u0085 \u2028 \ufeff \ud800 \udfff 😀 é \u202e"
+    .split(" "),
+  ..."%00 %2f % %zz \\ \x1b[31m \x7f ' \" = [ ] # ; : @ / // .. ? - -- 0 -1 1e9"
+    .split(" "),
+  ..."0x10 99999999999999999999 NaN __proto__ constructor toString ${7*7} $&"
+    .split(" "),
+  ..."hasOwnProperty undefined".split(" "),
+  " ",
+];
+
 /** Gets `bytes` with one to `most` changes. */
 export function mutateBytes(
   random: Random,
@@ -48,60 +60,6 @@ function mutateOnce(
       return concat([before, part.fill(random.pick(notable)), after]);
   }
 }
-
-/** Text that programs stumble over. */
-const oddTexts = [
-  "\0",
-  "\t",
-  "\r",
-  "\n",
-  "\r\n",
-  " ",
-  "\u00a0",
-  "\u0085",
-  "\u2028",
-  "\ufeff",
-  "\ud800",
-  "\udfff",
-  "😀",
-  "é",
-  "\u202e",
-  "%00",
-  "%2f",
-  "%",
-  "%zz",
-  "\\",
-  "\x1b[31m",
-  "\x7f",
-  "'",
-  '"',
-  "=",
-  "[",
-  "]",
-  "#",
-  ";",
-  ":",
-  "@",
-  "/",
-  "//",
-  "..",
-  "?",
-  "-",
-  "--",
-  "0",
-  "-1",
-  "1e9",
-  "0x10",
-  "99999999999999999999",
-  "NaN",
-  "__proto__",
-  "constructor",
-  "toString",
-  "hasOwnProperty",
-  "undefined",
-  "${7*7}",
-  "$&",
-] as const;
 
 /** Gets a text that programs stumble over, sometimes a long one. */
 export function oddText(random: Random): string {

@@ -5,6 +5,7 @@ import { ask } from "../helpers/admin.ts";
 import { eventTimeoutMs, eventually, pause } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { type Staps, startStaps } from "../helpers/process.ts";
+import type { Target } from "../helpers/raw_client.ts";
 import { type Client, Clients, type Received } from "../helpers/ws_client.ts";
 
 /** What all paths of a run contain, and nothing that staps writes may. */
@@ -33,11 +34,12 @@ const talkPauseMs = 5;
 class Pair {
   /** Messages that arrived and were what they should be. */
   count = 0;
+  /** Why it can't go on, if it can't. */
+  failure: Error | undefined;
   /** What somebody else published, by receiver. */
   readonly foreign: readonly [Received[], Received[]] = [[], []];
   readonly #clients: readonly [Client, Client];
   readonly #name: string;
-  #failure: Error | undefined;
   #ended = false;
   readonly #talking: Promise<void>;
 
@@ -45,15 +47,11 @@ class Pair {
     this.#name = name;
     this.#clients = clients;
     this.#talking = this.#talk().catch((error) => {
-      this.#failure = new Error(`A well-behaved client (${name}) was hurt`, {
-        cause: error,
-      });
+      this.failure = new Error(
+        `A well-behaved client (${name}) was hurt: ${error}`,
+        { cause: error },
+      );
     });
-  }
-
-  /** Why it can't go on, if it can't. */
-  get failure(): Error | undefined {
-    return this.#failure;
   }
 
   async end(): Promise<void> {
@@ -91,25 +89,13 @@ function isTalk(message: Received): boolean {
   return /^talk (private|shared) [01] \d+$/.test(text);
 }
 
-/** How to start a {@linkcode FuzzedNode}. */
-export interface FuzzedNodeOptions {
-  /** Lines for its configuration file, beside its own. */
-  readonly config?: string;
-  /** Where the second client of each pair is; here, unless given. */
-  readonly other?: FuzzedNode;
-  /** Without pairs of its own: it is the other one. */
-  readonly silent?: boolean;
-}
-
 /** A staps with everything that listens, and two pairs of clients on it. */
 export class FuzzedNode implements AsyncDisposable {
   readonly staps: Staps;
-  /** The TCP port of its second listener. */
-  readonly port: number;
-  /** The path of its admin socket. */
-  readonly adminSocket: string;
-  readonly #folder: TempFolder;
-  readonly #clients: readonly Clients[];
+  /** Where it listens, by the kind of address. */
+  readonly doors: Readonly<Record<"unix" | "tcp" | "admin", Target>>;
+  readonly #adminSocket: string;
+  readonly #stack: AsyncDisposableStack;
   readonly #pairs: readonly Pair[];
   #base: Status | undefined;
   #warmBytes: number | undefined;
@@ -118,27 +104,41 @@ export class FuzzedNode implements AsyncDisposable {
 
   private constructor(
     staps: Staps,
-    { port, folder, clients, pairs }: {
+    { port, adminSocket, stack, pairs }: {
       port: number;
-      folder: TempFolder;
-      clients: readonly Clients[];
+      adminSocket: string;
+      stack: AsyncDisposableStack;
       pairs: readonly Pair[];
     },
   ) {
     this.staps = staps;
-    this.port = port;
-    this.adminSocket = adminSocketIn(folder);
-    this.#folder = folder;
-    this.#clients = clients;
+    this.doors = {
+      unix: { socket: staps.socket },
+      tcp: { port },
+      admin: { socket: adminSocket },
+    };
+    this.#adminSocket = adminSocket;
+    this.#stack = stack;
     this.#pairs = pairs;
   }
 
-  /** Starts it, and the talk. */
+  /**
+   * Starts it, and the talk.
+   *
+   * @param options.config Lines for its configuration file, beside its own.
+   * @param options.other Where the second client of each pair is; here, unless given.
+   * @param options.silent Without pairs of its own: it is the other one.
+   */
   static async start(
-    { config = "", other, silent = false }: FuzzedNodeOptions = {},
+    { config = "", other, silent = false }: {
+      config?: string;
+      other?: FuzzedNode;
+      silent?: boolean;
+    } = {},
   ): Promise<FuzzedNode> {
     await using stack = new AsyncDisposableStack();
     const folder = stack.use(await TempFolder.make());
+    const adminSocket = `${folder.path}/admin.sock`;
     const staps = stack.use(
       await startStaps({
         config: `${config}
@@ -147,7 +147,7 @@ message_bytes = ${maxMessageBytes}
 [log]
 level = debug
 [admin]
-socket = ${adminSocketIn(folder)}
+socket = ${adminSocket}
 `,
         args: ["--listen=127.0.0.1:0"],
       }),
@@ -155,25 +155,21 @@ socket = ${adminSocketIn(folder)}
     const [, port] = await staps.printed(
       /listening on ws:\/\/127\.0\.0\.1:(\d+)/,
     );
-    const [here, there] = [staps.socket, other?.staps.socket ?? staps.socket]
-      .map((socket) => stack.use(new Clients(socket))) as [Clients, Clients];
-    const pairs = [];
+    const here = stack.use(new Clients(staps.socket));
+    const there = stack.use(new Clients((other?.staps ?? staps).socket));
+    const pairs: Pair[] = [];
     for (const name of silent ? [] : ["private", "shared"] as const) {
-      pairs.push(
-        new Pair(name, [
-          await here.join(paths[name]),
-          await there.join(paths[name]),
-        ]),
-      );
+      const path = paths[name];
+      const clients = [await here.join(path), await there.join(path)] as const;
+      const pair = new Pair(name, clients);
+      stack.defer(() => pair.end());
+      pairs.push(pair);
     }
     const node = new FuzzedNode(staps, {
-      port: Number(port),
-      folder,
-      clients: [here, there],
-      pairs,
+      ...{ port: Number(port), adminSocket, pairs },
+      stack: stack.move(),
     });
     await node.settled();
-    stack.move();
     return node;
   }
 
@@ -195,7 +191,7 @@ socket = ${adminSocketIn(folder)}
 
   /** Asks it how it does. */
   async status(): Promise<Status> {
-    const { status, text } = await ask(this.adminSocket, "/status");
+    const { status, text } = await ask(this.#adminSocket, "/status");
     assert.equal(status, 200, text);
     return JSON.parse(text);
   }
@@ -228,23 +224,15 @@ socket = ${adminSocketIn(folder)}
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#pairs.map((pair) => pair.end()));
-    await Promise.all(
-      this.#clients.map((each) => each[Symbol.asyncDispose]()),
-    );
-    await this.staps[Symbol.asyncDispose]();
-    await this.#folder[Symbol.asyncDispose]();
+    await this.#stack.disposeAsync();
   }
 
   #assertAlive(): void {
-    assert.ok(!this.staps.ended, `staps ended:\n${tail(this.staps.stderr)}`);
-    for (const { failure } of this.#pairs) {
-      if (failure) {
-        throw new Error(`${failure.message}: ${failure.cause}`, {
-          cause: failure,
-        });
-      }
-    }
+    assert.ok(
+      !this.staps.ended,
+      `staps ended:\n${this.staps.stderr.slice(-2_000)}`,
+    );
+    for (const { failure } of this.#pairs) if (failure) throw failure;
   }
 
   /** Waits until each pair has sent something both ways that it hadn't begun before. */
@@ -284,17 +272,9 @@ socket = ${adminSocketIn(folder)}
   }
 }
 
-function adminSocketIn({ path }: TempFolder): string {
-  return `${path}/admin.sock`;
-}
-
 /** Whether a node has no more than before. */
 function isBack(now: Status, before: Status): boolean {
   return now.clients <= before.clients && now.channels <= before.channels &&
     now.buffered_bytes === 0 &&
     (now.open_fds ?? 0) <= (before.open_fds ?? 0) + 1;
-}
-
-function tail(text: string): string {
-  return text.slice(-2_000);
 }

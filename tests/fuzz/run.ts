@@ -1,5 +1,6 @@
 /** Trying many inputs of one target, and telling which one did harm. */
-import { type AnyTarget, randomOf, type Session } from "./target.ts";
+import { shown, smaller } from "./smaller.ts";
+import { type AnyTarget, randomOf } from "./target.ts";
 
 /** An input that did harm. */
 export interface Finding {
@@ -22,17 +23,9 @@ export interface Report {
   readonly finding: Finding | undefined;
 }
 
-/** An input by what makes it. */
-export interface Case {
-  readonly seed: number;
-  readonly number: number;
-}
-
 /** How many inputs to try. */
 export interface RunOptions {
   readonly seed: number;
-  /** Inputs to try before those of the seed. */
-  readonly known?: readonly Case[];
   /** The number of the first one. */
   readonly first?: number;
   /** How many at most. */
@@ -45,51 +38,40 @@ export interface RunOptions {
   readonly failed?: (error: string) => void;
 }
 
+/** How long a finding may be made smaller, and how often that may be tried. */
+const shrinking = { ms: 20_000, tries: 2_000 } as const;
+
 /** Tries inputs until there are enough, the time is over, or one does harm. */
 export async function runTarget(
   target: AnyTarget,
   options: RunOptions,
 ): Promise<Report> {
-  const { seed, known = [], first = 0 } = options;
-  const { count = Infinity, endMs = Infinity } = options;
+  const { seed, first = 0, count = Infinity, endMs = Infinity } = options;
   const startMs = performance.now();
   let inputs = 0;
   let finding: Finding | undefined;
-  const counts: Record<string, number> = {};
-  const session: Session<unknown> = await target.open();
-  const attempt = async (cases: readonly Case[]): Promise<boolean> => {
+  await using session = await target.open();
+  while (!finding && inputs < count && performance.now() < endMs) {
+    const numbers = Array.from(
+      { length: Math.min(target.batch, count - inputs) },
+      (_, i) => first + inputs + i,
+    );
     try {
-      await session.try(cases.map((one) => makeInput(target, one)));
-      return true;
+      await session.try(numbers.map((each) => inputOf(target, seed, each)));
+      inputs += numbers.length;
     } catch (error) {
       options.failed?.(errorText(error));
-      finding = await findCulprit(target, { cases, error });
-      return false;
+      finding = await findCulprit(target, { seed, numbers, error });
     }
-  };
-  try {
-    let isFine = known.length === 0 || await attempt(known);
-    while (isFine && inputs < count && performance.now() < endMs) {
-      const cases = Array.from(
-        { length: Math.min(target.batch, count - inputs) },
-        (_, i) => ({ seed, number: first + inputs + i }),
-      );
-      isFine = await attempt(cases);
-      if (isFine) inputs += cases.length;
-      options.progress?.(inputs);
-    }
-    Object.assign(counts, session.counts);
-  } finally {
-    await session[Symbol.asyncDispose]();
+    options.progress?.(inputs);
   }
   const seconds = (performance.now() - startMs) / 1000;
+  const counts = { ...session.counts };
   return { target, inputs, seconds, counts, finding };
 }
 
 /** Gets the command that tries the input of a finding again. */
-export function replayCommand(
-  { target, seed, number }: Finding,
-): string {
+export function replayCommand({ target, seed, number }: Finding): string {
   const which = number === undefined ? "" : ` --case ${number}`;
   return `deno task fuzz --only ${target} --seed ${seed}${which}`;
 }
@@ -104,80 +86,78 @@ export function findingText(finding: Finding): string {
   ].join("\n");
 }
 
-function makeInput(target: AnyTarget, { seed, number }: Case): unknown {
+function inputOf(target: AnyTarget, seed: number, number: number): unknown {
   return target.make(randomOf(seed, { target: target.name, number }));
 }
 
 /** Looks for the input of a batch that did it, and makes it smaller. */
 async function findCulprit(
   target: AnyTarget,
-  { cases, error }: { cases: readonly Case[]; error: unknown },
+  { seed, numbers, error }: {
+    seed: number;
+    numbers: readonly number[];
+    error: unknown;
+  },
 ): Promise<Finding> {
-  const harmful = await firstHarmful(target, cases);
-  if (harmful === undefined) {
-    const [{ seed, number }] = cases as [Case];
+  const found = { target: target.name, seed };
+  const number = await firstHarmful(target, { seed, numbers });
+  if (number === undefined) {
+    const which = `${numbers.length} cases from ${numbers[0]} on`;
     return {
-      target: target.name,
-      seed,
-      number: undefined,
-      error: `${
-        errorText(error)
-      } (only after several of the ${cases.length} cases from ${number} on)`,
+      ...found,
+      number,
+      error: `${errorText(error)} (only after several of the ${which})`,
       input: "",
     };
   }
-  const input = makeInput(target, harmful);
-  const failure = await tryTogether(target, [input]);
-  const smaller = failure === undefined
-    ? { input, error: undefined }
-    : await shrink(target, input);
-  return {
-    target: target.name,
-    ...harmful,
-    error: smaller.error ?? failure ?? errorText(error),
-    input: target.show(smaller.input),
-  };
+  const input = inputOf(target, seed, number);
+  const failure = await failureOf(target, [input]);
+  return failure === undefined
+    ? { ...found, number, error: errorText(error), input: shown(input) }
+    : { ...found, number, ...await shrink(target, { input, failure }) };
 }
 
 /** Gets the input that does harm, if a single one does: looks for it in halves. */
 async function firstHarmful(
   target: AnyTarget,
-  cases: readonly Case[],
-): Promise<Case | undefined> {
-  const inputs = cases.map((one) => makeInput(target, one));
-  if (await tryTogether(target, inputs) === undefined) return undefined;
-  if (cases.length === 1) return cases[0];
-  const middle = Math.ceil(cases.length / 2);
-  return await firstHarmful(target, cases.slice(0, middle)) ??
-    await firstHarmful(target, cases.slice(middle));
+  { seed, numbers }: { seed: number; numbers: readonly number[] },
+): Promise<number | undefined> {
+  const inputs = numbers.map((number) => inputOf(target, seed, number));
+  if (await failureOf(target, inputs) === undefined) return undefined;
+  if (numbers.length === 1) return numbers[0];
+  const middle = Math.ceil(numbers.length / 2);
+  for (const half of [numbers.slice(0, middle), numbers.slice(middle)]) {
+    const number = await firstHarmful(target, { seed, numbers: half });
+    if (number !== undefined) return number;
+  }
+  return undefined;
 }
 
-/** How long a finding may be made smaller, and how often that may be tried. */
-const shrinking = { ms: 20_000, tries: 2_000 } as const;
-
+/** Gets the smallest input that is found to fail with an error of the same class. */
 async function shrink(
   target: AnyTarget,
-  input: unknown,
-): Promise<{ input: unknown; error: string | undefined }> {
+  { input, failure }: { input: unknown; failure: string },
+): Promise<{ input: string; error: string }> {
+  const classOf = (error: string): string => error.split(":", 1)[0]!;
   const endMs = performance.now() + shrinking.ms;
   let tries = 0;
-  let best = input;
-  let error: string | undefined;
-  for (let found = true; found;) {
-    found = false;
-    for (const simpler of target.simpler(best)) {
+  let best = { input, error: failure };
+  for (let isSmaller = true; isSmaller;) {
+    isSmaller = false;
+    for (const less of smaller(best.input, target.fixed)) {
       if (++tries > shrinking.tries || performance.now() > endMs) break;
-      const failure = await tryTogether(target, [simpler]);
-      if (failure === undefined) continue;
-      [best, error, found] = [simpler, failure, true];
+      const error = await failureOf(target, [less]);
+      if (error === undefined || classOf(error) !== classOf(failure)) continue;
+      best = { input: less, error };
+      isSmaller = true;
       break;
     }
   }
-  return { input: best, error };
+  return { input: shown(best.input), error: best.error };
 }
 
 /** Gets what goes wrong with some inputs in a session of their own, if anything does. */
-async function tryTogether(
+async function failureOf(
   target: AnyTarget,
   inputs: readonly unknown[],
 ): Promise<string | undefined> {

@@ -1,148 +1,98 @@
-/** Bytes to a listener, and what comes back: nothing of WebSocket or HTTP. */
-import { pause, within } from "../helpers/eventually.ts";
-import { concat } from "../helpers/raw_client.ts";
+/** Bytes to a listener, whole or in pieces, and what comes back: nothing of WebSocket or HTTP. */
+import { pause } from "../helpers/eventually.ts";
+import { RawClient } from "../helpers/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 import type { FuzzedNode } from "./node.ts";
 
-/** How a connection ends after the last byte. */
-export type Ending =
-  /** Closed at once; what comes back is never read, so that TCP resets the connection. */
-  | "reset"
-  /** Closed in good order, after a look at what came back. */
-  | "close"
-  /** No more is sent, and the server has to end it. */
-  | "half"
-  /** The server has to end it without that. */
-  | "server";
+/** Which listener of a node. */
+export type Door = "unix" | "tcp" | "admin";
 
-/** How some bytes are sent. */
-export interface Manner {
-  readonly listener: "unix" | "tcp" | "admin";
-  /** After how many bytes the next write begins; each is smaller than the next. */
+/**
+ * How a connection ends after the last byte: closed at once, with what comes
+ * back unread, so that TCP resets it; closed in good order after a look at what
+ * came back; or by the server, which is told or not that no more comes.
+ */
+type Ending = "reset" | "close" | "half" | "server";
+
+/** The bytes of one connection, and how they are sent. */
+export interface Sending {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly door: Door;
+  /** After how many bytes the next write begins, in ascending order. */
   readonly cuts: readonly number[];
   readonly ending: Ending;
 }
 
-/** Makes a manner for `length` bytes. */
-export function mannerOf(
-  random: Random,
-  { length, listeners, endings }: {
-    length: number;
-    listeners: readonly Manner["listener"][];
-    endings: readonly Ending[];
-  },
-): Manner {
-  const count = random.chance(0.5) ? 0 : random.integer(1, 6);
-  const cuts = Array.from({ length: count }, () => random.integer(0, length));
-  return {
-    listener: random.pick(listeners),
-    cuts: cuts.sort((a, b) => a - b),
-    ending: random.pick(endings),
-  };
-}
+/** What of a {@linkcode Sending} isn't made smaller. */
+export const sendingWords = ["door", "ending"] as const;
 
 /** How long an answer is waited for before a client gives up, as some do. */
 const patienceMs = 100;
 
+/** Gets up to `most` places to cut `length` bytes at. */
+export function cutsOf(
+  random: Random,
+  { length, most }: { length: number; most: number },
+): number[] {
+  const count = random.chance(0.5) ? 0 : random.integer(1, most);
+  const cuts = Array.from({ length: count }, () => random.integer(0, length));
+  return cuts.sort((a, b) => a - b);
+}
+
+/** Gets a way of sending `bytes`. */
+export function sendingOf(
+  random: Random,
+  bytes: Uint8Array<ArrayBuffer>,
+  { doors, endings }: { doors: readonly Door[]; endings: readonly Ending[] },
+): Sending {
+  const cuts = cutsOf(random, { length: bytes.length, most: 6 });
+  const door = random.pick(doors);
+  return { bytes, door, cuts, ending: random.pick(endings) };
+}
+
 /**
- * Sends `bytes` in the manner given, and gets what came back.
+ * Sends bytes, and gets what came back before the server ended the connection;
+ * nothing where the client ends it.
  *
- * @throws {Error} If the server had to end the connection, and didn't.
+ * @throws {Error} If the server had to end it, and didn't.
  */
 export async function send(
   node: FuzzedNode,
-  bytes: Uint8Array,
-  { listener, cuts, ending }: Manner,
+  { bytes, door, cuts, ending }: Sending,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const connection = await dial(node, listener);
-  const answer: Uint8Array[] = [];
-  const answered = Promise.withResolvers<void>();
-  try {
-    const ended = ending === "reset"
-      ? Promise.resolve()
-      : collect(connection, (part) => {
-        answer.push(part);
-        answered.resolve();
-      });
-    await write(connection, { bytes, cuts });
-    if (ending === "half") await connection.closeWrite().catch(ignoreEnd);
-    if (ending === "close") {
-      await Promise.race([answered.promise, ended, pause(patienceMs)]);
-    } else await within(ended, "the server to end a connection");
-  } finally {
-    close(connection);
-  }
-  return concat(answer);
+  using client = await RawClient.connect(node.doors[door]);
+  const wanted = { reset: 0, close: 1, half: Infinity, server: Infinity };
+  const answer = client.readBytes(wanted[ending]);
+  // Perhaps nobody waits for it.
+  answer.catch(() => {});
+  await write(client, bytes, cuts);
+  if (ending === "half") await client.closeWrite().catch(ignoreEnd);
+  if (ending === "half" || ending === "server") return await answer;
+  if (ending === "close") await Promise.race([answer, pause(patienceMs)]);
+  return new Uint8Array(0);
 }
 
-async function dial(
-  node: FuzzedNode,
-  listener: Manner["listener"],
-): Promise<Deno.Conn> {
-  if (listener === "tcp") {
-    return await Deno.connect({ hostname: "127.0.0.1", port: node.port });
-  }
-  const path = listener === "admin" ? node.adminSocket : node.staps.socket;
-  return await Deno.connect({ transport: "unix", path });
-}
-
-async function write(
-  connection: Deno.Conn,
-  { bytes, cuts }: { bytes: Uint8Array; cuts: readonly number[] },
+/** Writes bytes, each piece on its own way before the next; stops where the server has ended the connection. */
+export async function write(
+  client: RawClient,
+  bytes: Uint8Array,
+  cuts: readonly number[],
 ): Promise<void> {
-  const ends = [...cuts, bytes.length].map((cut) =>
-    Math.min(cut, bytes.length)
-  );
-  try {
-    let from = 0;
-    for (const end of ends) {
-      while (from < end) {
-        from += await within(
-          connection.write(bytes.subarray(from, end)),
-          "a write to go through",
-        );
-      }
-      // So that the server has read this much before the next comes.
-      if (ends.length > 1) await pause(1);
+  let from = 0;
+  for (const end of [...cuts, bytes.length]) {
+    try {
+      await client.write(bytes.subarray(from, end));
+    } catch (error) {
+      return ignoreEnd(error);
     }
-  } catch (error) {
-    ignoreEnd(error);
-  }
-}
-
-/** Reads until the end, and hands over what comes. */
-async function collect(
-  connection: Deno.Conn,
-  take: (part: Uint8Array) => void,
-): Promise<void> {
-  const chunk = new Uint8Array(64 * 1024);
-  try {
-    while (true) {
-      const count = await connection.read(chunk);
-      if (count === null) return;
-      take(chunk.slice(0, count));
-    }
-  } catch (error) {
-    ignoreEnd(error);
+    from = end;
+    if (cuts.length > 0) await pause(1);
   }
 }
 
 /** The server may end a connection whenever it likes. */
 function ignoreEnd(error: unknown): void {
-  const ends = [
-    Deno.errors.BrokenPipe,
-    Deno.errors.ConnectionReset,
-    Deno.errors.NotConnected,
-    Deno.errors.BadResource,
-    Deno.errors.Interrupted,
-  ];
+  const { BrokenPipe, ConnectionReset, NotConnected } = Deno.errors;
+  const ends = [BrokenPipe, ConnectionReset, NotConnected];
   if (!ends.some((end) => error instanceof end)) throw error;
-}
-
-function close(connection: Deno.Conn): void {
-  try {
-    connection.close();
-  } catch (error) {
-    ignoreEnd(error);
-  }
 }

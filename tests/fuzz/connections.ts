@@ -1,0 +1,240 @@
+/** Bytes of connections to a real staps: frames behind a handshake, requests, and those to the admin socket. */
+import assert from "node:assert/strict";
+import { concat, handshakeBytes } from "../helpers/raw_client.ts";
+import type { Random } from "../helpers/random.ts";
+import type { Received } from "../helpers/ws_client.ts";
+import { randomFrames } from "./frame_input.ts";
+import { readFrames } from "./frame_model.ts";
+import { mutateBytes } from "./mutations.ts";
+import { canary, FuzzedNode, maxMessageBytes, paths } from "./node.ts";
+import { randomHead } from "./request_input.ts";
+import { count, inLanes, type Session, type Target } from "./target.ts";
+import {
+  type Door,
+  send,
+  type Sending,
+  sendingOf,
+  sendingWords,
+} from "./wire.ts";
+
+/** What is listened to with a handshake. */
+const doors = ["unix", "tcp"] as const;
+const bodies = [
+  "hello",
+  "5\r\nhello\r\n0\r\n\r\n",
+  "ffffffffffffffff\r\n",
+  "0\r\nX: y\r\n\r\n",
+].map((text) => new TextEncoder().encode(text));
+const adminPaths = ["/metrics", "/healthz", "/readyz", "/status"];
+
+function makeFrames(random: Random): Sending {
+  const faultChance = random.pick([0, 0, 0.05, 0.3]);
+  const frames = Array.from(
+    { length: random.integer(1, 3) },
+    () => randomFrames(random, { maxBytes: maxMessageBytes, faultChance }),
+  );
+  const path = random.chance(0.7)
+    ? paths.shared
+    : `/${canary}/own/${random.integer(0, 99)}`;
+  const head = random.chance(0.98)
+    ? handshakeBytes({ path })
+    : new Uint8Array(0);
+  const whole = concat([head, ...frames]);
+  const bytes = random.chance(faultChance / 4)
+    ? mutateBytes(random, whole)
+    : whole;
+  const { end } = publishedBy(bytes);
+  return sendingOf(random, bytes, {
+    doors,
+    // One that the server has to close shows that all of it is published.
+    endings: end === "close" && random.chance(0.7)
+      ? ["server"]
+      : ["reset", "close", "half", "half"],
+  });
+}
+
+/** Gets what may be published of the bytes of a connection to the shared channel, and how they end. */
+function publishedBy(
+  bytes: Uint8Array<ArrayBuffer>,
+): { messages: Received[]; end: "close" | "other" } {
+  const text = new TextDecoder("latin1").decode(bytes);
+  const head = text.indexOf("\r\n\r\n") + 4;
+  if (head < 4) return { messages: [], end: "other" };
+  const maxBytes = maxMessageBytes;
+  const { events, end } = readFrames(bytes.slice(head), { maxBytes });
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  return {
+    messages: events.flatMap(({ kind, payload }): Received[] =>
+      kind === "binary"
+        ? [payload]
+        : kind === "text"
+        ? [decoder.decode(payload)]
+        : []
+    ),
+    end: end.kind === "close" ? "close" : "other",
+  };
+}
+
+/** Checks what somebody got in the shared channel. */
+function checkPublished(
+  got: readonly Received[],
+  inputs: readonly Sending[],
+): void {
+  const tally = tallyOf(got);
+  const most = tallyOf(
+    inputs.flatMap(({ bytes }) => publishedBy(bytes).messages),
+  );
+  const head = handshakeBytes({ path: paths.shared });
+  const least = tallyOf(
+    inputs.flatMap(({ bytes, ending }) =>
+      ending === "server" && bytes.toHex().startsWith(head.toHex())
+        ? publishedBy(bytes).messages
+        : []
+    ),
+  );
+  for (const message of new Set([...tally.keys(), ...least.keys()])) {
+    const times = tally.get(message) ?? 0;
+    const [from, to] = [least.get(message) ?? 0, most.get(message) ?? 0];
+    assert.ok(
+      times >= from && times <= to,
+      `Got ${times} times what was sent ${from} to ${to} times: ${
+        message.slice(0, 200)
+      }`,
+    );
+  }
+}
+
+/** Counts messages by kind and content. */
+function tallyOf(messages: readonly Received[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const message of messages) {
+    const key = typeof message === "string"
+      ? `text ${message}`
+      : `binary ${message.toHex()}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function makeRequests(
+  random: Random,
+  options: { paths: readonly string[]; doors: readonly Door[] },
+): Sending {
+  const requests = Array.from(
+    { length: random.chance(0.8) ? 1 : random.integer(2, 5) },
+    () => {
+      const head = randomHead(random, { ...options, handshakeChance: 0.7 });
+      return random.chance(0.3) ? [head, random.pick(bodies)] : [head];
+    },
+  );
+  const bytes = random.chance(0.03)
+    ? random.bytes(random.integer(1, 500))
+    : concat(requests.flat());
+  const endings = ["reset", "close", "close", "half", "half"] as const;
+  return sendingOf(random, bytes, { doors: options.doors, endings });
+}
+
+/** Checks that what came back is HTTP responses, whole or cut off, that give nothing away. */
+function checkAnswer(answer: Uint8Array, statuses: readonly number[]): void {
+  let rest = new TextDecoder("latin1").decode(answer);
+  assert.ok(!rest.toLowerCase().includes(canary), "a path is in the answer");
+  while (rest !== "") {
+    const line = /^HTTP\/1\.[01] (\d{3})[ \r]/.exec(rest);
+    assert.ok(line, `No response: ${JSON.stringify(rest.slice(0, 200))}`);
+    const status = Number(line[1]);
+    assert.ok(statuses.includes(status), `Got the status ${status}`);
+    const end = rest.indexOf("\r\n\r\n");
+    // What follows a 101 is no HTTP; and what isn't complete isn't read further.
+    if (end < 0 || status === 101) return;
+    const head = rest.slice(0, end);
+    rest = rest.slice(end + 4);
+    // One to a HEAD has no body, nor has a 100.
+    if (/^HTTP\/1\.[01] \d{3} /.test(rest)) continue;
+    const length = /^content-length: *(\d+)/im.exec(head)?.[1];
+    if (length === undefined) return;
+    rest = rest.slice(Number(length));
+  }
+}
+
+/** A node, to which the bytes go. */
+class NodeSession implements Session<Sending> {
+  readonly counts: Record<string, number> = {};
+  readonly #node: FuzzedNode;
+  readonly #statuses: readonly number[] | undefined;
+
+  /** @param statuses Those that may be answered; without it, the inputs may publish. */
+  constructor(node: FuzzedNode, statuses: readonly number[] | undefined) {
+    this.#node = node;
+    this.#statuses = statuses;
+  }
+
+  async try(inputs: readonly Sending[]): Promise<void> {
+    await inLanes(inputs, async (input) => {
+      const answer = await send(this.#node, input);
+      if (answer.length === 0 || this.#statuses === undefined) return;
+      checkAnswer(answer, this.#statuses);
+      count(this.counts, "answers");
+    });
+    for (const got of await this.#node.look()) {
+      if (this.#statuses !== undefined) assert.deepEqual(got, []);
+      checkPublished(got, inputs);
+      for (const _ of got) count(this.counts, "frames' messages published");
+    }
+    this.counts["messages between others"] = this.#node.talked;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#node[Symbol.asyncDispose]();
+  }
+}
+
+function nodeTarget(
+  { statuses, ...target }:
+    & Pick<Target<Sending>, "name" | "about" | "quickCount" | "make">
+    & { statuses?: readonly number[] },
+): Target<Sending> {
+  return {
+    ...target,
+    share: 3,
+    batch: 160,
+    fixed: sendingWords,
+    open: async () => new NodeSession(await FuzzedNode.start(), statuses),
+  };
+}
+
+/** The targets that are connections to a node. */
+export const connectionTargets: readonly Target<Sending>[] = [
+  nodeTarget({
+    name: "frames",
+    about:
+      "bytes of a connection to staps, by unix socket or TCP: handshake, frames, damage to both, whole or in pieces, cut off, half-closed or reset",
+    quickCount: 640,
+    make: makeFrames,
+  }),
+  nodeTarget({
+    name: "requests",
+    about:
+      "HTTP requests to staps, by unix socket or TCP: methods, URLs, versions, headers, bodies, several at once",
+    quickCount: 480,
+    make: (random) =>
+      makeRequests(random, {
+        paths: [`/${canary}/own`, `/${canary}`, `/${canary}/%F0%9F%98%80`],
+        doors,
+      }),
+    statuses: [
+      ...[100, 101, 200, 400, 403, 404, 405, 408, 411, 413, 414, 417, 426],
+      ...[431, 501, 505],
+    ],
+  }),
+  nodeTarget({
+    name: "admin",
+    about: "the same to the admin socket",
+    quickCount: 320,
+    make: (random) =>
+      makeRequests(random, {
+        paths: [...adminPaths, ...adminPaths, `/${canary}`],
+        doors: ["admin"],
+      }),
+    statuses: [100, 200, 400, 404, 405, 414, 431, 503],
+  }),
+];
