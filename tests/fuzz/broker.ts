@@ -44,39 +44,33 @@ const openPath = `/${canary}/open`;
  */
 const brokerConfig = "log.console.level = critical";
 
-/** Gets a table of headers, of every type that there is (RabbitMQ's "AMQP 0-9-1 errata"). */
+/** How many bytes the value of a header takes, by its type (RabbitMQ's "AMQP 0-9-1 errata"). */
+const widths: Readonly<Record<string, number>> = {
+  ...{ t: 1, b: 1, B: 1, s: 2, u: 2, I: 4, i: 4, f: 4, D: 5, V: 0 },
+  ...{ l: 8, d: 8, T: 8 },
+};
+
+/** Gets a table of headers, of every type that there is. */
 function tableOf(random: Random, depth = 0): Uint8Array<ArrayBuffer> {
-  return concat(
-    Array.from({ length: random.integer(0, 4) }, () =>
-      concat([
-        short(random.chance(0.8) ? "x" : oddText(random)),
-        fieldOf(random, depth),
-      ])),
-  );
+  const fields = Array.from({ length: random.integer(0, 4) }, () => [
+    short(random.chance(0.8) ? "x" : oddText(random)),
+    fieldOf(random, depth),
+  ]);
+  return concat(fields.flat());
 }
 
 function fieldOf(random: Random, depth: number): Uint8Array<ArrayBuffer> {
-  const tag = random.pick([..."tbBsuIilfdDTSxVFA"]);
+  const tag = random.pick([...Object.keys(widths), "S", "x", "F", "A"]);
   const mark = new TextEncoder().encode(tag);
-  const sized = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
-    concat([mark, uint(4, bytes.length), bytes]);
-  switch (tag) {
-    case "S":
-    case "x":
-      return sized(random.bytes(random.integer(0, 20)));
-    case "F":
-      return sized(depth < 4 ? tableOf(random, depth + 1) : new Uint8Array(0));
-    case "A":
-      return sized(depth < 4 ? fieldOf(random, depth + 1) : new Uint8Array(0));
-    case "V":
-      return mark;
-    default: {
-      const width = { t: 1, b: 1, B: 1, s: 2, u: 2, I: 4, i: 4, f: 4, D: 5 }[
-        tag as "t"
-      ] ?? 8;
-      return concat([mark, random.bytes(width)]);
-    }
-  }
+  const width = widths[tag];
+  if (width !== undefined) return concat([mark, random.bytes(width)]);
+  const isDeep = depth >= 4;
+  const bytes = tag === "F" && !isDeep
+    ? tableOf(random, depth + 1)
+    : tag === "A" && !isDeep
+    ? fieldOf(random, depth + 1)
+    : random.bytes(tag === "S" || tag === "x" ? random.integer(0, 20) : 0);
+  return concat([mark, uint(4, bytes.length), bytes]);
 }
 
 function headersOf(random: Random): Uint8Array<ArrayBuffer> {
@@ -177,71 +171,55 @@ function allowed(input: Input): Received[] {
 
 /** A client of the open channel, which comes back when it is told that it missed something. */
 class Listener {
-  readonly got: Received[] = [];
   readonly #clients: Clients;
-  #ended = false;
-  #batches = 0;
+  readonly #got: Received[] = [];
   #client: Client | undefined;
-  #listening: Promise<void> = Promise.resolve();
-  #failure: unknown;
+  #ended = false;
+  #fences = 0;
 
   constructor(socket: string) {
     this.#clients = new Clients(socket);
   }
 
-  async start(): Promise<void> {
-    this.#client = await this.#clients.join(openPath);
-    this.#listening = this.#listen().catch((error) => this.#failure = error);
+  /** Joins, and again whenever it is closed; rejects if that is for no good reason. */
+  async join(): Promise<void> {
+    const client = this.#client = await this.#clients.join(openPath);
+    client.closed.then(({ code }) => {
+      if (this.#ended) return;
+      this.#got.push(...client.untaken);
+      // A batch may have more messages than a client can take at once.
+      if (code === 4000 || code === 4001) return this.join();
+      this.#got.push(`a close with ${code}`);
+    }).catch((error) => this.#got.push(`${error}`));
   }
 
-  /**
-   * Resolves when it has all that its node has sent to it: then it has what
-   * somebody says now. A batch of many messages takes a while.
-   */
-  async caughtUp(): Promise<void> {
-    const text = `end of batch ${++this.#batches}`;
+  /** Takes all that its node has sent to it since the last time: what came before something that is said now. */
+  async take(): Promise<Received[]> {
+    const fence = `fence ${++this.#fences}`;
     let told: Client | undefined;
     await eventually(
       async () => {
-        if (this.#failure) throw this.#failure;
         const client = this.#client!;
-        if ([...this.got, ...client.untaken].includes(text)) return true;
+        if ([...this.#got, ...client.untaken].includes(fence)) return true;
         if (client !== told) {
           told = client;
           const speaker = await this.#clients.join(openPath);
-          speaker.send(text);
+          speaker.send(fence);
           speaker.close();
         }
         return false;
       },
       "the client of the open channel to have everything",
     );
+    const untaken = this.#client!.untaken as Received[];
+    return [...this.#got.splice(0), ...untaken.splice(0)].filter((message) =>
+      typeof message !== "string" || !/^fence \d+$/.test(message)
+    );
   }
 
-  async end(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
     await this.#clients[Symbol.asyncDispose]();
-    await this.#listening;
-  }
-
-  async #listen(): Promise<void> {
-    while (!this.#ended) {
-      const client = this.#client!;
-      const { code } = await client.closed;
-      this.got.push(...client.untaken);
-      if (this.#ended) return;
-      // A batch may have more messages than a client can take at once.
-      assert.ok([4000, 4001].includes(code), `closed with ${code}`);
-      this.#client = await this.#clients.join(openPath);
-    }
-  }
-
-  /** Takes what came since the last time. */
-  take(): Received[] {
-    const present = this.#client!.untaken as Received[];
-    return [...this.got.splice(0), ...present.splice(0)].filter((message) =>
-      typeof message !== "string" || !/^end of batch \d+$/.test(message)
-    );
   }
 }
 
@@ -281,9 +259,8 @@ class BrokerSession implements Session<Input> {
     const config = `[staps]\namqp = ${broker.url()}\n`;
     const other = stack.use(await FuzzedNode.start({ config, silent: true }));
     const node = stack.use(await FuzzedNode.start({ config, other }));
-    const listener = new Listener(node.staps.socket);
-    stack.defer(() => listener.end());
-    await listener.start();
+    const listener = stack.use(new Listener(node.staps.socket));
+    await listener.join();
     const queues = await broker.eval(
       `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
         `Q <- rabbit_amqqueue:list(<<"/">>)]`,
@@ -311,9 +288,8 @@ class BrokerSession implements Session<Input> {
         `${fresh} lines for ${inputs.length} messages`,
       );
     }
-    await this.#listener.caughtUp();
     const most = new Set(inputs.flatMap(allowed).map(keyOf));
-    for (const message of this.#listener.take()) {
+    for (const message of await this.#listener.take()) {
       assert.ok(
         most.has(keyOf(message)),
         `A client got what nobody published: ${keyOf(message).slice(0, 200)}`,

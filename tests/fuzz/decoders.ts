@@ -1,17 +1,13 @@
 /** What a node reads of a broker's messages, one function after the other; `broker.ts` has the whole. */
 import assert from "node:assert/strict";
 import { readBatch, writeBatch } from "../../src/amqp/batch.ts";
-import { BrokerError, replyCodes } from "../../src/amqp/broker_error.ts";
-import type { BrokerUrl } from "../../src/amqp/connect.ts";
 import {
   type Envelope,
   type EnvelopeProperties,
   readEnvelope,
   writeEnvelope,
 } from "../../src/amqp/envelope.ts";
-import { explainRefusal } from "../../src/amqp/refusal.ts";
 import { Tracker } from "../../src/amqp/tracker.ts";
-import { ConfigError } from "../../src/common/errors.ts";
 import { makeMessage } from "../../src/relay/message.ts";
 import { type Content, messageOf } from "../helpers/messages.ts";
 import type { Random } from "../helpers/random.ts";
@@ -27,7 +23,7 @@ const types = [
 /** Gets the name of a node, or something like it. */
 function nodeName(random: Random): string {
   const name = random.pick(["0123456789abcdef", "ffffffffffffffff"]);
-  return random.chance(0.8) ? name : mutateText(random, name, { most: 2 });
+  return random.chance(0.8) ? name : mutateText(random, name);
 }
 
 /** Gets the numbers of a message, or something like them. */
@@ -41,7 +37,7 @@ function numbers(random: Random): string {
       "0",
     ]);
   const text = `${one()}.${one()}`;
-  return random.chance(0.7) ? text : mutateText(random, text, { most: 2 });
+  return random.chance(0.7) ? text : mutateText(random, text);
 }
 
 /** Gets the properties of a message as another node may write them. */
@@ -157,65 +153,9 @@ const tracker = pureTarget<readonly Envelope[]>({
   },
 });
 
-const refusalWords = [
-  "ACCESS_REFUSED - Login was refused",
-  "NOT_ALLOWED - vhost / not found",
-  "NOT_ALLOWED - access to vhost '/' refused for user 'x'",
-  ": connection limit (1) is reached",
-  'failed; 406 (PRECONDITION-FAILED) with message "',
-  "PRECONDITION_FAILED - inequivalent arg 'type'",
-  "access to exchange 'staps' in vhost '/' refused for user 'x'",
-  "write access to queue '",
-  "certificate",
-  "403",
-  '"',
-  "'",
-];
-
-const secret = "s3cr3tcanary";
-const url: BrokerUrl = {
-  tls: false,
-  hostname: "::1",
-  port: 5672,
-  user: "staps",
-  password: secret,
-  vhost: "/",
-};
-
-interface Refusal {
-  readonly message: string;
-  readonly code: number | undefined;
-  readonly opening: boolean;
-}
-
-const refusal = pureTarget<Refusal>({
-  name: "refusals",
-  about: "a broker's words of refusal",
-  quickCount: 5_000,
-  make: (random) => ({
-    message: mutateText(random, random.pick(refusalWords), {
-      words: refusalWords,
-    }),
-    code: random.pick([...Object.values(replyCodes), 0, 541, undefined]),
-    opening: random.chance(0.4),
-  }),
-  check: ({ message, code, opening }) => {
-    const error = new BrokerError(message, {
-      code,
-      opening: opening ? { voice: "AMQP" } : undefined,
-      access: { right: "write", kind: "exchange", name: "staps" },
-    });
-    const explained = explainRefusal(error, url);
-    if (explained === undefined) return;
-    assert.ok(explained instanceof ConfigError);
-    assert.ok(!`${explained.message}${explained.hint}`.includes(secret));
-  },
-});
-
 /** The targets that are functions of a broker's messages. */
 export const decoderTargets = [
   envelope,
   batch,
   tracker,
-  refusal,
 ] as const;

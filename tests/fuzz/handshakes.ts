@@ -2,7 +2,11 @@
 import { RequestHeadParser } from "../../src/listener/request_head.ts";
 import { handshakeBytes } from "../helpers/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
-import { ListenerPair, type RecordingServer } from "./listener_pair.ts";
+import {
+  type ListenerPair,
+  type RecordingServer,
+  startPair,
+} from "./listener_pair.ts";
 import { handshakeHeaders, otherHeaders } from "./request_input.ts";
 import { count, inLanes, type Target } from "./target.ts";
 
@@ -100,7 +104,7 @@ export const handshakes: Target<Input> = {
   fixed: ["name", "method", "version"],
   make,
   open: async () => {
-    const pair = await ListenerPair.start();
+    const pair = await startPair();
     const counts = {};
     return {
       counts,

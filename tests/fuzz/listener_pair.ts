@@ -31,19 +31,6 @@ export interface Outcome {
   readonly closed: number | undefined | "open";
 }
 
-/** How bytes are sent. */
-export interface Sending {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** After how many bytes the next write begins. */
-  readonly cuts: readonly number[];
-  /**
-   * What comes behind them: more, for they end behind a frame, and nothing is
-   * wrong with them; the end of the client's side; or nothing, for the listener
-   * has to end it.
-   */
-  readonly then: "more" | "end" | "nothing";
-}
-
 /** Keeps what a socket's handler is told. */
 class Recorder implements SocketHandler {
   readonly messages: string[] = [];
@@ -122,8 +109,21 @@ export class RecordedConnection {
     this.#recorder = recorder;
   }
 
-  /** Sends bytes, and gets what becomes of them. */
-  async send({ bytes, cuts, then }: Sending): Promise<Outcome> {
+  /**
+   * Sends bytes, and gets what becomes of them.
+   *
+   * @param options.cuts After how many bytes the next write begins.
+   * @param options.then What comes behind them: more, for they end behind a
+   * frame, and nothing is wrong with them; the end of the client's side; or
+   * nothing, for the listener has to end it.
+   */
+  async send(
+    bytes: Uint8Array,
+    { cuts, then }: {
+      cuts: readonly number[];
+      then: "more" | "end" | "nothing";
+    },
+  ): Promise<Outcome> {
     const { messages, ended } = this.#recorder;
     await write(this.#client, bytes, cuts);
     if (then === "more") {
@@ -164,25 +164,17 @@ function shown({ opcode, payload }: Frame): string {
 }
 
 /** Both of them. */
-export class ListenerPair implements AsyncDisposable {
+export interface ListenerPair extends AsyncDisposable {
   readonly own: RecordingServer;
   readonly runtimes: RecordingServer;
+}
 
-  private constructor(own: RecordingServer, runtimes: RecordingServer) {
-    this.own = own;
-    this.runtimes = runtimes;
-  }
-
-  /** Starts them. */
-  static async start(): Promise<ListenerPair> {
-    return new ListenerPair(
-      await RecordingServer.start(own),
-      await RecordingServer.start(runtime),
-    );
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.own[Symbol.asyncDispose]();
-    await this.runtimes[Symbol.asyncDispose]();
-  }
+/** Starts them. */
+export async function startPair(): Promise<ListenerPair> {
+  const stack = new AsyncDisposableStack();
+  return {
+    own: stack.use(await RecordingServer.start(own)),
+    runtimes: stack.use(await RecordingServer.start(runtime)),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
 }

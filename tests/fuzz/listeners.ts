@@ -4,9 +4,10 @@ import { handshakeBytes } from "../helpers/raw_client.ts";
 import { randomFrames } from "./frame_input.ts";
 import { readFrames } from "./frame_model.ts";
 import {
-  ListenerPair,
+  type ListenerPair,
   maxBytes,
   type RecordedConnection,
+  startPair,
 } from "./listener_pair.ts";
 import { compareOutcomes, expectedOutcome } from "./listener_differences.ts";
 import { count, inLanes, lanes, type Target } from "./target.ts";
@@ -38,7 +39,7 @@ class Lane {
     const connections = this.#connections ?? await this.#connect();
     this.#connections = then === "more" ? connections : undefined;
     const [own, runtimes] = await Promise.all(
-      connections.map((each) => each.send({ bytes, cuts, then })),
+      connections.map((each) => each.send(bytes, { cuts, then })),
     );
     assert.deepEqual(own, expectedOutcome(reading, own!), "the own listener");
     const both = { own: own!, runtimes: runtimes! };
@@ -78,7 +79,7 @@ export const listeners: Target<Input> = {
     return { bytes, cuts: cutsOf(random, { length: bytes.length, most: 4 }) };
   },
   open: async () => {
-    const pair = await ListenerPair.start();
+    const pair = await startPair();
     const each = Array.from({ length: lanes }, () => new Lane(pair));
     const counts = {};
     return {

@@ -73,14 +73,10 @@ export function oddText(random: Random): string {
     : String.fromCharCode(random.integer(0, 0xffff));
 }
 
-/** Gets `text` with one to `most` changes; `words` are put into it as often as odd ones. */
-export function mutateText(
-  random: Random,
-  text: string,
-  { words = [], most = 4 }: { words?: readonly string[]; most?: number } = {},
-): string {
+/** Gets `text` with one or two changes. */
+export function mutateText(random: Random, text: string): string {
   let changed = text;
-  for (let left = random.integer(1, most); left > 0; left--) {
+  for (let left = random.integer(1, 2); left > 0; left--) {
     const at = random.integer(0, changed.length);
     const to = Math.min(changed.length, at + random.integer(1, 12));
     const [before, part, after] = [
@@ -88,28 +84,13 @@ export function mutateText(
       changed.slice(at, to),
       changed.slice(to),
     ];
-    const word = words.length > 0 && random.chance(0.5)
-      ? random.pick(words)
-      : oddText(random);
     changed = random.pick([
-      before + word + part + after,
-      before + word + after,
+      before + oddText(random) + part + after,
+      before + oddText(random) + after,
       before + after,
       before + part + part + after,
       before + after + part,
     ]);
   }
   return changed;
-}
-
-/** Gets text of up to `most` pieces, each one of `words` or an odd one. */
-export function textOf(
-  random: Random,
-  words: readonly string[],
-  { most }: { most: number },
-): string {
-  return Array.from(
-    { length: random.integer(0, most) },
-    () => random.chance(0.8) ? random.pick(words) : oddText(random),
-  ).join("");
 }
