@@ -104,7 +104,11 @@ class RuntimeHeads implements AsyncDisposable {
     // Whatever is missing then doesn't come.
     if (!isPlain) await client.closeWrite().catch(() => {});
     try {
-      const { status, headers } = await client.readResponse({ toHead: true });
+      let response;
+      do response = await client.readResponse({ toHead: true }); while (
+        response.status === 100
+      );
+      const { status, headers } = response;
       if (isPlain && headers.get("connection") !== "close") {
         this.#clients[lane] = client;
       }

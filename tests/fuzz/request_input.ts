@@ -69,7 +69,7 @@ export const otherHeaders = {
     ...["99999999999999999999", "18446744073709551616"],
   ],
   "Transfer-Encoding": [
-    ..."chunked Chunked gzip gzip,chunked chunked,chunked identity xchunked"
+    ..."chunked chunked Chunked gzip gzip,chunked chunked,chunked identity xchunked"
       .split(" "),
     "",
   ],
@@ -107,8 +107,9 @@ export function randomHead(
     ? handshakeLines(random)
     : hostLines(random);
   while (random.chance(0.6)) lines.push(headerOf(random));
-  if (random.chance(0.08)) lines.push(otherLine(random));
-  if (random.chance(0.02)) lines.push(otherLine(random));
+  if (random.chance(0.1)) {
+    do lines.push(otherLine(random)); while (random.chance(0.3));
+  }
   if (random.chance(0.01)) pushMany(random, lines);
   // Not always the host first.
   if (lines.length > 1 && random.chance(0.3)) lines.reverse();
@@ -166,8 +167,13 @@ function headerOf(random: Random): string {
 }
 
 function otherLine(random: Random): string {
-  const [name, values] = random.pick(Object.entries(otherHeaders));
-  return `${spelled(random, name)}: ${random.pick<string>(values)}`;
+  // Those that say where the request ends are the telling ones.
+  const name = random.chance(0.7)
+    ? random.pick(["Content-Length", "Transfer-Encoding"] as const)
+    : random.pick(
+      ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Expect"] as const,
+    );
+  return `${spelled(random, name)}: ${random.pick(otherHeaders[name])}`;
 }
 
 /** As many or as long headers as there may be, or a few more. */
