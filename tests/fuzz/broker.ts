@@ -223,34 +223,28 @@ class Listener {
   }
 }
 
+/** What a session works with. */
+interface Setting {
+  readonly broker: Broker;
+  readonly nodes: readonly FuzzedNode[];
+  readonly listener: Listener;
+  /** The name of a node on the broker. */
+  readonly name: string;
+  /** Disposes of all of it. */
+  readonly stack: AsyncDisposableStack;
+}
+
 class BrokerSession implements Session<Input> {
   readonly counts = {
     "refused by the broker": 0,
     "foreign messages delivered": 0,
     "messages between others": 0,
   };
-  readonly #stack: AsyncDisposableStack;
-  readonly #broker: Broker;
-  readonly #nodes: readonly FuzzedNode[];
-  readonly #listener: Listener;
-  /** The name of a node on the broker. */
-  readonly #name: string;
+  readonly #setting: Setting;
   #foreign: ForeignNode | undefined;
 
-  private constructor(
-    stack: AsyncDisposableStack,
-    { broker, nodes, listener, name }: {
-      broker: Broker;
-      nodes: readonly FuzzedNode[];
-      listener: Listener;
-      name: string;
-    },
-  ) {
-    this.#stack = stack;
-    this.#broker = broker;
-    this.#nodes = nodes;
-    this.#listener = listener;
-    this.#name = name;
+  private constructor(setting: Setting) {
+    this.#setting = setting;
   }
 
   static async start(): Promise<BrokerSession> {
@@ -268,16 +262,18 @@ class BrokerSession implements Session<Input> {
     const [, name] = /staps\.node\.([0-9a-f]{16})/.exec(queues)!;
     const nodes = [node, other];
     for (const each of nodes) await each.settled();
-    return new BrokerSession(stack.move(), {
+    return new BrokerSession({
       ...{ broker, nodes, listener, name: name! },
+      stack: stack.move(),
     });
   }
 
   async try(inputs: readonly Input[]): Promise<void> {
-    const lines = this.#nodes.map(({ noteworthyLines }) => noteworthyLines);
+    const { nodes, listener } = this.#setting;
+    const lines = nodes.map(({ noteworthyLines }) => noteworthyLines);
     await this.#publish(inputs);
     await this.#drained();
-    for (const [i, node] of this.#nodes.entries()) {
+    for (const [i, node] of nodes.entries()) {
       await node.look();
       const { bridge } = await node.status();
       assert.ok(bridge?.connected, "The bridge isn't connected");
@@ -289,22 +285,19 @@ class BrokerSession implements Session<Input> {
       );
     }
     const most = new Set(inputs.flatMap(allowed).map(keyOf));
-    for (const message of await this.#listener.take()) {
+    for (const message of await listener.take()) {
       assert.ok(
         most.has(keyOf(message)),
         `A client got what nobody published: ${keyOf(message).slice(0, 200)}`,
       );
       this.counts["foreign messages delivered"]++;
     }
-    this.counts["messages between others"] = this.#nodes.reduce(
-      (sum, { talked }) => sum + talked,
-      0,
-    );
+    this.counts["messages between others"] = nodes[0]!.talked;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#foreign?.[Symbol.dispose]();
-    await this.#stack.disposeAsync();
+    await this.#setting.stack.disposeAsync();
   }
 
   /** Publishes all at once; if the broker refuses that, one by one, as it doesn't tell which it was. */
@@ -319,10 +312,8 @@ class BrokerSession implements Session<Input> {
 
   async #publishOnce(inputs: readonly Input[]): Promise<boolean> {
     this.#foreign ??= await ForeignNode.connect({
-      port: this.#broker.port,
-      user: "staps",
-      password: "secret",
-      vhost: "/",
+      port: this.#setting.broker.port,
+      ...{ user: "staps", password: "secret", vhost: "/" },
     });
     try {
       await this.#foreign.publish(inputs.map((input) => this.#message(input)));
@@ -337,7 +328,7 @@ class BrokerSession implements Session<Input> {
 
   #message(input: Input): ForeignMessage {
     const { from, properties, body } = input;
-    const name = this.#name;
+    const { name } = this.#setting;
     const key = {
       open: channelKey(openPath),
       private: channelKey(paths.private),
@@ -345,22 +336,16 @@ class BrokerSession implements Session<Input> {
       own: `node.${name}`,
       unknown: "unknown",
     }[placeOf(input)];
-    return {
-      exchange: "staps",
-      key,
-      properties: encodeProperties({
-        ...properties,
-        ...from === "node" ? { appId: name } : {},
-      }),
-      body,
-    };
+    const sender = from === "node" ? { appId: name } : {};
+    const encoded = encodeProperties({ ...properties, ...sender });
+    return { exchange: "staps", key, properties: encoded, body };
   }
 
   /** Resolves when the nodes have taken all that was published. */
   async #drained(): Promise<void> {
     await eventually(
       async () =>
-        await this.#broker.eval(
+        await this.#setting.broker.eval(
           `lists:sum([case rabbit_amqqueue:stat(Q) of {ok, N, _} -> N; _ -> 1 end || ` +
             `Q <- rabbit_amqqueue:list(<<"/">>)])`,
         ) === "0",

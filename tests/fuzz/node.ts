@@ -67,14 +67,11 @@ class Pair {
           ? text
           : new TextEncoder().encode(text);
         this.#clients[from].send(sent);
-        while (true) {
-          const got = await this.#clients[to].next();
-          if (!isTalk(got)) this.foreign[to].push(got);
-          else {
-            assert.deepEqual(got, sent);
-            break;
-          }
+        let got;
+        while (!isTalk(got = await this.#clients[to].next())) {
+          this.foreign[to].push(got);
         }
+        assert.deepEqual(got, sent);
         this.count++;
       }
       await pause(talkPauseMs);
@@ -89,6 +86,17 @@ function isTalk(message: Received): boolean {
   return /^talk (private|shared) [01] \d+$/.test(text);
 }
 
+/** What a node consists of. */
+interface Parts {
+  readonly staps: Staps;
+  readonly port: number;
+  readonly adminSocket: string;
+  readonly pairs: readonly Pair[];
+  readonly base: Status;
+  /** Disposes of all of it. */
+  readonly stack: AsyncDisposableStack;
+}
+
 /** A staps with everything that listens, and two pairs of clients on it. */
 export class FuzzedNode implements AsyncDisposable {
   readonly staps: Staps;
@@ -97,20 +105,12 @@ export class FuzzedNode implements AsyncDisposable {
   readonly #adminSocket: string;
   readonly #stack: AsyncDisposableStack;
   readonly #pairs: readonly Pair[];
-  #base: Status | undefined;
+  #base: Status;
   #warmBytes: number | undefined;
   #looks = 0;
   #read = 0;
 
-  private constructor(
-    staps: Staps,
-    { port, adminSocket, stack, pairs }: {
-      port: number;
-      adminSocket: string;
-      stack: AsyncDisposableStack;
-      pairs: readonly Pair[];
-    },
-  ) {
+  private constructor({ staps, port, adminSocket, pairs, base, stack }: Parts) {
     this.staps = staps;
     this.doors = {
       unix: { socket: staps.socket },
@@ -118,8 +118,9 @@ export class FuzzedNode implements AsyncDisposable {
       admin: { socket: adminSocket },
     };
     this.#adminSocket = adminSocket;
-    this.#stack = stack;
     this.#pairs = pairs;
+    this.#base = base;
+    this.#stack = stack;
   }
 
   /**
@@ -165,12 +166,11 @@ socket = ${adminSocket}
       stack.defer(() => pair.end());
       pairs.push(pair);
     }
-    const node = new FuzzedNode(staps, {
-      ...{ port: Number(port), adminSocket, pairs },
+    const base = await statusAt(adminSocket);
+    return new FuzzedNode({
+      ...{ staps, port: Number(port), adminSocket, pairs, base },
       stack: stack.move(),
     });
-    await node.settled();
-    return node;
   }
 
   /** How many messages of the pairs arrived. */
@@ -180,8 +180,7 @@ socket = ${adminSocket}
 
   /** How many lines it has logged that tell of something else than clients and their messages. */
   get noteworthyLines(): number {
-    return this.staps.stderr.match(/^\S+ (warn|error) /gm)
-      ?.length ?? 0;
+    return this.staps.stderr.match(/^\S+ (warn|error) /gm)?.length ?? 0;
   }
 
   /** Takes the clients and channels of now for its own, which {@linkcode look} doesn't miss. */
@@ -190,10 +189,8 @@ socket = ${adminSocket}
   }
 
   /** Asks it how it does. */
-  async status(): Promise<Status> {
-    const { status, text } = await ask(this.#adminSocket, "/status");
-    assert.equal(status, 200, text);
-    return JSON.parse(text);
+  status(): Promise<Status> {
+    return statusAt(this.#adminSocket);
   }
 
   /**
@@ -204,17 +201,15 @@ socket = ${adminSocket}
    * @returns What others published in the shared channel, by receiver.
    */
   async look(): Promise<readonly [Received[], Received[]]> {
-    let now = this.#base!;
+    const base = this.#base;
+    let now = base;
     await eventually(
       async () => {
         this.#assertAlive();
         now = await this.status();
-        return isBack(now, this.#base!);
+        return isBack(now, base);
       },
-      () =>
-        `the inputs to leave nothing behind: ${JSON.stringify(now)}, before: ${
-          JSON.stringify(this.#base)
-        }`,
+      () => `nothing to be left behind: ${JSON.stringify({ now, base })}`,
     );
     await this.#talkOnce();
     this.#checkOutput();
@@ -270,6 +265,12 @@ socket = ${adminSocket}
       `Memory grew from ${this.#warmBytes} to ${bytes} bytes`,
     );
   }
+}
+
+async function statusAt(adminSocket: string): Promise<Status> {
+  const { status, text } = await ask(adminSocket, "/status");
+  assert.equal(status, 200, text);
+  return JSON.parse(text);
 }
 
 /** Whether a node has no more than before. */

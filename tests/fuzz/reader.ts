@@ -49,19 +49,12 @@ export const reader: Target<Input> = pureTarget<Input>({
   check: (input) => {
     const { bytes, maxBytes } = input;
     const { events, end } = readFrames(bytes, { maxBytes });
+    const expected = [...events, ..."code" in end ? [end] : []].map(plain);
     for (const pieces of [[], input.pieces]) {
-      const found = read(input, pieces);
-      const isSame = found.length === events.length + ("code" in end ? 1 : 0) &&
-        events.every((event, i) => isEvent(found[i]!, event)) &&
-        (!("code" in end) || plain(found.at(-1)!) === plain(end));
-      if (isSame) continue;
-      const expected = [...events, ..."code" in end ? [end] : []];
-      assert.deepEqual(
-        found.map(plain),
-        expected.map(plain),
-        `in pieces of ${pieces}`,
-      );
-      assert.fail("events differ, but not in print");
+      const found = read(input, pieces).map(plain);
+      // Far faster where they are the same, as they nearly always are.
+      if (found.join() === expected.join()) continue;
+      assert.deepEqual(found, expected, `in pieces of ${pieces}`);
     }
   },
 });
@@ -93,44 +86,25 @@ function read(
   return found;
 }
 
-function isEvent(found: FrameEvent, { kind, payload }: ModelEvent): boolean {
-  switch (found.kind) {
-    case "pong":
-      return kind === "pong";
-    case "ping":
-      return kind === "ping" && isEqual(found.payload, payload);
-    case "message":
-      return kind === (found.isText ? "text" : "binary") &&
-        isEqual(found.payload, payload) &&
-        isOwnFrame(found.frame, payload.length);
-    default:
-      return false;
+/** Gets an event of the reader or the model in words that both have. */
+function plain(
+  event: FrameEvent | ModelEvent | { kind: "broken"; code: number },
+): string {
+  if (event.kind === "message") {
+    const { frame, isText, payload } = event;
+    const kind = isText ? "text" : "binary";
+    return isOwnFrame(frame, payload.length)
+      ? `${kind} ${payload.toHex()}`
+      : `${kind} in a frame that isn't the shortest: ${frame.toHex()}`;
   }
+  if (event.kind === "pong") return "pong";
+  return "payload" in event
+    ? `${event.kind} ${event.payload.toHex()}`
+    : `${event.kind === "broken" ? "fault" : event.kind} ${event.code}`;
 }
 
 /** Whether `frame` is the shortest that may carry this much: what receivers get. */
 function isOwnFrame(frame: Uint8Array, payloadBytes: number): boolean {
   return frame.length === headBytes(payloadBytes) + payloadBytes &&
     (frame[0] === 0x81 || frame[0] === 0x82) && frame[1]! < 0x80;
-}
-
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}
-
-/** Gets an event of the reader or the model in words that both have. */
-function plain(
-  event: FrameEvent | ModelEvent | { kind: "broken"; code: number },
-): string {
-  const kind = event.kind === "message"
-    ? event.isText ? "text" : "binary"
-    : event.kind === "broken"
-    ? "fault"
-    : event.kind;
-  if ("code" in event) return `${kind} ${event.code}`;
-  return "payload" in event && kind !== "pong"
-    ? `${kind} ${event.payload.toHex()}`
-    : kind;
 }
