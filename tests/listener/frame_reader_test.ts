@@ -8,7 +8,6 @@ import {
   minBufferBytes,
 } from "../../src/listener/frame_reader.ts";
 import { newBlock } from "../../src/listener/unmask.ts";
-import { fc } from "../helpers/property.ts";
 import {
   closePayload,
   concat,
@@ -104,7 +103,7 @@ const tooBig: Seen = { fault: 1009, why: "message over 1048576 bytes" };
 
 testCases(
   "sizes",
-  [0, 1, 2, 3, 4, 5, 125, 126, 127, 128, 2033, 2034, 2040, 2041, 2048, 5000]
+  [0, 1, 2, 3, 5, 125, 126, 127, 2033, 2034, 2040, 2041, 2048, 5000]
     .flatMap((size): Case[] => [
       [`text of ${size}`, [frameBytes(text, "x".repeat(size))], [
         "x".repeat(size),
@@ -145,13 +144,7 @@ for (const size of [65535, 65536, 65537, messageBytes]) {
 
 const longer = "length in more bytes than needed";
 testCases("lengths", [
-  ["2 bytes for 5", [frameBytes(text, "hello", { lengthBytes: 2 })], [
-    protocol(longer),
-  ]],
   ["2 bytes for 125", [frameBytes(text, "x".repeat(125), { lengthBytes: 2 })], [
-    protocol(longer),
-  ]],
-  ["8 bytes for 5", [frameBytes(text, "hello", { lengthBytes: 8 })], [
     protocol(longer),
   ]],
   ["8 bytes for 65535", [
@@ -176,10 +169,6 @@ testCases("lengths", [
 const nothing = "continuation of no message";
 const inside = "message inside of another one";
 testCases("fragments", [
-  ["two", [
-    frameBytes(text, "hel", { fin: false }),
-    frameBytes(continuation, "lo"),
-  ], ["hello"]],
   ["three, of a binary message, each with its own mask", [
     frameBytes(binary, bytes(1), { fin: false, mask: [1, 2, 3, 4] }),
     frameBytes(continuation, bytes(2, 3), { fin: false, mask: [0, 0, 0, 0] }),
@@ -219,18 +208,11 @@ testCases("fragments", [
   ["a continuation of nothing", [frameBytes(continuation, "a")], [
     protocol(nothing),
   ]],
-  ["an unfinished continuation of nothing", [
-    frameBytes(continuation, "a", { fin: false }),
-  ], [protocol(nothing)]],
   ["a continuation after the last one", [
     frameBytes(text, "a", { fin: false }),
     frameBytes(continuation, "b"),
     frameBytes(continuation, "c"),
   ], ["ab", protocol(nothing)]],
-  ["a continuation after a whole message", [
-    frameBytes(text, "a"),
-    frameBytes(continuation, "c"),
-  ], ["a", protocol(nothing)]],
   ["a whole message inside of one", [
     frameBytes(text, "a", { fin: false }),
     frameBytes(text, "b"),
@@ -246,15 +228,6 @@ testCases("control frames", [
   ...[0, 1, 124, 125].map((size): Case => [`a ping of ${size}`, [
     frameBytes(ping, new Uint8Array(size).fill(0xee)),
   ], [{ ping: new Uint8Array(size).fill(0xee) }]]),
-  [
-    "ten pings",
-    Array.from(
-      { length: 10 },
-      (_, i) => frameBytes(ping, bytes(i)),
-    ),
-    Array.from({ length: 10 }, (_, i) => ({ ping: bytes(i) })),
-  ],
-  ["a pong", [frameBytes(pong, "x")], [{ pong: true }]],
   ["between messages", [
     frameBytes(text, "a"),
     frameBytes(ping, "p"),
@@ -296,7 +269,6 @@ testCases("what has no meaning", [
 ]);
 
 testCases("masks", [
-  ["of zeros", [frameBytes(text, "abc", { mask: [0, 0, 0, 0] })], ["abc"]],
   ["of high bits", [
     frameBytes(text, "abcdefghijk", { mask: [255, 128, 254, 129] }),
   ], ["abcdefghijk"]],
@@ -305,10 +277,6 @@ testCases("masks", [
     [frameBytes(opcode, "", { mask: false })],
     [protocol("frame without a mask")],
   ]),
-  ["none, after a good message", [
-    frameBytes(text, "a"),
-    frameBytes(text, "b", { mask: false }),
-  ], ["a", protocol("frame without a mask")]],
 ]);
 
 const invalid: Record<string, Uint8Array> = {
@@ -325,10 +293,9 @@ testCases("UTF-8", [
   ["of every length", [frameBytes(text, `a${kosme}\u{1f600}`)], [
     `a${kosme}\u{1f600}`,
   ]],
-  ["U+0000, U+FFFF and U+10FFFF", [frameBytes(text, "\0\uffff\u{10ffff}")], [
-    "\0\uffff\u{10ffff}",
-  ]],
-  ["a byte order mark", [frameBytes(text, "\ufeffa")], ["\ufeffa"]],
+  ["a byte order mark, U+0000, U+FFFF and U+10FFFF", [
+    frameBytes(text, "\ufeff\0\uffff\u{10ffff}"),
+  ], ["\ufeff\0\uffff\u{10ffff}"]],
   ["in a large message", [frameBytes(text, kosme.repeat(300))], [
     kosme.repeat(300),
   ]],
@@ -501,51 +468,4 @@ Deno.test("FrameReader.discardMessages() skips messages of any size, and still s
     }
   }
   assert.deepEqual(seen, [{ ping: utf8("p") }, { close: 1000, why: "" }]);
-});
-
-Deno.test("FrameReader: any messages, in any fragments and any pieces, come out as they went in", () => {
-  const payload = fc.uint8Array({ maxLength: 3000, size: "max" });
-  const message = fc.record({
-    isText: fc.boolean(),
-    text: fc.string({ unit: "binary", maxLength: 50 }),
-    payload,
-    cuts: fc.array(fc.nat({ max: 3000 }), { maxLength: 3 }),
-    mask: fc.tuple(fc.nat(255), fc.nat(255), fc.nat(255), fc.nat(255)),
-    pinged: fc.boolean(),
-  });
-  fc.assert(fc.property(
-    fc.array(message, { maxLength: 12 }),
-    fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 5 }),
-    fc.constantFrom(minBufferBytes, maxBufferBytes),
-    (messages, sizes, bufferBytes) => {
-      const frames: Uint8Array[] = [];
-      const expected: Seen[] = [];
-      for (
-        const { isText, text: string, payload, cuts, mask, pinged } of messages
-      ) {
-        const data = isText ? utf8(string.toWellFormed()) : payload;
-        const at = [0, ...cuts.map((cut) => Math.min(cut, data.length))]
-          .sort((a, b) => a - b);
-        at.forEach((start, i) => {
-          const part = data.subarray(start, at[i + 1] ?? data.length);
-          const opcode = i > 0 ? continuation : isText ? text : binary;
-          const fin = i === at.length - 1;
-          frames.push(frameBytes(opcode, part, { fin, mask }));
-          if (!pinged) return;
-          frames.push(frameBytes(ping, "p"));
-          if (!fin) expected.push({ ping: utf8("p") });
-        });
-        expected.push(isText ? string.toWellFormed() : data);
-        if (pinged) expected.push({ ping: utf8("p") });
-      }
-      const whole = concat(frames);
-      const pieces = [];
-      for (let at = 0, i = 0; at < whole.length; i++) {
-        const size = sizes[i % sizes.length]!;
-        pieces.push(whole.subarray(at, at + size));
-        at += size;
-      }
-      assert.deepEqual(read(pieces, { bufferBytes }), expected);
-    },
-  ));
 });

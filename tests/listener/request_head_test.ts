@@ -8,8 +8,6 @@ import {
   RequestHeadParser,
   type WholeHead,
 } from "../../src/listener/request_head.ts";
-import { within } from "../helpers/eventually.ts";
-import { fc } from "../helpers/property.ts";
 import { concat } from "../helpers/raw_client.ts";
 
 /** Gets the bytes of `text`: each character is one. A line feed stands for a whole line end, `␊` for a bare one. */
@@ -134,14 +132,12 @@ Deno.test("RequestHeadParser gets the body's length, and whether a 100 is expect
   );
 });
 
-/** What is refused, with the status, and with what the runtime's parser answers where that is something else. */
-const refusals: Readonly<
-  Record<string, [status: number, text: string, runtimes?: number]>
-> = {
+/** What is refused, with the status; `tests/fuzz/heads.ts` compares them with the runtime's parser. */
+const refusals: Readonly<Record<string, [status: number, text: string]>> = {
   "a folded header": [400, `GET / HTTP/1.1\nX: a\n b\n${host}`],
   "a first header with white space": [400, `GET / HTTP/1.1\n X: a\n${host}`],
-  "a bare line feed": [400, "GET / HTTP/1.1␊Host: h␊␊", 200],
-  "a bare line feed behind a header": [400, "GET / HTTP/1.1\nHost: h␊\n", 200],
+  "a bare line feed": [400, "GET / HTTP/1.1␊Host: h␊␊"],
+  "a bare line feed behind a header": [400, "GET / HTTP/1.1\nHost: h␊\n"],
   "a bare carriage return in a value": [
     400,
     `GET / HTTP/1.1\nX: a\rb\n${host}`,
@@ -153,18 +149,17 @@ const refusals: Readonly<
   "a header without a colon": [400, `GET / HTTP/1.1\nX\n${host}`],
   "a header without a name": [400, `GET / HTTP/1.1\n: a\n${host}`],
   "a header's name that is no token": [400, `GET / HTTP/1.1\nX(: a\n${host}`],
-  "no Host": [400, "GET / HTTP/1.1\n\n", 200],
+  "no Host": [400, "GET / HTTP/1.1\n\n"],
   "two Hosts": [400, `GET / HTTP/1.1\nHost: h\n${host}`],
-  "two Hosts in HTTP/1.0": [400, `GET / HTTP/1.0\nHost: h\n${host}`, 200],
-  "a Host with a path": [400, "GET / HTTP/1.1\nHost: h/x\n\n", 200],
-  "a Host with a user": [400, "GET / HTTP/1.1\nHost: u@h\n\n", 200],
-  "a Host with a space": [400, "GET / HTTP/1.1\nHost: h x\n\n", 200],
-  "a Host whose port is none": [400, "GET / HTTP/1.1\nHost: h:99999\n\n", 200],
-  "a Host that isn't ASCII": [400, "GET / HTTP/1.1\nHost: \xe9\n\n", 200],
+  "two Hosts in HTTP/1.0": [400, `GET / HTTP/1.0\nHost: h\n${host}`],
+  "a Host with a path": [400, "GET / HTTP/1.1\nHost: h/x\n\n"],
+  "a Host with a user": [400, "GET / HTTP/1.1\nHost: u@h\n\n"],
+  "a Host with a space": [400, "GET / HTTP/1.1\nHost: h x\n\n"],
+  "a Host whose port is none": [400, "GET / HTTP/1.1\nHost: h:99999\n\n"],
+  "a Host that isn't ASCII": [400, "GET / HTTP/1.1\nHost: \xe9\n\n"],
   "two equal lengths": [
     400,
     `GET / HTTP/1.1\nContent-Length: 0\nContent-Length: 0\n${host}`,
-    200,
   ],
   "a list as length": [400, `GET / HTTP/1.1\nContent-Length: 0, 0\n${host}`],
   "a length with a sign": [400, `GET / HTTP/1.1\nContent-Length: +0\n${host}`],
@@ -185,21 +180,18 @@ const refusals: Readonly<
   "another coding": [
     501,
     `GET / HTTP/1.1\nTransfer-Encoding: gzip\n${host}`,
-    400,
   ],
   "another coding before chunked": [
     501,
     `GET / HTTP/1.1\nTransfer-Encoding: gzip, chunked\n${host}0\n\n`,
-    200,
   ],
   "chunked twice": [
     501,
     `GET / HTTP/1.1\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked\n${host}0\n\n`,
-    400,
   ],
-  "another expectation": [417, `GET / HTTP/1.1\nExpect: x\n${host}`, 200],
-  "HTTP/2.0": [505, `GET / HTTP/2.0\n${host}`, 400],
-  "HTTP/1.2": [505, `GET / HTTP/1.2\n${host}`, 400],
+  "another expectation": [417, `GET / HTTP/1.1\nExpect: x\n${host}`],
+  "HTTP/2.0": [505, `GET / HTTP/2.0\n${host}`],
+  "HTTP/1.2": [505, `GET / HTTP/1.2\n${host}`],
   "HTTP/0.9": [400, "GET /\n"],
   "HTTP/1": [400, `GET / HTTP/1\n${host}`],
   "http/1.1": [400, `GET / http/1.1\n${host}`],
@@ -210,25 +202,24 @@ const refusals: Readonly<
   "a tab between method and target": [400, `GET\t/ HTTP/1.1\n${host}`],
   "a method that is no token": [400, `G(T / HTTP/1.1\n${host}`],
   "no target": [400, `GET  HTTP/1.1\n${host}`],
-  "a target that isn't ASCII": [400, `GET /\xc3\xa9 HTTP/1.1\n${host}`, 200],
-  "a fragment": [400, `GET /a#b HTTP/1.1\n${host}`, 200],
+  "a target that isn't ASCII": [400, `GET /\xc3\xa9 HTTP/1.1\n${host}`],
+  "a fragment": [400, `GET /a#b HTTP/1.1\n${host}`],
   "control characters in the target": [400, `GET /\x01 HTTP/1.1\n${host}`],
-  "the target *": [400, `OPTIONS * HTTP/1.1\n${host}`, 200],
+  "the target *": [400, `OPTIONS * HTTP/1.1\n${host}`],
   "an authority as target": [400, `GET h:80 HTTP/1.1\n${host}`],
   "a relative target": [400, `GET a HTTP/1.1\n${host}`],
-  "another scheme": [400, `GET ftp://h/ HTTP/1.1\n${host}`, 200],
-  "a target with a user": [400, `GET http://u:p@h/ HTTP/1.1\n${host}`, 200],
+  "another scheme": [400, `GET ftp://h/ HTTP/1.1\n${host}`],
+  "a target with a user": [400, `GET http://u:p@h/ HTTP/1.1\n${host}`],
   "a target without a host": [400, `GET http:// HTTP/1.1\n${host}`],
-  "a target with an empty host": [400, `GET http:///h/ HTTP/1.1\n${host}`, 200],
+  "a target with an empty host": [400, `GET http:///h/ HTTP/1.1\n${host}`],
   "a target with a backslash behind the host": [
     400,
     `GET http://h\\@x/ HTTP/1.1\n${host}`,
-    200,
   ],
-  "CONNECT": [501, `CONNECT h:80 HTTP/1.1\n${host}`, 200],
-  "TRACE": [501, `TRACE / HTTP/1.1\n${host}`, 200],
-  "a method in small letters": [501, `get / HTTP/1.1\n${host}`, 200],
-  "two empty lines first": [400, `\n\nGET / HTTP/1.1\n${host}`, 200],
+  "CONNECT": [501, `CONNECT h:80 HTTP/1.1\n${host}`],
+  "TRACE": [501, `TRACE / HTTP/1.1\n${host}`],
+  "a method in small letters": [501, `get / HTTP/1.1\n${host}`],
+  "two empty lines first": [400, `\n\nGET / HTTP/1.1\n${host}`],
 };
 for (const [name, [status, text]] of Object.entries(refusals)) {
   Deno.test(`RequestHeadParser refuses ${name} with ${status}`, () => {
@@ -239,7 +230,6 @@ for (const [name, [status, text]] of Object.entries(refusals)) {
   });
 }
 
-/** What is accepted here and there. */
 const good: Readonly<Record<string, string>> = {
   "a plain request": `GET / HTTP/1.1\n${host}`,
   "an empty line first": `\nGET / HTTP/1.1\n${host}`,
@@ -256,33 +246,6 @@ for (const [name, text] of Object.entries(good)) {
     accepted(text);
   });
 }
-
-Deno.test("the runtime's parser answers the same, but where this table says otherwise", async (t) => {
-  await using server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-    () => new Response(null, { headers: { Connection: "close" } }),
-  );
-  const status = async (text: string): Promise<number> => {
-    const { port } = server.addr;
-    using connection = await Deno.connect({ hostname: "127.0.0.1", port });
-    await connection.write(bytes(text));
-    await connection.closeWrite();
-    const answer = await within(
-      new Response(connection.readable).text(),
-      "the runtime's answer",
-    );
-    return Number(/^HTTP\/1\.[01] (\d{3})/.exec(answer)?.[1]);
-  };
-  for (const [name, text] of Object.entries(good)) {
-    await t.step(name, async () => assert.equal(await status(text), 200));
-  }
-  for (const [name, answer] of Object.entries(refusals)) {
-    const [ours, text, runtimes] = answer;
-    await t.step(name, async () => {
-      assert.equal(await status(text), runtimes ?? ours);
-    });
-  }
-});
 
 Deno.test("RequestHeadParser accepts a target, headers and a head as long as they may be, and nothing longer", () => {
   const target = (length: number): string =>
@@ -325,73 +288,4 @@ function status(text: string): number {
     assert.deepEqual(parse(pieces), result);
   }
   return result.status;
-}
-
-const token = fc.stringMatching(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,12}$/);
-const value = fc.stringMatching(
-  /^[!-~\x80-\xff](?:[\t -~\x80-\xff]{0,10}[!-~\x80-\xff])?$/,
-);
-
-Deno.test("RequestHeadParser gets the headers that were written, whatever they are", () => {
-  fc.assert(fc.property(
-    fc.array(fc.tuple(token.map((name) => `x-${name}`), value), {
-      maxLength: 20,
-    }),
-    fc.array(fc.nat({ max: 600 }), { maxLength: 10 }),
-    fc.uint8Array({ maxLength: 10 }),
-    (headers, cuts, rest) => {
-      const text = `GET / HTTP/1.1\nHost: h\n${
-        headers.map(([name, value]) => `${name}:${value}\n`).join("")
-      }\n`;
-      const input = concat([bytes(text), rest]);
-      const result = parse(pieces(input, cuts));
-      assert.ok(result !== undefined && "head" in result);
-      assert.deepEqual(result.head.headers, [
-        ["host", "h"],
-        ...headers.map(([name, value]) => [name.toLowerCase(), value]),
-      ]);
-      assert.deepEqual([...result.rest], [...rest]);
-    },
-  ));
-});
-
-Deno.test("RequestHeadParser never throws, gets the same for any pieces, and what it accepts makes a Request", () => {
-  const piece = fc.oneof(
-    fc.constantFrom(
-      ..."GET|POST|/|http://x|HTTP/1.1|HTTP/1.0|Host: h|Host|:|Content-Length: 1|Transfer-Encoding: chunked"
-        .split("|"),
-      ...[" ", " ", "\r\n", "\r\n", "\r\n\r\n", "\n", "\r", "\t", "\0", "\xe9"],
-      "GET / HTTP/1.1\r\nHost: h\r\n",
-    ),
-    fc.string({ maxLength: 5 }),
-  );
-  fc.assert(fc.property(
-    fc.array(piece, { maxLength: 20 }),
-    fc.array(fc.nat({ max: 200 }), { maxLength: 10 }),
-    (texts, cuts) => {
-      const input = Uint8Array.from(
-        texts.join(""),
-        (character) => character.charCodeAt(0) & 0xff,
-      );
-      const result = parse([input]);
-      assert.deepEqual(plain(parse(pieces(input, cuts))), plain(result));
-      if (result === undefined || "status" in result) return;
-      const { url, method, headers } = result.head;
-      const request = new Request(url, { method, headers });
-      assert.equal(request.method, method);
-      assert.equal(request.url, url);
-    },
-  ));
-});
-
-function* pieces(
-  input: Uint8Array,
-  cuts: readonly number[],
-): Generator<Uint8Array> {
-  let start = 0;
-  for (const cut of cuts.toSorted((a, b) => a - b)) {
-    yield input.subarray(start, cut);
-    start = Math.min(cut, input.length);
-  }
-  yield input.subarray(start);
 }

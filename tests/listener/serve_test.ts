@@ -42,26 +42,6 @@ function upgrade(recorder = new Recorder()): Handler {
 
 const hello = "GET / HTTP/1.1\nHost: h\n\n";
 
-Deno.test("serve() ends who doesn't send a head in time, however it drips", async () => {
-  await using server = await start(() => new Response("hi"), {
-    handshakeTimeoutS: () => 0.5,
-  });
-  using silent = await server.connect();
-  using dripping = await server.connect();
-  let hasEnded = false;
-  const drip = (async () => {
-    while (!hasEnded) {
-      await dripping.write(new TextEncoder().encode("G")).catch(() => {});
-      await pause(20);
-    }
-  })();
-  assert.equal(await silent.readText(1), "");
-  assert.equal(await dripping.readText(1), "");
-  hasEnded = true;
-  await drip;
-  assert.equal(server.server.connectionCount, 0);
-});
-
 Deno.test("serve() has no time limit for a handler", async () => {
   await using server = await start(async () => {
     await pause(1500);
@@ -190,31 +170,6 @@ Deno.test("serve() cancels a response that its client doesn't wait for", async (
   await client.readResponse({ toHead: true });
   client.close();
   await cancelled;
-});
-
-Deno.test("serve() pulls no more of a response than its client reads", async () => {
-  let pulls = 0;
-  await using server = await start(() =>
-    new Response(
-      new ReadableStream({
-        pull: (controller) => {
-          pulls++;
-          controller.enqueue(new Uint8Array(100_000));
-        },
-      }, { highWaterMark: 0 }),
-    )
-  );
-  using client = await server.send(hello);
-  await client.readResponse({ toHead: true });
-  let before = -1;
-  await eventually(async () => {
-    const isSame = pulls === before;
-    before = pulls;
-    await pause(50);
-    return isSame;
-  }, "an end of the pulls");
-  assert.ok(pulls < 50, `${pulls} pulls`);
-  client.close();
 });
 
 Deno.test("serve() reports a handler that upgrades and answers otherwise, and the socket's handler is told", async () => {

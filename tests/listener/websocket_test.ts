@@ -158,55 +158,6 @@ testPair("hands over what came with the request first", async (one) => {
   assert.deepEqual(await heard(one, 3), ["opened", "a", "b"]);
 }, { rest: frameBytes(text, "a") });
 
-testPair("hands over messages of every size, in order", async (one) => {
-  await one.client.write(concat([
-    frameBytes(text, "a"),
-    frameBytes(binary, new Uint8Array(300_000)),
-    frameBytes(text, "b"),
-    frameBytes(binary, new Uint8Array(1 << 20)),
-  ]));
-  assert.deepEqual(await heard(one, 5), [
-    "opened",
-    "a",
-    "300000 bytes",
-    "b",
-    "1048576 bytes",
-  ]);
-}, { limits: { messageBytes: 1 << 20 } });
-
-testPair(
-  "sends frames in order, and counts what is queued exactly",
-  async (one) => {
-    const frames = [1, 2, 3].map((n) =>
-      frameBytes(text, `${n}`, { mask: false })
-    );
-    for (const frame of frames) one.socket.send(frame);
-    assert.equal(one.socket.queuedBytes, 3 * (3 + pieceOverheadBytes));
-    for (const n of [1, 2, 3]) {
-      const frame = await one.client.readFrame();
-      assert.equal(new TextDecoder().decode(frame!.payload), `${n}`);
-    }
-    await eventually(() => one.socket.queuedBytes === 0, "an empty queue");
-  },
-);
-
-testPair("sends what was sent before start(), after opened()", async (one) => {
-  one.socket.send(frameBytes(text, "early", { mask: false }));
-  assert.deepEqual(one.told, []);
-  one.socket.start();
-  assert.equal((await one.client.readFrame())!.payload.length, 5);
-}, { isStarted: false });
-
-testPair("answers pings in order, between messages", async (one) => {
-  const pings = [1, 2, 3].map((n) => frameBytes(ping, Uint8Array.of(n)));
-  await one.client.write(concat([...pings, frameBytes(text, "a")]));
-  for (const n of [1, 2, 3]) {
-    const frame = (await one.client.readFrame())!;
-    assert.equal(frame.opcode, pong);
-    assert.deepEqual(frame.payload, Uint8Array.of(n));
-  }
-});
-
 testPair("keeps a flood of pings from growing its queue", async (one) => {
   const stalled = await stall(one);
   const flood = concat(Array(5000).fill(frameBytes(ping, "x".repeat(125))));
@@ -383,13 +334,6 @@ testPair("ends a client that broke a rule and stays, in time", async (one) => {
   assert.equal((await readCloseOf(one.client)).code, 1002);
   tick(one.socket, limits.closeTimeoutS * ticksPerS + 1);
   assert.equal(one.socket.state, "closed");
-});
-
-testPair("is told of a client that hangs up, once", async (one) => {
-  await one.client.send(text, "bye");
-  one.client.close();
-  await within(one.ended, "the end");
-  assert.deepEqual(one.told, ["opened", "bye", "closed undefined", "ended"]);
 });
 
 testPair(

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { closes } from "../../src/relay/close.ts";
-import { eventually, pause, within } from "../helpers/eventually.ts";
+import { eventually, within } from "../helpers/eventually.ts";
 import { lacking } from "../helpers/listener.ts";
-import { binary, text } from "../helpers/messages.ts";
+import { text } from "../helpers/messages.ts";
 import {
   closePayload,
   frameBytes,
@@ -92,20 +92,6 @@ Deno.test("Brake.tick() ends a reader who is behind for slow_after_s, and the ch
   await turnOver();
   assert.deepEqual(reader!.socket.got, [big, "1"]);
   assert.equal(node.channels.memberCount("/x"), 2);
-});
-
-Deno.test("Client.send() ends a reader with more than client_buffer_bytes at once", async () => {
-  using node = new StubNode({ limits });
-  const [reader, stalled] = await node.joinMany("/x", 2);
-  for (let i = 0; i < 5; i++) {
-    node.channels.deliver("/x", binary(new Uint8Array(600)));
-    await turnOver();
-    reader!.socket.take();
-  }
-  assert.deepEqual(stalled!.socket.closed, closes.slow);
-  assert.equal(node.metrics.limitHits.client_buffer_bytes, 1);
-  assert.equal(reader!.socket.got.length, 5);
-  assert.equal(reader!.socket.state, "open");
 });
 
 Deno.test("Brake forgets a held sender that leaves, and what it held", async () => {
@@ -387,45 +373,5 @@ testUnless(noBrake, {
       "the sender's end",
     );
     await eventually(() => metrics.disconnects[1000] === 1, "the count");
-  },
-});
-
-testUnless(noBrake, {
-  name:
-    "Server makes nobody wait for a reader that said goodbye, or was ended, and reads nothing",
-  fn: async () => {
-    await using server = await startServer({
-      limits: { brakeBytes: 65536, slowAfterS: 60, closeTimeoutS: 60 },
-    });
-    const { metrics, channels } = server.server;
-    const target = { socket: server.socket };
-    const bytes = 1 << 20;
-    using reader = await RawClient.join(target, "/x");
-    const reading = reader.readAway();
-    using sender = await RawClient.join(target, "/x");
-    for (
-      const end of [
-        (client: RawClient) => client.send(opcodes.close, closePayload(1000)),
-        (client: RawClient) => client.send(opcodes.text, "a", { rsv: 1 }),
-      ]
-    ) {
-      using going = await RawClient.join(target, "/x");
-      const { senderHolds, messagesReceived } = metrics;
-      await sender.send(opcodes.binary, new Uint8Array(bytes));
-      await sender.send(opcodes.binary, new Uint8Array(bytes));
-      await eventually(() => metrics.senderHolds > senderHolds, "a hold");
-      // It may be for the other reader, too.
-      await pause(200);
-      assert.equal(metrics.messagesReceived, messagesReceived + 1);
-      await end(going);
-      await eventually(
-        () => metrics.messagesReceived === messagesReceived + 2,
-        "the held message",
-      );
-      assert.equal(channels.memberCount("/x"), 2);
-      assert.ok(server.server.bufferedBytes > 0, "Expected a queue");
-    }
-    reader.close();
-    await reading;
   },
 });

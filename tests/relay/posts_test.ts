@@ -64,30 +64,14 @@ Deno.test("Posts answers 404 when nobody is there, and keeps nothing", async () 
 
 Deno.test("Posts refuses what is no message, with one line of text", async () => {
   await using server = await startServer({ limits: { messageBytes: 100 } });
-  await server.connect("/x");
-  const cases: [status: number, body: BodyInit, headers?: HeadersInit][] = [
-    [400, new Uint8Array([0xff])],
-    [413, "a".repeat(101)],
-    [
-      413,
-      ReadableStream.from(["a".repeat(101)]).pipeThrough(
-        new TextEncoderStream(),
-      ),
-    ],
-  ];
-  for (const [status, body] of cases) {
-    const answer = await post(server, body, {
-      headers: { "Content-Type": "text/plain" },
-    });
+  const headers = { "Content-Type": "text/plain" };
+  for (const [status, size] of [[400, 1], [413, 101]] as const) {
+    const body = new Uint8Array(size).fill(0xff);
+    const answer = await post(server, body, { headers });
     assert.equal(answer.status, status);
     assert.match(answer.text, /^[^\n]+\n$/);
     assert.match(answer.headers.get("content-type")!, /^text\/plain/);
   }
-  using raw = await RawClient.connect(server);
-  await raw.write(
-    new TextEncoder().encode("POST /x HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-  );
-  assert.equal((await raw.readResponse()).status, 411);
   assert.equal(server.server.metrics.messagesReceived, 0);
 });
 

@@ -73,6 +73,7 @@ const upgradeRequired = {
 };
 const allow = { "allow": "GET, POST" };
 
+/** One of each kind; `handshake_test.ts` has all of them. */
 const answers: Answers[] = [
   [
     "a plain GET",
@@ -81,23 +82,10 @@ const answers: Answers[] = [
     upgradeRequired,
   ],
   [
-    "a plain GET with everything else",
-    { headers: { Upgrade: undefined } },
-    426,
-    upgradeRequired,
-  ],
-  [
-    "an upgrade to something else",
-    { headers: { Upgrade: "h2c" } },
-    426,
-    upgradeRequired,
-  ],
-  ["an empty Upgrade", { headers: { Upgrade: "" } }, 426, upgradeRequired],
-  [
-    "no version",
-    { headers: { "Sec-WebSocket-Version": undefined } },
-    426,
-    upgradeRequired,
+    "a plain HEAD",
+    { method: "HEAD", headers: { Upgrade: undefined, Connection: undefined } },
+    405,
+    allow,
   ],
   [
     "version 8",
@@ -105,63 +93,19 @@ const answers: Answers[] = [
     426,
     upgradeRequired,
   ],
-  [
-    "version 13x",
-    { headers: { "Sec-WebSocket-Version": "13x" } },
-    426,
-    upgradeRequired,
-  ],
-  [
-    "an empty version",
-    { headers: { "Sec-WebSocket-Version": "" } },
-    426,
-    upgradeRequired,
-  ],
-  ["no key", { headers: { "Sec-WebSocket-Key": undefined } }, 400],
-  ["an empty key", { headers: { "Sec-WebSocket-Key": "" } }, 400],
-  ["a key of 15 bytes", {
-    headers: { "Sec-WebSocket-Key": "QUFBQUFBQUFBQUFBQUFB" },
-  }, 400],
-  ["a key of 17 bytes", {
-    headers: { "Sec-WebSocket-Key": "QUFBQUFBQUFBQUFBQUFBQUE=" },
-  }, 400],
-  ["a key without its padding", {
-    headers: { "Sec-WebSocket-Key": sampleKey.slice(0, -2) },
-  }, 400],
-  ["a key that isn't base64", {
-    headers: { "Sec-WebSocket-Key": "!".repeat(22) + "==" },
-  }, 400],
-  [
-    "two keys",
-    { headers: { "Sec-WebSocket-Key": [sampleKey, sampleKey] } },
-    400,
-  ],
   ["no Connection", { headers: { Connection: undefined } }, 400],
-  ["Connection: keep-alive", { headers: { Connection: "keep-alive" } }, 400],
-  ["Connection: Upgraded", { headers: { Connection: "Upgraded" } }, 400],
-  ...["PUT", "DELETE", "PATCH", "OPTIONS", "FOO"].map((
-    method,
-  ): Answers => [
-    `a handshake by ${method}`,
-    { method },
-    405,
-    allow,
-  ]),
-  [
-    "a POST without a body",
-    { method: "POST", headers: { Upgrade: undefined, Connection: undefined } },
-    411,
-  ],
-  ["a handshake by POST", { method: "POST" }, 411],
-  [
-    "a HEAD",
-    { method: "HEAD", headers: { Upgrade: undefined, Connection: undefined } },
-    405,
-    allow,
-  ],
-  ["another Origin", { headers: { Origin: "https://example.org" } }, 403],
+  ["no key", { headers: { "Sec-WebSocket-Key": undefined } }, 400],
+  ["two keys", {
+    headers: { "Sec-WebSocket-Key": [sampleKey, sampleKey] },
+  }, 400],
+  ["a bad subprotocol", {
+    headers: { "Sec-WebSocket-Protocol": "a b" },
+  }, 400],
   ["a body with a length", { headers: { "Content-Length": "5" } }, 400],
   ["a body in chunks", { headers: { "Transfer-Encoding": "chunked" } }, 400],
+  ["a handshake by FOO", { method: "FOO" }, 405, allow],
+  ["a handshake by POST", { method: "POST" }, 411],
+  ["another Origin", { headers: { Origin: "https://example.org" } }, 403],
 ];
 
 /** What the listener answers by itself (RFC 9110 section 15, RFC 6585); the runtime's has its own ways. */
@@ -173,19 +117,20 @@ const listenerAnswers: Answers[] = [
     426,
     upgradeRequired,
   ],
+  ["no Host", { headers: { Host: undefined } }, 400],
   ["a body of 64 KiB and 1 byte", {
     headers: { "Content-Length": "65537" },
   }, 413],
   ["a URL of more than 8 KiB", { path: "/".padEnd(8193, "a") }, 414],
   ["an expectation of something else", { headers: { Expect: "magic" } }, 417],
-  ["a header of 16 KiB", { headers: { "X-Long": "a".repeat(16384) } }, 431],
-  ["a hundred more headers", { headers: flood(100) }, 431],
+  ["a header of 2 MB", { headers: { "X-Long": "a".repeat(2_000_000) } }, 431],
+  ["2,000 headers", {
+    headers: Object.fromEntries(
+      Array.from({ length: 2000 }, (_, i) => [`X-${i}`, "x"]),
+    ),
+  }, 431],
   // Known to no Request, let alone to a handler.
   ["CONNECT", { method: "CONNECT" }, 501],
-  ["TRACE", { method: "TRACE" }, 501],
-  ["a transfer coding other than chunked", {
-    headers: { "Transfer-Encoding": "gzip" },
-  }, 501],
   ["HTTP/2.0", { version: "HTTP/2.0" }, 505],
 ];
 
@@ -224,46 +169,22 @@ async function assertAnswer(
 }
 
 const accepted: [name: string, options: HandshakeOptions][] = [
-  ["headers in lower case", {
+  ["names and tokens in capitals", {
     headers: {
-      ...absent([
-        "Host",
-        "Connection",
-        "Upgrade",
-        "Sec-WebSocket-Version",
-        "Sec-WebSocket-Key",
-      ]),
-      "host": "localhost",
-      "connection": "upgrade",
-      "upgrade": "websocket",
-      "sec-websocket-version": "13",
-      "sec-websocket-key": sampleKey,
-    },
-  }],
-  ["headers in capitals", {
-    headers: {
-      ...absent([
-        "Host",
-        "Connection",
-        "Upgrade",
-        "Sec-WebSocket-Version",
-        "Sec-WebSocket-Key",
-      ]),
-      "HOST": "LOCALHOST",
+      "Connection": undefined,
+      "Upgrade": undefined,
       "CONNECTION": "UPGRADE",
       "UPGRADE": "WEBSOCKET",
-      "SEC-WEBSOCKET-VERSION": "13",
-      "SEC-WEBSOCKET-KEY": sampleKey,
     },
   }],
   ["Connection: keep-alive, Upgrade, as browsers send it", {
     headers: { Connection: "keep-alive, Upgrade" },
   }],
-  ["two Connection headers", {
-    headers: { Connection: ["keep-alive", "Upgrade"] },
-  }],
-  ["spaces around the tokens", {
-    headers: { Connection: "  ,\tUpgrade ,", Upgrade: "  websocket\t" },
+  ["two Connection headers, and spaces around the tokens", {
+    headers: {
+      Connection: ["keep-alive", "  ,\tUpgrade ,"],
+      Upgrade: "  websocket\t",
+    },
   }],
   ["the Origin of its own host", { headers: { Origin: "http://localhost" } }],
   ["compression offered, which isn't taken up", {
@@ -271,13 +192,8 @@ const accepted: [name: string, options: HandshakeOptions][] = [
       "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
     },
   }],
-  ["a Host with a port", { headers: { Host: "example.org:8080" } }],
-  ["an IPv6 Host", { headers: { Host: "[::1]:8080" } }],
+  ["an IPv6 Host with a port", { headers: { Host: "[::1]:8080" } }],
 ];
-
-function absent(names: readonly string[]): Record<string, undefined> {
-  return Object.fromEntries(names.map((name) => [name, undefined]));
-}
 
 for (const [name, options] of accepted) {
   Deno.test(`a handshake is accepted with ${name}`, async () => {
@@ -297,31 +213,6 @@ for (const [name, options] of accepted) {
   });
 }
 
-// Subprotocols (RFC 6455 section 4.2.2): clients that offer some insist on one
-
-const offers: [string | string[], string][] = [
-  ["a", "a"],
-  ["a, b", "a"],
-  ["b,a", "b"],
-  [["x", "y, z"], "x"],
-  ["  spaced  ,b", "spaced"],
-];
-for (const [offered, chosen] of offers) {
-  Deno.test(`of the subprotocols ${JSON.stringify(offered)}, "${chosen}" is accepted`, async () => {
-    using client = await RawClient.connect({ socket: shared.staps.socket });
-    await client.write(
-      handshakeBytes({
-        path: newPath(),
-        headers: { "Sec-WebSocket-Protocol": offered },
-      }),
-    );
-    assert.equal(
-      (await client.upgraded()).headers.get("sec-websocket-protocol"),
-      chosen,
-    );
-  });
-}
-
 Deno.test("a client that insists on a subprotocol can connect, whatever the others of its channel use", async () => {
   const path = newPath();
   const a = await shared.clients.join(path, { protocols: ["one", "two"] });
@@ -336,179 +227,47 @@ Deno.test("a client that insists on a subprotocol can connect, whatever the othe
   assert.deepEqual([await b.next(), await c.next()], ["hello", "hello"]);
 });
 
-// Path is identity
+// Path is identity: by hand, as a client library would tidy the path up
 
-const same: [string, string][] = [["?a=1", "?b=2"], ["", "?"], [
-  "/x/../y",
-  "/y",
-]];
-for (const [one, other] of same) {
-  Deno.test(`PATH${one} and PATH${other} are one channel`, async () => {
+for (
+  const [one, other, isSame] of [
+    ["?a=1", "?b=2", true],
+    ["/x/../y", "/y", true],
+    ["/a", "/A", false],
+    ["", "/", false],
+    ["/%41", "/A", false],
+    ["//a", "/a", false],
+  ] as const
+) {
+  Deno.test(`PATH${one} and PATH${other} are ${isSame ? "one channel" : "two channels"}`, async () => {
     const path = newPath();
-    await talk(path + one, path + other);
-  });
-}
-
-const different: [string, string][] = [
-  ["/a", "/A"],
-  ["", "/"],
-  ["/%41", "/A"],
-  ["/a", "/a/b"],
-  ["//a", "/a"],
-];
-for (const [one, other] of different) {
-  Deno.test(`PATH${one} and PATH${other} are two channels`, async () => {
-    const path = newPath();
-    const a = await rawJoin(path + one);
-    const b = await rawJoin(path + other);
-    using _a = a, _b = b;
+    const target = { socket: shared.staps.socket };
+    using a = await RawClient.join(target, path + one);
+    using b = await RawClient.join(target, path + other);
     await a.send(opcodes.text, "for those in my channel");
     await a.send(opcodes.ping, "1");
     assert.equal((await a.readFrame())?.opcode, opcodes.pong);
     await b.send(opcodes.ping, "2");
-    assert.equal((await b.readFrame())?.opcode, opcodes.pong);
+    assert.equal(
+      (await b.readFrame())?.opcode,
+      isSame ? opcodes.text : opcodes.pong,
+    );
   });
 }
 
-async function talk(one: string, other: string): Promise<void> {
-  using a = await rawJoin(one);
-  using b = await rawJoin(other);
-  for (const [from, to] of [[a, b], [b, a]] as const) {
-    await from.send(opcodes.text, "hello");
-    assert.equal(
-      new TextDecoder().decode((await to.readFrame())?.payload),
-      "hello",
-    );
-  }
-}
-
-/** Joins by hand: a client library would tidy the path up. */
-function rawJoin(path: string): Promise<RawClient> {
-  return RawClient.join({ socket: shared.staps.socket }, path);
-}
-
-// What no sane client sends: anything but a server error, or a loss for others
-
-const ascii = (text: string): Uint8Array<ArrayBuffer> =>
-  new TextEncoder().encode(text);
-const binary = (...values: number[]): Uint8Array<ArrayBuffer> =>
-  Uint8Array.from(values);
-const line = (text: string): Uint8Array<ArrayBuffer> =>
-  ascii(text.replaceAll("\n", "\r\n"));
-
-/** Gets `count` headers. */
-function flood(count: number): Record<string, string> {
-  return Object.fromEntries(
-    Array.from({ length: count }, (_, i) => [`X-${i}`, "x"]),
-  );
-}
+// What no HTTP is; `tests/listener/request_head_test.ts` has what nearly is some
 
 const weird: Record<string, Uint8Array> = {
-  ...Object.fromEntries(
-    [
-      "",
-      " ",
-      "a b",
-      "[",
-      "[::1",
-      "%",
-      "%zz",
-      "a:99999",
-      "a:b",
-      "a/b",
-      "a?b",
-      "a@b",
-      "..",
-      "\xfc",
-      "<>",
-    ].map((host) => [
-      `the Host ${JSON.stringify(host)}`,
-      handshakeBytes({ headers: { Host: host } }),
-    ]),
-  ),
-  "no Host": handshakeBytes({ headers: { Host: undefined } }),
-  "two Hosts": handshakeBytes({ headers: { Host: ["a", "b"] } }),
-  "an absolute URL": handshakeBytes({ path: "http://example.org/x" }),
-  "an absolute URL of a strange scheme": handshakeBytes({
-    path: "foo://example.org/x",
-  }),
-  "an authority as path": handshakeBytes({ path: "example.org:80" }),
-  "CONNECT": handshakeBytes({ method: "CONNECT", path: "example.org:80" }),
-  "an asterisk as path": handshakeBytes({ method: "OPTIONS", path: "*" }),
-  "two slashes": handshakeBytes({ path: "//" }),
-  "two slashes and a host": handshakeBytes({ path: "//example.org:x/y" }),
-  "no path": line("GET  HTTP/1.1\nHost: a\n\n"),
-  "a fragment in the path": handshakeBytes({ path: "/a#b" }),
-  "bad percent signs in the path": handshakeBytes({ path: "/%/%zz/%00/%ff" }),
-  "raw bytes in the path": concat([
-    ascii("GET /"),
-    binary(0xff, 0xfe),
-    line(" HTTP/1.1\nHost: a\n\n"),
-  ]),
-  "a backslash and quotes in the path": handshakeBytes({ path: '/\\"<>{}|^`' }),
-  "a URL of 70 KB": handshakeBytes({ path: "/" + "a".repeat(70_000) }),
-  "a URL of 4 KB": handshakeBytes({ path: "/" + "a".repeat(4096) }),
-  "a header of 100 KB": handshakeBytes({
-    headers: { "X-Long": "a".repeat(100_000) },
-  }),
-  "a header of 2 MB": handshakeBytes({
-    headers: { "X-Long": "a".repeat(2_000_000) },
-  }),
-  "90 more headers": handshakeBytes({ headers: flood(90) }),
-  "2,000 headers": handshakeBytes({ headers: flood(2000) }),
-  "a header without a colon": line("GET / HTTP/1.1\nHost: a\nnonsense\n\n"),
-  "a header without a name": line("GET / HTTP/1.1\nHost: a\n: x\n\n"),
-  "a header with a zero byte": line("GET / HTTP/1.1\nHost: a\nX: \0\n\n"),
-  "a folded header": line("GET / HTTP/1.1\nHost: a\nX: 1\n 2\n\n"),
-  "a header with raw bytes": concat([
-    line("GET / HTTP/1.1\nHost: a\nX: "),
-    binary(0xff),
-    line("\n\n"),
-  ]),
-  "a negative length": line("GET / HTTP/1.1\nHost: a\nContent-Length: -1\n\n"),
-  "two lengths": line(
-    "GET / HTTP/1.1\nHost: a\nContent-Length: 1\nContent-Length: 2\n\n",
-  ),
-  "a length and chunks": line(
-    "GET / HTTP/1.1\nHost: a\nContent-Length: 1\nTransfer-Encoding: chunked\n\n0\n\n",
-  ),
-  "HTTP/1.0": line("GET / HTTP/1.0\n\n"),
-  "HTTP/3.0": line("GET / HTTP/3.0\nHost: a\n\n"),
-  "HTTP/0.9": line("GET /\n"),
   "the HTTP/2 preface": concat([
-    line("PRI * HTTP/2.0\n\nSM\n\n"),
-    binary(0, 0, 0, 4, 0, 0, 0, 0, 0),
+    new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    Uint8Array.of(0, 0, 0, 4, 0, 0, 0, 0, 0),
     // A GOAWAY, so that the server ends it: we don't speak HTTP/2.
-    binary(0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1),
+    Uint8Array.of(0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1),
   ]),
-  "Expect: 100-continue": handshakeBytes({
-    headers: { Expect: "100-continue" },
-  }),
   "frames instead of a handshake": frameBytes(opcodes.text, "hello"),
-  "a TLS hello": binary(0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3, 13, 10, 13, 10),
+  "a TLS hello": Uint8Array.of(22, 3, 1, 0, 5, 1, 0, 0, 1, 3, 13, 10, 13, 10),
   "zeros": new Uint8Array(1000),
-  "empty lines": line("\n".repeat(1000)),
-  "a bad subprotocol": handshakeBytes({
-    headers: { "Sec-WebSocket-Protocol": "a b" },
-  }),
-  "an empty subprotocol": handshakeBytes({
-    headers: { "Sec-WebSocket-Protocol": "" },
-  }),
-  "only commas as subprotocol": handshakeBytes({
-    headers: { "Sec-WebSocket-Protocol": ", ," },
-  }),
-  "a subprotocol with raw bytes": concat([
-    handshakeBytes().subarray(0, -2),
-    ascii("Sec-WebSocket-Protocol: a"),
-    binary(0xe9),
-    ascii("\r\n\r\n"),
-  ]),
-  "a subprotocol with quotes": handshakeBytes({
-    headers: { "Sec-WebSocket-Protocol": '"a"' },
-  }),
-  "a very long subprotocol": handshakeBytes({
-    headers: { "Sec-WebSocket-Protocol": "a".repeat(9000) },
-  }),
+  "empty lines": new TextEncoder().encode("\r\n".repeat(1000)),
 };
 
 for (const [name, bytes] of Object.entries(weird)) {

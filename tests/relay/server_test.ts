@@ -113,12 +113,6 @@ Deno.test("Server answers a request that is no handshake with a status and a lin
   assert.deepEqual([refusals[405], refusals[426]], [1, 1]);
 });
 
-Deno.test("Server accepts the first subprotocol offered", async () => {
-  await using server = await startServer();
-  const client = await server.connect("/x", ["one", "two"]);
-  assert.equal(client.protocol, "one");
-});
-
 Deno.test("Server.stop() tells every client to come back, at different times", async () => {
   await using server = await startServer();
   const clients = await Promise.all(
