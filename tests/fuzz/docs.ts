@@ -1,6 +1,7 @@
 /** Puts the counts of a run where people read them. */
 import { machine } from "../../bench/machine.ts";
 import { writeBetween } from "../../bench/page.ts";
+import { markdown } from "../../bench/table.ts";
 import type { Report } from "./run.ts";
 import { targets } from "./targets.ts";
 
@@ -23,58 +24,58 @@ export async function writeDocs(
   const written = text.slice(text.indexOf(begin), text.indexOf(end));
   const names = reports.map(({ target }) => target.name);
   const rows = [
-    ...rowsOf(written).filter((row) => !names.includes(targetOf(row))),
-    ...await Promise.all(reports.map((report) => newRows(report, { seed }))),
-  ].flat();
+    ...rowsOf(written).filter(([name]) => !names.includes(plain(name!))),
+    ...await newRows(reports, { seed }),
+  ];
   await writeBetween(page, { begin, end, body: tables(rows) });
 }
 
-/** A row of the table of targets, or of that of counts. */
-type Row = string;
+/** The cells of a row in the table of targets, or in that of counts, which has three. */
+type Row = readonly string[];
 
 function rowsOf(text: string): Row[] {
-  return text.split("\n").filter((line) => line.startsWith("| `"));
+  return text.split("\n").filter((line) => line.startsWith("| `"))
+    .map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
 }
 
-function targetOf(row: Row): string {
-  return /`(.+?)`/.exec(row)![1]!;
+function plain(name: string): string {
+  return name.replaceAll("`", "");
 }
 
 async function newRows(
-  { target, inputs, seconds, counts }: Report,
+  reports: readonly Report[],
   { seed }: { seed: number },
 ): Promise<Row[]> {
   const date = new Date().toISOString().slice(0, 10);
-  const minutes = Math.max(1, Math.round(seconds / 60));
-  const run = `seed ${seed}, ${date}, ${minutes} min, ${await machine()}`;
-  return [
-    `| \`${target.name}\` | ${target.about} | ${group(inputs)} | ${run} |`,
-    ...Object.entries(counts)
-      .toSorted(([, a], [, b]) => b - a)
-      .map(([name, count]) =>
-        `| \`${target.name}\` | ${name} | ${group(count)} |`
-      ),
-  ];
+  const where = await machine();
+  return reports.flatMap(({ target, inputs, seconds, counts }) => {
+    const name = `\`${target.name}\``;
+    const minutes = Math.max(1, Math.round(seconds / 60));
+    const run = `seed ${seed}, ${date}, ${minutes} min, ${where}`;
+    const seen = Object.entries(counts).toSorted(([, a], [, b]) => b - a);
+    return [
+      [name, target.about, group(inputs), run],
+      ...seen.map(([what, times]) => [name, what, group(times)]),
+    ];
+  });
 }
 
 function tables(rows: readonly Row[]): string {
-  const inOrder = targets.flatMap(({ name }) =>
-    rows.filter((row) => targetOf(row) === name)
+  const inOrder = targets.flatMap((target) =>
+    rows.filter(([name]) => plain(name!) === target.name)
   );
-  const isCount = (row: Row): boolean => row.split("|").length === 5;
+  const isCount = (row: Row): boolean => row.length === 3;
   return [
-    "None of these inputs did harm:",
-    "",
-    "| target | what is tried | inputs | run |",
-    "| --- | --- | ---: | --- |",
-    ...inOrder.filter((row) => !isCount(row)),
-    "",
-    "What was seen meanwhile:",
-    "",
-    "| target | what | times |",
-    "| --- | --- | ---: |",
-    ...inOrder.filter(isCount),
-    "",
+    "None of these inputs did harm:\n",
+    markdown({
+      columns: ["target", "what is tried", "inputs", "run"],
+      rows: inOrder.filter((row) => !isCount(row)),
+    }),
+    "What was seen meanwhile:\n",
+    markdown({
+      columns: ["target", "what", "times"],
+      rows: inOrder.filter(isCount),
+    }),
   ].join("\n");
 }
 
