@@ -174,18 +174,28 @@ Deno.test("writeResponse() pulls no more of a stream than the peer takes", async
   const source = new Source();
   source.next("one");
   source.next("two");
+  let writes = 0;
   let take!: () => void;
   const done = writeResponse(
     new Response(source.stream),
-    () => new Promise((resolve) => take = resolve),
+    () => {
+      writes++;
+      return new Promise((resolve) => take = resolve);
+    },
     context({}),
   );
-  await eventually(() => take !== undefined, "the first write");
+  const isIdle = (): Promise<void> =>
+    new Promise((resolve) => setTimeout(resolve, 20));
+  await eventually(() => writes === 1, "the first write");
   // The second part is read to learn whether the first is the only one.
   const pulls = source.pulls;
   source.next("three");
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await isIdle();
   assert.equal(source.pulls, pulls);
+  take();
+  await eventually(() => writes === 2, "the second write");
+  await isIdle();
+  assert.equal(writes, 2);
   const timer = setInterval(() => take(), 1);
   await eventually(() => source.pulls > pulls, "a pull after the write");
   source.end();

@@ -255,11 +255,19 @@ for (
   });
 }
 
-// What no HTTP is; `tests/listener/request_head_test.ts` has what nearly is some
+/** Gets a request of a single line. */
+function line(text: string): Uint8Array {
+  return new TextEncoder().encode(`${text}\r\n\r\n`);
+}
+
+// What no HTTP is, or hardly any; `tests/listener/request_head_test.ts` has what nearly is some
 
 const weird: Record<string, Uint8Array> = {
+  "HTTP/1.0 for the front page": line("GET / HTTP/1.0"),
+  "HTTP/1.0 for a channel": line("GET /x HTTP/1.0"),
+  "a POST in HTTP/1.0": line("POST /x HTTP/1.0"),
   "the HTTP/2 preface": concat([
-    new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    line("PRI * HTTP/2.0\r\n\r\nSM"),
     Uint8Array.of(0, 0, 0, 4, 0, 0, 0, 0, 0),
     // A GOAWAY, so that the server ends it: we don't speak HTTP/2.
     Uint8Array.of(0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1),
