@@ -1,6 +1,11 @@
 /** Bytes of connections to a real staps: frames behind a handshake, requests, and those to the admin socket. */
 import assert from "node:assert/strict";
-import { concat, handshakeBytes } from "../helpers/raw_client.ts";
+import {
+  concat,
+  frameBytes,
+  handshakeBytes,
+  opcodes,
+} from "../helpers/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 import type { Received } from "../helpers/ws_client.ts";
 import { randomFrames } from "./frame_input.ts";
@@ -33,6 +38,10 @@ function makeFrames(random: Random): Sending {
     { length: random.integer(1, 3) },
     () => randomFrames(random, { maxBytes: maxMessageBytes, faultChance }),
   );
+  if (random.chance(0.03)) {
+    const payload = new Uint8Array(maxMessageBytes + 1).fill(0x61);
+    frames.unshift(frameBytes(opcodes.text, payload));
+  }
   const path = random.chance(0.7)
     ? paths.shared
     : `/${canary}/own/${random.integer(0, 99)}`;

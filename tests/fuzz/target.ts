@@ -67,15 +67,23 @@ export function pureTarget<Input>(
   return { ...target, share: 1, batch: 200, open };
 }
 
-/** Tries inputs, some at once: on each lane, 0 to {@linkcode lanes}, one after the other. */
+/** Tries inputs, some at once: on each lane, 0 to {@linkcode lanes}, one after the other, up to the first failure. */
 export async function inLanes<Input>(
   inputs: readonly Input[],
   attempt: (input: Input, lane: number) => Promise<void>,
 ): Promise<void> {
   let next = 0;
-  await Promise.all(Array.from({ length: lanes }, async (_, lane) => {
-    while (next < inputs.length) await attempt(inputs[next++]!, lane);
-  }));
+  const ends = await Promise.allSettled(
+    Array.from({ length: lanes }, async (_, lane) => {
+      try {
+        while (next < inputs.length) await attempt(inputs[next++]!, lane);
+      } catch (error) {
+        next = inputs.length;
+        throw error;
+      }
+    }),
+  );
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
 }
 
 /** Counts what has this name. */
