@@ -31,12 +31,12 @@ export function losingPolicy({ kind }: Cluster, random: Random): Definition {
     : { "message-ttl": random.integer(0, 50) };
 }
 
-/** Does `act` while a policy holds for the nodes' queues, and gets it as text. */
+/** Does `act` while a policy holds for the nodes' queues. */
 export async function withQueuePolicy(
   { broker }: Cluster,
   definition: Definition,
   act: () => Promise<void>,
-): Promise<string> {
+): Promise<void> {
   const names =
     `[rabbit_policy:name(Q) || Q <- rabbit_amqqueue:list(${vhost})]`;
   await setPolicy(broker, {
@@ -57,7 +57,6 @@ export async function withQueuePolicy(
     async () => !await holds(broker, names),
     "no policy on the nodes' queues",
   );
-  return JSON.stringify(definition);
 }
 
 /** Does `act` while a policy sends what has nowhere to go to a queue of its own. */

@@ -119,6 +119,10 @@ export interface CheckerOptions {
   readonly survivableStallMs?: number;
   /** What the nodes are connected by. Default "one". */
   readonly brokers?: Brokers;
+  /** For how long after its end a fault excuses something, in milliseconds. Default: for each what `excuses.ts` says. */
+  readonly graceMs?: number;
+  /** Whether the nodes can't keep what an outage holds up, so that anybody may be told of a gap in one. */
+  readonly hasGaps?: boolean;
 }
 
 /** A message as it was sent. */
@@ -206,6 +210,8 @@ export class Checker {
   readonly #onOutage: "local" | "refuse";
   readonly #effects: Readonly<Record<FaultKind, Effects>>;
   readonly #survivableStallMs: number;
+  readonly #graceMs: number | undefined;
+  readonly #hasGaps: boolean;
   readonly #channels = new Map<number, Channel>();
   readonly #connections = new Map<number, Connection>();
   readonly #faults: Fault[] = [];
@@ -227,6 +233,8 @@ export class Checker {
     this.#onOutage = options.onOutage ?? "local";
     this.#effects = effectsWith(options.brokers ?? "one");
     this.#survivableStallMs = options.survivableStallMs ?? 2000;
+    this.#graceMs = options.graceMs;
+    this.#hasGaps = options.hasGaps ?? false;
   }
 
   /** The first broken promises so far, 100 at most. */
@@ -686,6 +694,9 @@ export class Checker {
       stallCloses.includes(code) &&
       connection.longStallEndMs + stallGraceMs >= this.#nowMs
     ) return;
+    // Whichever node can't keep something, all others are told.
+    const isGap = this.#hasGaps && code === 4001;
+    if (isGap && this.#isExcused(-1, ({ parts }) => parts === true)) return;
     const isAnswer = connection.left === "close" && code === 1006;
     if (
       this.#isExcused(
@@ -742,11 +753,14 @@ export class Checker {
     has: (effect: Effects) => boolean,
   ): boolean {
     return this.#faults.some((fault) => {
-      const effect = this.#effects[fault.kind];
-      const { graceMs = defaultGraceMs } = effect;
-      return this.#nowMs <= fault.endMs + graceMs && hits(fault, node) &&
-        has(effect);
+      return this.#nowMs <= this.#excusedUntilMs(fault) && hits(fault, node) &&
+        has(this.#effects[fault.kind]);
     });
+  }
+
+  #excusedUntilMs({ kind, endMs }: Fault): number {
+    const { graceMs = defaultGraceMs } = this.#effects[kind];
+    return endMs + (this.#graceMs ?? graceMs);
   }
 
   /** Gets until when messages of other nodes may have been sent that a client missed, because it joined in an outage; -Infinity if it didn't. */
@@ -755,9 +769,8 @@ export class Checker {
     let untilMs = -Infinity;
     // Faults are in the order of their begin, so one that prolongs another comes behind it.
     for (const fault of this.#faults) {
-      const { lateJoins, graceMs = defaultGraceMs } = this.#effects[fault.kind];
-      if (!lateJoins || !hits(fault, node)) continue;
-      const endMs = fault.endMs + graceMs;
+      if (!this.#effects[fault.kind].lateJoins || !hits(fault, node)) continue;
+      const endMs = this.#excusedUntilMs(fault);
       if (fault.beginMs <= Math.max(openMs, untilMs) && endMs >= openMs) {
         untilMs = Math.max(untilMs, endMs);
       }
@@ -780,10 +793,9 @@ export class Checker {
       if (forgets === undefined || !hits(fault, node)) return false;
       if (fault.endMs < openMs) return false;
       return forgets === "always" || this.#faults.some((other) => {
-        const { parts, graceMs = defaultGraceMs } = this.#effects[other.kind];
-        return parts === true && hits(other, node) &&
+        return this.#effects[other.kind].parts === true && hits(other, node) &&
           other.beginMs <= fault.endMs &&
-          other.endMs + graceMs >= fault.beginMs;
+          this.#excusedUntilMs(other) >= fault.beginMs;
       });
     });
   }

@@ -11,7 +11,12 @@ import {
 import { fc } from "../helpers/property.ts";
 import { Random } from "../helpers/random.ts";
 import { BrokenServer, type FlawName } from "./broken_server.ts";
-import { Checker, checkFile, type ViolationKind } from "./checker.ts";
+import {
+  Checker,
+  type CheckerOptions,
+  checkFile,
+  type ViolationKind,
+} from "./checker.ts";
 import { Crowd, type CrowdOptions } from "./crowd.ts";
 import { readDocumented } from "./excuses.ts";
 import {
@@ -99,7 +104,7 @@ Deno.test("Checker finds nothing wrong with a relay that works", async () => {
 
 Deno.test("Checker finds nothing wrong with staps", async () => {
   await using staps = await startStaps();
-  await using watched = await watch(staps.socket);
+  await using watched = await watch(staps.socket, { rushChance: 0.2 });
   await eventually(() => watched.crowd.counts.channels > 8, "some channels");
   await watched.crowd.flows();
   await assertFlawless(watched);
@@ -179,8 +184,11 @@ for (const [flaw, kind] of Object.entries(findings)) {
 }
 
 /** Gets what a checker finds in a history, as kinds and connections. */
-function judge(events: readonly (HistoryEvent & { at?: number })[]): string[] {
-  const checker = new Checker({ protocol });
+function judge(
+  events: readonly (HistoryEvent & { at?: number })[],
+  options: Omit<CheckerOptions, "protocol"> = {},
+): string[] {
+  const checker = new Checker({ protocol, ...options });
   let timeMs = 0;
   for (const { at, ...event } of events) {
     timeMs = at ?? timeMs + 1;
@@ -241,7 +249,7 @@ const an = {
     fault: number,
     kind: (HistoryEvent & { event: "fault" })["kind"],
     node = -1,
-  ): HistoryEvent => ({ event: "fault", fault, kind, node, detail: "" }),
+  ): HistoryEvent => ({ event: "fault", fault, kind, node }),
 };
 const settled: HistoryEvent = { event: "settled", channel: 1 };
 
@@ -395,6 +403,29 @@ Deno.test("Checker excuses an end only by a fault of that node and time", () => 
   assert.deepEqual(judge(history({ node: 0, at: 100 })), []);
   assert.deepEqual(judge(history({ node: 1, at: 100 })), ["close 1"]);
   assert.deepEqual(judge(history({ node: 0, at: 60_000 })), ["close 1"]);
+});
+
+Deno.test("Checker excuses nothing after a fault that is known to be over, and a gap by an outage of any node if it is to", () => {
+  const history = (
+    code: number,
+    at: number,
+  ): (HistoryEvent & { at?: number })[] => {
+    const reason = code === 4001 ? "messages may have been lost" : "";
+    return [
+      ...an.arrival(1, 0),
+      an.fault(1, code === 4001 ? "bridge-black-hole" : "node-kill", 1),
+      an.fault(2, "node-kill", 0),
+      { event: "healed", fault: 1, at: 1000 },
+      { event: "healed", fault: 2, at: 1000 },
+      { ...an.end(1, code, reason), at },
+    ];
+  };
+  assert.deepEqual(judge(history(1006, 1001)), []);
+  assert.deepEqual(judge(history(1006, 1001), { graceMs: 0 }), ["close 1"]);
+  assert.deepEqual(judge(history(4001, 500)), ["close 1"]);
+  const exact = { graceMs: 0, hasGaps: true };
+  assert.deepEqual(judge(history(4001, 500), exact), []);
+  assert.deepEqual(judge(history(4001, 1001), exact), ["close 1"]);
 });
 
 Deno.test("Checker excuses 4000 by a long stall only", () => {
@@ -607,7 +638,7 @@ Deno.test("readHistory() gets what History wrote, without a line that was cut of
       seed: 7,
       onEvent: (event) => events.push(event),
     });
-    const heal = history.fault("disk-full", { node: 2, detail: 'a "b"\nc' });
+    const heal = history.fault("disk-full", 2);
     for (let i = 0; i < 5000; i++) history.add(an.send(1, i));
     heal();
   }

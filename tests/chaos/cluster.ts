@@ -23,6 +23,7 @@ import {
   stapsCommand,
 } from "../helpers/process.ts";
 import { BrokerWays } from "./broker_ways.ts";
+import type { Door } from "./crowd.ts";
 import type { Brokers } from "./excuses.ts";
 import { SmallDisk } from "./small_disk.ts";
 
@@ -43,6 +44,9 @@ const startTimeoutMs = 60_000;
 /** The header in which the frontend says where a client got to. */
 const nodeHeader = "x-node";
 
+/** A channel's path, as every client here has it: no log may tell it. */
+const secretPath = "/[0-9a-f]{8}-[0-9a-f]{4}-";
+
 /** What may be left of memory after everybody has left, beside what there was after the warm-up. */
 const extraBytes = 256 * 1024 * 1024;
 
@@ -53,12 +57,23 @@ const extraDescriptors = 4;
 export interface ClusterOptions {
   /** An empty folder for everything that is to be kept. Short: sockets are in it. */
   readonly folder: string;
-  /** A line for the section `[bridge]` of every node, such as `on_gap = continue`. */
-  readonly bridge?: string;
   /** Which RabbitMQ; if left out, as tests have it that don't choose. */
   readonly broker?: BrokerKind;
   /** One of it, or three with this kind of queues. Default `one`. */
   readonly brokers?: Brokers;
+}
+
+/** What a run wants of the nodes. */
+export interface NodeSettings {
+  /** `[bridge] on_outage`. Default `refuse`: so the promise to newcomers holds in an outage, too. */
+  readonly onOutage?: "local" | "refuse";
+  /** Lines for the section `[bridge]`, such as `on_gap = continue`. */
+  readonly bridge?: string;
+  /**
+   * Lines for the section `[limits]`. By default three slow readers that fall
+   * behind one after the other are all still there to read their 4000.
+   */
+  readonly limits?: string;
 }
 
 /** What a process holds. */
@@ -81,18 +96,17 @@ export class Node {
   readonly user: string;
   /** Where its folder is; or why that isn't a file system of its own. */
   readonly disk: SmallDisk | string;
-  readonly #bridge: string;
+  #settings: Required<NodeSettings> = withDefaults({});
   #process: Process | undefined;
   /** What the present process held at its first warm look. */
   #warm: Holdings | undefined;
 
   constructor(
-    { name, folder, network, disk, bridge }: {
+    { name, folder, network, disk }: {
       name: string;
       folder: string;
       network: BrokerWays;
       disk: SmallDisk | string;
-      bridge: string;
     },
   ) {
     this.name = name;
@@ -103,7 +117,6 @@ export class Node {
     this.logFile = `${folder}/staps.log`;
     this.network = network;
     this.disk = disk;
-    this.#bridge = bridge;
   }
 
   /** The process id, of the present process or of the last one. */
@@ -117,12 +130,15 @@ export class Node {
     return this.#process?.ended ?? true;
   }
 
-  /**
-   * Writes its configuration; `limits` are lines for that section. Unless these
-   * say otherwise, three slow readers that fall behind one after the other are
-   * all still there to read their 4000.
-   */
-  async configure(limits = "slow_after_s = 5"): Promise<void> {
+  /** Writes its configuration, and remembers the settings for {@linkcode reconfigure}. */
+  async configure(settings: NodeSettings): Promise<void> {
+    this.#settings = withDefaults(settings);
+    await this.reconfigure(this.#settings.limits);
+  }
+
+  /** Writes its configuration with other lines for the section `[limits]`. */
+  async reconfigure(limits: string): Promise<void> {
+    const { onOutage, bridge } = this.#settings;
     await Deno.writeTextFile(
       `${this.folder}/staps.conf`,
       `[staps]
@@ -140,12 +156,11 @@ shutdown_spread_ms = 1000
 retry_after_s = 1
 ${limits}
 [bridge]
-# So the promise to newcomers holds in an outage, too.
-on_outage = refuse
+on_outage = ${onOutage}
 heartbeat_s = ${heartbeatS}
 queue_expires_s = ${queueExpiresS}
 hosts = ${this.network.hosts.join(", ")}
-${this.#bridge}
+${bridge}
 [admin]
 socket = ${this.adminSocket}
 mode = 0600
@@ -386,17 +401,17 @@ export class Cluster implements AsyncDisposable {
   readonly frontend: Frontend;
   /** A network that some clients are in, to the frontend. */
   readonly clientNetwork: FaultyProxy;
-  readonly #idle: ReadonlyMap<Node, Holdings>;
+  /** What the nodes held right after their start. */
+  readonly #idle = new Map<Node, Holdings>();
   readonly #resources: AsyncDisposableStack;
 
   private constructor(
-    { brokers, kind, nodes, frontend, clientNetwork, idle, resources }: {
+    { brokers, kind, nodes, frontend, clientNetwork, resources }: {
       brokers: BrokerCluster;
       kind: Brokers;
       nodes: readonly Node[];
       frontend: Frontend;
       clientNetwork: FaultyProxy;
-      idle: ReadonlyMap<Node, Holdings>;
       resources: AsyncDisposableStack;
     },
   ) {
@@ -405,14 +420,12 @@ export class Cluster implements AsyncDisposable {
     this.nodes = nodes;
     this.frontend = frontend;
     this.clientNetwork = clientNetwork;
-    this.#idle = idle;
     this.#resources = resources;
   }
 
-  /** Starts everything, and resolves when every node is ready. */
+  /** Starts everything but the nodes. */
   static async start(
-    { folder, bridge = "", broker: chosen, brokers: kind = "one" }:
-      ClusterOptions,
+    { folder, broker: chosen, brokers: kind = "one" }: ClusterOptions,
   ): Promise<Cluster> {
     await ensurePackages(["nginx"]);
     // nginx's workers have another user.
@@ -424,9 +437,6 @@ export class Cluster implements AsyncDisposable {
         : await startCluster(chosen),
     );
     const { members } = brokers;
-    const settings = kind === "one"
-      ? bridge
-      : `queue_type = ${kind}\n${bridge}`;
     const nodes: Node[] = [];
     for (let i = 1; i <= nodeCount; i++) {
       const name = `node${i}`;
@@ -454,15 +464,8 @@ export class Cluster implements AsyncDisposable {
           ).catch(() => {});
         });
       }
-      const node = stack.use(
-        new Node({ name, folder: home, network, disk, bridge: settings }),
-      );
-      await node.configure();
-      nodes.push(node);
+      nodes.push(stack.use(new Node({ name, folder: home, network, disk })));
     }
-    await Promise.all(nodes.map((node) => node.start()));
-    const idle = new Map<Node, Holdings>();
-    for (const node of nodes) idle.set(node, await node.holdings());
     const nginx = `${folder}/nginx`;
     await Deno.mkdir(nginx);
     await Deno.chmod(nginx, 0o755);
@@ -475,9 +478,21 @@ export class Cluster implements AsyncDisposable {
       nodes,
       frontend,
       clientNetwork: stack.use(await FaultyProxy.start(frontend.port)),
-      idle,
       resources: stack.move(),
     });
+  }
+
+  /** Starts the nodes, and resolves when all are ready. {@linkcode leftovers} ends them, for another run. */
+  async startNodes(settings: NodeSettings = {}): Promise<void> {
+    const { bridge = "" } = settings;
+    const queueType = this.kind === "one" ? "" : `queue_type = ${this.kind}\n`;
+    for (const node of this.nodes) {
+      await node.configure({ ...settings, bridge: queueType + bridge });
+    }
+    await Promise.all(this.nodes.map((node) => node.start()));
+    for (const node of this.nodes) {
+      this.#idle.set(node, await node.holdings());
+    }
   }
 
   /** A broker that runs, to ask for what all of them know. */
@@ -494,13 +509,31 @@ export class Cluster implements AsyncDisposable {
     return nodes.flat();
   }
 
-  /** Gets the index of the node that answered, from the headers of a 101 through the frontend. */
-  nodeOf(headers: Headers): number | undefined {
-    const address = headers.get(nodeHeader);
-    const index = this.nodes.findIndex(({ socket }) =>
-      address === `unix:${socket}`
-    );
-    return index < 0 ? undefined : index;
+  /** The ways to all nodes through the frontend. */
+  get frontendDoors(): Door[] {
+    const node = (headers: Headers): number | undefined => {
+      const address = headers.get(nodeHeader);
+      const index = this.nodes.findIndex(({ socket }) =>
+        address === `unix:${socket}`
+      );
+      return index < 0 ? undefined : index;
+    };
+    const { frontend: { port }, clientNetwork } = this;
+    return [
+      { name: "nginx", target: { port }, node, weight: 2 },
+      {
+        name: "nginx, through a network of its own",
+        target: { port: clientNetwork.port },
+        node,
+      },
+    ];
+  }
+
+  /** The ways straight to each node. */
+  get nodeDoors(): Door[] {
+    return this.nodes.map(({ name, socket }, node) => ({
+      ...{ name, target: { socket }, node },
+    }));
   }
 
   /** Resolves when every node does its work. */
@@ -548,7 +581,7 @@ export class Cluster implements AsyncDisposable {
       }
       const { stdout } = await runProgram("grep", [
         ...["-E", "-i", "-m", "3"],
-        "uncaught|unhandled|a bug|^ +at ",
+        `uncaught|unhandled|a bug|^ +at |${secretPath}`,
         node.logFile,
       ]);
       if (stdout !== "") problems.push(`${node.name} logged ${stdout.trim()}`);
@@ -650,6 +683,11 @@ export class Cluster implements AsyncDisposable {
       queueExpiresS * 1000 + 30_000,
     );
   }
+}
+
+function withDefaults(settings: NodeSettings): Required<NodeSettings> {
+  const limits = "slow_after_s = 5";
+  return { onOutage: "refuse", bridge: "", limits, ...settings };
 }
 
 type Expect = (

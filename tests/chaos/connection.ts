@@ -151,6 +151,28 @@ export class Connection {
     return new Connection(socket, { headers, buffer, start: headEnd, end });
   }
 
+  /**
+   * Sends a handshake and messages behind it in one go, and breaks off with the
+   * answer unread. Whatever hinders it ends it.
+   */
+  static async rush(
+    target: Target,
+    { path, messages }: {
+      path: string;
+      messages: readonly { kind: MessageKind; payload: Uint8Array }[];
+    },
+  ): Promise<void> {
+    try {
+      using socket = await connect(target);
+      const frames = messages.map(({ kind, payload }) =>
+        frameBytes(opcodes[kind], payload)
+      );
+      await writeAll(socket, concat([handshakeBytes({ path }), ...frames]));
+    } catch {
+      // Nobody is told.
+    }
+  }
+
   /** Begins to read, with what came together with the 101. */
   listen(listener: Listener): void {
     this.#listener = listener;

@@ -29,14 +29,8 @@ export interface Door {
   readonly weight?: number;
 }
 
-/** Settings of {@linkcode Crowd.start}. */
-export interface CrowdOptions {
-  /** Where what happens is written down. */
-  readonly history: History;
-  /** Where all choices come from. */
-  readonly random: Random;
-  /** The ways in; at least one. */
-  readonly doors: readonly Door[];
+/** What a crowd is like, whoever serves it. */
+export interface CrowdKind {
   /** How many channels there are at a time. Default 12. */
   readonly channels?: number;
   /** How many clients a channel has, about. Default 6. */
@@ -53,8 +47,20 @@ export interface CrowdOptions {
   readonly shortStallMs?: number;
   /** How long one stops that is to be closed for it, in milliseconds. 0 for never. Default 0. */
   readonly longStallMs?: number;
+  /** How likely it is that somebody follows one who left, publishes, and breaks off with the answer to its handshake unread. Default 0. */
+  readonly rushChance?: number;
   /** How long it waits, when a channel is to end, for clients to have everything. Default 120 s. */
   readonly settleTimeoutMs?: number;
+}
+
+/** Settings of {@linkcode Crowd.start}. */
+export interface CrowdOptions extends CrowdKind {
+  /** Where what happens is written down. */
+  readonly history: History;
+  /** Where all choices come from. */
+  readonly random: Random;
+  /** The ways in; at least one. */
+  readonly doors: readonly Door[];
 }
 
 /** What a crowd counted, for a progress line. */
@@ -122,6 +128,9 @@ interface Client {
   unnamedRun: number;
 }
 
+/** Longer than any run, in milliseconds; still one that a timer takes. */
+export const foreverMs = 2 ** 30;
+
 const tickMs = 10;
 /** What may be due after the machine had no time, in messages. */
 const maxDue = 100;
@@ -156,7 +165,6 @@ export class Crowd implements AsyncDisposable {
   readonly #abort = new AbortController();
   #timer: ReturnType<typeof setInterval> | undefined;
   #done: Promise<unknown> = Promise.resolve();
-  #lastConnection = 0;
   #lastTickMs = 0;
   #due = 0;
   #paused = false;
@@ -174,6 +182,7 @@ export class Crowd implements AsyncDisposable {
       clientLifeMs: [2000, 40_000],
       shortStallMs: 1500,
       longStallMs: 0,
+      rushChance: 0,
       settleTimeoutMs: 120_000,
       ...options,
     };
@@ -267,6 +276,25 @@ export class Crowd implements AsyncDisposable {
     }
   }
 
+  /**
+   * Lets somebody in each channel publish one message; `next` is awaited after
+   * each. In a crowd that publishes nothing else, nothing follows that would show
+   * a gap.
+   */
+  async speak(next: () => Promise<void>): Promise<void> {
+    for (const { clients } of this.#channels) {
+      if (clients.length > 0) {
+        this.#publish(this.#messageRandom.pick(clients), { bytes: 0 });
+      }
+      await next();
+    }
+  }
+
+  /** Gets the paths of the channels that there are now, for those who do their clients no harm. */
+  get paths(): string[] {
+    return [...this.#channels].map(({ path }) => path);
+  }
+
   /** Stops publishing, but for what {@linkcode flows} needs. */
   pausePublishing(): void {
     this.#paused = true;
@@ -304,13 +332,14 @@ export class Crowd implements AsyncDisposable {
   async #runChannels(): Promise<void> {
     while (!this.#finishing) {
       const channel: Channel = {
-        index: ++this.counts.channels,
+        index: this.#history.newChannel(),
         path: `/${this.#lifeRandom.uuid()}`,
         clients: [],
         publishers: new Map(),
         ending: new AbortController(),
         whisperer: undefined,
       };
+      this.counts.channels++;
       this.#channels.add(channel);
       const about = this.#options.clientsPerChannel;
       const seats = this.#lifeRandom.integer(
@@ -356,6 +385,9 @@ export class Crowd implements AsyncDisposable {
       if (client.isOpen && !client.leaving) break;
       const { by, reason } = await client.closed;
       seat.away = by !== "client";
+      if (!seat.away && this.#lifeRandom.chance(this.#options.rushChance)) {
+        await this.#rush(channel);
+      }
       const retry = /retry=(\d+)/.exec(reason);
       await sleep(
         retry
@@ -371,14 +403,7 @@ export class Crowd implements AsyncDisposable {
   /** Gets a client that has joined, or nothing if it was refused. */
   async #join(channel: Channel): Promise<Client | undefined> {
     const history = this.#history;
-    const id = ++this.#lastConnection;
-    const door = this.#pickDoor();
-    history.add({
-      event: "dial",
-      connection: id,
-      channel: channel.index,
-      door: this.#options.doors.indexOf(door),
-    });
+    const { id, door } = this.#dial(channel);
     const connection = await Connection.dial(door.target, {
       path: channel.path,
       timeoutMs: dialTimeoutMs,
@@ -428,6 +453,46 @@ export class Crowd implements AsyncDisposable {
       },
     });
     return client;
+  }
+
+  /**
+   * Lets somebody publish and break off before the answer to its handshake came.
+   * Where its messages got to isn't known, so any suffix of them may be lost.
+   */
+  async #rush(channel: Channel): Promise<void> {
+    const { id, door } = this.#dial(channel);
+    this.#history.add({ event: "open", connection: id, node: -1 });
+    this.counts.connections++;
+    const publisher: Publisher = { sent: 0, state: "lost" };
+    channel.publishers.set(id, publisher);
+    const author = { id, channel, publisher, unnamedRun: maxUnnamedRun };
+    await Connection.rush(door.target, {
+      path: channel.path,
+      // So short that nothing has to wait for them.
+      messages: [0, 100].map((bytes) => this.#compose(author, bytes)),
+    });
+    const ending = { by: "client", code: 1006, reason: "" } as const;
+    this.#history.add({
+      event: "leave",
+      connection: id,
+      how: "reset",
+      code: 1006,
+    });
+    this.#history.add({ event: "close", connection: id, ...ending });
+    count(this.counts.closes, 1006);
+  }
+
+  /** Tells that somebody is about to connect, and where. */
+  #dial({ index }: Channel): { id: number; door: Door } {
+    const id = this.#history.newConnection();
+    const door = this.#pickDoor();
+    this.#history.add({
+      event: "dial",
+      connection: id,
+      channel: index,
+      door: this.#options.doors.indexOf(door),
+    });
+    return { id, door };
   }
 
   #pickDoor(): Door {
@@ -594,13 +659,23 @@ export class Crowd implements AsyncDisposable {
     return Math.min(maxMessageBytes, random.integer(min!, max!));
   }
 
-  /** Publishes a message of about that length, with a name or, for the channel's whisperer, perhaps without. Gets its number. */
+  /** Publishes a message of about that length. Gets its number. */
   #publish(client: Client, { bytes }: { bytes: number }): number {
-    const { id, channel, connection, publisher } = client;
+    const { kind, payload } = this.#compose(client, bytes);
+    client.connection.send(kind, payload);
+    return client.publisher.sent;
+  }
+
+  /** Makes the next message of somebody, with a name or, for the channel's whisperer, perhaps without. */
+  #compose(
+    author: Pick<Client, "id" | "channel" | "publisher" | "unnamedRun">,
+    bytes: number,
+  ): { kind: MessageKind; payload: Uint8Array<ArrayBuffer> } {
+    const { id, channel, publisher } = author;
     const random = this.#messageRandom;
     const kind = random.chance(0.5) ? "text" : "binary";
     const named = channel.whisperer !== id || channel.ending.signal.aborted ||
-      bytes === 0 || client.unnamedRun >= maxUnnamedRun || random.chance(0.6);
+      bytes === 0 || author.unnamedRun >= maxUnnamedRun || random.chance(0.6);
     const number = ++publisher.sent;
     const payload = named
       ? this.#payloads.named({ publisher: id, number, kind, bytes })
@@ -608,7 +683,7 @@ export class Crowd implements AsyncDisposable {
         kind,
         bytes: random.chance(0.5) ? 0 : random.integer(1, maxUnnamedBytes),
       });
-    client.unnamedRun = named ? 0 : client.unnamedRun + 1;
+    author.unnamedRun = named ? 0 : author.unnamedRun + 1;
     this.#history.add({
       event: "send",
       connection: id,
@@ -619,8 +694,7 @@ export class Crowd implements AsyncDisposable {
       digest: digest(payload),
     });
     this.counts.messages++;
-    connection.send(kind, payload);
-    return number;
+    return { kind, payload };
   }
 
   /** Waits until those who are open have everything, and lets them leave. */
@@ -628,7 +702,9 @@ export class Crowd implements AsyncDisposable {
     const { clients, index } = channel;
     const { settleTimeoutMs } = this.#options;
     // Numbers of unnamed messages are known by the named one behind them.
-    for (const client of clients) this.#publish(client, { bytes: 0 });
+    for (const client of clients) {
+      if (client.unnamedRun > 0) this.#publish(client, { bytes: 0 });
+    }
     await this.#waitForAll(channel, { of: "open", timeoutMs: settleTimeoutMs });
     await this.#waitForAll(channel, {
       of: "left",

@@ -46,6 +46,7 @@ const effects: Readonly<Record<FaultKind, Effects>> = {
   // It may forget bindings that it has just confirmed.
   "broker-kill": { ...outage, closes: [4001] },
   "broker-restart": outage,
+  "broker-closes": outage,
   "broker-memory": shortage,
   "broker-disk": shortage,
   "broker-lost": outage,

@@ -23,6 +23,8 @@ export type FaultKind =
   | "broker-disk"
   /** SIGKILL of one of three brokers for good, until a fresh one is in its place. */
   | "broker-lost"
+  /** The broker closes every connection. */
+  | "broker-closes"
   /** A policy lets the nodes' queues take less, until it is removed. */
   | "queue-limit"
   /** A policy takes messages out of the nodes' queues, until it is removed. */
@@ -170,7 +172,6 @@ export type HistoryEvent =
     readonly fault: number;
     readonly kind: FaultKind;
     readonly node: number;
-    readonly detail: string;
   }
   /** The fault is over, though not yet what follows from it. */
   | { readonly event: "healed"; readonly fault: number };
@@ -190,7 +191,7 @@ const fields: {
   stall: ["connection", "ms"],
   resume: ["connection"],
   settled: ["channel"],
-  fault: ["fault", "kind", "node", "detail"],
+  fault: ["fault", "kind", "node"],
   healed: ["fault"],
 };
 
@@ -252,6 +253,8 @@ export class History implements Disposable {
   #buffer = "";
   #closed = false;
   #lastFault = 0;
+  #lastConnection = 0;
+  #lastChannel = 0;
   #events = 0;
 
   private constructor(options: HistoryOptions) {
@@ -285,6 +288,16 @@ export class History implements Disposable {
     return this.#events;
   }
 
+  /** Gets the number of a new connection. */
+  newConnection(): number {
+    return ++this.#lastConnection;
+  }
+
+  /** Gets the number of a new channel. */
+  newChannel(): number {
+    return ++this.#lastChannel;
+  }
+
   /** Adds what happens right now. Does nothing once closed. */
   add(event: HistoryEvent): void {
     if (this.#closed) return;
@@ -299,21 +312,12 @@ export class History implements Disposable {
    * Tells that a fault begins; call it right before. Gets a function to call
    * right after its end.
    *
-   * @param options.node The index of the node that it hits; left out, all may feel it.
-   * @param options.detail How it was done, for people, such as "4.2 s".
+   * @param node The index of the node that it hits; left out, all may feel it.
    */
-  fault(
-    kind: FaultKind,
-    { node = -1, detail = "" }: { node?: number; detail?: string } = {},
-  ): () => void {
+  fault(kind: FaultKind, node = -1): () => void {
     const fault = ++this.#lastFault;
-    this.add({ event: "fault", fault, kind, node, detail });
-    let healed = false;
-    return () => {
-      if (healed) return;
-      healed = true;
-      this.add({ event: "healed", fault });
-    };
+    this.add({ event: "fault", fault, kind, node });
+    return () => this.add({ event: "healed", fault });
   }
 
   /** Writes what waits in memory. */

@@ -9,12 +9,12 @@ import { parseArgs } from "node:util";
 import { type BrokerKind, brokerKinds, kindName } from "../helpers/broker.ts";
 import { ensurePackages } from "../helpers/packages.ts";
 import { randomSeed } from "../helpers/random.ts";
-import { nodeCount } from "./cluster.ts";
+import { Cluster, nodeCount } from "./cluster.ts";
 import type { Brokers } from "./excuses.ts";
 import { faults } from "./faults.ts";
 import { describe, planSteps } from "./plan.ts";
 import { passed, summary, writeDocs } from "./report.ts";
-import { type Progress, runChaos, type RunOptions } from "./run.ts";
+import { type Progress, runChaos } from "./run.ts";
 
 const usage =
   `Lets faults happen to three nodes, and checks what staps promises.
@@ -127,9 +127,18 @@ async function main(args: readonly string[]): Promise<number> {
   const progress = new ProgressLines();
   let isGood = false;
   try {
-    const result = await runChaos({
-      ...present(options),
+    const { seed, minutes, atOnce, only, rounds, bridge, broker, brokers } =
+      options;
+    await using cluster = await Cluster.start({
       folder,
+      ...broker && { broker },
+      ...brokers && { brokers },
+    });
+    const result = await runChaos({
+      ...{ cluster, folder, seed, minutes, atOnce },
+      ...only && { only },
+      ...rounds !== undefined && { rounds },
+      ...bridge !== undefined && { settings: { bridge } },
       signal: interrupted.signal,
       onProgress: (each) => progress.show(each, options.minutes),
     });
@@ -137,7 +146,6 @@ async function main(args: readonly string[]): Promise<number> {
     isGood = passed(result);
     print(`\n${summary(result)}\n`);
     if (values["write-docs"] && isGood) {
-      const { broker, brokers } = options;
       await writeDocs(result, {
         command,
         setting: settingText(broker, brokers),
@@ -176,21 +184,6 @@ function settingText(
 ): string {
   return (broker === undefined ? "" : ` --broker ${kindName(broker)}`) +
     (brokers === undefined ? "" : ` --cluster ${brokers}`);
-}
-
-/** Gets the options without those that are left out. */
-function present(
-  { seed, minutes, atOnce, ...others }: Options,
-): Pick<
-  RunOptions,
-  "seed" | "minutes" | "atOnce" | "only" | "bridge" | "broker" | "brokers"
-> {
-  return {
-    ...{ seed, minutes, atOnce },
-    ...Object.fromEntries(
-      Object.entries(others).filter(([, value]) => value !== undefined),
-    ),
-  };
 }
 
 /** Prints what comes first: two rounds of every fault, or as many as are wanted. */

@@ -1,32 +1,42 @@
-/** One run: a cluster, a crowd, one fault after the other, and the verdict. */
-import { pause } from "../helpers/eventually.ts";
+/** One run: a crowd on a cluster, one fault after the other, and the verdict. */
+import { closes } from "../../src/relay/close.ts";
+import { eventually, pause } from "../helpers/eventually.ts";
 import { repository } from "../helpers/process.ts";
 import { Random } from "../helpers/random.ts";
 import { checkFile, type Verdict } from "./checker.ts";
-import { Cluster, type ClusterOptions } from "./cluster.ts";
-import { Crowd, type CrowdCounts } from "./crowd.ts";
+import type { Cluster, NodeSettings } from "./cluster.ts";
+import { Crowd, type CrowdCounts, type CrowdKind, foreverMs } from "./crowd.ts";
 import { History } from "./history.ts";
+import {
+  describe,
+  type PlannedFault,
+  type PlanOptions,
+  planSteps,
+  type Step,
+} from "./plan.ts";
 import { startStrangers } from "./strangers.ts";
-import { describe, type PlannedFault, planSteps, type Step } from "./plan.ts";
 
 /** Settings of {@linkcode runChaos}. */
-export interface RunOptions {
+export interface RunOptions extends PlanOptions {
   readonly seed: number;
-  /** How long faults happen; the start and the end come on top. */
-  readonly minutes: number;
-  /** The folder for the history and the nodes; it has to be empty, with a short path. */
+  /** Where it happens; its nodes are started and ended. */
+  readonly cluster: Cluster;
+  /** The folder for the history. */
   readonly folder: string;
-  /** How many faults happen at once, at most. */
-  readonly atOnce?: number;
-  /** The kinds of faults to take; all if left out. */
-  readonly only?: readonly string[];
-  /** Ends after so many rounds of every fault, whatever `minutes` says. */
+  /** How long faults happen, unless `rounds` says so; the start and the end come on top. */
+  readonly minutes?: number;
+  /** Ends after so many rounds of every fault. */
   readonly rounds?: number;
   /** Breaks or changes the nodes. */
-  readonly bridge?: ClusterOptions["bridge"];
-  /** Which RabbitMQ, and how many. */
-  readonly broker?: ClusterOptions["broker"];
-  readonly brokers?: ClusterOptions["brokers"];
+  readonly settings?: NodeSettings;
+  /**
+   * Lets one fault happen at a time, among clients who all stay for as long as
+   * they can, so that it is known who is closed: nobody, or, where nodes can't
+   * keep what an outage holds up, somebody in each fault, with 4001 only.
+   * Beside them are some who speak for the first time during the fault.
+   * Nothing is excused any more once messages flow again.
+   */
+  readonly exact?: "nobody-closed" | "somebody-told";
   /** Ends the run early, and makes it fail. */
   readonly signal?: AbortSignal;
   /** Told what goes on. */
@@ -70,105 +80,223 @@ export interface RunResult {
 
 /** The seed decides everything; parts of the run get generators of their own. */
 const crowdSalt = 0x63726f77;
+const speakersSalt = 0x7370656b;
 const strangersSalt = 0x73747267;
 
-/** Does a run, and gets what came of it. Everything that it started has ended by then. */
-export async function runChaos(options: RunOptions): Promise<RunResult> {
-  const { seed, folder, signal, bridge, broker, brokers } = options;
-  const tallies = new Map<string, FaultTally>();
-  const problems: string[] = [];
-  const historyPath = `${folder}/history.jsonl`;
-  const tell = options.onProgress ?? (() => {});
-  tell({ phase: "start", elapsedMs: 0 });
+/** Clients who come and go. */
+const visitors: CrowdKind = { rushChance: 0.1 };
 
-  let elapsedMs = 0;
-  let steps = 0;
-  let visits = 0;
+/** Clients who stay. */
+const residents: CrowdKind = {
+  channels: 24,
+  clientsPerChannel: 3,
+  messagesPerSecond: 1000,
+  maxMessageBytes: 16 * 1024,
+  channelLifeMs: [foreverMs, foreverMs],
+  clientLifeMs: [foreverMs, foreverMs],
+};
+
+/** Clients who are silent until somebody in each channel speaks, once. */
+const speakers: CrowdKind = {
+  ...residents,
+  channels: 12,
+  messagesPerSecond: 0,
+};
+
+/** How long it takes until the next one speaks, in milliseconds: while a fault goes on, and when it is over. */
+const speakMs = { during: 700, after: 100 } as const;
+
+/** Does a run, and gets what came of it. */
+export async function runChaos(options: RunOptions): Promise<RunResult> {
+  const { seed, cluster, exact, settings } = options;
+  const result = {
+    ...{ seed, elapsedMs: 0, steps: 0, visits: 0 },
+    ...{ faults: new Map<string, FaultTally>(), problems: [] as string[] },
+  };
+  const path = `${options.folder}/history.jsonl`;
   {
-    using history = History.begin({ path: historyPath, seed });
-    await using cluster = await Cluster.start({
-      folder,
-      ...bridge !== undefined && { bridge },
-      ...broker && { broker },
-      ...brokers && { brokers },
-    });
-    await using crowd = await Crowd.start({
-      history,
-      random: new Random(seed ^ crowdSalt),
-      doors: [
-        {
-          name: "nginx",
-          target: { port: cluster.frontend.port },
-          node: (headers) => cluster.nodeOf(headers),
-          weight: 2,
-        },
-        {
-          name: "nginx, through a network of its own",
-          target: { port: cluster.clientNetwork.port },
-          node: (headers) => cluster.nodeOf(headers),
-        },
-      ],
-    });
-    await using strangers = startStrangers({
-      seed: seed ^ strangersSalt,
-      port: cluster.frontend.port,
-    });
-    const startMs = performance.now();
-    const endMs = startMs + options.minutes * 60_000;
-    const report = (progress: Omit<Progress, "elapsedMs" | "counts">): void => {
-      elapsedMs = performance.now() - startMs;
-      tell({ ...progress, elapsedMs, counts: crowd.counts });
-    };
-    const live = setInterval(() => report({ phase: "calm" }), 500);
-    const play = async (): Promise<void> => {
-      await crowd.flows();
-      for (const node of cluster.nodes) await node.rememberWarm();
-      for (const step of planSteps(seed, options)) {
-        const isOver = options.rounds === undefined
-          ? performance.now() > endMs
-          : step.round > options.rounds;
-        if (isOver) break;
-        steps = step.number;
-        await pause(step.calmMs);
-        report({ phase: "faults", step });
-        await strikeAll(step, { cluster, history, tallies, problems });
-        report({ phase: "flow", step });
-        const overMs = performance.now();
-        await cluster.ready();
-        await crowd.flows();
-        const flowMs = performance.now() - overMs;
-        for (const { fault } of step.faults) {
-          tallies.get(fault.kind)?.flowMs.push(flowMs);
-        }
-        report({ phase: "stepped", step, flowMs });
-        for (const node of cluster.nodes) await node.rememberWarm();
-        // What it would show from here on follows from that.
-        if (problems.length > 0) break;
-      }
-      report({ phase: "end" });
-      await crowd.finish();
-      if (strangers.hasEnded) {
-        problems.push(`The strangers ended:\n${strangers.output}`);
-      }
-      await strangers[Symbol.asyncDispose]();
-      visits = strangers.stdout.trimEnd().split("\n").length;
-      problems.push(...await cluster.leftovers());
-    };
+    using history = History.begin({ path, seed });
+    await using stack = new AsyncDisposableStack();
+    const playing = play(options, { history, stack, result });
+    // What it does after an interruption fails, as everything is being ended.
+    playing.catch(() => {});
     try {
-      await Promise.race([play(), aborted(signal)]);
+      await Promise.race([playing, aborted(options.signal)]);
     } catch (error) {
-      problems.push((error as Error).message);
-    } finally {
-      clearInterval(live);
+      result.problems.push((error as Error).message);
     }
   }
-  const protocol = await Deno.readTextFile(`${repository}/docs/protocol.md`);
-  const verdict = await checkFile(historyPath, {
-    protocol,
-    onOutage: "refuse",
-    ...brokers && { brokers },
+  const verdict = await checkFile(path, {
+    protocol: await Deno.readTextFile(`${repository}/docs/protocol.md`),
+    onOutage: settings?.onOutage ?? "refuse",
+    brokers: cluster.kind,
+    ...exact && { graceMs: 0, hasGaps: exact === "somebody-told" },
   });
-  return { seed, elapsedMs, steps, faults: tallies, visits, verdict, problems };
+  if (exact === "nobody-closed") result.problems.push(...unexpected(verdict));
+  return { ...result, verdict };
+}
+
+/** Gets who was closed or refused, in words. */
+function unexpected({ closes, refused }: Verdict): string[] {
+  const codes = Object.keys(closes).filter((code) =>
+    // Theirs, in the end.
+    !["1000", "1005"].includes(code)
+  );
+  return [...codes, ...Object.keys(refused)].map((code) =>
+    `Expected nobody to be closed or refused, got ${code}`
+  );
+}
+
+/** What the parts of a run share. */
+interface Scene {
+  readonly history: History;
+  /** Everything that has to end with the run. */
+  readonly stack: AsyncDisposableStack;
+  readonly result: Omit<RunResult, "verdict"> & {
+    elapsedMs: number;
+    steps: number;
+    visits: number;
+    readonly faults: Map<string, FaultTally>;
+    readonly problems: string[];
+  };
+}
+
+async function play(options: RunOptions, scene: Scene): Promise<void> {
+  const { seed, cluster, exact, rounds, minutes = Infinity } = options;
+  const { history, stack, result } = scene;
+  const tell = options.onProgress ?? (() => {});
+  tell({ phase: "start", elapsedMs: 0 });
+  await cluster.startNodes(options.settings);
+  const crowd = stack.use(
+    await Crowd.start({
+      ...exact ? residents : visitors,
+      history,
+      random: new Random(seed ^ crowdSalt),
+      doors: exact ? cluster.nodeDoors : cluster.frontendDoors,
+    }),
+  );
+  const strangers = exact ? undefined : stack.use(
+    startStrangers({ seed: seed ^ strangersSalt, port: cluster.frontend.port }),
+  );
+  const startMs = performance.now();
+  const report = (progress: Omit<Progress, "elapsedMs" | "counts">): void => {
+    result.elapsedMs = performance.now() - startMs;
+    const { elapsedMs } = result;
+    tell({ ...progress, elapsedMs, counts: crowd.counts });
+  };
+  const live = setInterval(() => report({ phase: "calm" }), 500);
+  stack.defer(() => clearInterval(live));
+  await crowd.flows();
+  for (const node of cluster.nodes) await node.rememberWarm();
+  for (
+    const step of planSteps(seed, exact ? { ...options, atOnce: 1 } : options)
+  ) {
+    const isOver = rounds === undefined
+      ? performance.now() > startMs + minutes * 60_000
+      : step.round > rounds;
+    if (isOver) break;
+    result.steps = step.number;
+    await pause(step.calmMs);
+    report({ phase: "faults", step });
+    const flowMs = await takeStep(step, { ...scene, options, crowd });
+    report({ phase: "stepped", step, flowMs });
+    for (const node of cluster.nodes) await node.rememberWarm();
+    // What it would show from here on follows from that.
+    if (result.problems.length > 0) break;
+  }
+  report({ phase: "end" });
+  await crowd.finish();
+  if (strangers !== undefined) {
+    if (strangers.hasEnded) {
+      result.problems.push(`The strangers ended:\n${strangers.output}`);
+    }
+    await strangers[Symbol.asyncDispose]();
+    result.visits = strangers.stdout.trimEnd().split("\n").length;
+  }
+  result.problems.push(...await cluster.leftovers());
+}
+
+/** What a step works with. */
+interface Stage extends Scene {
+  readonly options: RunOptions;
+  readonly crowd: Crowd;
+}
+
+/** Does a step's faults at once. Gets how long it took after their end until messages flowed again. */
+async function takeStep(step: Step, stage: Stage): Promise<number> {
+  const { options: { seed, cluster, exact }, crowd, history, result } = stage;
+  await using stack = new AsyncDisposableStack();
+  const silent = exact && stack.use(
+    await Crowd.start({
+      ...speakers,
+      history,
+      random: new Random(seed ^ speakersSalt ^ step.number),
+      doors: cluster.nodeDoors,
+    }),
+  );
+  let isOver = false;
+  const striking = Promise.all(step.faults.map(async (planned) => {
+    try {
+      return await strike(planned, stage);
+    } catch (error) {
+      result.problems.push(
+        `Step ${step.number} (${describe(step)}), ${planned.fault.kind}: ${
+          (error as Error).message
+        }`,
+      );
+    }
+  })).finally(() => isOver = true);
+  await silent?.speak(() =>
+    isOver
+      ? pause(speakMs.after)
+      : Promise.race([striking, pause(speakMs.during)]).then(() => {})
+  );
+  const heals = await striking;
+  const overMs = performance.now();
+  await cluster.ready();
+  await crowd.flows();
+  const flowMs = performance.now() - overMs;
+  for (const { fault } of step.faults) {
+    result.faults.get(fault.kind)?.flowMs.push(flowMs);
+  }
+  for (const heal of heals) heal?.();
+  await silent?.finish();
+  return flowMs;
+}
+
+/** Does a fault. If it is to be known exactly what it excuses, gets how to tell that it is over. */
+async function strike(
+  { fault, node, seconds, delayMs, seed }: PlannedFault,
+  { options: { cluster, exact }, crowd, history, result }: Stage,
+): Promise<(() => void) | undefined> {
+  const { kind } = fault;
+  const tally = result.faults.get(kind) ?? { times: 0, flowMs: [] };
+  result.faults.set(kind, tally);
+  const obstacle = fault.obstacle?.(cluster);
+  if (obstacle !== undefined) {
+    tally.obstacle = obstacle;
+    return;
+  }
+  await pause(delayMs);
+  const told = (): number => crowd.counts.closes[closes.gap.code] ?? 0;
+  const before = told();
+  const heal = history.fault(kind, node);
+  try {
+    await fault.strike(cluster, {
+      node: cluster.nodes[Math.max(0, node)]!,
+      lasts: async () => {
+        await pause(seconds * 1000);
+        if (exact !== "somebody-told") return;
+        await eventually(() => told() > before, "somebody to be told of a gap");
+      },
+      paths: crowd.paths,
+      random: new Random(seed),
+    });
+    tally.times++;
+  } finally {
+    if (!exact) heal();
+  }
+  return exact && heal;
 }
 
 /** Rejects when `signal` says so. */
@@ -178,53 +306,4 @@ function aborted(signal: AbortSignal | undefined): Promise<never> {
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort);
   });
-}
-
-/** What {@linkcode strikeAll} works with. */
-interface Scene {
-  readonly cluster: Cluster;
-  readonly history: History;
-  readonly tallies: Map<string, FaultTally>;
-  readonly problems: string[];
-}
-
-/** Does a step's faults at once, and resolves when all are over. */
-async function strikeAll(step: Step, scene: Scene): Promise<void> {
-  await Promise.all(step.faults.map(async (planned) => {
-    try {
-      await strike(planned, scene);
-    } catch (error) {
-      scene.problems.push(
-        `Step ${step.number} (${describe(step)}), ${planned.fault.kind}: ${
-          (error as Error).message
-        }`,
-      );
-    }
-  }));
-}
-
-async function strike(
-  { fault, node, seconds, delayMs, seed }: PlannedFault,
-  { cluster, history, tallies }: Scene,
-): Promise<void> {
-  const { kind } = fault;
-  const tally = tallies.get(kind) ?? { times: 0, flowMs: [] };
-  tallies.set(kind, tally);
-  const obstacle = fault.obstacle?.(cluster);
-  if (obstacle !== undefined) {
-    tally.obstacle = obstacle;
-    return;
-  }
-  await pause(delayMs);
-  const healed = history.fault(kind, { node });
-  try {
-    await fault.strike(cluster, {
-      node: cluster.nodes[Math.max(0, node)]!,
-      seconds,
-      random: new Random(seed),
-    });
-    tally.times++;
-  } finally {
-    healed();
-  }
 }

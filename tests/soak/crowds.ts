@@ -3,20 +3,20 @@
  * hour's messages nothing is kept but what is still under way.
  */
 import { Checker, type Verdict } from "../chaos/checker.ts";
-import { Crowd, type CrowdOptions } from "../chaos/crowd.ts";
+import {
+  Crowd,
+  type CrowdKind,
+  type CrowdOptions,
+  foreverMs,
+} from "../chaos/crowd.ts";
 import { History } from "../chaos/history.ts";
 import { repository } from "../helpers/process.ts";
 
-/** Longer than any run, in milliseconds; still one that a timer takes. */
-const foreverMs = 2 ** 30;
 const churnClientsPerChannel = 4;
 /** How long a client of the churn and its absence take together, about, in seconds. */
 const churnLifeS = 2.1;
 /** How long a server that promises nothing is waited for in the end, in milliseconds. */
 const uncheckedSettleMs = 1_000;
-
-/** What a crowd is like, whoever serves it. */
-export type CrowdKind = Omit<CrowdOptions, "history" | "random" | "doors">;
 
 /** Clients that stay for the whole run, and must miss nothing in all that time. */
 export const residents: CrowdKind = {
