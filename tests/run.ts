@@ -28,9 +28,7 @@ const alone = [
  * the others, as many at a time as there are processors.
  */
 const waiting = [
-  "tests/e2e/bridge_faults_test.ts",
   "tests/e2e/broker_loss_test.ts",
-  "tests/e2e/chaos_test.ts",
   "tests/e2e/split_cluster_test.ts",
   "tests/chaos/chaos_test.ts",
 ];
