@@ -31,6 +31,7 @@ const waiting = [
   "tests/e2e/broker_loss_test.ts",
   "tests/e2e/split_cluster_test.ts",
   "tests/chaos/chaos_test.ts",
+  "tests/chaos/run_test.ts",
 ];
 
 /** These run once more on the runtime's listener; what it can't do is skipped, see helpers/listener.ts. */

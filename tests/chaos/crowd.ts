@@ -35,6 +35,8 @@ export interface CrowdKind {
   readonly channels?: number;
   /** How many clients a channel has, about. Default 6. */
   readonly clientsPerChannel?: number;
+  /** Whether a channel's places take the doors in turn, and each keeps its own. Default: everyone takes any. */
+  readonly keepsDoors?: boolean;
   /** How many messages are published a second, by all together. Default 300. */
   readonly messagesPerSecond?: number;
   /** The largest message. Default 1 MiB. */
@@ -176,6 +178,7 @@ export class Crowd implements AsyncDisposable {
     this.#options = {
       channels: 12,
       clientsPerChannel: 6,
+      keepsDoors: false,
       messagesPerSecond: 300,
       maxMessageBytes: 1 << 20,
       channelLifeMs: [15_000, 60_000],
@@ -352,7 +355,7 @@ export class Crowd implements AsyncDisposable {
         this.#lifeRandom.between(minMs, maxMs),
       );
       await Promise.all(
-        Array.from({ length: seats }, () => this.#runSeat(channel)),
+        Array.from({ length: seats }, (_, i) => this.#runSeat(channel, i)),
       );
       clearTimeout(timer);
       await this.#settle(channel);
@@ -361,12 +364,14 @@ export class Crowd implements AsyncDisposable {
   }
 
   /** Lets one client after the other take a seat, until the channel is to end; the last one stays. */
-  async #runSeat(channel: Channel): Promise<void> {
+  async #runSeat(channel: Channel, index: number): Promise<void> {
     const { signal } = channel.ending;
+    const { doors, keepsDoors, rushChance } = this.#options;
+    const door = keepsDoors ? doors[index % doors.length] : undefined;
     const seat: Seat = { away: true, hadItsTurn: false };
     this.#seats.add(seat);
     for (let failures = 0; !signal.aborted;) {
-      const client = await this.#join(channel);
+      const client = await this.#join(channel, door);
       if (client === undefined) {
         seat.away = true;
         const [firstMs, lastMs] = backOffMs;
@@ -385,7 +390,7 @@ export class Crowd implements AsyncDisposable {
       if (client.isOpen && !client.leaving) break;
       const { by, reason } = await client.closed;
       seat.away = by !== "client";
-      if (!seat.away && this.#lifeRandom.chance(this.#options.rushChance)) {
+      if (!seat.away && this.#lifeRandom.chance(rushChance)) {
         await this.#rush(channel);
       }
       const retry = /retry=(\d+)/.exec(reason);
@@ -401,9 +406,12 @@ export class Crowd implements AsyncDisposable {
   }
 
   /** Gets a client that has joined, or nothing if it was refused. */
-  async #join(channel: Channel): Promise<Client | undefined> {
+  async #join(
+    channel: Channel,
+    door: Door = this.#pickDoor(),
+  ): Promise<Client | undefined> {
     const history = this.#history;
-    const { id, door } = this.#dial(channel);
+    const id = this.#dial(channel, door);
     const connection = await Connection.dial(door.target, {
       path: channel.path,
       timeoutMs: dialTimeoutMs,
@@ -460,7 +468,8 @@ export class Crowd implements AsyncDisposable {
    * Where its messages got to isn't known, so any suffix of them may be lost.
    */
   async #rush(channel: Channel): Promise<void> {
-    const { id, door } = this.#dial(channel);
+    const door = this.#pickDoor();
+    const id = this.#dial(channel, door);
     this.#history.add({ event: "open", connection: id, node: -1 });
     this.counts.connections++;
     const publisher: Publisher = { sent: 0, state: "lost" };
@@ -482,17 +491,16 @@ export class Crowd implements AsyncDisposable {
     count(this.counts.closes, 1006);
   }
 
-  /** Tells that somebody is about to connect, and where. */
-  #dial({ index }: Channel): { id: number; door: Door } {
+  /** Tells that somebody is about to connect. Gets the connection's number. */
+  #dial({ index }: Channel, door: Door): number {
     const id = this.#history.newConnection();
-    const door = this.#pickDoor();
     this.#history.add({
       event: "dial",
       connection: id,
       channel: index,
       door: this.#options.doors.indexOf(door),
     });
-    return { id, door };
+    return id;
   }
 
   #pickDoor(): Door {

@@ -90,6 +90,7 @@ const visitors: CrowdKind = { rushChance: 0.1 };
 const residents: CrowdKind = {
   channels: 24,
   clientsPerChannel: 3,
+  keepsDoors: true,
   messagesPerSecond: 1000,
   maxMessageBytes: 16 * 1024,
   channelLifeMs: [foreverMs, foreverMs],
@@ -300,7 +301,7 @@ async function strike(
 }
 
 /** Rejects when `signal` says so. */
-function aborted(signal: AbortSignal | undefined): Promise<never> {
+export function aborted(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => {
     const abort = (): void => reject(new Error("The run was interrupted"));
     if (signal?.aborted) abort();
