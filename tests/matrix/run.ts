@@ -2,13 +2,16 @@
 import { type BrokerCluster, startCluster } from "../helpers/broker_cluster.ts";
 import { BrokerNetwork } from "../helpers/broker_network.ts";
 import type { BrokerVersion } from "../helpers/broker_programs.ts";
+import { Crowd, type CrowdKind, foreverMs } from "../chaos/crowd.ts";
+import { History } from "../chaos/history.ts";
+import { aborted } from "../chaos/run.ts";
 import { pause } from "../helpers/eventually.ts";
-import type { Staps } from "../helpers/process.ts";
+import { repository, type Staps } from "../helpers/process.ts";
+import { Random } from "../helpers/random.ts";
 import { type Cell, nameOf, type Scene } from "./cells.ts";
-import { judge, type Verdict } from "./checker.ts";
+import { CellChecker, type Verdict } from "./checker.ts";
 import { canBeSpared, needsNetwork } from "./faults.ts";
 import { queuesOf, startNode } from "./nodes.ts";
-import { Traffic } from "./traffic.ts";
 
 /** What came of a cell. */
 export interface Result {
@@ -42,8 +45,18 @@ export interface RunOptions {
 }
 
 const clusterSize = 3;
-/** What all nodes of a cell publish together. */
-const messagesPerSecond = 200;
+/** The clients of a cell, who stay, and come back to where they were. */
+const residents: CrowdKind = {
+  channels: 5,
+  clientsPerChannel: 10,
+  keepsDoors: true,
+  messagesPerSecond: 200,
+  maxMessageBytes: 200,
+  channelLifeMs: [foreverMs, foreverMs],
+  clientLifeMs: [foreverMs, foreverMs],
+  // What takes longer is lost.
+  settleTimeoutMs: 60_000,
+};
 /** How long everything is calm before a fault: a broker may forget younger bindings, which is told (docs/bridge.md). */
 const calmMs = 5_000;
 /** How long everybody may take to hear everybody again. */
@@ -149,7 +162,9 @@ interface Node {
 interface Group {
   readonly cell: Cell;
   readonly nodes: readonly Node[];
-  readonly traffic: Traffic;
+  readonly crowd: Crowd;
+  readonly history: History;
+  readonly checker: CellChecker;
   /** The indexes of nodes that lost their queue, as far as it is known. */
   readonly lostQueues: Set<number>;
 }
@@ -175,33 +190,37 @@ async function runScene(
         }),
       );
     }
-    await flows(groups, performance.now());
+    await flows(groups);
     await pause(calmMs);
+    const heals = groups.map(({ history }) => history.fault("broker-lost"));
     const backMs = new Map<Group, number>();
     const back = async (): Promise<void> => {
-      for (const [group, ms] of await flows(groups, performance.now())) {
+      for (const [group, ms] of await flows(groups)) {
         backMs.set(group, Math.max(ms, backMs.get(group) ?? 0));
       }
     };
     await scene[0]!.fault.strike({ cluster, network, back });
     // Now all have to be back, if they weren't before.
-    await flows(groups, performance.now());
+    await flows(groups);
+    for (const heal of heals) heal();
     for (const { nodes, lostQueues } of groups) {
       for (const [i, { user, queue }] of nodes.entries()) {
         const present = await queuesOf(cluster, user);
         if (present.some((name) => name !== queue)) lostQueues.add(i);
       }
     }
-    await Promise.all(groups.map(async ({ traffic }) => {
-      while (traffic.deliveries < deliveries) await pause(100);
-      await traffic.finish();
-    }));
-    return groups.map((group) => ({
-      cell: group.cell,
-      verdict: judge(group.traffic.stays, group.lostQueues),
-      clients: new Set(group.traffic.stays.map(({ seat }) => seat)).size,
-      backMs: backMs.get(group)!,
-      logs: group.nodes.map(({ staps }) => staps.stderr),
+    return await Promise.all(groups.map(async (group) => {
+      const { cell, crowd, checker, lostQueues } = group;
+      while (checker.deliveries < deliveries) await pause(100);
+      const clients = crowd.counts.open;
+      await crowd.finish();
+      return {
+        cell,
+        verdict: checker.finish(lostQueues),
+        clients,
+        backMs: backMs.get(group)!,
+        logs: group.nodes.map(({ staps }) => staps.stderr),
+      };
     }));
   };
   const playing = play();
@@ -234,23 +253,33 @@ async function startGroup(
     const [queue] = await queuesOf(cluster, user);
     nodes.push({ staps, user, queue: queue! });
   }
-  const traffic = stack.use(
-    await Traffic.start({
-      sockets: nodes.map(({ staps }) => staps.socket),
-      messagesPerSecond,
+  const checker = new CellChecker(cell.queueType, {
+    protocol: await Deno.readTextFile(`${repository}/docs/protocol.md`),
+  });
+  const random = new Random();
+  const history = stack.use(
+    History.begin({
+      ...{ path: "/dev/null", seed: random.seed },
+      onEvent: (event) => checker.take(event),
     }),
   );
-  return { cell, nodes, traffic, lostQueues: new Set() };
+  const crowd = stack.use(
+    await Crowd.start({
+      ...{ ...residents, history, random },
+      doors: nodes.map(({ staps }, node) => ({
+        ...{ name: `node ${node + 1}`, target: staps, node },
+      })),
+    }),
+  );
+  return { cell, nodes, crowd, history, checker, lostQueues: new Set() };
 }
 
-/** Gets how long each group takes until everybody has heard what everybody sent since `ms`. */
-async function flows(
-  groups: readonly Group[],
-  ms: number,
-): Promise<Map<Group, number>> {
+/** Gets how long each group takes until everybody has heard everybody, in milliseconds. */
+async function flows(groups: readonly Group[]): Promise<Map<Group, number>> {
   const entries = await Promise.all(groups.map(async (group) => {
     try {
-      await group.traffic.flows(ms, { timeoutMs: backTimeoutMs });
+      const ms = await group.crowd.flows({ timeoutMs: backTimeoutMs });
+      return [group, ms] as const;
     } catch (error) {
       throw new Error(
         `${nameOf(group.cell)}: ${(error as Error).message}\n` +
@@ -258,16 +287,6 @@ async function flows(
         { cause: error },
       );
     }
-    return [group, performance.now() - ms] as const;
   }));
   return new Map(entries);
-}
-
-/** Rejects when `signal` says so. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const abort = (): void => reject(new Error("The run was interrupted"));
-    if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort);
-  });
 }
