@@ -42,12 +42,12 @@ import {
   type Documented,
   type Effects,
   effectsWith,
+  type FaultKind,
   readDocumented,
   stallCloses,
 } from "./excuses.ts";
 import {
   type Event,
-  type FaultKind,
   formatEvent,
   type MessageKind,
   readHistory,
@@ -115,8 +115,6 @@ export interface CheckerOptions {
   readonly protocol: string;
   /** `[bridge] on_outage` of the nodes. Default "local". */
   readonly onOutage?: "local" | "refuse";
-  /** A client that stops reading for less must not be closed for it, in milliseconds. Default 2 s. */
-  readonly survivableStallMs?: number;
   /** What the nodes are connected by. Default "one". */
   readonly brokers?: Brokers;
   /** For how long after its end a fault excuses something, in milliseconds. Default: for each what `excuses.ts` says. */
@@ -201,6 +199,8 @@ const shownEvents = 16;
 const maxMissing = 1000;
 /** How far ahead an unnamed message is looked for, to tell a lost one from a changed one. */
 const lookAhead = 8;
+/** A client that stops reading for less must not be closed for it, in milliseconds. */
+const survivableStallMs = 2000;
 /** For how long after a stall that was too long a client may be closed for it. */
 const stallGraceMs = 30_000;
 
@@ -209,7 +209,6 @@ export class Checker {
   readonly #documented: Documented;
   readonly #onOutage: "local" | "refuse";
   readonly #effects: Readonly<Record<FaultKind, Effects>>;
-  readonly #survivableStallMs: number;
   readonly #graceMs: number | undefined;
   readonly #hasGaps: boolean;
   readonly #channels = new Map<number, Channel>();
@@ -232,7 +231,6 @@ export class Checker {
     this.#documented = readDocumented(options.protocol);
     this.#onOutage = options.onOutage ?? "local";
     this.#effects = effectsWith(options.brokers ?? "one");
-    this.#survivableStallMs = options.survivableStallMs ?? 2000;
     this.#graceMs = options.graceMs;
     this.#hasGaps = options.hasGaps ?? false;
   }
@@ -293,7 +291,7 @@ export class Checker {
       case "close":
         return this.#takeClose(connection, event);
       case "stall":
-        if (event.ms >= this.#survivableStallMs) {
+        if (event.ms >= survivableStallMs) {
           connection.longStallEndMs = Infinity;
         }
         return;

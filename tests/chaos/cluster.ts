@@ -31,13 +31,13 @@ import { SmallDisk } from "./small_disk.ts";
 export const nodeCount = 3;
 
 /** Seconds between signs of life on a node's connections to the broker. */
-export const heartbeatS = 2;
+const heartbeatS = 2;
 
 /** Seconds for which the broker keeps what waits for a node that is away. */
-export const queueExpiresS = 20;
+const queueExpiresS = 20;
 
 /** How many files a node may have open: few, so that the limit can be reached. */
-export const openFiles = 512;
+const openFiles = 512;
 
 const startTimeoutMs = 60_000;
 
@@ -303,11 +303,6 @@ export class Frontend implements AsyncDisposable {
 
   constructor(folder: string) {
     this.#folder = folder;
-  }
-
-  /** The base URL for WebSocket clients. */
-  get url(): string {
-    return `ws://127.0.0.1:${this.port}`;
   }
 
   /** Writes its configuration for the nodes' sockets. */

@@ -2,7 +2,6 @@
  * What excuses the end of a connection, or a handshake without a 101: the
  * documented closes, and what each fault may do to clients.
  */
-import type { FaultKind } from "./history.ts";
 
 /** What a fault may do to those whom it hits, from its begin until a while after its end. */
 export interface Effects {
@@ -42,7 +41,7 @@ const shortage: Effects = { parts: true, graceMs: reconnectMs };
 export type Brokers = "one" | "classic" | "quorum";
 
 /** What each fault may do to those who have one broker. Whatever isn't here is a violation. */
-const effects: Readonly<Record<FaultKind, Effects>> = {
+const effects = {
   // It may forget bindings that it has just confirmed.
   "broker-kill": { ...outage, closes: [4001] },
   "broker-restart": outage,
@@ -73,7 +72,10 @@ const effects: Readonly<Record<FaultKind, Effects>> = {
   "connection-flood": { refusals: [429, 503] },
   "message-flood": {},
   "bad-frames": {},
-};
+} as const satisfies Record<string, Effects>;
+
+/** The faults that there are; `faults.ts` says what happens. */
+export type FaultKind = keyof typeof effects;
 
 /** What each fault may do, if there are such brokers. */
 export function effectsWith(

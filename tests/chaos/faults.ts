@@ -25,7 +25,7 @@ import {
   withQueuePolicy,
 } from "./broker_faults.ts";
 import type { Cluster, Node } from "./cluster.ts";
-import type { FaultKind } from "./history.ts";
+import type { FaultKind } from "./excuses.ts";
 import { pay, visitors } from "./visits.ts";
 
 /** One fault, with what the seed decided about it. */

@@ -10,67 +10,7 @@
  * a secret, isn't in a history.
  */
 import { crc32 } from "node:zlib";
-
-/** The faults that an injector can tell of. `checker.ts` has what each of them excuses. */
-export type FaultKind =
-  /** SIGKILL of the broker, until it is back. */
-  | "broker-kill"
-  /** The broker stopped in good order, until it is back. */
-  | "broker-restart"
-  /** The broker takes no messages for lack of memory. */
-  | "broker-memory"
-  /** The broker takes no messages for lack of disk. */
-  | "broker-disk"
-  /** SIGKILL of one of three brokers for good, until a fresh one is in its place. */
-  | "broker-lost"
-  /** The broker closes every connection. */
-  | "broker-closes"
-  /** A policy lets the nodes' queues take less, until it is removed. */
-  | "queue-limit"
-  /** A policy takes messages out of the nodes' queues, until it is removed. */
-  | "queue-loss"
-  /** A policy gives the exchange an alternate one, until it is removed. */
-  | "exchange-policy"
-  /** A node's queue deleted by hand. */
-  | "queue-deleted"
-  /** SIGKILL of a node, until it is back. */
-  | "node-kill"
-  /** SIGSTOP of a node, until its SIGCONT. */
-  | "node-pause"
-  /** SIGTERM of a node, until it is back. */
-  | "node-stop"
-  /** SIGHUP of a node. */
-  | "node-reload"
-  /** A node's connections to the broker reset. */
-  | "bridge-reset"
-  /** Nothing passes between a node and the broker. */
-  | "bridge-black-hole"
-  /** A node's connections to the broker half-open. */
-  | "bridge-half-open"
-  /** Delay and jitter between a node and the broker. */
-  | "bridge-delay"
-  /** The frontend's configuration loaded anew. */
-  | "frontend-reload"
-  /** The frontend stopped and started: its clients are cut off. */
-  | "frontend-restart"
-  /** The connections between clients and the frontend reset. */
-  | "clients-reset"
-  /** Nothing passes between clients and the frontend. */
-  | "clients-black-hole"
-  /** Delay and jitter between clients and the frontend. */
-  | "clients-delay"
-  /** The disk full that a node writes its pid file and log to. */
-  | "disk-full"
-  /** A node without free file descriptors. */
-  | "descriptors"
-  /** Visitors who read slowly, or not at all; in channels of their own. */
-  | "slow-readers"
-  /** Connections opened as fast as they are accepted. */
-  | "connection-flood"
-  /** Messages sent faster than anybody reads; in channels of their own. */
-  | "message-flood"
-  /** Frames and handshakes that break the protocol. */
-  | "bad-frames";
+import type { FaultKind } from "./excuses.ts";
 
 /** Whether a message is text or binary. */
 export type MessageKind = "text" | "binary";
@@ -255,7 +195,6 @@ export class History implements Disposable {
   #lastFault = 0;
   #lastConnection = 0;
   #lastChannel = 0;
-  #events = 0;
 
   private constructor(options: HistoryOptions) {
     this.path = options.path;
@@ -283,11 +222,6 @@ export class History implements Disposable {
     return performance.now() - this.#startMs;
   }
 
-  /** The number of events so far. */
-  get events(): number {
-    return this.#events;
-  }
-
   /** Gets the number of a new connection. */
   newConnection(): number {
     return ++this.#lastConnection;
@@ -302,7 +236,6 @@ export class History implements Disposable {
   add(event: HistoryEvent): void {
     if (this.#closed) return;
     const full = Object.assign(event, { timeMs: this.nowMs }) as Event;
-    this.#events++;
     this.#buffer += formatEvent(full) + "\n";
     if (this.#buffer.length >= bufferLength) this.flush();
     this.#onEvent?.(full);

@@ -6,8 +6,9 @@
 import assert from "node:assert/strict";
 import { TempFolder } from "../helpers/folder.ts";
 import { Cluster } from "./cluster.ts";
+import type { FaultKind } from "./excuses.ts";
 import { faults } from "./faults.ts";
-import type { FaultKind } from "./history.ts";
+
 import { passed, summary } from "./report.ts";
 import { runChaos, type RunOptions } from "./run.ts";
 
