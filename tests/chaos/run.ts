@@ -46,7 +46,7 @@ export interface RunOptions extends PlanOptions {
 /** How far a run is. */
 export interface Progress {
   /** What it does; `step` is present from a step's begin to its end. */
-  readonly phase: "start" | "calm" | "faults" | "flow" | "stepped" | "end";
+  readonly phase: "start" | "calm" | "faults" | "stepped" | "end";
   readonly elapsedMs: number;
   readonly step?: Step;
   /** How long it took until messages flowed again, after a step. */
@@ -63,19 +63,23 @@ export interface FaultTally {
   obstacle?: string;
 }
 
-/** What came of a run. */
-export interface RunResult {
-  readonly seed: number;
+/** What is known of a run while it goes on. */
+interface RunTally {
   /** How long faults happened. */
-  readonly elapsedMs: number;
-  readonly steps: number;
-  /** By kind, in the order of the table of faults. */
-  readonly faults: ReadonlyMap<string, FaultTally>;
+  elapsedMs: number;
+  steps: number;
+  /** By kind. */
+  readonly faults: Map<string, FaultTally>;
   /** How often a stranger came and went. */
-  readonly visits: number;
+  visits: number;
+  /** What went wrong beside broken promises: a fault's own checks, and what was left behind. */
+  readonly problems: string[];
+}
+
+/** What came of a run. */
+export interface RunResult extends RunTally {
+  readonly seed: number;
   readonly verdict: Verdict;
-  /** What else went wrong: a fault's own checks, and what was left behind. */
-  readonly problems: readonly string[];
 }
 
 /** The seed decides everything; parts of the run get generators of their own. */
@@ -110,9 +114,9 @@ const speakMs = { during: 700, after: 100 } as const;
 /** Does a run, and gets what came of it. */
 export async function runChaos(options: RunOptions): Promise<RunResult> {
   const { seed, cluster, exact, settings } = options;
-  const result = {
-    ...{ seed, elapsedMs: 0, steps: 0, visits: 0 },
-    ...{ faults: new Map<string, FaultTally>(), problems: [] as string[] },
+  const result: RunTally = {
+    ...{ elapsedMs: 0, steps: 0, visits: 0 },
+    ...{ faults: new Map(), problems: [] },
   };
   const path = `${options.folder}/history.jsonl`;
   {
@@ -134,7 +138,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     ...exact && { graceMs: 0, hasGaps: exact === "somebody-told" },
   });
   if (exact === "nobody-closed") result.problems.push(...unexpected(verdict));
-  return { ...result, verdict };
+  return { ...result, seed, verdict };
 }
 
 /** Gets who was closed or refused, in words. */
@@ -153,13 +157,7 @@ interface Scene {
   readonly history: History;
   /** Everything that has to end with the run. */
   readonly stack: AsyncDisposableStack;
-  readonly result: Omit<RunResult, "verdict"> & {
-    elapsedMs: number;
-    steps: number;
-    visits: number;
-    readonly faults: Map<string, FaultTally>;
-    readonly problems: string[];
-  };
+  readonly result: RunTally;
 }
 
 async function play(options: RunOptions, scene: Scene): Promise<void> {
@@ -197,7 +195,8 @@ async function play(options: RunOptions, scene: Scene): Promise<void> {
       : step.round > rounds;
     if (isOver) break;
     result.steps = step.number;
-    await pause(step.calmMs);
+    // Those who join to speak are calm enough.
+    if (!exact) await pause(step.calmMs);
     report({ phase: "faults", step });
     const flowMs = await takeStep(step, { ...scene, options, crowd });
     report({ phase: "stepped", step, flowMs });
