@@ -15,8 +15,12 @@
  */
 import { ensurePackages, testPackages } from "./helpers/packages.ts";
 
-/** These measure memory or descriptors: they run after the others, one at a time. */
+/**
+ * These measure memory or descriptors, or need the whole machine to keep up:
+ * they run after the others, one at a time.
+ */
 const alone = [
+  "tests/chaos/run_test.ts",
   "tests/e2e/floods_test.ts",
   "tests/e2e/brake_test.ts",
   "tests/e2e/slow_reader_test.ts",
@@ -31,7 +35,6 @@ const waiting = [
   "tests/e2e/broker_loss_test.ts",
   "tests/e2e/split_cluster_test.ts",
   "tests/chaos/chaos_test.ts",
-  "tests/chaos/run_test.ts",
 ];
 
 /** These run once more on the runtime's listener; what it can't do is skipped, see helpers/listener.ts. */
