@@ -35,7 +35,7 @@ async function bundledPackages(): Promise<string[]> {
 
 /** Gets a package's own licence files. */
 async function noticeOf(name: string): Promise<string> {
-  const folder = `${await npmCache()}/${name.replace("@", "/")}`;
+  const folder = await folderOf(name);
   const texts = [];
   for (const entry of Array.from(Deno.readDirSync(folder)).sort(byName)) {
     if (!/^licen[sc]e/i.test(entry.name)) continue;
@@ -49,12 +49,19 @@ function byName(a: Deno.DirEntry, b: Deno.DirEntry): number {
   return a.name < b.name ? -1 : 1;
 }
 
-/** Gets the folder in which the runtime keeps npm's packages, by name and version. */
-async function npmCache(): Promise<string> {
+/** Gets the folder in which the runtime keeps a package: it has one for each registry, and in that name and version. */
+async function folderOf(name: string): Promise<string> {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json"],
     cwd: top,
   }).output();
   const { npmCache } = JSON.parse(new TextDecoder().decode(stdout));
-  return `${npmCache}/registry.npmjs.org`;
+  for (const { name: registry } of Deno.readDirSync(npmCache)) {
+    const folder = `${npmCache}/${registry}/${name.replace("@", "/")}`;
+    const { isDirectory } = await Deno.stat(folder).catch(() => noFolder);
+    if (isDirectory) return folder;
+  }
+  throw new Error(`Cannot find the package ${name} in ${npmCache}`);
 }
+
+const noFolder = { isDirectory: false };
