@@ -9,6 +9,9 @@ export const maxAsked = 100;
 /** So many times a question is sent at most, as numbers that follow each other. */
 const maxRounds = 16;
 
+/** So many nodes' replies are taken at most: as many nodes are known. */
+const maxNodes = 1_000;
+
 /** A routing key of a channel, which is a hash. */
 const keyPattern = /[0-9a-f]{64}/g;
 
@@ -93,7 +96,9 @@ export class Ask {
 
   /** Takes note of an answer; `false` if it isn't the first one of `node`. */
   answer(node: string): boolean {
-    if (this.#answered.has(node)) return false;
+    if (this.#answered.has(node) || this.#answered.size >= maxNodes) {
+      return false;
+    }
     this.#answered.add(node);
     return true;
   }
@@ -101,8 +106,11 @@ export class Ask {
   /** Takes note that something of `node` came through the binding for `key`. */
   echo(node: string, key: string): void {
     if (!this.#channels.has(key)) return;
-    const keys = this.#echoed.get(node) ?? new Set();
-    this.#echoed.set(node, keys.add(key));
+    const keys = this.#echoed.get(node);
+    if (keys !== undefined) keys.add(key);
+    else if (this.#echoed.size < maxNodes) {
+      this.#echoed.set(node, new Set([key]));
+    }
   }
 
   /** Whether `node` has told its number. */

@@ -1,0 +1,19 @@
+import assert from "node:assert/strict";
+import { Ask } from "../../src/amqp/ask.ts";
+import { newMembership } from "../../src/amqp/membership.ts";
+
+Deno.test("Ask takes the replies of 1,000 nodes, and no more", () => {
+  const ask = new Ask(1);
+  const membership = newMembership("/a");
+  ask.add(membership);
+  for (let node = 0; node < 1_000; node++) {
+    ask.echo(`${node}`, membership.key);
+  }
+  ask.echo("another", membership.key);
+  assert.equal(ask.answer("another"), true);
+  assert.equal(ask.isReached("another"), false);
+  for (let node = 0; node < 1_000; node++) {
+    assert.equal(ask.answer(`${node}`), node < 999);
+  }
+  assert.equal(ask.isReached("998"), true);
+});
