@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { runtimeEnvironment } from "../../scripts/runtime_environment.ts";
-import { startNginx } from "../helpers/nginx.ts";
+import { type Nginx, startNginx } from "../helpers/nginx.ts";
 import {
   Process,
   repository,
@@ -16,7 +16,9 @@ import { residentBytes } from "../helpers/resident.ts";
 import { floods } from "./attacker.ts";
 import type { Latency } from "./probe.ts";
 
-const usage = `Measures latency in one channel while somebody floods the node.
+const usage = `Measures latency in one channel while somebody floods the node,
+and right before that while the same flood is for another node: what is slower
+then is the machine.
 
 Usage: deno task floods [options]
 
@@ -46,53 +48,85 @@ async function main(): Promise<void> {
   if (values.help) return print(usage);
   const names = values.only?.split(";") ?? Object.keys(floods);
   if (values.list) return print(`${names.join("\n")}\n`);
-  await using staps = await startStaps({
-    // As the task `start` and the packages do.
-    env: runtimeEnvironment,
-    config: `[staps]\nmode = 0666\n${values.config}\n`,
-  });
-  await measureAll(staps, staps.socket, { names, seconds: values.seconds });
+  const start = () =>
+    startStaps({
+      // As the task `start` and the packages do.
+      env: runtimeEnvironment,
+      config: `[staps]\nmode = 0666\n${values.config}\n`,
+    });
+  await using staps = await start();
+  await using other = await start();
+  const { seconds } = values;
+  await measureAll(staps, names, (flood) => ({
+    flood,
+    seconds,
+    probed: staps.socket,
+    flooded: [other.socket, staps.socket],
+  }));
   if (!values.nginx) return;
+  print("\nthrough nginx");
+  await using nginx = await startNginxFor(staps);
+  await using otherNginx = await startNginxFor(other);
+  await measureAll(staps, names, (flood) => ({
+    flood,
+    seconds,
+    probed: String(nginx.port),
+    flooded: [String(otherNginx.port), String(nginx.port)],
+  }));
+}
+
+async function startNginxFor(staps: Staps): Promise<Nginx> {
   await Deno.chmod(staps.folder, 0o755);
   // Many strangers, from one address here.
-  await using nginx = await startNginx({
+  return await startNginx({
     socket: staps.socket,
     replace: [["rate=50r/s", "rate=100000r/s"]],
   });
-  await measureAll(staps, String(nginx.port), {
-    names,
-    seconds: values.seconds,
-  });
+}
+
+interface Measurement {
+  readonly flood: string;
+  readonly seconds: string;
+  /** Where the messages go that are measured: a unix socket or a port. */
+  readonly probed: string;
+  /** Where the flood goes, once and then the other time. */
+  readonly flooded: readonly [elsewhere: string, here: string];
 }
 
 async function measureAll(
   staps: Staps,
-  where: string,
-  { names, seconds }: { names: readonly string[]; seconds: string },
+  names: readonly string[],
+  measurement: (flood: string) => Measurement,
 ): Promise<void> {
-  print(`\n${where.startsWith("/") ? "direct" : "through nginx"}\n`);
   print(
-    `${"flood".padEnd(30)}     p50     p99     max ms  of p99   memory MiB\n`,
+    `\n${
+      "flood".padEnd(28)
+    }   p50    p99    max ms   p99 with it elsewhere    times   memory MiB\n`,
   );
-  let baseline: number | undefined;
-  for (const name of ["none", ...names.filter((each) => each !== "none")]) {
-    const { p50, p99, max } = await measure(name, where, seconds);
-    baseline ??= p99;
+  for (const name of names) {
+    const { flood, seconds, probed, flooded } = measurement(name);
+    const elsewhere = await measure(flood, flooded[0], { probed, seconds });
+    const here = await measure(flood, flooded[1], { probed, seconds });
     const memory = await residentBytes(staps.pid) / 1024 / 1024;
+    const { p50, p99, max } = here;
     print(
-      `${name.padEnd(30)} ${
-        [p50, p99, max].map((ms) => ms.toFixed(1).padStart(7)).join(" ")
-      }    ${(p99 / baseline).toFixed(1).padStart(6)}   ${
-        memory.toFixed(0).padStart(6)
+      `${name.padEnd(28)}${inColumn(p50, 6)} ${inColumn(p99, 6)} ${
+        inColumn(max, 6)
+      } ${inColumn(elsewhere.p99, 25)} ${inColumn(p99 / elsewhere.p99, 8)} ${
+        memory.toFixed(0).padStart(12)
       }\n`,
     );
   }
 }
 
+function inColumn(figure: number, width: number): string {
+  return figure.toFixed(1).padStart(width);
+}
+
 async function measure(
   flood: string,
   where: string,
-  seconds: string,
+  { probed, seconds }: { probed: string; seconds: string },
 ): Promise<Latency> {
   // The flood comes from elsewhere, in effect: it takes no processor from the others.
   await using attacker = new Process("nice", [
@@ -102,7 +136,7 @@ async function measure(
   await new Promise((resolve) => setTimeout(resolve, warmUpMs));
   await using probe = new Process(Deno.execPath(), [
     ...["run", "--allow-all", `${repository}/tests/floods/probe.ts`],
-    ...[where, seconds],
+    ...[probed, seconds],
   ]);
   const { success } = await probe.status;
   if (!success) throw new Error(`The measurement failed:\n${probe.output}`);
