@@ -6,9 +6,9 @@
  * of them, or is a notice in place of messages that had to be given up; see
  * `Kind` in `envelope.ts`. Entries are numbered over the whole node, and each
  * names the number of the one before it in its channel, so that a receiver sees
- * duplicates and gaps. Further messages of a channel are added to its entry as
- * long as that wasn't sent.
+ * duplicates and gaps. Messages are added to their channel's entry until it is sent.
  */
+import { retain } from "../common/large_memory.ts";
 import type { Message } from "../relay/message.ts";
 import { headerBytes } from "./batch.ts";
 import { type Entry, isNotice, type Numbered } from "./entry.ts";
@@ -105,6 +105,7 @@ export class Outbox {
   ): boolean {
     const { key, lastSequence: since } = channel;
     const bytes = message.payload.length;
+    retain(message.frame);
     if (this.#extend(channel, message, isPosted)) return true;
     const cost = bytes + entryBytes;
     const sequence = ++this.#sequence;

@@ -1,11 +1,10 @@
 /** A message that comes in parts, put together in the place where its frame will be. */
 import { headBytes, maxHeadBytes, writeHead } from "./frames.ts";
-import { type Block, newBlock, unmask } from "./unmask.ts";
+import { giveBack, own } from "../common/large_memory.ts";
+import { newBlock, unmask } from "./unmask.ts";
 
 /** The least that is allocated, in bytes. */
 const leastBytes = 512;
-/** Memory of at least this size is given back at once, in bytes: many messages in parts make much of it, and collections are rare. */
-const largeBytes = 64 * 1024;
 
 /**
  * Collects the payload of one message. It takes at most about twice the memory
@@ -47,7 +46,7 @@ export class MessageBuffer {
     if (!unmask(block, start, block, start, count, key)) this.#isAscii = false;
   }
 
-  /** Gets the message as one frame. Nothing can be added after this. */
+  /** Gets the message as one frame, alone in its memory, which the caller {@linkcode own}s. Nothing can be added after this. */
   toFrame(opcode: number): Uint8Array<ArrayBuffer> {
     const payloadBytes = this.payloadBytes;
     const start = maxHeadBytes - headBytes(payloadBytes);
@@ -56,15 +55,19 @@ export class MessageBuffer {
     const frame = this.#block.bytes.subarray(start, this.#end);
     // A frame may lie in queues for a while: not with much memory around it.
     const unusedBytes = this.#block.bytes.length - this.#end;
-    if (unusedBytes <= frame.length >> 2) return frame;
+    if (unusedBytes <= frame.length >> 2) {
+      own(frame);
+      return frame;
+    }
     const copy = frame.slice();
-    free(this.#block);
+    giveBack(this.#block.bytes.buffer);
+    own(copy);
     return copy;
   }
 
   /** Forgets the message. Nothing can be done with it after this. */
   discard(): void {
-    free(this.#block);
+    giveBack(this.#block.bytes.buffer);
   }
 
   #grow(neededBytes: number, mostBytes: number): void {
@@ -74,10 +77,6 @@ export class MessageBuffer {
     const doubled = Math.max(2 * old.length, leastBytes);
     this.#block = newBlock(Math.max(neededBytes, Math.min(doubled, mostBytes)));
     this.#block.bytes.set(old);
-    free(oldBlock);
+    giveBack(oldBlock.bytes.buffer);
   }
-}
-
-function free({ bytes: { buffer } }: Block): void {
-  if (buffer.byteLength >= largeBytes) buffer.transfer(0);
 }

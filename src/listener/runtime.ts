@@ -8,6 +8,7 @@
  * frame keeps its connection.
  */
 import { messageFrame, messagesIn } from "./frames.ts";
+import { retain } from "../common/large_memory.ts";
 import {
   assertHandshake,
   type Handler,
@@ -202,6 +203,7 @@ class RuntimeSocket implements Socket {
   send(frames: Uint8Array<ArrayBuffer>): void {
     if (this.#state !== "open") return;
     if (this.#early !== undefined) {
+      retain(frames);
       this.#early.push(frames);
       return;
     }

@@ -13,7 +13,8 @@ export interface Message {
   /**
    * The message as one unmasked frame (RFC 6455 section 5.2), ready for
    * {@linkcode Socket.send}. The frames of messages that one read brought in
-   * lie one behind the other in the same buffer, where that was possible.
+   * lie one behind the other in the same buffer, where that was possible. Who
+   * keeps a frame has to retain its memory, see `large_memory.ts`.
    */
   readonly frame: Uint8Array<ArrayBuffer>;
 }

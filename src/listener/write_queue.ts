@@ -1,5 +1,6 @@
 /** What waits to be written to one connection. */
 import { frameOf, opcodes } from "./frames.ts";
+import { release, retain } from "../common/large_memory.ts";
 import { copyTogether } from "./shared_copy.ts";
 import { mayWrite, type Writer } from "./write_pace.ts";
 
@@ -83,11 +84,12 @@ export class WriteQueue implements Writer {
     if (this.#state === "next") this.#writeNext();
   }
 
-  /** Adds a piece, which must not be empty and not change any more. */
+  /** Adds a piece, which must not be empty and not change any more. Its memory is retained until it is written. */
   push(piece: Uint8Array<ArrayBuffer>): void {
     if (this.#state === "dropped") return;
     this.#queuedBytes += piece.length + pieceOverheadBytes;
     this.#pushedBytes += piece.length;
+    retain(piece);
     if (this.#state === "idle" && mayWrite(this)) return this.#write(piece);
     this.#pieces.push(piece);
     if (this.#state === "idle") this.#state = "next";
@@ -164,6 +166,7 @@ export class WriteQueue implements Writer {
     } else {
       this.#queuedBytes -= bytes + pieceOverheadBytes;
       this.#current = nothing;
+      release(current);
       if (this.#pieces.length === 0) this.#state = "idle";
       else if (mayWrite(this)) this.#writeNext();
       else this.#state = "next";

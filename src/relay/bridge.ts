@@ -61,7 +61,10 @@ export interface Bridge {
   /** Ends what {@linkcode join} began, after the channel's last client left. Returns at once. */
   leave(path: string): void;
 
-  /** Sends a message of a local client to the other nodes. Returns at once; order is kept. */
+  /**
+   * Sends a message of a local client to the other nodes. Returns at once; order
+   * is kept. The message's memory has to be retained while it is needed.
+   */
   publish(path: string, message: Message): void;
 
   /**

@@ -1,5 +1,6 @@
 /** One client: what it sends, what it is sent, and how it ends. */
 import { payloadBytes } from "../listener/frames.ts";
+import { retain } from "../common/large_memory.ts";
 import type { Socket, SocketFault, SocketHandler } from "../listener/socket.ts";
 import { pieceOverheadBytes } from "../listener/write_queue.ts";
 import { channelHash } from "./channel_hash.ts";
@@ -112,6 +113,7 @@ export class Client implements SocketHandler {
     }
     const socket = this.#socket;
     if (socket === undefined) {
+      retain(frames);
       this.#early.push(frames);
       this.#earlyBytes += frames.length + pieceOverheadBytes;
       return;

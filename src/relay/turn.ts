@@ -3,6 +3,7 @@
  * most. It goes out in one write per receiver, from one buffer that all share.
  */
 import { joinFrames } from "../listener/frames.ts";
+import { release } from "../common/large_memory.ts";
 import type { Client } from "./client.ts";
 import type { Message } from "./message.ts";
 
@@ -45,6 +46,8 @@ export class Turn {
       frames.length = 0;
       publishers.length = 0;
       for (const member of members) if (member !== first) send(member, all);
+      // A large message is alone in its turn.
+      release(all);
       return;
     }
     this.#frames = [];

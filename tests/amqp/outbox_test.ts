@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Entry, Numbered } from "../../src/amqp/entry.ts";
 import { everyNode, Outbox } from "../../src/amqp/outbox.ts";
+import { largeBytes, own, release } from "../../src/common/large_memory.ts";
 import { text } from "../helpers/messages.ts";
 
 /** Makes an outbox, and what it tells. */
@@ -246,4 +247,14 @@ Deno.test("Outbox.sentUpTo is the number before the first one that is still to b
   assert.equal(outbox.sentUpTo, 1);
   takeAll(outbox);
   assert.equal(outbox.sentUpTo, 3);
+});
+
+Deno.test("Outbox needs the memory of large messages, also in a batch", () => {
+  const { outbox } = make(1_000_000);
+  const channel = { key: "a", lastSequence: 0, lastSent: 0 };
+  const messages = [text("l".repeat(largeBytes)), text("m".repeat(largeBytes))];
+  for (const { frame } of messages) own(frame);
+  for (const message of messages) outbox.add(channel, message);
+  for (const { frame } of messages) release(frame);
+  assert.ok(messages.every(({ frame }) => frame.length > largeBytes));
 });

@@ -9,7 +9,7 @@ import {
   RawClient,
   readClose,
 } from "../helpers/raw_client.ts";
-import { peakBytes } from "../helpers/resident.ts";
+import { peakBytes, resetPeak, residentBytes } from "../helpers/resident.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { Clients, converse } from "../helpers/ws_client.ts";
 
@@ -45,15 +45,14 @@ testDoors(
     const path = newPath();
     using publisher = await RawClient.join(target, path);
     using reader = await RawClient.join(target, path);
-    // What the first part took: garbage that waits for a collection, mostly.
-    let before = 0;
+    const before = await residentBytes(staps.pid);
+    await resetPeak(staps.pid);
     const startMs = performance.now();
     const reading = (async () => {
       for (let expected = 0; expected < count; expected++) {
         assert.equal(await nextOf(reader), expected);
         const dueMs = startMs + (expected + 1) * payload.length / 50_000;
         await pause(Math.max(0, dueMs - performance.now()));
-        if (expected === count >> 3) before = await peakBytes(staps.pid);
       }
     })();
     for (let i = 0; i < count; i++) await publisher.write(numbered(i));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { frameOf, opcodes } from "../../src/listener/frames.ts";
+import { largeBytes, own, release } from "../../src/common/large_memory.ts";
 import { noteRead } from "../../src/listener/write_pace.ts";
 import {
   pieceOverheadBytes,
@@ -184,4 +185,20 @@ Deno.test("WriteQueue.drop() forgets a write whose turn hasn't come", async () =
   queue.drop();
   await settled();
   assert.equal(conn.writes.length, 0);
+});
+
+Deno.test("WriteQueue needs the memory of a large piece until it is written whole", async () => {
+  const [one, other] = [newQueue(), newQueue()];
+  const large = piece(largeBytes);
+  own(large);
+  for (const { queue } of [one, other]) {
+    queue.start();
+    queue.push(large);
+  }
+  release(large);
+  await one.conn.writes[0]!.take(1);
+  await one.conn.writes[1]!.take();
+  assert.equal(large.length, largeBytes);
+  await other.conn.writes[0]!.take();
+  assert.equal(large.length, 0);
 });

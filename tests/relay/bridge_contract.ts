@@ -1,5 +1,6 @@
 /** What every bridge does, whatever it is made of. */
 import assert from "node:assert/strict";
+import { own, release } from "../../src/common/large_memory.ts";
 import type { Bridge, BridgeListener } from "../../src/relay/bridge.ts";
 import type { Message } from "../../src/relay/message.ts";
 import { eventually } from "../helpers/eventually.ts";
@@ -51,7 +52,10 @@ export interface TestNode {
 
 /** Publishes as a node does. */
 export function publish(node: TestNode, path: string, content: Content): void {
-  node.bridge.publish(path, messageOf(content));
+  const message = messageOf(content);
+  own(message.frame);
+  node.bridge.publish(path, message);
+  release(message.frame);
 }
 
 /** Registers the steps that every bridge passes; `node` must have been started. */

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { largeBytes, own } from "../../src/common/large_memory.ts";
 import { closes } from "../../src/relay/close.ts";
+import type { Message } from "../../src/relay/message.ts";
 import { maxTurnBytes } from "../../src/relay/turn.ts";
-import { text } from "../helpers/messages.ts";
+import { contentOf, text } from "../helpers/messages.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import { StubNode, turnOver } from "./stub_clients.ts";
 
@@ -156,3 +158,24 @@ function newNode(
   const node = new StubNode({ bridge });
   return { channels: node.channels, newClient: () => node.newClient() };
 }
+
+Deno.test("the memory of a large message goes with its turn, unless somebody still needs it", async () => {
+  using node = new StubNode();
+  const [sender] = await node.joinMany("/a", 2);
+  const largeMessage = (): Message => {
+    const message = text("l".repeat(largeBytes));
+    own(message.frame);
+    return message;
+  };
+  const first = largeMessage();
+  sender!.client.message(first);
+  await turnOver();
+  assert.equal(first.frame.length, 0);
+  // Its handshake isn't answered yet.
+  const newcomer = node.newClient();
+  await newcomer.join("/a");
+  const second = largeMessage();
+  sender!.client.message(second);
+  await turnOver();
+  assert.deepEqual(node.attach(newcomer).got, [contentOf(second)]);
+});
