@@ -1,13 +1,19 @@
 /** One client of a server: joins a channel, publishes, and checks what comes back. */
 import {
   concat,
-  type Frame,
-  frame,
+  frameBytes,
+  type FrameListener,
   FrameReader,
-  maskAt,
+  maskKey,
   opcodes,
-} from "./frames.ts";
-import { handshake, handshakeLength } from "./handshake.ts";
+  readClose,
+  type Told,
+} from "../../tests/helpers/frames.ts";
+import {
+  handshakeBytes,
+  isUpgrade,
+  readHead,
+} from "../../tests/helpers/handshake.ts";
 import { connect, send } from "./libc.ts";
 import { blankPayload, get, lastByte, numbers, put } from "./payload.ts";
 import type { Session } from "./session.ts";
@@ -30,16 +36,16 @@ export class Channel {
 interface Burst {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** From one frame to the next, and from a frame's start to its payload. */
-  readonly frameBytes: number;
+  readonly stepBytes: number;
   readonly payloadAt: number;
 }
 
 /** A client's connection. */
-export class Connection {
+export class Connection implements FrameListener {
   readonly fd: number;
   readonly #reader = new FrameReader(this);
-  #joined = false;
-  #response = new Uint8Array();
+  /** What came of the answer to the handshake, until that is whole. */
+  #response: Uint8Array | undefined = new Uint8Array();
   #unsent: Uint8Array<ArrayBuffer> | undefined;
   /** Whose messages it gets. */
   from = -1;
@@ -56,17 +62,17 @@ export class Connection {
   ) {
     this.fd = connect(session.options.address);
     session.reactor.add(this);
-    this.#write(handshake(channel.name));
+    this.#write(handshakeBytes({ path: `/${channel.name}` }));
   }
 
   /** Sends a burst of `count` messages in one write. */
   publish(count: number): void {
-    const { bytes, frameBytes, payloadAt } = this.#burstOf(count);
+    const { bytes, stepBytes, payloadAt } = this.#burstOf(count);
     const last = this.session.options.bytes - 1;
     for (let i = 0; i < count; i++) {
-      const at = i * frameBytes + payloadAt;
-      put(this.#number, (j, byte) => bytes[at + 4 + j] = byte ^ maskAt(4 + j));
-      bytes[at + last] = lastByte(this.#number) ^ maskAt(last);
+      const at = i * stepBytes + payloadAt;
+      put(this.#number, (j, byte) => bytes[at + 4 + j] = byte ^ maskKey[j]!);
+      bytes[at + last] = lastByte(this.#number) ^ maskKey[last & 3]!;
       this.sentTimes()[this.#number % sentTimes] = performance.now();
       this.#number = (this.#number + 1) % numbers;
     }
@@ -76,16 +82,16 @@ export class Connection {
   /** Gets the bytes of `count` messages, whose numbers are still to be written. */
   #burstOf(count: number): Burst {
     const kept = this.#burst;
-    if (kept && kept.bytes.length === count * kept.frameBytes) return kept;
+    if (kept && kept.bytes.length === count * kept.stepBytes) return kept;
     const { bytes: payloadBytes, binary } = this.session.options;
     const payload = blankPayload(payloadBytes);
     put(this.index, (i, byte) => payload[i] = byte);
-    const one = frame(binary ? opcodes.binary : opcodes.text, payload);
+    const one = frameBytes(binary ? opcodes.binary : opcodes.text, payload);
     const bytes = new Uint8Array(count * one.length);
     for (let i = 0; i < count; i++) bytes.set(one, i * one.length);
     return this.#burst = {
       bytes,
-      frameBytes: one.length,
+      stepBytes: one.length,
       payloadAt: one.length - payloadBytes,
     };
   }
@@ -119,30 +125,32 @@ export class Connection {
   }
 
   onBytes(data: Uint8Array<ArrayBuffer>, count: number): void {
-    if (this.#joined) this.#reader.read(data, count);
-    else this.#onResponse(data.subarray(0, count));
+    if (this.#response === undefined) this.#reader.read(data, count);
+    else this.#onResponse(concat([this.#response, data.subarray(0, count)]));
   }
 
-  #onResponse(data: Uint8Array<ArrayBuffer>): void {
-    const response = concat(this.#response, data);
-    const length = handshakeLength(response);
-    if (length === 0) {
-      this.#response = response;
-      return;
+  #onResponse(response: Uint8Array<ArrayBuffer>): void {
+    this.#response = response;
+    const head = readHead(response);
+    if (head === undefined) return;
+    if (!isUpgrade(head)) {
+      const [line] = head.head.split("\r\n");
+      throw new Error(
+        `The server refused a client: got "${line}", expected status 101 with the accept of RFC 6455 section 1.3`,
+      );
     }
-    this.#response = new Uint8Array();
-    this.#joined = true;
+    this.#response = undefined;
     this.session.onJoined();
-    const rest = response.slice(length);
+    const rest = response.subarray(head.length);
     if (rest.length > 0) this.#reader.read(rest, rest.length);
   }
 
-  onFrame(data: Uint8Array<ArrayBuffer>, told: Frame): void {
+  onFrame(data: Uint8Array<ArrayBuffer>, told: Told): void {
     if (told.opcode >= opcodes.close) this.#onControl(data, told);
     else this.#onMessage(data, told);
   }
 
-  #onMessage(data: Uint8Array<ArrayBuffer>, { start, end }: Frame): void {
+  #onMessage(data: Uint8Array<ArrayBuffer>, { start, end }: Told): void {
     const { session } = this;
     const { bytes, echo } = session.options;
     const publisher = get(data, start);
@@ -175,13 +183,12 @@ export class Connection {
 
   #onControl(
     data: Uint8Array<ArrayBuffer>,
-    { opcode, start, end }: Frame,
+    { opcode, start, end }: Told,
   ): void {
     const payload = data.slice(start, end);
-    if (opcode === opcodes.ping) this.#write(frame(opcodes.pong, payload));
+    if (opcode === opcodes.ping) this.#write(frameBytes(opcodes.pong, payload));
     if (opcode === opcodes.close) {
-      const code = payload.length >= 2 ? payload[0]! * 256 + payload[1]! : 1005;
-      const reason = new TextDecoder().decode(payload.subarray(2));
+      const { code, reason } = readClose(payload);
       throw new Error(
         `The server closed client ${this.index}: ${code} "${reason}"`,
       );

@@ -4,9 +4,13 @@
  *
  * `bench/generator.ts` is its other end.
  */
+import {
+  handshakeBytes,
+  isUpgrade,
+  readHead,
+} from "../../tests/helpers/handshake.ts";
 import { type Address, close, connect, receive, send } from "./libc.ts";
 import { memoryBytes, spent, threadTimes } from "../processes.ts";
-import { handshake, handshakeLength } from "./handshake.ts";
 import { Reactor } from "./reactor.ts";
 import type { Percentiles } from "./samples.ts";
 import {
@@ -123,7 +127,7 @@ function tryHandshake(address: Address): number | undefined {
   } catch {
     return undefined;
   }
-  send(fd, handshake(crypto.randomUUID()));
+  send(fd, handshakeBytes({ path: `/${crypto.randomUUID()}` }));
   const buffer = new Uint8Array(4096);
   for (let i = 0; i < 5000; i++) {
     const count = receive(fd, buffer);
@@ -131,11 +135,8 @@ function tryHandshake(address: Address): number | undefined {
     if (count > 0) {
       const at = performance.timeOrigin + performance.now();
       close(fd);
-      try {
-        return handshakeLength(buffer.subarray(0, count)) > 0 ? at : undefined;
-      } catch {
-        return undefined;
-      }
+      const head = readHead(buffer.subarray(0, count));
+      return head !== undefined && isUpgrade(head) ? at : undefined;
     }
     sleepMs(0.2);
   }

@@ -1,5 +1,6 @@
 /** Messages as tests write them, and as they compare them. */
 import { makeMessage, type Message } from "../../src/relay/message.ts";
+import { FrameReader, opcodes } from "./frames.ts";
 
 /** What a message says: text, or bytes. Assertions compare it as it is. */
 export type Content = string | Uint8Array<ArrayBuffer>;
@@ -30,25 +31,14 @@ export function contentOf({ isText, payload }: Message): Content {
 
 /** Gets what the messages in `frames` say: whole frames without a mask (RFC 6455 section 5.2). */
 export function contentsIn(frames: Uint8Array): Content[] {
-  const view = new DataView(
-    frames.buffer,
-    frames.byteOffset,
-    frames.byteLength,
-  );
   const contents: Content[] = [];
-  for (let start = 0; start < frames.length;) {
-    const short = frames[start + 1]!;
-    const [headBytes, payloadBytes] = short < 126
-      ? [2, short]
-      : short === 126
-      ? [4, view.getUint16(start + 2)]
-      : [10, Number(view.getBigUint64(start + 2))];
-    const payload = frames.slice(start + headBytes).subarray(0, payloadBytes);
-    contents.push(
-      frames[start] === 0x81 ? utf8.decode(payload) : payload,
-    );
-    start += headBytes + payloadBytes;
-  }
+  const reader = new FrameReader({
+    onFrame: (data, { opcode, start, end }) => {
+      const payload = data.slice(start, end);
+      contents.push(opcode === opcodes.text ? utf8.decode(payload) : payload);
+    },
+  });
+  reader.read(frames.slice(), frames.length);
   return contents;
 }
 

@@ -4,33 +4,26 @@
  */
 import { setImmediate } from "node:timers";
 import { within } from "./eventually.ts";
+import { concat, frameBytes, type FrameOptions } from "./frames.ts";
+import {
+  handshakeBytes,
+  isUpgrade,
+  readHead,
+  type ResponseHead,
+} from "./handshake.ts";
 
-/** Where to connect to. */
-export type Target = { readonly socket: string } | { readonly port: number };
+export * from "./frames.ts";
+export * from "./handshake.ts";
 
-/** RFC 6455 section 11.8. */
-export const opcodes = {
-  continuation: 0,
-  text: 1,
-  binary: 2,
-  close: 8,
-  ping: 9,
-  pong: 10,
-} as const;
-
-/** How to write a frame; the defaults make a correct one (RFC 6455 section 5.2). */
-export interface FrameOptions {
-  /** The last frame of its message. Default true. */
-  readonly fin?: boolean;
-  /** The reserved bits, 0 to 7. Default 0. */
-  readonly rsv?: number;
-  /** Masked with this key; `false` leaves the frame unmasked. Default a fixed key. */
-  readonly mask?: readonly [number, number, number, number] | false;
-  /** How many bytes the extended length takes: 0, 2 or 8. Default the fewest. */
-  readonly lengthBytes?: 0 | 2 | 8;
-  /** The length to declare, if it isn't that of the payload. */
-  readonly declaredLength?: bigint;
-}
+/** A server: its unix socket, or its address; `tls` says which certificates to trust beside the usual ones, as PEM. */
+export type Target =
+  | { readonly socket: string }
+  | {
+    readonly port: number;
+    /** Default 127.0.0.1. */
+    readonly hostname?: string;
+    readonly tls?: { readonly caCerts: string[] };
+  };
 
 /** A frame as it came from the server. */
 export interface Frame {
@@ -42,100 +35,27 @@ export interface Frame {
 }
 
 /** An HTTP response. */
-export interface Response {
-  readonly status: number;
-  readonly headers: Headers;
-  /** Status line and headers as they came. */
-  readonly head: string;
+export interface Response extends ResponseHead {
   readonly body: string;
 }
-
-/** How to ask for an upgrade; the defaults make a correct request (RFC 6455 section 4.1). */
-export interface HandshakeOptions {
-  readonly method?: string;
-  readonly path?: string;
-  readonly version?: string;
-  /** Headers by name; `undefined` removes a default one, an array repeats it. */
-  readonly headers?: Record<string, string | readonly string[] | undefined>;
-}
-
-/** The key of RFC 6455 section 1.3, and what it must be answered with. */
-export const sampleKey = "dGhlIHNhbXBsZSBub25jZQ==";
-/** The answer to {@linkcode sampleKey}. */
-export const sampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /** See {@linkcode RawClient.writeSlowly}. */
 const slowBytes = 2048;
 
-const encoder = new TextEncoder();
-
-/** Gets the bytes of a frame. Text becomes UTF-8. */
-export function frameBytes(
-  opcode: number,
-  payload: string | Uint8Array = "",
-  options: FrameOptions = {},
-): Uint8Array<ArrayBuffer> {
-  const { fin = true, rsv = 0, mask = [0x37, 0xfa, 0x21, 0x3d] as const } =
-    options;
-  const data = typeof payload === "string" ? encoder.encode(payload) : payload;
-  const length = options.declaredLength ?? BigInt(data.length);
-  const lengthBytes = options.lengthBytes ??
-    (length < 126n ? 0 : length < 65536n ? 2 : 8);
-  const headBytes = 2 + lengthBytes + (mask ? 4 : 0);
-  const bytes = new Uint8Array(headBytes + data.length);
-  const view = new DataView(bytes.buffer);
-  bytes[0] = (fin ? 0x80 : 0) | rsv << 4 | opcode;
-  bytes[1] = (mask ? 0x80 : 0) |
-    (lengthBytes === 0 ? Number(length) : lengthBytes === 2 ? 126 : 127);
-  if (lengthBytes === 2) view.setUint16(2, Number(length));
-  if (lengthBytes === 8) view.setBigUint64(2, length);
-  bytes.set(data, headBytes);
-  if (mask) {
-    bytes.set(mask, 2 + lengthBytes);
-    for (let i = 0; i < data.length; i++) bytes[headBytes + i]! ^= mask[i % 4]!;
+/** Connects to a server, on TCP without Nagle's delay. */
+export async function connect(target: Target): Promise<Deno.Conn> {
+  if ("socket" in target) {
+    return await Deno.connect({ transport: "unix", path: target.socket });
   }
-  return bytes;
-}
-
-/** Gets the payload of a close frame (RFC 6455 section 5.5.1). */
-export function closePayload(
-  code: number,
-  reason: string | Uint8Array = "",
-): Uint8Array<ArrayBuffer> {
-  const text = typeof reason === "string" ? encoder.encode(reason) : reason;
-  return concat([Uint8Array.of(code >> 8, code & 0xff), text]);
-}
-
-/** Gets the code and reason in a close frame's payload; 1005 if it has none (RFC 6455 section 7.1.5). */
-export function readClose(
-  payload: Uint8Array,
-): { code: number; reason: string } {
-  if (payload.length === 0) return { code: 1005, reason: "" };
-  return {
-    code: payload[0]! << 8 | payload[1]!,
-    reason: new TextDecoder().decode(payload.subarray(2)),
-  };
-}
-
-/** Gets the bytes of a request for an upgrade. */
-export function handshakeBytes(
-  options: HandshakeOptions = {},
-): Uint8Array<ArrayBuffer> {
-  const { method = "GET", path = "/", version = "HTTP/1.1" } = options;
-  const headers: NonNullable<HandshakeOptions["headers"]> = {
-    "Host": "localhost",
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": sampleKey,
-    ...options.headers,
-  };
-  const lines = Object.entries(headers).flatMap(([name, value]) =>
-    value === undefined ? [] : [value].flat().map((one) => `${name}: ${one}`)
-  );
-  return encoder.encode(
-    [`${method} ${path} ${version}`, ...lines, "", ""].join("\r\n"),
-  );
+  const { port, hostname = "127.0.0.1", tls } = target;
+  if (tls !== undefined) {
+    // As a client of HTTP/1.1 alone asks for it.
+    const alpnProtocols = ["http/1.1"];
+    return await Deno.connectTls({ hostname, port, alpnProtocols, ...tls });
+  }
+  const connection = await Deno.connect({ hostname, port });
+  connection.setNoDelay(true);
+  return connection;
 }
 
 /** A connection to the server, closed on disposal. */
@@ -151,17 +71,7 @@ export class RawClient implements Disposable {
 
   /** Connects, and sends nothing yet. */
   static async connect(target: Target): Promise<RawClient> {
-    if ("socket" in target) {
-      return new RawClient(
-        await Deno.connect({ transport: "unix", path: target.socket }),
-      );
-    }
-    const connection = await Deno.connect({
-      hostname: "127.0.0.1",
-      port: target.port,
-    });
-    connection.setNoDelay(true);
-    return new RawClient(connection);
+    return new RawClient(await connect(target));
   }
 
   /** Connects and upgrades to a WebSocket on `path`. */
@@ -184,10 +94,7 @@ export class RawClient implements Disposable {
    */
   async upgraded(): Promise<Response> {
     const response = await this.readResponse();
-    if (
-      response.status !== 101 ||
-      response.headers.get("sec-websocket-accept") !== sampleAccept
-    ) {
+    if (!isUpgrade(response)) {
       throw new Error(
         `Expected a correct 101, got:\n${response.head}\n\n${response.body}`,
       );
@@ -292,11 +199,9 @@ export class RawClient implements Disposable {
    * @throws {Error} If the connection ends before.
    */
   async readResponse({ toHead = false } = {}): Promise<Response> {
-    let end: number;
-    let wanted = 1;
-    while ((end = indexOfHeadEnd(this.#unread)) < 0) {
-      wanted = this.#unread.length + 1;
-      if (!await this.#fill(wanted)) {
+    let head: ResponseHead | undefined;
+    while ((head = readHead(this.#unread)) === undefined) {
+      if (!await this.#fill(this.#unread.length + 1)) {
         throw new Error(
           `Expected an HTTP response, got the end after "${
             decode(this.#unread)
@@ -304,19 +209,9 @@ export class RawClient implements Disposable {
         );
       }
     }
-    const head = decode(this.#take(end + 4)).trimEnd();
-    const [statusLine, ...lines] = head.split("\r\n");
-    const headers = new Headers(lines.map((line) => {
-      const colon = line.indexOf(":");
-      return [line.slice(0, colon), line.slice(colon + 1).trim()];
-    }));
-    const status = Number(/^HTTP\/1\.[01] (\d{3})( |$)/.exec(statusLine!)?.[1]);
-    return {
-      status,
-      headers,
-      head,
-      body: status === 101 || toHead ? "" : await this.#readBody(headers),
-    };
+    this.#take(head.length);
+    const hasBody = head.status !== 101 && !toHead;
+    return { ...head, body: hasBody ? await this.#readBody(head.headers) : "" };
   }
 
   /** Reads `count` bytes; fewer at the end of the connection. */
@@ -399,29 +294,6 @@ export class RawClient implements Disposable {
   }
 }
 
-/** Gets the parts as one array. */
-export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(
-    parts.reduce((sum, part) => sum + part.length, 0),
-  );
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
-}
-
 function decode(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
-}
-
-function indexOfHeadEnd(bytes: Uint8Array): number {
-  for (let i = 0; i + 3 < bytes.length; i++) {
-    if (
-      bytes[i] === 13 && bytes[i + 1] === 10 && bytes[i + 2] === 13 &&
-      bytes[i + 3] === 10
-    ) return i;
-  }
-  return -1;
 }
