@@ -9,8 +9,15 @@
  */
 import { eventually } from "../helpers/eventually.ts";
 import type { Random } from "../helpers/random.ts";
-import type { Target } from "../helpers/raw_client.ts";
-import { Connection, type Ending } from "./connection.ts";
+import {
+  concat,
+  frameBytes,
+  handshakeBytes,
+  opcodes,
+  RawClient,
+  type Target,
+} from "../helpers/raw_client.ts";
+import { Connection, type Ending } from "../helpers/connection.ts";
 import { digest, type History, type MessageKind } from "./history.ts";
 import { maxUnnamedBytes, Payloads, readName } from "./payload.ts";
 
@@ -475,11 +482,19 @@ export class Crowd implements AsyncDisposable {
     const publisher: Publisher = { sent: 0, state: "lost" };
     channel.publishers.set(id, publisher);
     const author = { id, channel, publisher, unnamedRun: maxUnnamedRun };
-    await Connection.rush(door.target, {
-      path: channel.path,
-      // So short that nothing has to wait for them.
-      messages: [0, 100].map((bytes) => this.#compose(author, bytes)),
+    // So short that nothing has to wait for them.
+    const frames = [0, 100].map((bytes) => {
+      const { kind, payload } = this.#compose(author, bytes);
+      return frameBytes(opcodes[kind], payload);
     });
+    try {
+      using client = await RawClient.connect(door.target);
+      await client.write(
+        concat([handshakeBytes({ path: channel.path }), ...frames]),
+      );
+    } catch {
+      // Whatever hinders it ends it; nobody is told.
+    }
     const ending = { by: "client", code: 1006, reason: "" } as const;
     this.#history.add({
       event: "leave",

@@ -1,5 +1,5 @@
 /** Clients that don't behave: one that hangs up, and one that doesn't read until staps has given it up. */
-import { Connection } from "../chaos/connection.ts";
+import { Connection } from "../helpers/connection.ts";
 import {
   handshakeBytes,
   RawClient,
