@@ -211,8 +211,7 @@ Deno.test("docs/scale.md: of three machines one goes for a while, and for good, 
     const quiet = others.map((path) => talk(members.get(path)!));
     await node.stop(signal);
     for (const { code, reason } of await ends(membersOf(own))) {
-      // 1006 in the words of Deno's WebSocket.
-      if (signal === "SIGKILL") assert.equal(code, 0);
+      if (signal === "SIGKILL") assert.equal(code, 1006);
       else {assert.match(
           `${code} ${reason}`,
           /^1001 service restart, retry=\d+$/,

@@ -1,5 +1,7 @@
-/** A comfortable WebSocket client, the runtime's own, over a unix socket or a URL. */
+/** A comfortable WebSocket client, over a unix socket or a URL. */
+import { Connection, type Ending } from "./connection.ts";
 import { within } from "./eventually.ts";
+import type { Target } from "./raw_client.ts";
 
 /** A message as a client gets it. */
 export type Received = string | Uint8Array<ArrayBuffer>;
@@ -9,24 +11,25 @@ export type Received = string | Uint8Array<ArrayBuffer>;
  * they are closed.
  */
 export class Clients implements AsyncDisposable {
-  #base: string;
-  #http: Deno.HttpClient | undefined;
-  #clients: Client[] = [];
+  readonly #target: Target;
+  readonly #host: string;
+  readonly #clients: Client[] = [];
 
   /**
-   * @param server The path of a unix socket, or a base URL such as `ws://127.0.0.1:8080`.
+   * @param server The path of a unix socket, or a URL such as `ws://127.0.0.1:8080`.
    * @param options.caCerts Certificates to trust beside the usual ones, as PEM.
    */
-  constructor(server: string, options: { caCerts?: string[] } = {}) {
-    const onSocket = server.startsWith("/");
-    this.#base = onSocket ? "ws://localhost" : server;
-    if (onSocket) {
-      this.#http = Deno.createHttpClient({
-        proxy: { transport: "unix", path: server },
-      });
-    } else if (options.caCerts !== undefined) {
-      this.#http = Deno.createHttpClient({ caCerts: options.caCerts });
+  constructor(server: string, { caCerts = [] }: { caCerts?: string[] } = {}) {
+    if (server.startsWith("/")) {
+      this.#target = { socket: server };
+      this.#host = "localhost";
+      return;
     }
+    const { protocol, host, hostname, port } = new URL(server);
+    this.#host = host;
+    this.#target = protocol === "wss:" || protocol === "https:"
+      ? { hostname, port: Number(port || 443), tls: { caCerts } }
+      : { hostname, port: Number(port || 80) };
   }
 
   /**
@@ -36,15 +39,23 @@ export class Clients implements AsyncDisposable {
    */
   async join(
     path: string,
-    options: { protocols?: string[] } = {},
+    { protocols = [] }: { protocols?: string[] } = {},
   ): Promise<Client> {
-    const socket = new WebSocket(this.#base + path, {
-      ...options,
-      ...this.#http && { client: this.#http },
+    const connection = await Connection.dial(this.#target, {
+      path,
+      headers: {
+        "Host": this.#host,
+        "Sec-WebSocket-Protocol": protocols.length > 0
+          ? protocols.join(", ")
+          : undefined,
+      },
     });
-    const client = new Client(socket);
+    if (!(connection instanceof Connection)) {
+      const { status, reason } = connection;
+      throw new Error(`Cannot connect a client: ${status} ${reason}`);
+    }
+    const client = new Client(connection);
     this.#clients.push(client);
-    await within(client.opened, "a client's open event");
     return client;
   }
 
@@ -56,72 +67,52 @@ export class Clients implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const client of this.#clients) client.close();
     await Promise.all(
-      this.#clients.map((client) =>
-        within(client.closed, "a client's close event")
-      ),
+      this.#clients.map((client) => within(client.closed, "a client's end")),
     );
-    this.#http?.close();
   }
 }
 
 /** One client, and the messages that it has got. */
 export class Client {
-  /** Resolves at the `open` event. @throws {Error} If the handshake fails. */
-  readonly opened: Promise<void>;
-  /** Resolves at the `close` event. */
+  /** Resolves when the connection has ended, with 1006 if no close frame came. */
   readonly closed: Promise<{ code: number; reason: string }>;
-  /** The subprotocol that the server chose. */
-  get protocol(): string {
-    return this.#socket.protocol;
-  }
   /** How many messages have come so far. */
   count = 0;
-  #socket: WebSocket;
-  #messages: Received[] = [];
-  #waiting: PromiseWithResolvers<Received>[] = [];
-  #end: { code: number; reason: string } | undefined;
+  readonly #connection: Connection;
+  readonly #messages: Received[] = [];
+  readonly #waiting: PromiseWithResolvers<Received>[] = [];
+  #end: Ending | undefined;
 
-  constructor(socket: WebSocket) {
-    this.#socket = socket;
-    socket.binaryType = "arraybuffer";
-    const opened = Promise.withResolvers<void>();
-    const closed = Promise.withResolvers<{ code: number; reason: string }>();
-    this.opened = opened.promise;
-    this.closed = closed.promise;
-    socket.onopen = () => opened.resolve();
-    socket.onerror = (event) => {
-      const cause = event instanceof ErrorEvent ? event.message : "";
-      opened.reject(new Error(`Cannot connect a client: ${cause}`));
-    };
-    // Only somebody who waits for it minds a handshake that fails.
-    this.opened.catch(() => {});
-    socket.onclose = ({ code, reason }) => {
-      this.#end = { code, reason };
-      closed.resolve(this.#end);
-      for (const waiting of this.#waiting) waiting.reject(this.#endError());
-    };
-    socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
-      this.count++;
-      const message = typeof data === "string" ? data : new Uint8Array(data);
-      const waiting = this.#waiting.shift();
-      if (waiting) waiting.resolve(message);
-      else this.#messages.push(message);
-    };
+  /** Begins to read of a connection. */
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    const { promise, resolve } = Promise.withResolvers<Ending>();
+    this.closed = promise;
+    connection.listen({
+      message: (kind, payload) =>
+        this.#receive(kind === "text" ? textOf(payload) : payload.slice()),
+      closed: (ending) => {
+        this.#end = ending;
+        resolve(ending);
+        for (const waiting of this.#waiting) waiting.reject(this.#endError());
+      },
+    });
+  }
+
+  /** The subprotocol that the server chose; empty if it chose none. */
+  get protocol(): string {
+    return this.#connection.headers.get("sec-websocket-protocol") ?? "";
   }
 
   /** Publishes a message. */
-  send(message: string | Uint8Array<ArrayBuffer>): void {
-    this.#socket.send(message);
+  send(message: Received): void {
+    const kind = typeof message === "string" ? "text" : "binary";
+    this.#connection.send(kind, message);
   }
 
-  /** How many bytes are still on their way to the server. */
-  get bufferedAmount(): number {
-    return this.#socket.bufferedAmount;
-  }
-
-  /** Tells whether the connection is open. */
+  /** Whether the connection is open. */
   get isOpen(): boolean {
-    return this.#socket.readyState === WebSocket.OPEN;
+    return this.#connection.isOpen;
   }
 
   /** The messages that came and weren't taken. Empty if all were. */
@@ -148,7 +139,14 @@ export class Client {
 
   /** Begins to close; see {@linkcode closed}. */
   close(code?: number, reason?: string): void {
-    this.#socket.close(code, reason);
+    this.#connection.leave(code, reason);
+  }
+
+  #receive(message: Received): void {
+    this.count++;
+    const waiting = this.#waiting.shift();
+    if (waiting) waiting.resolve(message);
+    else this.#messages.push(message);
   }
 
   #endError(): Error {
@@ -157,6 +155,22 @@ export class Client {
     );
   }
 }
+
+/**
+ * Gets the text in a message.
+ *
+ * @throws {SyntaxError} If it isn't UTF-8 (RFC 6455 section 8.1).
+ */
+function textOf(payload: Uint8Array): string {
+  try {
+    return utf8.decode(payload);
+  } catch {
+    throw new SyntaxError("a text that isn't UTF-8");
+  }
+}
+
+/** The bytes as they are: neither replaced, nor a byte order mark taken away. */
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Checks that what one client sends reaches the other, both ways, and nothing else. */
 export async function converse(a: Client, b: Client): Promise<void> {
