@@ -5,7 +5,6 @@ import { BrokerProcess } from "./broker_process.ts";
 import { BrokerPrograms, type BrokerVersion } from "./broker_programs.ts";
 import { eventually } from "./eventually.ts";
 import { TempFolder } from "./folder.ts";
-import { ensurePackages } from "./packages.ts";
 
 /** Where a broker keeps what it knows of queues, users and more: Khepri, RabbitMQ's own, only from 4.0 on. */
 export type BrokerDatabase = "mnesia" | "khepri";
@@ -194,7 +193,6 @@ export async function startBroker(
       ? defaultKind()
       : { version: options.version, database: options.database ?? "mnesia" });
   const programs = await BrokerPrograms.install(kind.version);
-  if (options.tls) await ensurePackages(["openssl"]);
   const folder = await TempFolder.make();
   const { home } = options;
   const broker = new Broker(kind, programs, {

@@ -1,6 +1,7 @@
 /** What a RabbitMQ reads when it starts: its configuration, certificates and cookie. */
+import { basename } from "node:path";
+import { Authority } from "./certificates.ts";
 import { freePort } from "./folder.ts";
-import { runOrThrow } from "./process.ts";
 
 /** What the brokers of a cluster, and their administrators, know each other by. */
 export const cookie = "staps-test";
@@ -8,7 +9,9 @@ export const cookie = "staps-test";
 /** Where a broker with TLS is, and whom to trust. */
 export interface TlsAccess {
   readonly port: number;
-  /** The file with the private authority's certificate. */
+  /** Whose files are in the broker's folder. */
+  readonly authority: Authority;
+  /** The file with its certificate. */
   readonly ca: string;
 }
 
@@ -55,41 +58,17 @@ ${config}
 `;
   let access: TlsAccess | undefined;
   if (tls) {
-    access = { port: freePort(), ca: `${folder}/ca.pem` };
-    await makeCertificates(folder);
+    const authority = await Authority.make({ path: folder });
+    const { certFile, keyFile } = await authority.certify();
+    access = { port: freePort(), authority, ca: authority.file };
     text += `
 listeners.ssl.1 = 127.0.0.1:${access.port}
-ssl_options.cacertfile = ${pathInside}/ca.pem
-ssl_options.certfile = ${pathInside}/server.pem
-ssl_options.keyfile = ${pathInside}/server.key
+ssl_options.cacertfile = ${pathInside}/${basename(authority.file)}
+ssl_options.certfile = ${pathInside}/${basename(certFile)}
+ssl_options.keyfile = ${pathInside}/${basename(keyFile)}
 ssl_options.verify = verify_none
 `;
   }
   await Deno.writeTextFile(`${folder}/rabbitmq.conf`, text);
   return access;
-}
-
-/** Makes `ca.pem`, `server.pem` and `server.key` for 127.0.0.1 and localhost. */
-async function makeCertificates(folder: string): Promise<void> {
-  const openssl = (...args: string[]): Promise<void> =>
-    runOrThrow("openssl", args, { cwd: folder });
-  const newKey = ["-newkey", "rsa:2048", "-nodes"];
-  await openssl(
-    ..."req -x509 -days 2 -subj /CN=staps-test-ca".split(" "),
-    ...newKey,
-    ..."-keyout ca.key -out ca.pem".split(" "),
-    ..."-addext basicConstraints=critical,CA:TRUE".split(" "),
-  );
-  await openssl(
-    ..."req -subj /CN=localhost -keyout server.key -out server.csr".split(" "),
-    ...newKey,
-  );
-  await Deno.writeTextFile(
-    `${folder}/extensions`,
-    "subjectAltName=DNS:localhost,IP:127.0.0.1\n",
-  );
-  await openssl(
-    ..."x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key".split(" "),
-    ..."-CAcreateserial -extfile extensions -out server.pem".split(" "),
-  );
 }

@@ -2,7 +2,6 @@
 import { dirname, relative } from "node:path";
 import type { Broker } from "./broker.ts";
 import { freePort } from "./folder.ts";
-import { runProgram } from "./process.ts";
 
 /** Two PEM files. */
 export interface CertificateFiles {
@@ -16,50 +15,19 @@ export interface Validity {
   readonly until: Date;
 }
 
-const dayMs = 24 * 3600 * 1000;
-
-/** Makes a certificate for localhost, in the folder of the broker, which has to have TLS. */
+/** Makes a certificate for localhost alone; the broker has to have TLS. */
 export async function makeCertificate(
-  broker: Broker,
-  { from, until }: Validity = {
-    from: new Date(Date.now() - dayMs),
-    until: new Date(Date.now() + dayMs),
-  },
+  { tls: { authority } }: Broker,
+  validity?: Validity,
 ): Promise<CertificateFiles> {
-  const folder = await Deno.makeTempDir({ dir: dirname(broker.tls.ca) });
-  const openssl = async (...args: string[]): Promise<void> => {
-    const { code, stderr } = await runProgram("openssl", args, { cwd: folder });
-    if (code !== 0) throw new Error(`openssl ${args.join(" ")}: ${stderr}`);
-  };
-  await openssl(
-    ..."req -subj /CN=localhost -newkey rsa:2048 -nodes".split(" "),
-    ..."-keyout key -out request".split(" "),
-  );
-  await Deno.writeTextFile(`${folder}/index`, "");
-  await Deno.writeTextFile(
-    `${folder}/openssl.conf`,
-    `[ca]
-default_ca = test
-[test]
-database = ${folder}/index
-rand_serial = yes
-new_certs_dir = ${folder}
-certificate = ${broker.tls.ca}
-private_key = ${dirname(broker.tls.ca)}/ca.key
-default_md = sha256
-policy = any
-[any]
-commonName = supplied
-[names]
-subjectAltName = DNS:localhost
-`,
-  );
-  await openssl(
-    ..."ca -batch -notext -config openssl.conf -extensions names".split(" "),
-    ...["-startdate", asn1Time(from), "-enddate", asn1Time(until)],
-    ..."-in request -out cert".split(" "),
-  );
-  return { cert: `${folder}/cert`, key: `${folder}/key` };
+  const { certFile, keyFile } = await authority.certify({
+    names: "DNS:localhost",
+    ...validity && {
+      from: asn1Time(validity.from),
+      until: asn1Time(validity.until),
+    },
+  });
+  return { cert: certFile, key: keyFile };
 }
 
 function asn1Time(date: Date): string {

@@ -25,19 +25,29 @@ const newKey = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes".split(
   " ",
 );
 
-/** An authority of a test's own, and what it certifies. Its folder is removed on disposal. */
+/** An authority of a test's own, and what it certifies. A folder of its own is removed on disposal. */
 export class Authority implements AsyncDisposable {
+  /** Where its files are. */
+  readonly folder: { readonly path: string };
+  readonly #own: TempFolder | undefined;
   #count = 0;
 
-  private constructor(readonly folder: TempFolder) {}
+  private constructor(
+    folder: Authority["folder"],
+    own: TempFolder | undefined,
+  ) {
+    this.folder = folder;
+    this.#own = own;
+  }
 
-  /** Makes one that calls itself "Test authority". */
-  static async make(): Promise<Authority> {
+  /** Makes one that calls itself "Test authority", with all files in `given`; by default in a folder of its own. */
+  static async make(given?: Authority["folder"]): Promise<Authority> {
     await ensurePackages(["openssl"]);
-    const folder = await TempFolder.make();
-    const authority = new Authority(folder);
+    const own = given === undefined ? await TempFolder.make() : undefined;
+    const authority = new Authority(given ?? own!, own);
+    const { path } = authority.folder;
     await Deno.writeTextFile(
-      `${folder.path}/openssl.conf`,
+      `${path}/openssl.conf`,
       `[ca]
 default_ca = test
 [test]
@@ -54,7 +64,7 @@ copy_extensions = copy
 commonName = supplied
 `,
     );
-    await Deno.writeTextFile(`${folder.path}/index`, "");
+    await Deno.writeTextFile(`${path}/index`, "");
     await authority.#openssl(
       ...["req", "-x509", ...newKey, "-subj", "/CN=Test authority"],
       ...["-keyout", "ca.key", "-out", "ca.pem", "-days", "2"],
@@ -100,7 +110,7 @@ commonName = supplied
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.folder[Symbol.asyncDispose]();
+    await this.#own?.[Symbol.asyncDispose]();
   }
 
   async #read(name: string): Promise<Certificate> {
