@@ -1,4 +1,5 @@
 /** Folders, files and ports of a test's own. */
+import { within } from "./eventually.ts";
 
 /** A temporary folder, removed with everything in it on disposal. */
 export class TempFolder implements AsyncDisposable {
@@ -23,6 +24,18 @@ export class TempFolder implements AsyncDisposable {
 export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
+}
+
+/** Tells whether somebody listens on a TCP port of 127.0.0.1. */
+export async function accepts(port: number): Promise<boolean> {
+  try {
+    const connecting = Deno.connect({ hostname: "127.0.0.1", port });
+    (await within(connecting, `port ${port} to answer`)).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return false;
+    throw error;
+  }
 }
 
 /** Tells whether something is at `path`, be it a link to nowhere. */

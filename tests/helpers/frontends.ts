@@ -3,11 +3,18 @@
  * only what belongs to the machine is replaced: ports, folders, certificates and
  * the socket.
  */
-import { eventually, within } from "./eventually.ts";
-import { freePort, TempFolder } from "./folder.ts";
-import { frontendGroup, mainConfig, replaceOnce } from "./nginx.ts";
+import { eventually } from "./eventually.ts";
+import { accepts, freePort, TempFolder } from "./folder.ts";
+import {
+  frontendGroup,
+  logsIn,
+  nginxReplacements,
+  replaceOnce,
+  writeSite,
+} from "./nginx.ts";
 import { ensurePackages, type TestPackage } from "./packages.ts";
 import { Process, repository, runProgram } from "./process.ts";
+import { childrenOf } from "./resident.ts";
 
 /** A replacement in an example. What is replaced must occur once. */
 export type Replacement = readonly [from: string, to: string];
@@ -62,8 +69,7 @@ const kinds: Readonly<Record<FrontendName, Kind>> = {
     package: "nginx",
     example: "nginx.conf.example",
     replacements: (place) => [
-      ["    listen 80;", `    listen 127.0.0.1:${place.port};`],
-      ["    listen [::]:80;\n", ""],
+      ...nginxReplacements(place),
       ["    #listen 443 ssl;", `    listen 127.0.0.1:${place.tlsPort} ssl;`],
       ["    #ssl_certificate ", "    ssl_certificate "],
       ["    #ssl_certificate_key ", "    ssl_certificate_key "],
@@ -73,19 +79,9 @@ const kinds: Readonly<Record<FrontendName, Kind>> = {
         place.certificate,
       ],
       ["/etc/letsencrypt/live/staps.example.org/privkey.pem", place.key],
-      ["/var/log/nginx/staps.access.log", `${place.folder}/access.log`],
-      ["/var/log/nginx/staps.error.log", `${place.folder}/error.log`],
-      [
-        "    server unix:/run/staps/staps.sock",
-        `    server unix:${place.socket}`,
-      ],
     ],
     async prepare(site, { folder }): Promise<string[]> {
-      await Deno.writeTextFile(`${folder}/site.conf`, site);
-      await Deno.writeTextFile(
-        `${folder}/nginx.conf`,
-        mainConfig(folder, frontendGroup),
-      );
+      await writeSite(folder, site);
       return ["/usr/sbin/nginx", "-p", folder, "-c", `${folder}/nginx.conf`];
     },
     reload: (process) => process.signal("SIGHUP"),
@@ -291,13 +287,7 @@ export class Frontend implements AsyncDisposable {
 
   /** Gets everything that it has logged. */
   async logs(): Promise<string> {
-    const logs = [this.#process.output];
-    for await (const { name } of Deno.readDir(this.#folder.path)) {
-      if (name.endsWith(".log")) {
-        logs.push(await Deno.readTextFile(`${this.#folder.path}/${name}`));
-      }
-    }
-    return logs.join("\n");
+    return this.#process.output + await logsIn(this.#folder.path);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -305,7 +295,7 @@ export class Frontend implements AsyncDisposable {
     // stop begets no more, but waits for those that still have clients.
     const { pid } = this.#process;
     this.#process.signal("SIGTERM");
-    for (const worker of await children(pid).catch(() => [])) {
+    for (const worker of await childrenOf(pid).catch(() => [])) {
       try {
         Deno.kill(worker, "SIGKILL");
       } catch (error) {
@@ -378,21 +368,4 @@ async function makeCertificate({ certificate, key }: Place): Promise<void> {
     ...["-keyout", key, "-out", certificate],
   ]);
   if (code !== 0) throw new Error(`Cannot make a certificate: ${stderr}`);
-}
-
-/** Gets the numbers of the processes that `pid` has begotten. */
-async function children(pid: number): Promise<number[]> {
-  const text = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`);
-  return text.split(" ").filter((each) => each !== "").map(Number);
-}
-
-async function accepts(port: number): Promise<boolean> {
-  try {
-    const connecting = Deno.connect({ hostname: "127.0.0.1", port });
-    (await within(connecting, `port ${port} to answer`)).close();
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.ConnectionRefused) return false;
-    throw error;
-  }
 }

@@ -11,6 +11,7 @@ import { eventTimeoutMs, eventually, within } from "./eventually.ts";
 import { exists } from "./folder.ts";
 import { ensurePackages } from "./packages.ts";
 import { type Outcome, Process, runOrThrow } from "./process.ts";
+import { childrenOf } from "./resident.ts";
 
 /** How long a command in a machine may take, such as installing a package, in milliseconds. */
 const commandTimeoutMs = 2 * 60_000;
@@ -164,7 +165,7 @@ export class Machine implements AsyncDisposable {
   async #booted(): Promise<void> {
     await eventually(
       async () => {
-        if (this.#nspawn.hasEnded) {
+        if (this.#nspawn.ended) {
           throw new Error(`systemd-nspawn ended:\n${this.#nspawn.output}`);
         }
         const leader = await leaderOf(this.#nspawn.pid);
@@ -197,12 +198,9 @@ function startNspawn(root: string): Process {
 /** Gets the process that nspawn has as number 1. */
 async function leaderOf(nspawn: number): Promise<number | undefined> {
   try {
-    const children = await Deno.readTextFile(
-      `/proc/${nspawn}/task/${nspawn}/children`,
-    );
-    for (const child of children.trim().split(" ").filter(Boolean)) {
+    for (const child of await childrenOf(nspawn)) {
       const name = (await Deno.readTextFile(`/proc/${child}/comm`)).trim();
-      if (name === "systemd") return Number(child);
+      if (name === "systemd") return child;
     }
   } catch {
     // It has ended meanwhile.

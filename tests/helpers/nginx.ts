@@ -1,8 +1,9 @@
 /** Debian's real nginx, run from the file that we ship. */
 import { eventually } from "./eventually.ts";
-import { freePort, TempFolder } from "./folder.ts";
+import { accepts, freePort, TempFolder } from "./folder.ts";
 import { ensurePackages } from "./packages.ts";
 import { Process, repository } from "./process.ts";
+import { childrenOf } from "./resident.ts";
 
 /** Whose rights nginx's workers have: a user without any, in a group that may use the socket. */
 export const frontendGroup = "www-data";
@@ -47,21 +48,12 @@ export class Nginx extends Process {
 
   /** Gets everything in every log. */
   async allLogs(): Promise<string> {
-    const logs = [`${this.output}`];
-    for await (const { name } of Deno.readDir(this.#folder.path)) {
-      if (name.endsWith(".log")) {
-        logs.push(await Deno.readTextFile(`${this.#folder.path}/${name}`));
-      }
-    }
-    return logs.join("\n");
+    return this.output + await logsIn(this.#folder.path);
   }
 
   /** The process ids of the workers. */
-  async workers(): Promise<number[]> {
-    const text = await Deno.readTextFile(
-      `/proc/${this.pid}/task/${this.pid}/children`,
-    );
-    return text.trim().split(" ").filter((pid) => pid !== "").map(Number);
+  workers(): Promise<number[]> {
+    return childrenOf(this.pid);
   }
 
   /**
@@ -135,15 +127,43 @@ export async function writeNginxConfig(
 ): Promise<void> {
   const example = await Deno.readTextFile(`${repository}/nginx.conf.example`);
   const site = replaceOnce(example, [
+    ...nginxReplacements({ folder, port, socket }),
+    ...replace,
+  ]);
+  await writeSite(folder, site, group);
+}
+
+/** Gets what in nginx.conf.example is another machine's. */
+export function nginxReplacements(
+  { folder, port, socket }: { folder: string; port: number; socket: string },
+): (readonly [from: string, to: string])[] {
+  return [
     ["listen 80;", `listen 127.0.0.1:${port};`],
     ["    listen [::]:80;\n", ""],
     ["/var/log/nginx/staps.access.log", `${folder}/staps.access.log`],
     ["/var/log/nginx/staps.error.log", `${folder}/staps.error.log`],
     ["unix:/run/staps/staps.sock", `unix:${socket}`],
-    ...replace,
-  ]);
+  ];
+}
+
+/** Writes a site, and the nginx.conf of an administrator around it. */
+export async function writeSite(
+  folder: string,
+  site: string,
+  group = frontendGroup,
+): Promise<void> {
   await Deno.writeTextFile(`${folder}/site.conf`, site);
   await Deno.writeTextFile(`${folder}/nginx.conf`, mainConfig(folder, group));
+}
+
+/** Gets everything in the logs in a folder. */
+export async function logsIn(folder: string): Promise<string> {
+  let logs = "";
+  for await (const { name } of Deno.readDir(folder)) {
+    if (!name.endsWith(".log")) continue;
+    logs += `\n${await Deno.readTextFile(`${folder}/${name}`)}`;
+  }
+  return logs;
 }
 
 /** What an administrator's nginx.conf has around the sites. */
@@ -184,14 +204,4 @@ export function replaceOnce(
     text = text.replace(from, () => to);
   }
   return text;
-}
-
-async function accepts(port: number): Promise<boolean> {
-  try {
-    (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.ConnectionRefused) return false;
-    throw error;
-  }
 }

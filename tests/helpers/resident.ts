@@ -20,6 +20,12 @@ export async function openDescriptors(pid: number): Promise<number> {
   return (await Array.fromAsync(Deno.readDir(`/proc/${pid}/fd`))).length;
 }
 
+/** Gets the processes that the process `pid` has begotten, if it has one thread. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const text = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`);
+  return text.trim().split(" ").filter(Boolean).map(Number);
+}
+
 async function statusBytes(pid: number, field: string): Promise<number> {
   const status = await Deno.readTextFile(`/proc/${pid}/status`);
   const match = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status);
