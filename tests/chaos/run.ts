@@ -207,7 +207,7 @@ async function play(options: RunOptions, scene: Scene): Promise<void> {
   report({ phase: "end" });
   await crowd.finish();
   if (strangers !== undefined) {
-    if (strangers.hasEnded) {
+    if (strangers.ended) {
       result.problems.push(`The strangers ended:\n${strangers.output}`);
     }
     await strangers[Symbol.asyncDispose]();

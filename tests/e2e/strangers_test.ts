@@ -155,7 +155,7 @@ testDoors(
     }
     assert.equal((await ending).code, 1009);
     await talk();
-    assert.ok(!staps.hasEnded);
+    assert.ok(!staps.ended);
   },
 );
 

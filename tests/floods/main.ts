@@ -140,7 +140,7 @@ async function measure(
   ]);
   const { success } = await probe.status;
   if (!success) throw new Error(`The measurement failed:\n${probe.output}`);
-  if (attacker.hasEnded) {
+  if (attacker.ended) {
     throw new Error(`The flood "${flood}" ended:\n${attacker.output}`);
   }
   return JSON.parse(probe.stdout);

@@ -1,24 +1,13 @@
 /** Asking an admin socket. */
-
-/** An answer of an admin socket. */
-export interface AdminAnswer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly text: string;
-}
+import { type Answer, request } from "./http.ts";
 
 /** Gets the answer to a request on the unix socket `socket`. */
-export async function ask(
+export function ask(
   socket: string,
   path: string,
   method = "GET",
-): Promise<AdminAnswer> {
-  using client = Deno.createHttpClient({
-    proxy: { transport: "unix", path: socket },
-  });
-  const answer = await fetch(`http://localhost${path}`, { client, method });
-  const { status, headers } = answer;
-  return { status, headers, text: await answer.text() };
+): Promise<Answer> {
+  return request({ socket }, { path, method });
 }
 
 /** Gets the samples in Prometheus's text format: `name{label="value"}` to number. */

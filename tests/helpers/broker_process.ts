@@ -79,7 +79,7 @@ export class BrokerProcess implements AsyncDisposable {
 
   /** Whether the server runs. One that ended by itself counts as stopped. */
   get state(): BrokerState {
-    if (!this.#server || this.#server.hasEnded) return "stopped";
+    if (!this.#server || this.#server.ended) return "stopped";
     return this.#paused ? "paused" : "running";
   }
 

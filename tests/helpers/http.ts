@@ -5,6 +5,13 @@ export interface HttpTarget {
   readonly socket: string;
 }
 
+/** The whole of an answer. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
 /** How to ask. */
 export interface RequestOptions extends RequestInit {
   /** The path and query; `/` by default. */
@@ -15,7 +22,7 @@ export interface RequestOptions extends RequestInit {
 export async function request(
   { socket }: HttpTarget,
   { path = "/", ...init }: RequestOptions = {},
-): Promise<{ status: number; headers: Headers; text: string }> {
+): Promise<Answer> {
   using client = Deno.createHttpClient({
     proxy: { transport: "unix", path: socket },
     allowHost: true,

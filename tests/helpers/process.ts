@@ -70,13 +70,8 @@ export class Process implements AsyncDisposable {
     });
   }
 
-  /** Whether the program has ended. */
-  get ended(): boolean {
-    return this.#ended;
-  }
-
   /** Whether the program has ended, and all of its output is here. */
-  get hasEnded(): boolean {
+  get ended(): boolean {
     return this.#ended;
   }
 

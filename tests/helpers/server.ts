@@ -10,6 +10,7 @@ import type { Limits } from "../../src/relay/limits.ts";
 import { Server, type ServerOptions } from "../../src/relay/server.ts";
 import { TempFolder } from "./folder.ts";
 import { testListener } from "./listener.ts";
+import { handshakeBytes, RawClient } from "./raw_client.ts";
 import { type Client, Clients } from "./ws_client.ts";
 
 /** Limits for tests: small enough to hit, short enough to wait for. */
@@ -82,12 +83,8 @@ export async function startServer(
 export async function connectStalled(
   { socket }: TestServer,
   path: string,
-): Promise<Deno.Conn> {
-  const connection = await Deno.connect({ transport: "unix", path: socket });
-  await connection.write(new TextEncoder().encode(
-    `GET ${path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n` +
-      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-  ));
-  return connection;
+): Promise<RawClient> {
+  const client = await RawClient.connect({ socket });
+  await client.write(handshakeBytes({ path }));
+  return client;
 }
