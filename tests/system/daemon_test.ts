@@ -1,6 +1,6 @@
 /** The section [daemon], in processes of its own: rights and umask belong to a whole process. */
 import assert from "node:assert/strict";
-import { DaemonProcess } from "../helpers/daemon_process.ts";
+import { DaemonProcess } from "./daemon_process.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { testUnless } from "../helpers/skip.ts";
 

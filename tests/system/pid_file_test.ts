@@ -1,7 +1,7 @@
 /** PID files of processes of their own, as each process has a lock on its file. */
 import assert from "node:assert/strict";
 import { PidFile } from "../../src/system/pid_file.ts";
-import { DaemonProcess } from "../helpers/daemon_process.ts";
+import { DaemonProcess } from "./daemon_process.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { testUnless } from "../helpers/skip.ts";
 

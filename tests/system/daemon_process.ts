@@ -1,13 +1,10 @@
-/**
- * A process that becomes a daemon with the options in its first argument (JSON),
- * binds a socket in between if the second argument names one, prints what
- * became of it as one line of JSON, and ends properly on SIGTERM.
- */
+/** A process that becomes a daemon: `DaemonProcess` here, and what it starts. */
 import { Daemon } from "../../src/system/daemon.ts";
 import type { Owner } from "../../src/system/unix_socket.ts";
+import { Process } from "../helpers/process.ts";
 
 /** What the process prints. */
-export interface DaemonReport {
+interface DaemonReport {
   readonly error?: string;
   readonly hint?: string;
   readonly owner?: Owner;
@@ -15,6 +12,28 @@ export interface DaemonReport {
   readonly rights?: readonly string[];
   readonly cwd?: string;
   readonly umask?: number;
+}
+
+/** A process that becomes a daemon with `options`, started by the command `through`, and ends properly on SIGTERM. */
+export class DaemonProcess extends Process {
+  constructor(options: unknown, through: readonly string[] = []) {
+    const [command, ...args] = [
+      ...through,
+      Deno.execPath(),
+      "run",
+      "--allow-all",
+      "--no-lock",
+      import.meta.filename!,
+      JSON.stringify(options),
+    ];
+    super(command!, args);
+  }
+
+  /** Gets what became of it. */
+  async report(): Promise<DaemonReport> {
+    const [line] = await this.printed(/^\{.*\}$/m);
+    return JSON.parse(line);
+  }
 }
 
 if (import.meta.main) {
