@@ -16,6 +16,7 @@ import {
 import { hasOlderStaps, useOlderStaps } from "./older.ts";
 import { type PeerName, peers } from "./peers.ts";
 import { failures, type Results } from "./results.ts";
+import { spread } from "./statistics.ts";
 import { text } from "./table.ts";
 import { connectTable, trafficTable } from "./tables.ts";
 import { idle, storm, traffic } from "./workloads.ts";
@@ -147,7 +148,7 @@ async function measure(options: Options): Promise<Results> {
     results.idle.push(...rows);
     print(`${text(connectTable([{ name, rows }]))}\n`);
   }
-  if (wants({ ...storm, isQuick: true })) {
+  if (wants(storm)) {
     const rows: ConnectRow[] = [];
     const { clients } = storm;
     // Each takes seconds.
@@ -198,7 +199,7 @@ function medians(rows: readonly ConnectRow[]): ConnectRow[] {
     const failed = all.find(({ failure }) => failure !== undefined);
     if (failed) return failed;
     const median = (get: (row: ConnectRow) => number): number =>
-      all.map(get).toSorted((a, b) => a - b)[all.length >> 1]!;
+      spread(all.map(get)).median;
     return {
       ...all[0]!,
       startUpMs: median((row) => row.startUpMs),

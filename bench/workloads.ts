@@ -147,13 +147,16 @@ export const traffic: readonly TrafficWorkload[] = [
 /** The number of idle clients that all peers are measured with. */
 export const idleClients = 10_000;
 
-/** Whose clients connect and then do nothing; each in a fresh process. */
-export const idle: readonly {
+/** Clients that connect and then do nothing; each peer in a fresh process. */
+export interface ConnectWorkload {
   name: string;
   clients: number;
   peers: readonly PeerName[];
   isQuick?: boolean;
-}[] = [
+}
+
+/** Whose clients stay until memory has settled. */
+export const idle: readonly ConnectWorkload[] = [
   { name: "idle-1000", clients: 1000, peers: denoOnly },
   { name: "idle-5000", clients: 5000, peers: denoOnly, isQuick: true },
   {
@@ -164,23 +167,10 @@ export const idle: readonly {
   { name: "idle-15000", clients: 15_000, peers: denoOnly },
 ];
 
-/** Who gets 5,000 handshakes at once; each in a fresh process. */
-export const storm = {
+/** Whose handshakes come all at once. */
+export const storm: ConnectWorkload = {
   name: "storm",
   clients: 5000,
-  peers: [
-    "staps",
-    "staps-before",
-    "relay",
-    "ws",
-    "bun",
-    "nchan",
-    "staps-nginx",
-    "relay-nginx",
-    "ws-nginx",
-  ],
-} as const satisfies {
-  name: string;
-  clients: number;
-  peers: readonly PeerName[];
+  peers: [...direct, "staps-nginx", "relay-nginx", "ws-nginx"],
+  isQuick: true,
 };
