@@ -18,7 +18,7 @@ import {
   isUpgrade,
   readHead,
 } from "./handshake.ts";
-import { connect, type Target } from "./raw_client.ts";
+import { connect, hangUp, type Target } from "./raw_client.ts";
 
 type MessageKind = "text" | "binary";
 
@@ -94,7 +94,7 @@ export class Connection implements FrameListener {
     let givenUp: string | undefined;
     const giveUp = (why: string): void => {
       givenUp = why;
-      if (socket !== undefined) close(socket);
+      if (socket !== undefined) hangUp(socket);
     };
     const timer = setTimeout(() => giveUp("no answer in time"), timeoutMs);
     const abort = (): void => giveUp("given up");
@@ -104,7 +104,7 @@ export class Connection implements FrameListener {
       if (givenUp !== undefined) throw new Error(givenUp);
       return await Connection.#shakeHands(socket, request);
     } catch (error) {
-      if (socket !== undefined) close(socket);
+      if (socket !== undefined) hangUp(socket);
       return { status: 0, reason: givenUp ?? (error as Error).message };
     } finally {
       clearTimeout(timer);
@@ -132,7 +132,7 @@ export class Connection implements FrameListener {
     if (status === 101) {
       throw new Error("a 101 without the right Sec-WebSocket-Accept");
     }
-    close(socket);
+    hangUp(socket);
     const body = new TextDecoder().decode(first);
     return { status, reason: body.split("\n")[0]!.slice(0, 100).trim() };
   }
@@ -220,8 +220,11 @@ export class Connection implements FrameListener {
     this.#ended = true;
     clearTimeout(this.#leaveTimer);
     if (this.#writing) {
-      this.#leaveTimer = setTimeout(() => close(this.#socket), answerTimeoutMs);
-    } else close(this.#socket);
+      this.#leaveTimer = setTimeout(
+        () => hangUp(this.#socket),
+        answerTimeoutMs,
+      );
+    } else hangUp(this.#socket);
     this.#listener?.closed({ by: "server", code, reason });
   }
 
@@ -229,7 +232,7 @@ export class Connection implements FrameListener {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#leaveTimer);
-    close(this.#socket);
+    hangUp(this.#socket);
     this.resume();
     this.#listener?.closed(ending);
   }
@@ -257,7 +260,7 @@ export class Connection implements FrameListener {
     this.#writing = false;
     if (this.#ended) {
       clearTimeout(this.#leaveTimer);
-      close(this.#socket);
+      hangUp(this.#socket);
     }
   }
 
@@ -289,14 +292,5 @@ export class Connection implements FrameListener {
 async function writeAll(socket: Deno.Conn, bytes: Uint8Array): Promise<void> {
   for (let sent = 0; sent < bytes.length;) {
     sent += await socket.write(bytes.subarray(sent));
-  }
-}
-
-/** Closes a connection, perhaps once more. */
-function close(socket: Deno.Conn): void {
-  try {
-    socket.close();
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BadResource)) throw error;
   }
 }

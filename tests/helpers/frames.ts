@@ -1,4 +1,7 @@
-/** WebSocket frames as a client writes and reads them (RFC 6455 section 5.2), without a connection. */
+/**
+ * WebSocket frames as a client writes and reads them (RFC 6455 section 5.2),
+ * without a connection, and apart from src/listener on purpose.
+ */
 
 /** RFC 6455 section 11.8. */
 export const opcodes = {

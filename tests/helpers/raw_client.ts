@@ -58,6 +58,15 @@ export async function connect(target: Target): Promise<Deno.Conn> {
   return connection;
 }
 
+/** Ends a connection, perhaps once more. */
+export function hangUp(connection: Deno.Conn): void {
+  try {
+    connection.close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BadResource)) throw error;
+  }
+}
+
 /** A connection to the server, closed on disposal. */
 export class RawClient implements Disposable {
   #connection: Deno.Conn;
@@ -245,11 +254,7 @@ export class RawClient implements Disposable {
 
   /** Ends the connection without a close frame. Safe to call twice. */
   close(): void {
-    try {
-      this.#connection.close();
-    } catch (error) {
-      if (!(error instanceof Deno.errors.BadResource)) throw error;
-    }
+    hangUp(this.#connection);
   }
 
   [Symbol.dispose](): void {
