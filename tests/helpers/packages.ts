@@ -161,12 +161,9 @@ async function run(command: string, args: string[]): Promise<Result> {
     return { success, output: text.decode(stdout) + text.decode(stderr) };
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error(
-      `Cannot find "${command}": the tests need Debian's package tools`,
-      {
-        cause: error,
-      },
-    );
+    throw new Error(`Cannot find "${command}" of Debian's package tools`, {
+      cause: error,
+    });
   }
 }
 
