@@ -196,5 +196,7 @@ export class Connector {
       broker: formatHostPort(this.#place),
       reason: reason.message,
     });
+    // One that hangs accepts the next connection too, and says nothing on it.
+    if (reason.detail.late) this.#host++;
   }
 }

@@ -170,7 +170,7 @@ export class Probe {
     if (ticks.silent <= most && !isLost) return;
     ticks.onItsWay = ticks.silent = 0;
     if (isConfirmed) void this.#suspect(link);
-    else link.destroy(new BrokerError(noMessage));
+    else link.destroy(new BrokerError(noMessage, { late: true }));
   }
 
   /** Breaks off a link on which a message that was confirmed doesn't come, unless another connection may have it. */

@@ -105,6 +105,15 @@ Deno.test("Connector connects again when a link is lost", async () => {
   assert.equal(connector.broker, undefined);
 });
 
+Deno.test("Connector connects to the next host when a broker was silent", async () => {
+  const { connector } = make();
+  await connector.start();
+  connector.link!.destroy(new BrokerError("no message", { late: true }));
+  await eventually(() => connector.connects === 2, "the second link");
+  assert.equal(connector.broker, "two:1");
+  await connector.close(() => Promise.resolve());
+});
+
 Deno.test("Connector.start() throws what can't heal", async () => {
   const access = { right: "write", kind: "exchange", name: "staps" } as const;
   const { connector, done } = make({
