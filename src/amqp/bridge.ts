@@ -139,7 +139,8 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       sender,
       memberships,
       watch,
-      isOnlyConsumer: (link) => this.#preparation.isOnlyConsumer(link),
+      isOnlyConsumer: (link, hasTurn) =>
+        this.#preparation.isOnlyConsumer(link, hasTurn),
     });
     this.#preparation = new Preparation({
       ...{ connector, queue, memberships, sender, probe, watch },

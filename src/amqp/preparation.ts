@@ -52,16 +52,25 @@ export class Preparation {
     if (connector.connects === 0) await probe.isOwnKeyBound(link);
   }
 
-  /** Tells whether nobody else consumes the node's queue. */
-  async isOnlyConsumer(link: Link): Promise<boolean> {
-    return await link.countConsumers(this.#options.queue.name) === 1;
+  /**
+   * Tells whether nobody else consumes the node's queue. A connection that was
+   * lost does, until the broker has noticed, and gets all messages until then.
+   *
+   * @param hasTurn Whether messages came on this one. RabbitMQ's count of a
+   * quorum queue's consumers leaves out those that wait for their turn.
+   */
+  async isOnlyConsumer(link: Link, hasTurn: boolean): Promise<boolean> {
+    const { queue } = this.#options;
+    if (queue.isQuorum) return hasTurn;
+    return await link.countConsumers(queue.name) === 1;
   }
 
   /** Makes sure that messages come through the queue, after some didn't. */
   async #prove(link: Link): Promise<void> {
     const { queue, probe } = this.#options;
     if (await probe.comesBack(link)) return;
-    if (await this.isOnlyConsumer(link)) {
+    // Only one that had its turn is suspected.
+    if (await this.isOnlyConsumer(link, true)) {
       this.#lost();
       await queue.bindOwnKeys(link);
       if (await probe.comesBack(link)) return;

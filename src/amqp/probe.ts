@@ -46,6 +46,9 @@ const lostTicks = 30;
 /** So old may a binding be that is doubted: a generous multiple of a second. */
 const doubtMs = 30_000;
 
+/** A consumer that was lost is given up by then: Erlang's net_ticktime, 75 s at most if nobody changed it. In milliseconds. */
+const turnMs = 90_000;
+
 /** Why a link was broken off. */
 export const noMessage = "The broker returns no message";
 
@@ -60,11 +63,8 @@ export interface ProbeOptions {
     "boundSince" | "byKey" | "loseBinding" | "probed"
   >;
   readonly watch: Pick<QueueWatch, "received" | "probed">;
-  /**
-   * Tells whether nobody else consumes the node's queue. A connection that was
-   * lost does, until the broker has noticed, and gets all messages until then.
-   */
-  readonly isOnlyConsumer: (link: Link) => Promise<boolean>;
+  /** See {@linkcode Preparation.isOnlyConsumer}. */
+  readonly isOnlyConsumer: (link: Link, hasTurn: boolean) => Promise<boolean>;
 }
 
 /** A message to ourselves, on its way. */
@@ -98,6 +98,9 @@ export class Probe {
   readonly #ticks = { onItsWay: 0, silent: 0 };
   /** What had come from it at the last tick. */
   #progress = -1;
+  /** What had come by the end of the last connection, and when the present one began. */
+  #receivedBefore = 0;
+  #connectedMs = 0;
   #isSuspect = false;
   /** When each doubtful binding was made. */
   readonly #doubtful = new Map<Membership, number>();
@@ -141,6 +144,7 @@ export class Probe {
 
   /** To be called when `link` is in use: asks for doubtful bindings, too. */
   connected(link: Link): void {
+    this.#connectedMs = performance.now();
     if (link.isReady) void this.#send(link);
   }
 
@@ -175,7 +179,9 @@ export class Probe {
 
   /** Breaks off a link on which a message that was confirmed doesn't come, unless another connection may have it. */
   async #suspect(link: Link): Promise<void> {
-    if (!await this.#options.isOnlyConsumer(link)) return;
+    const hasTurn = this.#options.watch.received !== this.#receivedBefore ||
+      performance.now() - this.#connectedMs > turnMs;
+    if (!await this.#options.isOnlyConsumer(link, hasTurn)) return;
     if (this.#options.connector.link !== link) return;
     this.#isSuspect = true;
     link.destroy(new BrokerError(noMessage));
@@ -268,6 +274,7 @@ export class Probe {
   /** Gives up what is on its way, and doubts young bindings, after the connection was lost. */
   disconnected(): void {
     this.#failAll("The connection to the broker was lost");
+    this.#receivedBefore = this.#options.watch.received;
     this.#roundTripMs = undefined;
     this.#ticks.onItsWay = this.#ticks.silent = 0;
     const { memberships } = this.#options;

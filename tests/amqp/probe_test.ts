@@ -28,6 +28,8 @@ class Bench {
   /** Those through doubtful bindings that the broker hasn't answered. */
   readonly doubts: ProbeMessage[] = [];
   isOnlyConsumer = true;
+  /** What was said when it was asked for that. */
+  readonly turns: boolean[] = [];
   readonly watch = { received: 0, probed: () => {} };
   readonly sender = {
     answers: 0,
@@ -55,7 +57,10 @@ class Bench {
       probed: (number) => void this.drained.push(number),
     },
     watch: this.watch,
-    isOnlyConsumer: () => Promise.resolve(this.isOnlyConsumer),
+    isOnlyConsumer: (_, hasTurn) => {
+      this.turns.push(hasTurn);
+      return Promise.resolve(this.isOnlyConsumer);
+    },
   });
 
   connect(): void {
@@ -165,10 +170,13 @@ Deno.test("Probe waits while a connection that was lost still consumes the queue
     await Promise.resolve();
   }
   assert.equal(fake.isDestroyed, false);
+  assert.ok(bench.turns.length > 1 && !bench.turns.includes(true));
   bench.isOnlyConsumer = true;
-  for (let i = 0; i < 5; i++) probe.tick(link);
+  bench.watch.received++;
+  for (let i = 0; i < 6; i++) probe.tick(link);
   await link.down;
   assert.equal(probe.isSuspect, true);
+  assert.equal(bench.turns.at(-1), true);
 });
 
 Deno.test("Probe suspects the bindings if others are delivered for long, but not its message", async () => {
