@@ -20,10 +20,14 @@ const maxUnconfirmed = 200;
 
 /**
  * Messages that stay unconfirmed for so long mean that something is stuck;
- * sooner, if the broker has confirmed a later message to ourselves. In
- * milliseconds.
+ * sooner, if the broker has confirmed a later message to ourselves, or confirms
+ * none at all. In milliseconds.
  */
-const confirmTimeoutMs = { alone: 30_000, overtaken: 10_000 } as const;
+const confirmTimeoutMs = {
+  alone: 30_000,
+  overtaken: 10_000,
+  mute: 10_000,
+} as const;
 
 /** How often {@linkcode Sender.flush} looks whether all is sent. */
 const flushLookMs = 20;
@@ -85,6 +89,7 @@ export class Sender {
   readonly #onCongested: SenderOptions["onCongested"];
   readonly #onPostAnswered: SenderOptions["onPostAnswered"];
   #answers = 0;
+  #answeredMs = -Infinity;
   /** When the latest message to ourselves that was confirmed was sent. */
   #confirmedProbeMs = -Infinity;
   /** By tag, the oldest first. */
@@ -236,6 +241,7 @@ export class Sender {
     { tag, upTo, isTaken }: { tag: number; upTo: boolean; isTaken: boolean },
   ): void {
     this.#answers++;
+    this.#answeredMs = performance.now();
     if (upTo) {
       for (const earlier of this.#unconfirmed.keys()) {
         if (earlier > tag) break;
@@ -287,16 +293,17 @@ export class Sender {
     this.pump();
     const [oldest] = this.#unconfirmed.values();
     if (!oldest || link.blocked !== undefined) return;
-    const isOvertaken = oldest.sentMs < this.#confirmedProbeMs;
+    const { sentMs } = oldest;
+    const nowMs = performance.now();
+    const isOvertaken = sentMs < this.#confirmedProbeMs;
     const timeoutMs = confirmTimeoutMs[isOvertaken ? "overtaken" : "alone"];
-    if (performance.now() - oldest.sentMs <= timeoutMs) return;
-    link.destroy(
-      new BrokerError(
-        isOvertaken
-          ? "The broker confirms later messages, and not earlier ones"
-          : "The broker confirms nothing",
-      ),
-    );
+    const isMute =
+      nowMs - Math.max(sentMs, this.#answeredMs) > confirmTimeoutMs.mute;
+    if (!isMute && nowMs - sentMs <= timeoutMs) return;
+    const reason = isMute
+      ? "The broker confirms nothing"
+      : "The broker confirms later messages, and not earlier ones";
+    link.destroy(new BrokerError(reason, { late: isMute }));
   }
 
   /** Resolves when the broker has everything, or is away, or after `timeoutMs`. */

@@ -118,8 +118,20 @@ function withTime(run: (setMs: (ms: number) => void) => void): void {
   }
 }
 
-Deno.test("Sender.tick() breaks off a link on which an earlier message stays unconfirmed, sooner if later ones are", () => {
-  for (const isOvertaken of [false, true]) {
+Deno.test("Sender.tick() breaks off a link on which a message stays unconfirmed, sooner if later ones are, or none is", () => {
+  const later = "The broker confirms later messages, and not earlier ones";
+  const cases = [
+    { answers: [1_000], isTaken: true, limitMs: 10_000, reason: later },
+    {
+      ...{ answers: [9_000, 18_000, 27_000], isTaken: false },
+      ...{ limitMs: 30_000, reason: later },
+    },
+    {
+      ...{ answers: [1_000], isTaken: false },
+      ...{ limitMs: 11_000, reason: "The broker confirms nothing" },
+    },
+  ];
+  for (const { answers, isTaken, limitMs, reason } of cases) {
     withTime((setMs) => {
       const { sender, connect, say } = make();
       const reasons: string[] = [];
@@ -130,21 +142,18 @@ Deno.test("Sender.tick() breaks off a link on which an earlier message stays unc
       setMs(0);
       connect(fake);
       say("a");
-      setMs(1_000);
-      const probe = { key: "own", number: 1, mandatory: true };
-      sender.publishProbe(link, { ...probe, onAnswer: () => {} });
-      sender.answered({ tag: 2, upTo: false, isTaken: isOvertaken });
-      const limitMs = isOvertaken ? 10_000 : 30_000;
+      for (const [i, ms] of answers.entries()) {
+        setMs(ms);
+        const probe = { key: "own", number: i, mandatory: true };
+        sender.publishProbe(link, { ...probe, onAnswer: () => {} });
+        sender.answered({ tag: 2 + i, upTo: false, isTaken });
+      }
       setMs(limitMs);
       sender.tick(link);
       assert.deepEqual(reasons, []);
       setMs(limitMs + 1);
       sender.tick(link);
-      assert.deepEqual(reasons, [
-        isOvertaken
-          ? "The broker confirms later messages, and not earlier ones"
-          : "The broker confirms nothing",
-      ]);
+      assert.deepEqual(reasons, [reason]);
     });
   }
 });
