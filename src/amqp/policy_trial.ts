@@ -45,12 +45,17 @@ export interface PolicyTrial {
   /** Whether a message with nowhere to go came back. */
   readonly isReturned: boolean;
   readonly filling: Filling;
-  /** What became of a queue with a message that was left alone for {@linkcode restMs}. */
+  /** What became of a queue with a message that was left alone for {@linkcode restMsOf}. */
   readonly rest: "kept" | "message gone" | "queue gone" | "message rejected";
 }
 
-/** How long a queue is left alone, in milliseconds: what is shorter of a TTL or an expiry is found. */
-export const restMs = 3_000;
+/**
+ * How long a queue is left alone, in milliseconds: what is shorter of a TTL or
+ * an expiry is found. A quorum queue looks only every 5 s from its declaration
+ * on whether it has expired (`quorum_tick_interval`), and then it takes some
+ * tenths of a second to go.
+ */
+const restMs = { classic: 3_000, quorum: 6_000 } as const;
 
 /** At most so many messages fill a queue, of so many bytes, within so many milliseconds. */
 export const fill = { messages: 10_000, bytes: 400, ms: 1_000 } as const;
@@ -68,9 +73,16 @@ const removeMs = 2_000;
 /** If nothing else removes a scratch queue, this does. */
 const expiresMs = 60_000;
 
+/** Gets how long {@linkcode tryPolicies} leaves a queue alone, in milliseconds. */
+export function restMsOf(
+  { queueType = "classic" }: Pick<PolicyTrialOptions, "queueType">,
+): number {
+  return restMs[queueType];
+}
+
 /**
  * Tries what policies do, on connections of its own to a broker where the
- * exchange is. Takes {@linkcode restMs} and a second or two.
+ * exchange is. Takes {@linkcode restMsOf} and a second or two.
  *
  * @throws {BrokerError} If the broker doesn't let it.
  */
@@ -86,10 +98,10 @@ export async function tryPolicies(
   const full = new ScratchQueue(connections, options);
   const resting = new ScratchQueue(connections, options);
   try {
-    await full.declare();
     await resting.declare();
+    const restEndMs = performance.now() + restMsOf(options);
     const isKept = await resting.publish(0);
-    const restEndMs = performance.now() + restMs;
+    await full.declare();
     const isReturned = await comesBack(connections, options);
     const filling = await full.fillAndEmpty();
     await sleep(restEndMs - performance.now());

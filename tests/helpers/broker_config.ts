@@ -23,6 +23,8 @@ export interface BrokerConfig {
   readonly plugins?: readonly string[];
   /** Lines to add to `rabbitmq.conf`. */
   readonly config?: string;
+  /** What is in `advanced.config`: an Erlang term with its dot. */
+  readonly advanced?: string;
 }
 
 /** Writes Erlang's cookie. */
@@ -31,10 +33,10 @@ export async function writeCookie(folder: string): Promise<void> {
   await Deno.writeTextFile(`${folder}/.erlang.cookie`, cookie, { mode: 0o400 });
 }
 
-/** Writes `rabbitmq.conf` and what it names into `folder`, which RabbitMQ knows as `pathInside`. */
+/** Writes `rabbitmq.conf`, `advanced.config` and what they name into `folder`, which RabbitMQ knows as `pathInside`. */
 export async function writeConfig(
   folder: string,
-  { hostname, port, pathInside, tls, plugins = [], config = "" }:
+  { hostname, port, pathInside, tls, plugins = [], config = "", advanced }:
     & BrokerConfig
     & {
       hostname: string;
@@ -43,6 +45,7 @@ export async function writeConfig(
     },
 ): Promise<TlsAccess | undefined> {
   await Deno.writeTextFile(`${folder}/plugins`, `[${plugins.join(",")}].`);
+  await Deno.writeTextFile(`${folder}/advanced.config`, advanced ?? "[].");
   let text = `
 listeners.tcp.1 = ${hostname}:${port}
 listeners.tcp.2 = ::1:${port}

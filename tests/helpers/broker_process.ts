@@ -40,6 +40,7 @@ export class BrokerProcess implements AsyncDisposable {
   readonly #epmd: Process | undefined;
   #server: Process | undefined;
   #paused = false;
+  #calls = 0;
   #tls: TlsAccess | undefined;
 
   constructor(
@@ -191,7 +192,8 @@ export class BrokerProcess implements AsyncDisposable {
       "erl_call",
       [
         this.#home.hasLongName ? "-name" : "-sname",
-        ...[this.name, "-c", cookie, "-e"],
+        // Two calls at a time with one name would be one too many.
+        ...[this.name, "-h", `call${++this.#calls}`, "-c", cookie, "-e"],
       ],
       { stdin: "piped" },
     );
@@ -245,6 +247,7 @@ export class BrokerProcess implements AsyncDisposable {
       TMPDIR: folder,
       LC_ALL: "C.UTF-8",
       ERL_EPMD_PORT: `${this.#epmdPort}`,
+      RABBITMQ_ADVANCED_CONFIG_FILE: `${folder}/advanced.config`,
       RABBITMQ_CONF_ENV_FILE: "/dev/null",
       RABBITMQ_CONFIG_FILE: `${folder}/rabbitmq.conf`,
       RABBITMQ_DIST_PORT: `${this.#distPort}`,

@@ -5,7 +5,7 @@ import {
   fill,
   type PolicyTrial,
   type PolicyTrialOptions,
-  restMs,
+  restMsOf,
   tryPolicies,
 } from "../../amqp/policy_trial.ts";
 import type { Findings } from "./finding.ts";
@@ -38,21 +38,20 @@ export async function checkPolicies(
     );
     return;
   }
+  const rest = `${restMsOf(options) / 1000} s`;
   const found = [
     ...aboutExchange(trial, options),
     ...aboutLength(trial),
-    ...aboutRest(trial),
+    ...aboutRest(trial, rest),
   ];
   for (const what of found) {
     findings.fail(`The broker at ${place} ${what}`, hint);
   }
   if (found.length > 0) return;
   findings.ok(
-    `the broker at ${place} keeps what queues of nodes get: ${trial.filling.sent} messages, and one for ${seconds}`,
+    `the broker at ${place} keeps what queues of nodes get: ${trial.filling.sent} messages, and one for ${rest}`,
   );
 }
-
-const seconds = `${restMs / 1000} s`;
 
 function aboutExchange(
   { isReturned }: PolicyTrial,
@@ -85,16 +84,16 @@ function aboutLength({ filling, rest }: PolicyTrial): string[] {
   ];
 }
 
-function aboutRest({ rest }: PolicyTrial): string[] {
+function aboutRest({ rest }: PolicyTrial, time: string): string[] {
   if (rest === "message gone") {
     return [
-      `drops messages that wait in queues of nodes: one was gone after ${seconds}, expected it there: ` +
+      `drops messages that wait in queues of nodes: one was gone after ${time}, expected it there: ` +
       "likely a policy sets message-ttl; clients miss messages and are closed (4001) when a node is away for that long",
     ];
   }
   if (rest === "queue gone") {
     return [
-      `deletes queues of nodes: one was gone after ${seconds} without its node, expected it there for "queue_expires_s": ` +
+      `deletes queues of nodes: one was gone after ${time} without its node, expected it there for "queue_expires_s": ` +
       "likely a policy sets expires; all clients of a node that is away for that long are closed (4001)",
     ];
   }
