@@ -1,5 +1,5 @@
 /** What the matrix has: which fault happens to how many nodes, on which brokers, with which queues. */
-import type { BrokerVersion } from "../helpers/broker_programs.ts";
+import { type BrokerKind, brokerKinds, kindName } from "../helpers/broker.ts";
 import { type Fault, faults } from "./faults.ts";
 
 /** The kind of the nodes' queues: `[bridge] queue_type`. */
@@ -7,7 +7,9 @@ export type QueueType = "quorum" | "classic";
 
 /** One of the matrix. */
 export interface Cell {
-  readonly version: BrokerVersion;
+  readonly kind: BrokerKind;
+  /** Whether the brokers are configured as docs/bridge.md recommends for quorum queues. */
+  readonly isTuned: boolean;
   readonly queueType: QueueType;
   /** How many nodes there are. */
   readonly nodes: number;
@@ -18,23 +20,37 @@ export interface Cell {
 export type Scene = readonly Cell[];
 
 /** Every cell, in the order in which they run. */
-export const cells: readonly Cell[] = (["4.0", "3.10"] as const).flatMap(
-  (version) =>
+export const cells: readonly Cell[] = brokerKinds.toReversed().flatMap((kind) =>
+  [false, true].flatMap((isTuned) =>
     [2, 3].flatMap((nodes) =>
       faults.flatMap((fault) =>
         (["quorum", "classic"] as const).map((queueType) => ({
-          version,
-          queueType,
-          nodes,
-          fault,
+          ...{ kind, isTuned, queueType, nodes, fault },
         }))
       )
-    ),
-);
+    )
+  )
+).filter(isOfInterest);
+
+/** Tells whether a cell may show something else than others do. */
+function isOfInterest(
+  { kind, isTuned, queueType, nodes, fault: { name } }: Cell,
+): boolean {
+  if (kind.database === "mnesia" && !isTuned) return true;
+  if (nodes > 2 || isTuned && queueType === "classic") return false;
+  return name === "hang" || name === "partition" ||
+    name === "kill-queue" && !isTuned;
+}
+
+/** Gets one word for a cell's brokers, such as `4.0-khepri-tuned`. */
+export function brokersOf({ kind, isTuned }: Cell): string {
+  return `${kindName(kind)}${isTuned ? "-tuned" : ""}`;
+}
 
 /** Gets a cell's name: its four words, such as `4.0 quorum 2-nodes kill-queue`. */
-export function nameOf({ version, queueType, nodes, fault }: Cell): string {
-  return `${version} ${queueType} ${nodes}-nodes ${fault.name}`;
+export function nameOf(cell: Cell): string {
+  const { queueType, nodes, fault } = cell;
+  return `${brokersOf(cell)} ${queueType} ${nodes}-nodes ${fault.name}`;
 }
 
 /**
@@ -64,7 +80,7 @@ export function select(wanted: readonly string[]): Cell[] {
 export function scenes(some: readonly Cell[]): Scene[] {
   const groups = Map.groupBy(
     some,
-    ({ version, nodes, fault }) => `${version} ${nodes} ${fault.name}`,
+    (cell) => `${brokersOf(cell)} ${cell.nodes} ${cell.fault.name}`,
   );
   return [...groups.values()];
 }

@@ -22,24 +22,31 @@ Usage: deno task matrix [options]
                     at least (default 50000)
   --bridge LINE     a setting for the nodes' section [bridge]; one that gives a
                     promise up, "on_gap = continue", has to fail
-  --keep            keep the nodes' logs of every cell, not only of bad ones
+  --keep            keep the logs of every cell, not only of bad ones
   --list            print the names of cells and faults
   --write-docs      put what was found into docs/reliability.md, cell by cell
   --help            print this
 
-Cells that differ only in the kind of queues run at the same time, on the same
-brokers. A run of all of them takes about an hour.
+Brokers called "tuned" are configured as docs/bridge.md recommends, the others
+have Erlang's net_ticktime. Cells that differ only in the kind of queues run at
+the same time, on the same brokers. All of them take more than an hour.
 `;
 
-interface Options {
-  readonly cells: readonly Cell[];
-  readonly deliveries: number;
-  readonly bridge: string | undefined;
-}
+/** What ends a run early. */
+const signals = ["SIGINT", "SIGTERM"] as const;
 
-async function main(args: readonly string[]): Promise<number> {
+/**
+ * Does what the command line says, and gets the exit status.
+ *
+ * @param print Takes each line of the output.
+ */
+export async function main(
+  args: readonly string[],
+  print: (line: string) => void,
+): Promise<number> {
   let values;
-  let options: Options;
+  let cells: readonly Cell[];
+  let deliveries: number;
   try {
     ({ values } = parseArgs({
       args: [...args],
@@ -47,17 +54,14 @@ async function main(args: readonly string[]): Promise<number> {
         only: { type: "string" },
         deliveries: { type: "string", default: "50000" },
         bridge: { type: "string" },
-        keep: { type: "boolean" },
+        keep: { type: "boolean", default: false },
         list: { type: "boolean" },
         "write-docs": { type: "boolean" },
         help: { type: "boolean" },
       },
     }));
-    options = {
-      cells: select(values.only?.split(",") ?? []),
-      deliveries: readCount(values.deliveries),
-      bridge: values.bridge,
-    };
+    cells = select(values.only?.split(",") ?? []);
+    deliveries = readCount(values.deliveries);
   } catch (error) {
     print(`matrix: ${(error as Error).message}`);
     return 2;
@@ -67,76 +71,54 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   if (values.list) {
-    for (const cell of options.cells) print(nameOf(cell));
+    for (const cell of cells) print(nameOf(cell));
     for (const { name, what } of faults) print(`${name}: ${what}`);
     return 0;
   }
-  const command = `deno task matrix --deliveries ${options.deliveries}` +
-    (values.only === undefined ? "" : ` --only "${values.only}"`) +
-    (values.bridge === undefined ? "" : ` --bridge "${values.bridge}"`);
-  return await run(options, {
-    command,
-    doesKeep: values.keep ?? false,
-    doesWrite: values["write-docs"] ?? false,
-  });
-}
-
-/** Runs the cells, and gets the exit status. */
-async function run(
-  { cells, deliveries, bridge }: Options,
-  { command, doesKeep, doesWrite }: {
-    command: string;
-    doesKeep: boolean;
-    doesWrite: boolean;
-  },
-): Promise<number> {
+  const { only, bridge, keep, "write-docs": doesWrite } = values;
+  const command = `deno task matrix --deliveries ${deliveries}` +
+    (only === undefined ? "" : ` --only "${only}"`) +
+    (bridge === undefined ? "" : ` --bridge "${bridge}"`);
   const interrupted = new AbortController();
   const onInterrupt = (): void => {
     if (!interrupted.signal.aborted) print("Interrupted: ending everything");
     interrupted.abort();
   };
-  Deno.addSignalListener("SIGINT", onInterrupt);
-  Deno.addSignalListener("SIGTERM", onInterrupt);
+  for (const signal of signals) Deno.addSignalListener(signal, onInterrupt);
   let good = 0;
   let skipped = 0;
-  try {
-    await runScenes(scenes(cells), {
-      ...{ deliveries, bridge },
-      signal: interrupted.signal,
-      onCell: async (cell, result) => {
-        const at = new Date().toISOString().slice(11, 19);
-        if (typeof result === "string") {
-          print(`${at} ${nameOf(cell)}: skipped: ${result}`);
-          skipped++;
-          return;
-        }
-        if (result instanceof Error) {
-          print(`${at} ${nameOf(cell)}: ${result.message}`);
-          return;
-        }
-        print(`${at} ${nameOf(cell)}: ${lineOf(result)}`);
-        for (const loss of result.verdict.losses) print(`  ${loss}`);
-        const isGood = faultsOf(result).length === 0;
-        if (isGood) good++;
-        if (!isGood || doesKeep) print(`  Logs: ${await keepLogs(result)}`);
-        if (doesWrite) await writeDocs([result], { command });
-      },
-    });
-  } finally {
-    Deno.removeSignalListener("SIGINT", onInterrupt);
-    Deno.removeSignalListener("SIGTERM", onInterrupt);
-  }
+  await runScenes(scenes(cells), {
+    ...{ deliveries, bridge, signal: interrupted.signal },
+    onCell: async (cell, result) => {
+      const at = new Date().toISOString().slice(11, 19);
+      const say = (what: string): void =>
+        print(`${at} ${nameOf(cell)}: ${what}`);
+      if (typeof result === "string") {
+        say(`skipped: ${result}`);
+        skipped++;
+        return;
+      }
+      if (result instanceof Error) return say(result.message);
+      say(lineOf(result));
+      for (const loss of result.verdict.losses) print(`  ${loss}`);
+      const isGood = faultsOf(result).length === 0;
+      if (isGood) good++;
+      if (!isGood || keep) print(`  Logs: ${await keepLogs(result)}`);
+      if (doesWrite) await writeDocs(result, { command });
+    },
+  });
+  for (const signal of signals) Deno.removeSignalListener(signal, onInterrupt);
   const ran = cells.length - skipped;
   print(`${good} of ${ran} cells were as promised, ${skipped} skipped.`);
   return good === ran ? 0 : 1;
 }
 
-/** Writes the nodes' logs of a cell into a folder, and gets that. */
+/** Writes the logs of a cell into a folder, and gets that. */
 async function keepLogs({ cell, logs }: Result): Promise<string> {
   const name = nameOf(cell).replaceAll(" ", "-");
   const folder = await Deno.makeTempDir({ prefix: `staps-matrix-${name}-` });
-  for (const [i, log] of logs.entries()) {
-    await Deno.writeTextFile(`${folder}/node${i + 1}.log`, log);
+  for (const [who, log] of Object.entries(logs)) {
+    await Deno.writeTextFile(`${folder}/${who}.log`, log);
   }
   return folder;
 }
@@ -151,11 +133,11 @@ function readCount(text: string): number {
   return value;
 }
 
-function print(line: string): void {
+function printLine(line: string): void {
   const bytes = new TextEncoder().encode(`${line}\n`);
   for (let sent = 0; sent < bytes.length;) {
     sent += Deno.stdout.writeSync(bytes.subarray(sent));
   }
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await main(Deno.args, printLine));

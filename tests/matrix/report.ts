@@ -1,7 +1,7 @@
 /** What came of the cells, for a terminal and for docs/reliability.md. */
 import { machine } from "../../bench/machine.ts";
 import { writeBetween } from "../../bench/page.ts";
-import { type Cell, cells } from "./cells.ts";
+import { brokersOf, type Cell, cells } from "./cells.ts";
 import { faults } from "./faults.ts";
 import type { Result } from "./run.ts";
 
@@ -43,28 +43,26 @@ export function lineOf(result: Result): string {
 }
 
 /**
- * Replaces what stands about the cells of `results` between the marks in
+ * Replaces what stands about the cell of `result` between the marks in
  * docs/reliability.md; what stands about others stays.
  *
- * @param options.command What they came of.
+ * @param options.command What it came of.
  * @throws {Error} If the page lacks a mark.
  */
 export async function writeDocs(
-  results: readonly Result[],
+  result: Result,
   { command }: { command: string },
 ): Promise<void> {
   const text = await Deno.readTextFile(page);
   const written = text.slice(text.indexOf(begin), text.indexOf(end));
   const rows = new Map(
-    Array.from(written.matchAll(/^\| \d\.\d+ .*$/gm), ([line]) => {
+    Array.from(written.matchAll(/^\| \d\.\d+[-\w]* .*$/gm), ([line]) => {
       const row = line.split("|").slice(1, -1).map((each) => each.trim());
       return [keyOf(row), row];
     }),
   );
-  for (const result of results) {
-    const row = rowOf(result);
-    rows.set(keyOf(row), row);
-  }
+  const own = rowOf(result);
+  rows.set(keyOf(own), own);
   const body = [
     `The last run was \`${command}\`, on ${await machine()}.`,
     "",
@@ -82,8 +80,9 @@ export async function writeDocs(
 }
 
 /** What tells a row from others. */
-function headOf({ version, queueType, nodes, fault }: Cell): string[] {
-  return [version, queueType, `${nodes}`, fault.name];
+function headOf(cell: Cell): string[] {
+  const { queueType, nodes, fault } = cell;
+  return [brokersOf(cell), queueType, `${nodes}`, fault.name];
 }
 
 function keyOf(row: readonly string[]): string {

@@ -1,14 +1,14 @@
 /** Runs scenes of the matrix, one after the other, and gets what came of each cell. */
 import { type BrokerCluster, startCluster } from "../helpers/broker_cluster.ts";
 import { BrokerNetwork } from "../helpers/broker_network.ts";
-import type { BrokerVersion } from "../helpers/broker_programs.ts";
 import { Crowd, type CrowdKind, foreverMs } from "../chaos/crowd.ts";
 import { History } from "../chaos/history.ts";
 import { aborted } from "../chaos/run.ts";
+import { block } from "../helpers/docs.ts";
 import { pause } from "../helpers/eventually.ts";
 import { repository, type Staps } from "../helpers/process.ts";
 import { Random } from "../helpers/random.ts";
-import { type Cell, nameOf, type Scene } from "./cells.ts";
+import { brokersOf, type Cell, nameOf, type Scene } from "./cells.ts";
 import { CellChecker, type Verdict } from "./checker.ts";
 import { canBeSpared, needsNetwork } from "./faults.ts";
 import { queuesOf, startNode } from "./nodes.ts";
@@ -25,8 +25,8 @@ export interface Result {
    * were several.
    */
   readonly backMs: number;
-  /** What the nodes logged. */
-  readonly logs: readonly string[];
+  /** What nodes and brokers logged, by file name. */
+  readonly logs: Readonly<Record<string, string>>;
 }
 
 /** Settings of {@linkcode runScenes}. */
@@ -63,57 +63,53 @@ const calmMs = 5_000;
 const backTimeoutMs = 180_000;
 
 /** A cluster to run scenes on, and its networks. */
-class Stage implements AsyncDisposable {
-  readonly version: BrokerVersion;
+interface Stage extends AsyncDisposable {
+  /** One word for the brokers. */
+  readonly name: string;
   readonly cluster: BrokerCluster;
   readonly network: BrokerNetwork | string;
-
-  private constructor(
-    version: BrokerVersion,
-    cluster: BrokerCluster,
-    network: BrokerNetwork | string,
-  ) {
-    this.version = version;
-    this.cluster = cluster;
-    this.network = network;
-  }
-
-  /** Starts the cluster, in namespaces if they can be had. */
-  static async start(version: BrokerVersion): Promise<Stage> {
-    const network = await BrokerNetwork.make(clusterSize);
-    try {
-      const cluster = await startCluster({
-        version,
-        size: clusterSize,
-        // As docs/bridge.md has it.
-        config: "cluster_partition_handling = pause_minority",
-        ...typeof network === "string" ? {} : { homes: network.homes },
-      });
-      return new Stage(version, cluster, network);
-    } catch (error) {
-      if (typeof network !== "string") await network[Symbol.asyncDispose]();
-      throw error;
-    }
-  }
-
-  /** Starts what was ended, and resolves when all members are in line. */
-  async restore(): Promise<void> {
-    for (const member of this.cluster.members) {
-      if (member.state === "stopped") await member.start();
-    }
-    await this.cluster.whole();
-    for (const member of this.cluster.members) await canBeSpared(member);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.cluster[Symbol.asyncDispose]();
-    if (typeof this.network !== "string") {
-      await this.network[Symbol.asyncDispose]();
-    }
-  }
 }
 
-/** Runs `scenes`, each on a cluster of its version. Everything that it started has ended afterwards. */
+/** Starts a cluster for a cell, in namespaces if they can be had. */
+async function startStage(cell: Cell): Promise<Stage> {
+  await using stack = new AsyncDisposableStack();
+  const network = await BrokerNetwork.make(clusterSize);
+  if (typeof network !== "string") stack.use(network);
+  const page = "docs/bridge.md";
+  const config = cell.isTuned
+    ? {
+      config: await block(page, "rabbitmq.conf"),
+      advanced: await block(page, "advanced.config"),
+    }
+    : { config: "cluster_partition_handling = pause_minority" };
+  const cluster = stack.use(
+    await startCluster({
+      ...cell.kind,
+      size: clusterSize,
+      ...config,
+      ...typeof network !== "string" && { homes: network.homes },
+    }),
+  );
+  const all = stack.move();
+  const end = (): Promise<void> => all.disposeAsync();
+  return {
+    name: brokersOf(cell),
+    cluster,
+    network,
+    [Symbol.asyncDispose]: end,
+  };
+}
+
+/** Starts what was ended, and resolves when all members are in line. */
+async function restore(cluster: BrokerCluster): Promise<void> {
+  for (const member of cluster.members) {
+    if (member.state === "stopped") await member.start();
+  }
+  await cluster.whole();
+  for (const member of cluster.members) await canBeSpared(member);
+}
+
+/** Runs `scenes`, each on its brokers. Everything that it started has ended afterwards. */
 export async function runScenes(
   scenes: readonly Scene[],
   options: RunOptions,
@@ -122,21 +118,21 @@ export async function runScenes(
   try {
     for (const scene of scenes) {
       if (options.signal.aborted) return;
-      const [{ version, fault }] = scene as [Cell];
+      const [first] = scene as [Cell];
       try {
-        if (stage?.version !== version) {
+        if (stage?.name !== brokersOf(first)) {
           await stage?.[Symbol.asyncDispose]();
           stage = undefined;
-          stage = await Stage.start(version);
+          stage = await startStage(first);
         }
-        if (needsNetwork(fault) && typeof stage.network === "string") {
+        if (needsNetwork(first.fault) && typeof stage.network === "string") {
           for (const cell of scene) await options.onCell(cell, stage.network);
           continue;
         }
         for (const result of await runScene(scene, stage, options)) {
           await options.onCell(result.cell, result);
         }
-        await stage.restore();
+        await restore(stage.cluster);
       } catch (error) {
         if (options.signal.aborted) return;
         for (const cell of scene) await options.onCell(cell, error as Error);
@@ -219,7 +215,10 @@ async function runScene(
         verdict: checker.finish(lostQueues),
         clients,
         backMs: backMs.get(group)!,
-        logs: group.nodes.map(({ staps }) => staps.stderr),
+        logs: Object.fromEntries([
+          ...group.nodes.map(({ staps }, i) => [`node${i + 1}`, staps.stderr]),
+          ...cluster.members.map(({ output }, i) => [`broker${i + 1}`, output]),
+        ]),
       };
     }));
   };
