@@ -1,4 +1,4 @@
-/** The commands of docs/bridge.md, on a real broker. */
+/** The commands and the brokers' configuration of docs/bridge.md, on a real broker. */
 import assert from "node:assert/strict";
 import { AmqpBridge } from "../../src/amqp/bridge.ts";
 import { loadConfig } from "../../src/settings/config.ts";
@@ -18,8 +18,20 @@ async function commands(name: string): Promise<string[][]> {
   );
 }
 
-async function testRights(version: BrokerVersion): Promise<void> {
-  await using broker = await startBroker({ version });
+async function testPage(version: BrokerVersion): Promise<void> {
+  const page = "docs/bridge.md";
+  const advanced = await block(page, "advanced.config");
+  await using broker = await startBroker({
+    ...{ version, advanced, config: await block(page, "rabbitmq.conf") },
+  });
+  const [, ticktime] = /net_ticktime, (\d+)/.exec(advanced)!;
+  assert.equal(await broker.eval("net_kernel:get_net_ticktime()"), ticktime);
+  assert.equal(
+    await broker.eval(
+      "application:get_env(rabbit, cluster_partition_handling)",
+    ),
+    "{ok, autoheal}",
+  );
   for (const [program, ...args] of await commands("rights")) {
     assert.equal(program, "rabbitmqctl");
     // The tests' broker has a user of that name already.
@@ -57,7 +69,8 @@ async function testRights(version: BrokerVersion): Promise<void> {
 
 for (const version of ["3.10", "4.0"] satisfies BrokerVersion[]) {
   testUnless(await whyNoBroker(version), {
-    name: `docs/bridge.md: the rights are enough, on RabbitMQ ${version}`,
-    fn: () => testRights(version),
+    name:
+      `docs/bridge.md: rights and configuration do what they say, on RabbitMQ ${version}`,
+    fn: () => testPage(version),
   });
 }
