@@ -21,43 +21,34 @@ Deno.test("statusProblem() finds nothing wrong with a status, nor with what a ne
 
 Deno.test("statusProblem() names the first field that is wrong, and quotes none", () => {
   const evil = "\x1b]0;owned\x07";
-  const cases: [answer: unknown, problem: string][] = [
-    [null, "the answer is null, expected an object"],
-    [[], "the answer is a list, expected an object"],
-    ["x", "the answer is a text, expected an object"],
-    [{}, '"version" is nothing, expected a text'],
+  for (
+    const [answer, found] of [[null, "null"], [[], "a list"], ["x", "a text"]]
+  ) {
+    assert.equal(
+      statusProblem(answer),
+      `the answer is ${found}, expected an object`,
+    );
+  }
+  const cases: [change: object, problem: string, expected: string][] = [
+    [{ version: undefined }, '"version" is nothing', "a text"],
+    [{ pid: evil }, '"pid" is a text', "a number from 0 on"],
+    [{ clients: -1 }, '"clients" is another number', "a number from 0 on"],
+    [{ closes: { [evil]: evil } }, '"closes" is a text', "a number from 0 on"],
+    [{ reasons: {} }, '"reasons" is an object', "a list"],
+    [{ reasons: [1] }, '"reasons" is another number', "an object"],
+    [{ ready: 1 }, '"ready" is another number', "true or false"],
     [
-      { ...nodeStatus, pid: evil },
-      '"pid" is a text, expected a number from 0 on',
-    ],
-    [
-      { ...nodeStatus, clients: -1 },
-      '"clients" is another number, expected a number from 0 on',
-    ],
-    [
-      { ...nodeStatus, closes: { [evil]: evil } },
-      '"closes" is a text, expected a number from 0 on',
-    ],
-    [{ ...nodeStatus, reasons: {} }, '"reasons" is an object, expected a list'],
-    [
-      { ...nodeStatus, reasons: [1] },
-      '"reasons" is another number, expected an object',
-    ],
-    [
-      { ...nodeStatus, ready: 1 },
-      '"ready" is another number, expected true or false',
-    ],
-    [
-      { ...nodeStatus, bridge: { ...bridge, broker: 1 } },
-      '"broker" is another number, expected a text',
+      { bridge: { ...bridge, broker: 1 } },
+      '"broker" is another number',
+      "a text",
     ],
   ];
-  for (const [answer, problem] of cases) {
-    assert.equal(statusProblem(answer), problem);
+  for (const [change, problem, expected] of cases) {
+    assert.equal(
+      statusProblem({ ...nodeStatus, ...change }),
+      `${problem}, expected ${expected}`,
+    );
   }
-});
-
-Deno.test("statusProblem() wants every field of a status", () => {
   for (const name of Object.keys(nodeStatus)) {
     const answer = { ...nodeStatus, [name]: undefined };
     assert.match(statusProblem(answer)!, new RegExp(`^"${name}" is nothing, `));
