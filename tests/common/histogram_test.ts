@@ -10,19 +10,14 @@ Deno.test("Histogram.observe() counts a value in the first bucket that holds it"
 });
 
 Deno.test("PowersHistogram.observe() finds the same bucket without a search", () => {
-  fc.assert(fc.property(fc.nat({ max: 1_000_000 }), (value) => {
+  const check = (value: number): void => {
     const powers = new PowersHistogram();
     const searched = new Histogram(powers.bounds);
     powers.observe(value);
     searched.observe(value);
     assert.deepEqual(powers.counts, searched.counts, String(value));
     assert.equal(powers.sum, searched.sum);
-  }));
-  for (const value of [0, 1, 2, 3, 4, 5, 32_768, 32_769]) {
-    const powers = new PowersHistogram();
-    const searched = new Histogram(powers.bounds);
-    powers.observe(value);
-    searched.observe(value);
-    assert.deepEqual(powers.counts, searched.counts, String(value));
-  }
+  };
+  fc.assert(fc.property(fc.nat({ max: 1_000_000 }), check));
+  for (const value of [0, 1, 2, 3, 4, 5, 32_768, 32_769]) check(value);
 });

@@ -2,19 +2,27 @@ import assert from "node:assert/strict";
 import { LineWriter, maxWaitingLength } from "../../src/common/line_writer.ts";
 import { sleep, within } from "../../src/common/timing.ts";
 
-const onDropped = (): void => assert.fail("Dropped");
-
-Deno.test("LineWriter keeps the order, and writes what comes together at once", async () => {
+/** A LineWriter, and what it writes, once `write` lets it. */
+function keeper(
+  write: () => Promise<void> = () => Promise.resolve(),
+): { writes: string[]; writer: LineWriter } {
   const writes: string[] = [];
-  const begun = Promise.withResolvers<void>();
-  const first = Promise.withResolvers<void>();
   const writer = new LineWriter({
     write: (text) => {
       writes.push(text);
-      begun.resolve();
-      return writes.length === 1 ? first.promise : Promise.resolve();
+      return write();
     },
-    onDropped,
+    onDropped: (lines) => writer.add(`${lines} dropped\n`),
+  });
+  return { writes, writer };
+}
+
+Deno.test("LineWriter keeps the order, and writes what comes together at once", async () => {
+  const begun = Promise.withResolvers<void>();
+  const first = Promise.withResolvers<void>();
+  const { writes, writer } = keeper(() => {
+    begun.resolve();
+    return first.promise;
   });
   writer.add("1\n");
   writer.add("2\n");
@@ -27,14 +35,7 @@ Deno.test("LineWriter keeps the order, and writes what comes together at once", 
 });
 
 Deno.test("LineWriter.hurry() ends the wait for more lines", async () => {
-  const writes: string[] = [];
-  const writer = new LineWriter({
-    write: (text) => {
-      writes.push(text);
-      return Promise.resolve();
-    },
-    onDropped,
-  });
+  const { writes, writer } = keeper();
   writer.hurry();
   writer.add("1\n");
   await Promise.resolve();
@@ -47,25 +48,18 @@ Deno.test("LineWriter.hurry() ends the wait for more lines", async () => {
 
 Deno.test("LineWriter drops what doesn't fit while its reader stalls, and tells how much", async () => {
   const stalled = Promise.withResolvers<void>();
-  let output = "";
-  const writer = new LineWriter({
-    write: async (text) => {
-      await stalled.promise;
-      output += text;
-    },
-    onDropped: (lines) => writer.add(`${lines} dropped\n`),
-  });
+  const { writes, writer } = keeper(() => stalled.promise);
   const line = "x".repeat(1023) + "\n";
   for (let i = 0; i < 5000; i++) writer.add(line);
   stalled.resolve();
   await writer.flush();
   const kept = maxWaitingLength / line.length;
-  assert.equal(output, line.repeat(kept) + `${5000 - kept} dropped\n`);
+  assert.equal(writes.join(""), line.repeat(kept) + `${5000 - kept} dropped\n`);
 });
 
 Deno.test("LineWriter.flush() doesn't wait for ever", async () => {
   const never = Promise.withResolvers<void>();
-  const writer = new LineWriter({ write: () => never.promise, onDropped });
+  const { writer } = keeper(() => never.promise);
   writer.add("x\n");
   const flushed = writer.flush().then(() => "flushed");
   assert.equal(await within(flushed, 10_000), "flushed");
@@ -74,14 +68,7 @@ Deno.test("LineWriter.flush() doesn't wait for ever", async () => {
 });
 
 Deno.test("LineWriter goes on when a write fails", async () => {
-  const writes: string[] = [];
-  const writer = new LineWriter({
-    write: (text) => {
-      writes.push(text);
-      return Promise.reject(new Deno.errors.BrokenPipe());
-    },
-    onDropped,
-  });
+  const { writes, writer } = keeper(() => Promise.reject(new Error("broken")));
   writer.add("1\n");
   await writer.flush();
   writer.add("2\n");

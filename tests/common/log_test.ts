@@ -6,6 +6,7 @@ import {
   type LogOptions,
 } from "../../src/common/log.ts";
 import { sleep } from "../../src/common/timing.ts";
+import { type Outcome, repository, runProgram } from "../helpers/process.ts";
 import { fc } from "../helpers/property.ts";
 
 const everything: LogOptions = { level: "debug", format: "text" };
@@ -28,44 +29,27 @@ async function logged(
   return output;
 }
 
-/** Runs a program that logs, and gets its output and exit status. */
-async function run(
+/** Runs a program that logs, through a shell's command. */
+function run(
   code: string,
   { shell = '"$0" "$@"', env = {} }: {
     shell?: string;
     env?: Record<string, string>;
   } = {},
-): Promise<{ status: number; stdout: string; stderr: string }> {
-  const program = `import { configureLog, log } from ${
-    JSON.stringify(new URL("../../src/common/log.ts", import.meta.url).href)
-  };\n${code}`;
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  try {
-    await Deno.writeTextFile(file, program);
-    const config = new URL("../../deno.json", import.meta.url).pathname;
-    const { code: status, stdout, stderr } = await new Deno.Command("sh", {
-      args: [
-        "-c",
-        shell,
-        Deno.execPath(),
-        ...["run", "--allow-all", "--no-check", `--config=${config}`, file],
-      ],
-      env,
-    }).output();
-    const decoder = new TextDecoder();
-    return {
-      status,
-      stdout: decoder.decode(stdout),
-      stderr: decoder.decode(stderr),
-    };
-  } finally {
-    await Deno.remove(file);
-  }
+): Promise<Outcome> {
+  const program =
+    `import { configureLog, log } from "${repository}/src/common/log.ts";
+    ${code}
+    await log.flush();`;
+  return runProgram("sh", [
+    ...["-c", shell, Deno.execPath(), "eval", "--quiet", "--ext=ts"],
+    ...[`--config=${repository}/deno.json`, program],
+  ], { env });
 }
 
-Deno.test("log writes text for people", async () => {
+Deno.test("log writes text for people, the message as it is", async () => {
   const output = await logged(everything, () => {
-    log.info("client joined", {
+    log.info("{client} {{x}} %s", {
       client: 7,
       channel: "ba7816bf8f01",
       reason: 'too "big"',
@@ -78,13 +62,12 @@ Deno.test("log writes text for people", async () => {
   });
   assert.match(
     output,
-    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info client joined client=7 channel=ba7816bf8f01 reason="too \\"big\\"" none=null big=12 yes=true empty=""\n$/,
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info \{client\} \{\{x\}\} %s client=7 channel=ba7816bf8f01 reason="too \\"big\\"" none=null big=12 yes=true empty=""\n$/,
   );
 });
 
 Deno.test("log writes priorities for the journal", async () => {
-  const options: LogOptions = { level: "debug", format: "journal" };
-  const output = await logged(options, () => {
+  const output = await logged({ level: "debug", format: "journal" }, () => {
     log.error("a");
     log.warn("b", { x: 1 });
     log.info("c");
@@ -107,13 +90,6 @@ Deno.test("log writes JSON with its own keys first, which fields don't replace",
     big: "12",
     nil: null,
   });
-});
-
-Deno.test("log takes the message as it is", async () => {
-  const output = await logged(everything, () => {
-    log.info("{client} {{x}} %s", { client: 7 });
-  });
-  assert.match(output, / info \{client\} \{\{x\}\} %s client=7\n$/);
 });
 
 Deno.test("log writes nothing below its level, and may be configured again", async () => {
@@ -140,15 +116,10 @@ Deno.test("log makes one line of each record, whatever is in it", async () => {
     fc.string({ unit: "binary" }),
     fc.constantFrom("\n", "\r\n", "\u2028", "\x1b[31m", "\u202e", "\ud800"),
   );
+  const word = fc.constantFrom(null, undefined, true, false);
   const fields: fc.Arbitrary<LogFields> = fc.dictionary(
     text,
-    fc.oneof(
-      text,
-      fc.double(),
-      fc.boolean(),
-      fc.bigInt(),
-      fc.constantFrom(null, undefined),
-    ),
+    fc.oneof(text, fc.double(), fc.bigInt(), word),
     { maxKeys: 4 },
   );
   await fc.assert(
@@ -217,11 +188,14 @@ const tenLines = `
   await log.flush();
   console.log("alive");`;
 
-Deno.test("log writes to standard error and nowhere else", async () => {
-  const { status, stdout, stderr } = await run(tenLines);
-  assert.equal(status, 0, stderr);
+Deno.test("log is quiet before configureLog(), then writes to standard error and nowhere else", async () => {
+  const { code, stdout, stderr } = await run(`
+    log.error("too early");
+    if (log.isEnabled("error")) throw new Error("Enabled");
+    ${tenLines}`);
+  assert.equal(code, 0, stderr);
   assert.equal(stdout, "alive\n");
-  assert.equal(stderr.match(/ info line i=\d\n/g)?.length, 10, stderr);
+  assert.match(stderr, /^(\S+ info line i=\d\n){10}$/);
 });
 
 Deno.test("log doesn't end the process when standard error is a broken pipe, closed or full", async () => {
@@ -238,42 +212,20 @@ Deno.test("log doesn't end the process when standard error is a broken pipe, clo
   }
 });
 
-Deno.test("log is quiet before configureLog()", async () => {
-  const { stderr, status } = await run(`
-    log.error("x");
-    if (log.isEnabled("error")) throw new Error("Enabled");
-    await log.flush();`);
-  assert.equal(stderr, "");
-  assert.equal(status, 0);
-});
-
-Deno.test("log writes for the journal only if standard error is the journal", async () => {
+Deno.test("log writes for the journal only if standard error is the journal, which it looks up once", async () => {
   const code = `
     configureLog({ level: "info", format: "auto" });
-    log.info("hello");
-    await log.flush();`;
-  const inode = 'export JOURNAL_STREAM="$(stat -L -c %d:%i /dev/stderr)"';
-  assert.equal(
-    (await run(code, { shell: `${inode}; "$0" "$@"` })).stderr,
-    "<6>hello\n",
-  );
+    log.info("hello");`;
+  const shell =
+    'export JOURNAL_STREAM="$(stat -L -c %d:%i /dev/stderr)"; "$0" "$@"';
+  assert.equal((await run(code, { shell })).stderr, "<6>hello\n");
   for (const env of [{ JOURNAL_STREAM: "8:1" }, { JOURNAL_STREAM: "" }]) {
     assert.match((await run(code, { env })).stderr, /Z info hello\n$/);
   }
-});
-
-Deno.test("log finds the journal after a reload, without the permission to look for it", async () => {
-  const { stderr } = await run(
-    `
+  // As at a reload: the permission to look is given up.
+  const later = `
     configureLog({ level: "info", format: "text" });
     for (const name of ["read", "env"]) Deno.permissions.revokeSync({ name });
-    configureLog({ level: "info", format: "auto" });
-    log.info("hello");
-    await log.flush();`,
-    {
-      shell:
-        'export JOURNAL_STREAM="$(stat -L -c %d:%i /dev/stderr)"; "$0" "$@"',
-    },
-  );
-  assert.equal(stderr, "<6>hello\n");
+    ${code}`;
+  assert.equal((await run(later, { shell })).stderr, "<6>hello\n");
 });

@@ -5,19 +5,13 @@ const never = new Promise<never>(() => {});
 
 Deno.test("within() gets what comes in time, and leaves no timer behind", async () => {
   assert.equal(await within(Promise.resolve(7), 60_000), 7);
-});
-
-Deno.test("within() rejects as the promise does", async () => {
   const fault = new Error("broken");
   await assert.rejects(within(Promise.reject(fault), 60_000), fault);
 });
 
-Deno.test("within() gets what `late` returns, or nothing, when it takes too long", async () => {
+Deno.test("within() gets what `late` returns or throws, or nothing, when it takes too long", async () => {
   assert.equal(await within(never, 1, () => "late"), "late");
   assert.equal(await within(never, 1), undefined);
-});
-
-Deno.test("within() throws what `late` throws", async () => {
   const late = (): never => {
     throw new RangeError("too late");
   };
