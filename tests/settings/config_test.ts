@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../../src/common/errors.ts";
 import {
-  type Config,
   configFiles,
   loadConfig,
   readConfig,
@@ -10,7 +9,6 @@ import { ConfigProblemsError } from "../../src/settings/problems.ts";
 import { allSettings, type PlacedSetting } from "../../src/settings/table.ts";
 import { loadText, valueOf } from "../helpers/config.ts";
 import { readPage } from "../helpers/docs.ts";
-import { TempFolder } from "../helpers/folder.ts";
 import { fc, iniText } from "../helpers/property.ts";
 
 Deno.test("loadConfig() reads the format of the first description", () => {
@@ -56,70 +54,15 @@ Deno.test("loadConfig() reads the file that docs/configuration.md begins with", 
   assert.equal(config.limits.clients, 5000);
 });
 
-Deno.test("loadConfig() has defaults for everything", () => {
-  const expected: Config = {
-    staps: {
-      socket: "/run/staps/staps.sock",
-      mode: 0o660,
-      listener: "own",
-      amqp: undefined,
-    },
-    daemon: {
-      user: undefined,
-      group: undefined,
-      dir: undefined,
-      pidFile: undefined,
-      umask: undefined,
-    },
-    limits: {
-      messageBytes: 1_048_576,
-      clientBufferBytes: 8_388_608,
-      brakeBytes: 1_048_576,
-      slowAfterS: 10,
-      clients: 10_000,
-      channelClients: 10_000,
-      channels: 10_000,
-      messagesPerSecond: 0,
-      idleTimeoutS: 30,
-      closeTimeoutS: 5,
-      handshakeTimeoutS: 10,
-      shutdownTimeoutS: 5,
-      shutdownSpreadMs: 10_000,
-      retryAfterS: 5,
-    },
-    http: {
-      frontPage: "yes",
-      origins: [],
-      requestsPerSecond: 1000,
-      waitingRequests: 1000,
-      waitingBytes: 67108864,
-    },
-    bridge: {
-      exchange: "staps",
-      hosts: [],
-      ca: undefined,
-      cert: undefined,
-      key: undefined,
-      onOutage: "local",
-      onGap: "close",
-      outboxBytes: 67_108_864,
-      queueBytes: 67_108_864,
-      queueType: "auto",
-      queueExpiresS: 60,
-      heartbeatS: 5,
-      joinTimeoutS: 5,
-    },
-    admin: { socket: undefined, mode: 0o660 },
-    log: { level: "info", format: "auto" },
-  };
-  for (const text of ["", "\n", "# only a comment", "[staps]", "\uFEFF"]) {
-    assert.deepEqual(loadText(text).config, expected);
+Deno.test("loadConfig() has the table's defaults where a file says nothing, or is none", () => {
+  const { config, sources } = loadConfig({ systemFile: "/nowhere/staps.conf" });
+  assert.deepEqual(sources, []);
+  for (const setting of allSettings) {
+    assert.deepEqual(valueOf(config, setting), setting.default);
   }
-});
-
-Deno.test("loadConfig() lets # and ; survive in a password", () => {
-  const text = "[staps]\namqp = amqp://staps:a#b;c@localhost/";
-  assert.equal(loadText(text).config.staps.amqp!.password, "a#b;c");
+  for (const text of ["", "\n", "# only a comment", "[staps]", "\uFEFF"]) {
+    assert.deepEqual(loadText(text).config, config);
+  }
 });
 
 Deno.test("loadConfig() throws nothing but ConfigError, whatever the text", () => {
@@ -177,12 +120,6 @@ Deno.test("loadConfig() gives back what was written", () => {
   }));
 });
 
-Deno.test("loadConfig() has defaults where no file exists", () => {
-  const { config, sources } = loadConfig({ systemFile: "/nowhere/staps.conf" });
-  assert.deepEqual(sources, []);
-  assert.deepEqual(config, loadText("").config);
-});
-
 Deno.test("loadConfig() takes the default socket from XDG_RUNTIME_DIR", () => {
   const socket = (environment: Record<string, string>): string =>
     loadText("", { environment }).config.staps.socket;
@@ -199,89 +136,84 @@ Deno.test("loadConfig() takes the default socket from XDG_RUNTIME_DIR", () => {
   assert.equal(config.staps.socket, "/s");
 });
 
-Deno.test("loadConfig() lets the keys of the later file win", async () => {
-  await using folder = await TempFolder.make();
-  const systemFile = `${folder.path}/system.conf`;
-  const homeFile = `${folder.path}/.staps.conf`;
-  const environment = { HOME: folder.path };
-  await Deno.writeTextFile(
+/** The files of somebody who has all of them. */
+class Files extends DisposableStack {
+  readonly home = Deno.makeTempDirSync({ prefix: "staps-test-" });
+  readonly systemFile = `${this.home}/system.conf`;
+  readonly homeFile = `${this.home}/.staps.conf`;
+  readonly configFile = `${this.home}/mine.conf`;
+  readonly instanceFile = `${this.home}/instance.conf`;
+  readonly environment = { HOME: this.home };
+
+  constructor() {
+    super();
+    this.defer(() => Deno.removeSync(this.home, { recursive: true }));
+  }
+}
+
+Deno.test("loadConfig() lets the keys of the later file win", () => {
+  using files = new Files();
+  const { systemFile, homeFile, environment } = files;
+  Deno.writeTextFileSync(
     systemFile,
     "[staps]\namqp = amqp://a\nmode = 0600\n[limits]\nclients = 1\n",
   );
-  assert.deepEqual(loadConfig({ systemFile, environment }).sources, [
-    systemFile,
-  ]);
-  await Deno.writeTextFile(
-    homeFile,
-    "[staps]\namqp =\n[limits]\nclients = 2\n",
-  );
+  const alone = loadConfig({ systemFile, environment });
+  assert.deepEqual(alone.sources, [systemFile]);
+  Deno.writeTextFileSync(homeFile, "[staps]\namqp =\n[limits]\nclients = 2\n");
   const { config, sources, origins } = loadConfig({ systemFile, environment });
   assert.deepEqual(sources, [systemFile, homeFile]);
   assert.equal(config.staps.mode, 0o600);
   assert.equal(config.staps.amqp, undefined);
   assert.equal(config.limits.clients, 2);
-  assert.deepEqual(
-    [...origins],
-    [
-      ["staps.mode", { file: systemFile, line: 3 }],
-      ["limits.clients", { file: homeFile, line: 4 }],
-    ],
-  );
+  assert.deepEqual([...origins], [
+    ["staps.mode", { file: systemFile, line: 3 }],
+    ["limits.clients", { file: homeFile, line: 4 }],
+  ]);
 });
 
-Deno.test("loadConfig() reads the file on the command line alone", async () => {
-  await using folder = await TempFolder.make();
-  const systemFile = `${folder.path}/system.conf`;
-  const configFile = `${folder.path}/mine.conf`;
-  await Deno.writeTextFile(systemFile, "[limits]\nclients = 1\nbroken");
-  await Deno.writeTextFile(configFile, "[limits]\nchannels = 2\n");
-  const { config, sources } = loadConfig({ systemFile, configFile });
+Deno.test("loadConfig() reads the file on the command line alone, and lets --socket win", () => {
+  using files = new Files();
+  const { systemFile, configFile } = files;
+  Deno.writeTextFileSync(systemFile, "[limits]\nclients = 1\nbroken");
+  Deno.writeTextFileSync(
+    configFile,
+    "[staps]\nsocket = /a\n[limits]\nchannels = 2\n",
+  );
+  const options = { systemFile, configFile };
+  const { config, sources } = loadConfig(options);
   assert.deepEqual(sources, [configFile]);
   assert.equal(config.limits.clients, 10_000);
   assert.equal(config.limits.channels, 2);
+  assert.equal(config.staps.socket, "/a");
+  const other = loadConfig({ ...options, socket: "/b" });
+  assert.equal(other.config.staps.socket, "/b");
+  const tooLong = "/" + "x".repeat(200);
+  assert.throws(() => loadConfig({ ...options, socket: tooLong }), UsageError);
 });
 
-Deno.test("loadConfig() lets --socket win, and checks it", async () => {
-  await using folder = await TempFolder.make();
-  const configFile = `${folder.path}/staps.conf`;
-  await Deno.writeTextFile(configFile, "[staps]\nsocket = /a\n");
-  const { config } = loadConfig({ configFile, socket: "/b" });
-  assert.equal(config.staps.socket, "/b");
-  assert.throws(
-    () => loadConfig({ configFile, socket: "/" + "x".repeat(200) }),
-    UsageError,
+Deno.test("readConfig() returns problems together with what has none, and lets an instance's own file win", () => {
+  using files = new Files();
+  const { configFile, instanceFile } = files;
+  Deno.writeTextFileSync(
+    configFile,
+    "[staps]\nmode = x\n[limits]\nclients = 7\nchannels = 7\n",
   );
-});
-
-Deno.test("readConfig() returns problems together with what has none", async () => {
-  await using folder = await TempFolder.make();
-  const configFile = `${folder.path}/staps.conf`;
-  await Deno.writeTextFile(configFile, "[limits]\nclients = x\nchannels = 7\n");
-  const { config, problems } = readConfig({ configFile });
-  assert.deepEqual(problems.map(({ key }) => key), ["clients"]);
-  assert.equal(config.limits.clients, 10_000);
-  assert.equal(config.limits.channels, 7);
-});
-
-Deno.test("readConfig() lets an instance's own file win, which may be missing", async () => {
-  await using folder = await TempFolder.make();
-  const [configFile, instanceFile] = [`${folder.path}/a`, `${folder.path}/b`];
-  await Deno.writeTextFile(configFile, "[limits]\nclients = 7\nchannels = 7\n");
   const read = (): unknown => {
     const { config, problems } = readConfig({ configFile, instanceFile });
-    const { clients, channels } = config.limits;
-    return [clients, channels, ...problems];
+    const { staps: { mode }, limits: { clients, channels } } = config;
+    return [mode, clients, channels, ...problems.map(({ key }) => key)];
   };
-  assert.deepEqual(read(), [7, 7]);
-  await Deno.writeTextFile(instanceFile, "[limits]\nclients = 8\n");
-  assert.deepEqual(read(), [8, 7]);
+  assert.deepEqual(read(), [0o660, 7, 7, "mode"]);
+  Deno.writeTextFileSync(instanceFile, "[limits]\nclients = 8\n");
+  assert.deepEqual(read(), [0o660, 8, 7, "mode"]);
 });
 
 Deno.test("configFiles() names the files, the one that wins last", () => {
-  assert.deepEqual(configFiles({}), ["/etc/staps/staps.conf"]);
+  const usual = "/etc/staps/staps.conf";
+  assert.deepEqual(configFiles({}), [usual]);
   assert.deepEqual(configFiles({ environment: { HOME: "/home/ada/" } }), [
-    "/etc/staps/staps.conf",
-    "/home/ada/.staps.conf",
+    ...[usual, "/home/ada/.staps.conf"],
   ]);
   assert.deepEqual(configFiles({ configFile: "x" }), ["x"]);
   const ofInstance = { configFile: "x", instanceFile: "y" };

@@ -1,24 +1,25 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { ConfigError } from "../../src/common/errors.ts";
-import { loadConfig } from "../../src/settings/config.ts";
+import {
+  type ConfigOptions,
+  type ConfigReport,
+  loadConfig,
+} from "../../src/settings/config.ts";
 import { allSettings } from "../../src/settings/table.ts";
-import type { ConfigOptions, ConfigReport } from "../../src/settings/config.ts";
 import { loadText, messageFor, refusal } from "../helpers/config.ts";
 import { TempFolder } from "../helpers/folder.ts";
+import { repository, runProgram } from "../helpers/process.ts";
 
 /** The largest file in bytes, 1 MiB. */
 const maxFileBytes = 1024 * 1024;
 
 Deno.test("readConfigFile() takes an empty value for the default", () => {
-  const text = allSettings.map(({ section, key }) => ({ section, key }))
-    .reduce((text, { section, key }) => {
-      const header = text.includes(`[${section}]`) ? "" : `[${section}]\n`;
-      return `${text}${header}${key} =\n`;
-    }, "");
-  assert.deepEqual(
-    loadText(text).config,
-    loadText("").config,
-  );
+  const text = [...Map.groupBy(allSettings, ({ section }) => section)]
+    .map(([section, keys]) =>
+      `[${section}]\n${keys.map(({ key }) => `${key} =\n`).join("")}`
+    ).join("");
+  assert.deepEqual(loadText(text).config, loadText("").config);
 });
 
 Deno.test("readConfigFile() names unknown sections and keys, with what was probably meant", () => {
@@ -61,20 +62,15 @@ Deno.test("readConfigFile() says that a comment needs a line of its own", () => 
 });
 
 Deno.test("readConfigFile() refuses what stands twice", () => {
-  assert.equal(
-    messageFor(
-      "staps.conf",
-      refusal("[staps]\nmode = 0660\nmode = 0666"),
-    ),
-    'Cannot read "mode" in staps.conf line 3: got it again after line 2, expected each key once',
-  );
-  assert.match(
-    messageFor(
-      "staps.conf",
-      refusal("[staps]\n[log]\n[staps]\nmode = 0666"),
-    ),
-    /^Cannot read section "staps" in staps.conf line 3: got it again after line 1/,
-  );
+  const cases = {
+    "[staps]\nmode = 0660\nmode = 0666":
+      /^Cannot read "mode" in staps.conf line 3: got it again after line 2, expected each key once$/,
+    "[staps]\n[log]\n[staps]\nmode = 0666":
+      /^Cannot read section "staps" in staps.conf line 3: got it again after line 1/,
+  };
+  for (const [text, message] of Object.entries(cases)) {
+    assert.match(messageFor("staps.conf", refusal(text)), message);
+  }
 });
 
 Deno.test("readConfigFile() reads a pipe", async () => {
@@ -90,15 +86,9 @@ Deno.test("readConfigFile() reads a pipe", async () => {
 
 Deno.test("readConfigFile() refuses files it can't read, each with its reason", async () => {
   await using folder = await TempFolder.make();
-  const write = async (
-    name: string,
-    content: Uint8Array | string,
-  ): Promise<string> => {
+  const write = (name: string, content: string | number[]): string => {
     const file = `${folder.path}/${name}`;
-    await Deno.writeFile(
-      file,
-      typeof content === "string" ? new TextEncoder().encode(content) : content,
-    );
+    Deno.writeFileSync(file, Buffer.from(content as string));
     return file;
   };
   const cases: [string, RegExp][] = [
@@ -106,21 +96,12 @@ Deno.test("readConfigFile() refuses files it can't read, each with its reason", 
     [`${folder.path}/none/none`, /got no such file/],
     [folder.path, /got a folder, expected a file$/],
     [
-      await write("latin1", new Uint8Array([0x23, 0x0a, 0x0a, 0x23, 0xe4])),
+      write("latin1", [0x23, 0x0a, 0x0a, 0x23, 0xe4]),
       /latin1 line 3: got bytes that are no UTF-8/,
     ],
-    [
-      await write("nul", "[staps]\nmode = 0660\0\n"),
-      /nul line 2: got the control character U\+0000/,
-    ],
-    [
-      await write("utf16", new Uint8Array([0xff, 0xfe, 0x5b, 0])),
-      /utf16 line 1: got bytes that are no UTF-8/,
-    ],
-    [
-      await write("huge", "#".repeat(maxFileBytes + 1)),
-      /got more than 1 MiB/,
-    ],
+    [write("nul", "#\nmode = 0660\0\n"), /nul line 2: .* character U\+0000/],
+    [write("utf16", [0xff, 0xfe, 0x5b, 0]), /utf16 line 1: .* no UTF-8/],
+    [write("huge", "#".repeat(maxFileBytes + 1)), /got more than 1 MiB/],
     ["/dev/zero", /got more than 1 MiB/],
   ];
   for (const [configFile, message] of cases) {
@@ -130,7 +111,7 @@ Deno.test("readConfigFile() refuses files it can't read, each with its reason", 
       configFile,
     );
   }
-  const configFile = await write("full", "#".repeat(maxFileBytes));
+  const configFile = write("full", "#".repeat(maxFileBytes));
   assert.deepEqual(loadConfig({ configFile }).sources, [configFile]);
 });
 
@@ -143,9 +124,8 @@ async function reportOfNobody(
   locked: string,
   options: ConfigOptions,
 ): Promise<Pick<ConfigReport, "problems" | "sources">> {
-  const config = new URL("../../src/settings/config.ts", import.meta.url).href;
   const script = `
-    import { readConfig } from ${JSON.stringify(config)};
+    import { readConfig } from "${repository}/src/settings/config.ts";
     import process from "node:process";
     // Loads what is needed while it can be read.
     readConfig({});
@@ -153,21 +133,11 @@ async function reportOfNobody(
     else Deno.chmodSync(${JSON.stringify(locked)}, 0);
     const { problems, sources } = readConfig(${JSON.stringify(options)});
     console.log(JSON.stringify({ problems, sources }));`;
-  await using folder = await TempFolder.make();
-  const file = `${folder.path}/read.ts`;
-  await Deno.writeTextFile(file, script);
-  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--allow-all",
-      "--no-check",
-      `--config=${new URL("../../deno.json", import.meta.url).pathname}`,
-      file,
-    ],
-  }).output();
-  const output = new TextDecoder().decode(stdout);
-  assert.notEqual(output, "", new TextDecoder().decode(stderr));
-  return JSON.parse(output);
+  const { stdout, stderr } = await runProgram(Deno.execPath(), [
+    ...["eval", "--quiet", `--config=${repository}/deno.json`, script],
+  ]);
+  assert.notEqual(stdout, "", stderr);
+  return JSON.parse(stdout);
 }
 
 Deno.test("readConfigFile() says so when it may not read a file, at the usual places too", async () => {
@@ -175,11 +145,10 @@ Deno.test("readConfigFile() says so when it may not read a file, at the usual pl
   const systemFile = `${folder.path}/staps.conf`;
   await Deno.writeTextFile(systemFile, "[staps]\n", { mode: 0o600 });
   const { problems } = await reportOfNobody(systemFile, { systemFile });
-  const [problem, ...others] = problems;
-  assert.deepEqual(others, []);
-  assert.equal(problem!.file, systemFile);
-  assert.equal(problem!.got, "no permission");
-  assert.match(problem!.hint!, /permissions/);
+  assert.equal(problems.length, 1);
+  const { file, got, hint } = problems[0]!;
+  assert.deepEqual([file, got], [systemFile, "no permission"]);
+  assert.match(hint!, /permissions/);
 });
 
 Deno.test("a home folder that may not be searched has no .staps.conf, unless that was read before", async () => {

@@ -18,200 +18,181 @@ import {
 import { brokerUrl } from "../helpers/broker_url.ts";
 
 const MiB = 1024 ** 2;
+const longestPath = "/" + "x".repeat(106);
+const level = oneOf("error", "warn", "info", "debug");
+
+type Readable<T> = Pick<SettingType<T>, "read">;
 
 /** Gets the value that `text` is, for somebody without a home folder. */
-function read<T>(type: SettingType<T>, text: string): T | Invalid {
+function read<T>(type: Readable<T>, text: string): T | Invalid {
   return type.read(text, { home: undefined });
 }
 
 /** Gets why `text` is no value of `type`. */
-function refusal<T>(type: SettingType<T>, text: string): Invalid {
+function refusal(type: Readable<unknown>, text: string): Invalid {
   const value = read(type, text);
   assert.ok(value instanceof Invalid, `Accepted: ${text}`);
   return value;
 }
 
-Deno.test("octal reads permission bits, with and without prefix", () => {
-  for (
-    const [text, bits] of [
-      ["0660", 0o660],
-      ["660", 0o660],
-      ["0o660", 0o660],
-      ["0O660", 0o660],
-      ["0", 0],
-      ["000", 0],
-      ["0077", 0o077],
-      ["77", 0o077],
-      ["777", 0o777],
-    ] as const
-  ) {
-    assert.equal(read(octal, text), bits, text);
-  }
-  for (
-    const text of ["09", "8", "0x1f", "-1", "1000", "07770", "rw", "0o", "6 6"]
-  ) {
-    assert.match(refusal(octal, text).expected, /^octal digits/);
-  }
-});
-
-Deno.test("bytes() reads sizes with their suffix", () => {
-  const type = bytes(1, 64 * MiB);
-  for (
-    const [text, size] of [
-      ["65536", 65536],
-      ["64K", 65536],
-      ["64k", 65536],
-      ["64 K", 65536],
-      ["1M", MiB],
-      ["8m", 8 * MiB],
-    ] as const
-  ) {
-    assert.equal(read(type, text), size, text);
-  }
-  assert.equal(read(bytes(1, 1024 ** 3), "1G"), 1024 ** 3);
-  for (
-    const text of [
-      "0",
-      "-1",
-      "1.5M",
-      "1T",
-      "M",
-      "1e6",
-      "65M",
-      "9".repeat(400),
-    ]
-  ) {
-    assert.match(
-      refusal(type, text).expected,
-      /^a number of bytes from 1 to 64M/,
-      text,
-    );
-  }
-  assert.match(refusal(type, "1MB").hint!, /"B"/);
-  assert.match(refusal(type, "1MiB").hint!, /"B"/);
-});
-
-Deno.test("wholeNumber() reads numbers within its range", () => {
-  const type = wholeNumber(1, 3600);
-  assert.equal(read(type, "1"), 1);
-  assert.equal(read(type, "3600"), 3600);
-  assert.equal(read(wholeNumber(0, 3600), "0"), 0);
-  for (const text of ["0", "3601", "1.5", "-5", "1e3", "0x10", "ten"]) {
-    assert.match(
-      refusal(type, text).expected,
-      /^a whole number from 1 to 3600/,
-      text,
-    );
-  }
-  assert.match(refusal(type, "30s").hint!, /unit/);
-});
-
-Deno.test("path takes absolute paths and ~/", () => {
-  assert.equal(
-    path.read("~/staps", { home: "/home/ada/" }),
-    "/home/ada/staps",
-  );
-  assert.equal(read(path, "/a b#c"), "/a b#c");
-  assert.match(refusal(path, "~/staps").hint!, /HOME/);
-  for (const text of ["run", "./run", "../run", "~ada/run", "~", "$HOME/x"]) {
-    assert.match(refusal(path, text).expected, /begins with "\//);
-  }
-  assert.match(refusal(path, '"/run"').hint!, /quotes/);
-});
-
-Deno.test("path and socketPath refuse a comment behind the path", () => {
-  for (const type of [path, socketPath]) {
-    for (const text of ["/x.sock   # comment", "/x ;y", "~/x #", "x # y"]) {
-      assert.match(refusal(type, text).hint!, /line of their own/);
+/** Tests what stands for values of `type`, and what is expected instead of what doesn't. */
+function testType<T extends NonNullable<unknown>>(
+  name: string,
+  type: SettingType<T>,
+  { reads, refuses, expected }: {
+    readonly reads: readonly [value: T, ...texts: string[]][];
+    readonly refuses: readonly string[];
+    readonly expected: RegExp;
+  },
+): void {
+  Deno.test(name, () => {
+    for (const [value, ...texts] of reads) {
+      // What is shown can be read, too.
+      for (const text of [...texts, type.show(value)]) {
+        assert.deepEqual(read(type, text), value, text);
+      }
     }
-    assert.equal(read(type, "/a b#c;d"), "/a b#c;d");
-  }
+    for (const text of refuses) {
+      assert.match(refusal(type, text).expected, expected, text);
+    }
+  });
+}
+
+testType("octal reads permission bits, with and without prefix", octal, {
+  reads: [
+    [0o660, "0660", "660", "0o660", "0O660"],
+    [0, "0", "000"],
+    [0o077, "0077", "77"],
+    [0o777, "777"],
+  ],
+  refuses: ["09", "8", "0x1f", "-1", "1000", "07770", "rw", "0o", "6 6"],
+  expected: /^octal digits/,
 });
 
-Deno.test("path refuses characters that nobody sees, and names them", () => {
-  for (
-    const [character, name] of [
-      ["\u200b", "U+200B"],
-      ["\u00a0", "U+00A0"],
-      ["\t", "U+0009"],
-      ["\u202e", "U+202E"],
-      ["\ufeff", "U+FEFF"],
-      ["\u3164", "U+3164"],
-      ["\u2800", "U+2800"],
-      ["\u{e0041}", "U+E0041"],
-      ["\x7f", "U+007F"],
-    ] as const
-  ) {
-    const { got } = refusal(path, `/run/${character}s`);
-    assert.equal(got, `one with the invisible character ${name}`);
-  }
-  assert.equal(read(path, "/srv/\u{1f600} ä/東"), "/srv/\u{1f600} ä/東");
+testType("bytes() reads sizes with their suffix", bytes(1, 1024 * MiB), {
+  reads: [
+    [65536, "65536", "64K", "64k", "64 K"],
+    [8 * MiB, "8M", "8m"],
+    [1024 * MiB, "1G"],
+  ],
+  refuses: ["0", "-1", "1.5M", "1T", "M", "1e6", "2G", "9".repeat(400)],
+  expected: /^a number of bytes from 1 to 1G/,
 });
 
-Deno.test("socketPath refuses a path that is too long for a socket", () => {
-  const longest = "/" + "x".repeat(106);
-  assert.equal(read(socketPath, longest), longest);
-  const { got, expected } = refusal(socketPath, `${longest}x`);
-  assert.equal(got, "one of 108 bytes");
-  assert.match(expected, /^a path of 107 bytes at most/);
-  refusal(socketPath, `/${"\u00e4".repeat(54)}`);
-  refusal(socketPath, "/run/staps/");
+testType("wholeNumber() reads numbers within its range", wholeNumber(1, 3600), {
+  reads: [[1, "1"], [3600, "3600"]],
+  refuses: ["0", "3601", "1.5", "-5", "1e3", "0x10", "ten"],
+  expected: /^a whole number from 1 to 3600/,
 });
 
-Deno.test("accountName takes names of users and groups", () => {
-  assert.equal(read(accountName, "www-data"), "www-data");
-  for (const text of ["1000", "a b", "a:b", "a".repeat(33)]) {
-    refusal(accountName, text);
-  }
+testType("path takes absolute paths", path, {
+  reads: [
+    ["/a b#c;d", "/a b#c;d"],
+    ["/srv/\u{1f600} ä/東", "/srv/\u{1f600} ä/東"],
+  ],
+  refuses: ["run", "./run", "../run", "~ada/run", "~", "$HOME/x"],
+  expected: /begins with "\//,
 });
 
-Deno.test("exchangeName takes names that a broker doesn't reserve", () => {
-  assert.equal(read(exchangeName, "a.b:c-d_E1"), "a.b:c-d_E1");
-  for (const text of ["amq.direct", "a b"]) refusal(exchangeName, text);
+testType(
+  "socketPath takes the path of a file that isn't too long for a socket",
+  socketPath,
+  {
+    reads: [[longestPath, longestPath], ["/a b#c;d", "/a b#c;d"]],
+    refuses: [`${longestPath}x`, `/${"\u00e4".repeat(54)}`, "/run/staps/"],
+    expected: /^a path of 107 bytes at most|^the path of a file/,
+  },
+);
+
+testType("accountName takes names of users and groups", accountName, {
+  reads: [["www-data", "www-data"]],
+  refuses: ["1000", "a b", "a:b", "a".repeat(33)],
+  expected: /name/,
 });
 
-Deno.test("oneOf() takes its words only", () => {
-  const type = oneOf("error", "warn", "info", "debug");
-  assert.equal(read(type, "warn"), "warn");
-  refusal(type, "Warn");
-  const { got, expected } = refusal(type, "verbose");
-  assert.equal(got, undefined);
-  assert.equal(expected, '"error", "warn", "info" or "debug"');
+testType(
+  "exchangeName takes names that a broker doesn't reserve",
+  exchangeName,
+  {
+    reads: [["a.b:c-d_E1", "a.b:c-d_E1"]],
+    refuses: ["amq.direct", "a b"],
+    expected: /./,
+  },
+);
+
+testType("oneOf() takes its words only", level, {
+  reads: [["warn", "warn"]],
+  refuses: ["Warn", "verbose"],
+  expected: /^"error", "warn", "info" or "debug"$/,
 });
 
-Deno.test("hostPorts takes lists of hosts", () => {
-  assert.deepEqual(
-    read(hostPorts, "rabbit1, rabbit2:1234 [2001:db8::1]:5672,[::1],"),
+testType("hostPorts takes lists of hosts", hostPorts, {
+  reads: [[
     [
       { hostname: "rabbit1", port: undefined },
       { hostname: "rabbit2", port: 1234 },
       { hostname: "2001:db8::1", port: 5672 },
       { hostname: "::1", port: undefined },
     ],
-  );
-  for (const text of ["a:0", "a:b", ",", "::1", "a/b", "a:1:2", "[::1]x"]) {
-    assert.match(refusal(hostPorts, text).expected, /host/, text);
-  }
+    "rabbit1, rabbit2:1234 [2001:db8::1]:5672,[::1],",
+    "rabbit1, rabbit2:1234, [2001:db8::1]:5672, [::1]",
+  ]],
+  refuses: ["a:0", "a:b", ",", "::1", "a/b", "a:1:2", "[::1]x"],
+  expected: /host/,
 });
 
-Deno.test("origins takes origins as browsers write them, or all", () => {
-  assert.deepEqual(read(origins, "*"), ["*"]);
-  const text = "https://example.org, http://localhost:8080";
-  const found = read(origins, text);
-  assert.ok(!(found instanceof Invalid));
-  assert.equal(origins.show(found), text);
-  for (
-    const bad of [
-      "example.org",
-      "https://example.org/",
-      "https://example.org:443",
-      "https://EXAMPLE.org",
-      "*, https://example.org",
-      "file://",
-      "null",
-      ",",
-    ]
-  ) assert.match(refusal(origins, bad).expected, /origins/, bad);
+testType("origins takes origins as browsers write them, or all", origins, {
+  reads: [
+    [["*"], "*"],
+    [
+      ["https://example.org", "http://localhost:8080"],
+      "https://example.org, http://localhost:8080",
+    ],
+  ],
+  refuses: [
+    ...["example.org", "https://example.org/", "https://example.org:443"],
+    ...["https://EXAMPLE.org", "*, https://example.org", "file://", "null"],
+    ",",
+  ],
+  expected: /origins/,
+});
+
+Deno.test("types hint at what was probably meant", () => {
+  const hints: readonly [Readable<unknown>, text: string, hint: RegExp][] = [
+    [bytes(1, MiB), "1MB", /"B"/],
+    [bytes(1, MiB), "1MiB", /"B"/],
+    [wholeNumber(1, 3600), "30s", /unit/],
+    [path, "~/staps", /HOME/],
+    [path, '"/run"', /quotes/],
+  ];
+  for (const [type, text, hint] of hints) {
+    assert.match(refusal(type, text).hint!, hint, text);
+  }
+  for (const type of [path, socketPath]) {
+    for (const text of ["/x.sock   # comment", "/x ;y", "~/x #", "x # y"]) {
+      assert.match(refusal(type, text).hint!, /line of their own/);
+    }
+  }
+  assert.equal(refusal(level, "verbose").got, undefined);
+  assert.equal(refusal(socketPath, `${longestPath}x`).got, "one of 108 bytes");
+});
+
+Deno.test("wholeNumber() takes 0 where that is in the range", () => {
+  assert.equal(read(wholeNumber(0, 3600), "0"), 0);
+});
+
+Deno.test("path takes ~/ for the home folder", () => {
+  const home = "/home/ada/";
+  assert.equal(path.read("~/staps", { home }), "/home/ada/staps");
+});
+
+Deno.test("path refuses characters that nobody sees, and names them", () => {
+  const names = "200B 00A0 0009 202E FEFF 3164 2800 E0041 007F".split(" ");
+  for (const name of names) {
+    const character = String.fromCodePoint(parseInt(name, 16));
+    const { got } = refusal(path, `/run/${character}s`);
+    assert.equal(got, `one with the invisible character U+${name}`);
+  }
 });
 
 Deno.test("amqpUrl.show() hides the password", () => {
@@ -219,11 +200,4 @@ Deno.test("amqpUrl.show() hides the password", () => {
     amqpUrl.show(brokerUrl("amqps://st%40ps:hunter2@[::1]/v")),
     "amqps://st%40ps:***@[::1]:5671/v",
   );
-});
-
-Deno.test("hostPorts.show() writes what read() reads", () => {
-  const text = "rabbit1, rabbit2:1234, [2001:db8::1]:5672, [::1]";
-  const hosts = read(hostPorts, text);
-  assert.ok(!(hosts instanceof Invalid));
-  assert.equal(hostPorts.show(hosts), text);
 });
