@@ -8,37 +8,21 @@ import {
 import { eventually } from "../helpers/eventually.ts";
 import { Process } from "../helpers/process.ts";
 
-Deno.test("fdLimit() says what the system says", async () => {
+Deno.test("fdLimit() says what the system says, of other processes too, and of none", async () => {
   const text = await Deno.readTextFile("/proc/self/limits");
   const soft = /^Max open files +(\S+)/m.exec(text)![1]!;
   assert.equal(fdLimit(), soft === "unlimited" ? Infinity : Number(soft));
-});
-
-Deno.test("fdLimit() knows other processes, and which there are none", async () => {
-  await using child = new Process("prlimit", [
-    "--nofile=123:456",
-    "sleep",
-    "60",
-  ]);
+  const args = ["--nofile=123:456", "sleep", "60"];
+  await using child = new Process("prlimit", args);
   await eventually(() => fdLimit(child.pid) === 123, "prlimit to become sleep");
   await child.stop("SIGKILL");
   assert.equal(fdLimit(child.pid), undefined);
 });
 
-Deno.test("clientsFor() leaves room for more than clients", () => {
-  assert.equal(clientsFor(Infinity), Infinity);
-  assert.equal(clientsFor(65_536), 64_512);
-  assert.equal(clientsFor(1024), 768);
-});
-
-Deno.test("refusedFor() leaves some files for the node itself", () => {
-  assert.deepEqual([Infinity, 65_536, 1024, 200, 100].map(refusedFor), [
-    256,
-    256,
-    216,
-    10,
-    0,
-  ]);
+Deno.test("clientsFor() and refusedFor() leave some files for the node itself", () => {
+  const files = [Infinity, 65_536, 1024, 200, 100];
+  assert.deepEqual(files.map(clientsFor), [Infinity, 64_512, 768, 150, 75]);
+  assert.deepEqual(files.map(refusedFor), [256, 256, 216, 10, 0]);
 });
 
 Deno.test("filesFor() is enough for as many clients", () => {

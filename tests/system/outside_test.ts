@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { configureLog } from "../../src/common/log.ts";
-import { log } from "../../src/common/log.ts";
+import { configureLog, log } from "../../src/common/log.ts";
 import { type Found, Outside, type OwnFile } from "../../src/system/outside.ts";
 
 /** A file that is found as the test says. */

@@ -101,9 +101,8 @@ Deno.test("PidFile.look() makes a file that is gone again, and leaves another on
   assert.deepEqual(pidFile.look(), { state: "there" });
 
   await Deno.remove(`${folder.path}/run`, { recursive: true });
-  const gone = "its folder doesn't exist";
   assert.deepEqual(pidFile.look(), {
-    ...{ state: "lost", why: gone, isFinal: false },
+    ...{ state: "lost", why: "its folder doesn't exist", isFinal: false },
   });
   await Deno.mkdir(`${folder.path}/run`);
   assert.deepEqual(pidFile.look(), { state: "made again" });

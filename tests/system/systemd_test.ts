@@ -11,16 +11,14 @@ Deno.test("ServiceManager tells the states of a process in order", async () => {
   await manager.reloading();
   await manager.failed("Cannot read");
   await manager.stopping(5000);
-  assert.equal(
-    await listener.next(),
-    "READY=1\nSTATUS=0 channels, 0 clients",
-  );
-  assert.equal(await listener.next(), "RELOADING=1");
-  assert.equal(await listener.next(), "STATUS=Cannot read");
-  assert.equal(
-    await listener.next(),
-    "STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=5000000",
-  );
+  for (
+    const expected of [
+      "READY=1\nSTATUS=0 channels, 0 clients",
+      "RELOADING=1",
+      "STATUS=Cannot read",
+      "STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=5000000",
+    ]
+  ) assert.equal(await listener.next(), expected);
 });
 
 Deno.test("ServiceManager.watch() feeds the watchdog until the process stops", async () => {
@@ -55,34 +53,30 @@ Deno.test("ServiceManager.watch() leaves another process's watchdog alone", asyn
   assert.equal(await listener.next(), "READY=1\nSTATUS=now");
 });
 
-Deno.test("ServiceManager ignores everything without systemd", async () => {
-  using manager = ServiceManager.connect({});
-  assert.equal(manager.isPresent, false);
-  await manager.ready("fine");
-  manager.watch(() => "fine");
-});
-
-Deno.test("ServiceManager outlives the other end", async () => {
+Deno.test("ServiceManager ignores everything without systemd, and outlives it", async () => {
+  using none = ServiceManager.connect({});
+  assert.equal(none.isPresent, false);
+  await none.ready("fine");
+  none.watch(() => "fine");
   const listener = new NotifyListener();
   using manager = ServiceManager.connect({ NOTIFY_SOCKET: listener.path });
   await listener[Symbol.asyncDispose]();
   await manager.ready("fine");
 });
 
-Deno.test("ServiceManager.connect() says that abstract sockets can't be reached", () => {
-  using manager = ServiceManager.connect({ NOTIFY_SOCKET: "@abstract" });
-  assert.equal(manager.isPresent, false);
-  assert.equal(
-    manager.problem,
-    'Cannot notify "@abstract": expected a path that begins with "/"',
-  );
-});
-
-Deno.test("ServiceManager.connect() says that a path is too long", () => {
-  const path = "/".padEnd(108, "x");
-  using manager = ServiceManager.connect({ NOTIFY_SOCKET: path });
-  assert.equal(
-    manager.problem,
-    `Cannot notify "${path}": expected a path of 107 bytes at most`,
-  );
+Deno.test("ServiceManager.connect() says which paths can't be reached", () => {
+  const long = "/".padEnd(108, "x");
+  for (
+    const [path, expected] of [
+      ["@abstract", 'a path that begins with "/"'],
+      [long, "a path of 107 bytes at most"],
+    ]
+  ) {
+    using manager = ServiceManager.connect({ NOTIFY_SOCKET: path });
+    assert.equal(manager.isPresent, false);
+    assert.equal(
+      manager.problem,
+      `Cannot notify "${path}": expected ${expected}`,
+    );
+  }
 });
