@@ -1,7 +1,7 @@
 /** Command lines, and what they mean. */
 import assert from "node:assert/strict";
 import { parseCommandLine } from "../../src/commands/cli.ts";
-import type { Context } from "../../src/commands/subcommand.ts";
+import type { Context, Output } from "../../src/commands/subcommand.ts";
 import { UsageError } from "../../src/common/errors.ts";
 
 /** Gets the name of the subcommand that `args` mean, and its options. */
@@ -35,27 +35,28 @@ export function refusal(...args: string[]): UsageError {
 export interface TestContext extends Context {
   /** What they have printed on standard output. */
   printed: string;
+  /** What they have printed on standard error. */
+  errors: string;
 }
 
 /** Gets a context in which nothing comes in and nobody interrupts, but for `parts`. */
 export function commandContext(parts: Partial<Context> = {}): TestContext {
+  const stream = (add: (text: string) => void): Output => ({
+    write(bytes): Promise<number> {
+      add(new TextDecoder().decode(bytes));
+      return Promise.resolve(bytes.length);
+    },
+    isTerminal: () => false,
+  });
   const context: TestContext = {
     printed: "",
+    errors: "",
     stdin: {
       readable: ReadableStream.from<Uint8Array>([]),
       isTerminal: () => false,
     },
-    stdout: {
-      write(bytes): Promise<number> {
-        context.printed += new TextDecoder().decode(bytes);
-        return Promise.resolve(bytes.length);
-      },
-      isTerminal: () => false,
-    },
-    stderr: {
-      write: ({ length }) => Promise.resolve(length),
-      isTerminal: () => false,
-    },
+    stdout: stream((text) => context.printed += text),
+    stderr: stream((text) => context.errors += text),
     environment: {},
     interruption: () => new AbortController().signal,
     serve: () => Promise.reject(new Error("It serves")),

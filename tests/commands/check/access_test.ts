@@ -11,17 +11,18 @@ const alice = { name: "alice", uid: 1000, gids: [1000, 33] };
 const root = { name: "root", uid: 0, gids: [0] };
 
 Deno.test("may() lets the first class that fits decide", () => {
-  const owned = { uid: 1000, gid: 33, mode: 0o077 };
-  // The owner has none of the rights that all others have (path_resolution(7)).
-  assert.equal(may(alice, owned, bits.read), false);
-  assert.equal(may(alice, { ...owned, uid: 1 }, bits.read), true);
-  assert.equal(may(alice, { uid: 1, gid: 33, mode: 0o606 }, bits.write), false);
-  assert.equal(may(alice, { uid: 1, gid: 1, mode: 0o602 }, bits.write), true);
-  assert.equal(
-    may(alice, { uid: 1, gid: 33, mode: 0o640 }, bits.read + bits.write),
-    false,
-  );
-  assert.equal(may(root, { uid: 1, gid: 1, mode: 0 }, bits.write), true);
+  const readWrite = bits.read + bits.write;
+  for (
+    const { uid = 1, gid = 1, mode, wanted, who = alice, expected } of [
+      // The owner has none of the rights that all others have (path_resolution(7)).
+      { uid: 1000, gid: 33, mode: 0o077, wanted: bits.read, expected: false },
+      { gid: 33, mode: 0o077, wanted: bits.read, expected: true },
+      { gid: 33, mode: 0o606, wanted: bits.write, expected: false },
+      { mode: 0o602, wanted: bits.write, expected: true },
+      { gid: 33, mode: 0o640, wanted: readWrite, expected: false },
+      { mode: 0, wanted: bits.write, who: root, expected: true },
+    ]
+  ) assert.equal(may(who, { uid, gid, mode }, wanted), expected);
 });
 
 Deno.test("barrier() finds the first folder that can't be passed through", async () => {
@@ -35,9 +36,6 @@ Deno.test("barrier() finds the first folder that can't be passed through", async
 });
 
 Deno.test("modeText() writes modes in octal", () => {
-  assert.deepEqual([0o660, 0, 0o140777].map(modeText), [
-    "0660",
-    "0000",
-    "0777",
-  ]);
+  const modes = [0o660, 0, 0o140777].map(modeText);
+  assert.deepEqual(modes, ["0660", "0000", "0777"]);
 });

@@ -7,12 +7,14 @@ import {
   render,
 } from "../../../src/commands/check/check.ts";
 import { checkDescriptors } from "../../../src/commands/check/descriptors.ts";
+import type { Finding } from "../../../src/commands/check/finding.ts";
 import { checkFrontend } from "../../../src/commands/check/frontend.ts";
+import { brokerUrl } from "../../helpers/broker_url.ts";
 import { commandContext } from "../../helpers/command_line.ts";
 import { block } from "../../helpers/docs.ts";
 import { TempFolder } from "../../helpers/folder.ts";
 
-Deno.test("check.run() tells by its status that a server wouldn't start with the configuration", async () => {
+Deno.test("check.run() tells by its status that a server wouldn't start, and refuses a user who doesn't exist", async () => {
   await using folder = await TempFolder.make();
   const config = `${folder.path}/staps.conf`;
   await Deno.writeTextFile(config, "[staps]\nmode = 9\n");
@@ -24,10 +26,7 @@ Deno.test("check.run() tells by its status that a server wouldn't start with the
   const { ok, findings } = JSON.parse(context.printed);
   assert.equal(ok, false);
   assert.match(findings[0].message, /Cannot read "mode" in .* line 2/);
-});
-
-Deno.test("check.run() refuses a user who doesn't exist", async () => {
-  await assert.rejects(check.run({ user: "nobody-at-all" }, commandContext()), {
+  await assert.rejects(check.run({ user: "nobody-at-all" }, context), {
     name: "UsageError",
     message: 'Cannot check for the user "nobody-at-all": there is none',
   });
@@ -41,28 +40,18 @@ Deno.test("docs/commands.md shows what staps check prints", async () => {
         "For details see the broker logfile.",
       { code: 403, opening: { voice: "AMQP" } },
     ),
-    {
-      hostname: "localhost",
-      port: 5672,
-      tls: false,
-      user: "staps",
-      password: "wrong",
-      vhost: "/",
-    },
+    brokerUrl("amqp://staps:wrong@localhost/"),
   );
+  const ok = (check: Finding["check"], message: string): Finding => ({
+    ...{ check, level: "ok" as const, message },
+  });
   const text = render([
-    { check: "configuration", level: "ok", message: "/etc/staps/staps.conf" },
-    {
-      check: "user",
-      level: "ok",
-      message:
-        'checked for "staps", whom the systemd unit names; --user NAME checks for another',
-    },
-    {
-      check: "socket",
-      level: "ok",
-      message: '"/run/staps/staps.sock" is free',
-    },
+    ok("configuration", "/etc/staps/staps.conf"),
+    ok(
+      "user",
+      'checked for "staps", whom the systemd unit names; --user NAME checks for another',
+    ),
+    ok("socket", '"/run/staps/staps.sock" is free'),
     ...checkDescriptors(10_000, undefined).map((finding) => ({
       ...finding,
       level: "fail" as const,
@@ -71,12 +60,7 @@ Deno.test("docs/commands.md shows what staps check prints", async () => {
       hint:
         "LimitNOFILE=11024 in the systemd unit, or ulimit -n 11024; or lower clients in [limits]",
     })),
-    {
-      check: "broker",
-      level: "fail",
-      message: refusal!.message,
-      hint: refusal!.hint,
-    },
+    { ...ok("broker", refusal!.message), level: "fail", hint: refusal!.hint },
     // The folder is the root's, which everybody may pass through.
     ...checkFrontend({
       path: "/staps.sock",

@@ -6,6 +6,7 @@ import {
 } from "../../../src/commands/join/connection.ts";
 import { StartupError } from "../../../src/common/errors.ts";
 import { freePort, TempFolder } from "../../helpers/folder.ts";
+import { serveHttp } from "../http_server.ts";
 
 const path = "/11111111-2222-4333-8444-555555555555";
 
@@ -30,10 +31,7 @@ async function failure(
 async function refusal(
   response: (request: Request) => Response,
 ): Promise<ConnectError> {
-  await using server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    response,
-  );
+  await using server = serveHttp(response);
   const base = `ws://127.0.0.1:${server.addr.port}`;
   const error = await failure(base);
   const start = `Cannot connect to ${base}: got HTTP status `;
@@ -75,10 +73,7 @@ Deno.test("Connection tells in plain words what is wrong with a socket", async (
 });
 
 Deno.test("Connection tells that the scheme is the wrong one", async () => {
-  await using plain = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    () => new Response(),
-  );
+  await using plain = serveHttp(() => new Response());
   const toPlain = await failure(`wss://127.0.0.1:${plain.addr.port}`);
   assert.match(toPlain.message, /: the port doesn't speak TLS$/);
   assert.match(toPlain.hint!, /ws:\/\/ instead of wss:\/\//);
@@ -95,74 +90,61 @@ Deno.test("Connection tells that the scheme is the wrong one", async () => {
   await answering;
 });
 
-Deno.test("Connection shows a refusal's body on one line, escaped", async () => {
-  const { message, hint, permanent, retryAfterMs } = await refusal(() =>
-    new Response("at the limit\x1b[2J of clients\r\nsecond line\n", {
-      status: 503,
-      headers: { "Retry-After": "7" },
-    })
-  );
-  assert.equal(
-    message,
-    '503, expected 101 ("at the limit\\u001b[2J of clients second line")',
-  );
-  assert.match(hint!, /limit is reached/);
-  assert.equal(permanent, false);
-  assert.equal(retryAfterMs, 7000);
-});
+/** How many parts endless answers have had. */
+let given = 0;
 
-Deno.test("Connection bounds what it shows of a refusal, and waits for its end only a while", async () => {
-  let given = 0;
-  const { message } = await refusal(() =>
-    new Response(
-      new ReadableStream({
-        pull(controller): void {
-          given++;
-          controller.enqueue(new TextEncoder().encode("x".repeat(1024)));
-        },
-      }),
-      { status: 403 },
-    )
-  );
-  assert.equal(message, `403, expected 101 ("${"x".repeat(200)}...")`);
+/** An answer without an end, of this text again and again, or once. */
+function endless(text: string, { times = Infinity } = {}): Response {
+  const body = new ReadableStream({
+    pull(controller): Promise<void> | void {
+      given++;
+      if (times-- <= 0) return new Promise(() => {});
+      controller.enqueue(new TextEncoder().encode(text));
+    },
+  });
+  return new Response(body, { status: 403 });
+}
+
+Deno.test("Connection shows a refusal's words on one line, escaped and cut, without the path", async () => {
+  const html = { status: 502, headers: { "content-type": "text/html" } };
+  const page = "<html><title>No\nWay</title><p>more</p></html>";
+  const quote = ({ url }: Request): string =>
+    `Cannot GET ${new URL(url).pathname}, not ${path.slice(1)}`;
+  const cases: [(request: Request) => Response, message: string][] = [
+    [
+      () => new Response("at\x1b[2J\r\nlimit\n", { status: 503 }),
+      '503, expected 101 ("at\\u001b[2J limit")',
+    ],
+    [
+      (request) => new Response(quote(request), { status: 404 }),
+      '404, expected 101 ("Cannot GET ..., not ...")',
+    ],
+    [() => new Response(page, html), '502, expected 101 ("No Way")'],
+    [
+      () => endless("x".repeat(1024)),
+      `403, expected 101 ("${"x".repeat(200)}...")`,
+    ],
+    [() => endless("and then", { times: 1 }), '403, expected 101 ("and then")'],
+  ];
+  for (const [response, message] of cases) {
+    assert.equal((await refusal(response)).message, message);
+  }
   assert.ok(given < 10_000, `${given} KiB were taken`);
-  const slow = await refusal(() =>
-    new Response(
-      new ReadableStream({
-        start: (it) => it.enqueue(new TextEncoder().encode("and then")),
-      }),
-      { status: 403 },
-    )
-  );
-  assert.equal(slow.message, '403, expected 101 ("and then")');
 });
 
-Deno.test("Connection shows no path that a refusal quotes, and only the title of a page", async () => {
-  const { message, permanent } = await refusal(({ url }) =>
-    new Response(
-      `Cannot GET ${new URL(url).pathname}, not ${path.slice(1)}`,
-      { status: 404 },
-    )
-  );
-  assert.equal(message, '404, expected 101 ("Cannot GET ..., not ...")');
-  assert.equal(permanent, true);
-  const page = await refusal(() =>
-    new Response("<html><title>No\nWay</title><p>more</p></html>", {
-      status: 502,
-      headers: { "content-type": "text/html" },
-    })
-  );
-  assert.equal(page.message, '502, expected 101 ("No Way")');
-});
-
-Deno.test("Connection follows no redirection, and says so", async () => {
-  const { message, hint, permanent } = await refusal(() =>
-    new Response(null, {
-      status: 301,
-      headers: { location: `https://127.0.0.1${path}` },
-    })
-  );
-  assert.equal(message, "301, expected 101");
-  assert.match(hint!, /wss:\/\//);
-  assert.equal(permanent, true);
+Deno.test("Connection tells a refusal that may heal from one that won't, and follows no redirection", async () => {
+  const headers = { "Retry-After": "7", location: `https://127.0.0.1${path}` };
+  for (
+    const [status, permanent, retryAfterMs, expected] of [
+      [503, false, 7000, /limit is reached/],
+      [404, true, 7000, /^/],
+      [301, true, 7000, /wss:\/\//],
+    ] as const
+  ) {
+    const error = await refusal(() => new Response(null, { status, headers }));
+    assert.equal(error.message, `${status}, expected 101`);
+    assert.equal(error.permanent, permanent);
+    assert.equal(error.retryAfterMs, retryAfterMs);
+    assert.match(error.hint ?? "", expected);
+  }
 });

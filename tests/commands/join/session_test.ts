@@ -11,6 +11,8 @@ import { commandContext } from "../../helpers/command_line.ts";
 import { eventually, pause, within } from "../../helpers/eventually.ts";
 import { TempFolder } from "../../helpers/folder.ts";
 import { startServer, type TestServer } from "../../helpers/server.ts";
+import type { Received } from "../../helpers/ws_client.ts";
+import { serveHttp } from "../http_server.ts";
 
 const path = "/11111111-2222-4333-8444-555555555555";
 
@@ -82,92 +84,92 @@ async function joined(server: TestServer, count: number): Promise<void> {
   );
 }
 
-Deno.test("Session publishes lines, and ends with the input", async () => {
-  await using server = await startServer();
-  const peer = await server.connect(path);
-  const run = new Run(server);
-  await run.type("one\n\ntw");
-  await run.type("o\r\nthree");
-  await run.endInput();
-  assert.deepEqual(await peer.take(4), ["one", "", "two\r", "three"]);
-  assert.equal(await run.end(), joinStatus.done);
-  assert.equal(run.stderr, "");
-});
+/** What is given to a session beside a peer in the same channel, and what comes of it. */
+interface Exchange {
+  readonly name: string;
+  readonly options?: Partial<SessionOptions>;
+  readonly isTerminal?: true;
+  /** All that is typed; without it, the input stays open. */
+  readonly input?: readonly string[];
+  /** What the peer gets. */
+  readonly publishes?: readonly Received[];
+  /** What the peer sends then. */
+  readonly receives?: readonly Received[];
+  readonly stdout: string;
+  readonly stderr?: RegExp;
+}
 
-Deno.test("Session prints messages, and ends after as many as it is told", async () => {
-  await using server = await startServer();
-  const peer = await server.connect(path);
-  const run = new Run(server, { count: 2 });
-  await run.endInput();
-  await joined(server, 2);
-  for (const text of ["one", "", "three"]) peer.send(text);
-  assert.equal(await run.end(), joinStatus.done);
-  assert.equal(run.stdout, "one\n\n");
-});
+const exchanges: readonly Exchange[] = [
+  {
+    name: "publishes lines, and ends with the input",
+    input: ["one\n\ntw", "o\r\nthree"],
+    publishes: ["one", "", "two\r", "three"],
+    stdout: "",
+  },
+  {
+    name: "prints messages, and ends after as many as it is told",
+    options: { count: 2 },
+    input: [],
+    receives: ["one", "", "three"],
+    stdout: "one\n\n",
+  },
+  {
+    name: "sends its input and waits for the answer",
+    options: { count: 1 },
+    input: ["question\n"],
+    publishes: ["question"],
+    receives: ["answer"],
+    stdout: "answer\n",
+  },
+  {
+    name: "publishes the whole input as one binary message",
+    options: { binary: true },
+    input: ["a\n", "b"],
+    publishes: [new Uint8Array([97, 10, 98])],
+    stdout: "",
+  },
+  {
+    name: "prints binary messages as they are, and publishes no empty input",
+    options: { binary: true, count: 2 },
+    input: [],
+    receives: [new Uint8Array([0, 255, 10]), "text"],
+    stdout: "\x00\xff\ntext",
+  },
+  {
+    name: "tells about binary messages that it doesn't print",
+    options: { count: 1 },
+    receives: [new Uint8Array(3), "text"],
+    stdout: "text\n",
+    stderr: /^staps: 3 bytes of binary data .*--binary/,
+  },
+  {
+    name: "lets no message steer a terminal",
+    options: { count: 2 },
+    isTerminal: true,
+    receives: ["\x1b[2Jtwo\nlines", new Uint8Array(3)],
+    stdout: "\x1b[32m<\x1b[0m \\u001b[2Jtwo\n  lines\n" +
+      "\x1b[32m<\x1b[0m (3 bytes of binary data)\n",
+    stderr: /./,
+  },
+];
 
-Deno.test("Session sends its input and waits for the answer", async () => {
-  await using server = await startServer();
-  const peer = await server.connect(path);
-  const run = new Run(server, { count: 1 });
-  await run.type("question\n");
-  await run.endInput();
-  assert.equal(await peer.next(), "question");
-  peer.send("answer");
-  assert.equal(await run.end(), joinStatus.done);
-  assert.equal(run.stdout, "answer\n");
-});
-
-Deno.test("Session publishes the whole input as one binary message", async () => {
-  await using server = await startServer();
-  const peer = await server.connect(path);
-  const run = new Run(server, { binary: true });
-  await run.type("a\n");
-  await run.type("b");
-  await run.endInput();
-  assert.deepEqual(await peer.next(), new Uint8Array([97, 10, 98]));
-  assert.equal(await run.end(), joinStatus.done);
-  assert.equal(peer.count, 1);
-});
-
-Deno.test("Session prints binary messages as they are, without publishing an empty input", async () => {
-  await using server = await startServer();
-  const peer = await server.connect(path);
-  const run = new Run(server, { binary: true, count: 2 });
-  await run.endInput();
-  await joined(server, 2);
-  peer.send(new Uint8Array([0, 255, 10]));
-  peer.send("text");
-  assert.equal(await run.end(), joinStatus.done);
-  assert.equal(run.stdout, "\x00\xff\ntext");
-  assert.equal(peer.count, 0);
-});
-
-Deno.test("Session tells about binary messages that it doesn't print", async () => {
-  await using server = await startServer();
-  const peer = await server.connect(path);
-  const run = new Run(server, { count: 1 });
-  await joined(server, 2);
-  peer.send(new Uint8Array(3));
-  peer.send("text");
-  assert.equal(await run.end(), joinStatus.done);
-  assert.equal(run.stdout, "text\n");
-  assert.match(run.stderr, /^staps: 3 bytes of binary data .*--binary/);
-});
-
-Deno.test("Session lets no message steer a terminal", async () => {
-  await using server = await startServer();
-  const peer = await server.connect(path);
-  const run = new Run(server, { count: 2 }, { isTerminal: true });
-  await joined(server, 2);
-  peer.send("\x1b[2Jtwo\nlines");
-  peer.send(new Uint8Array(3));
-  assert.equal(await run.end(), joinStatus.done);
-  const mark = "\x1b[32m<\x1b[0m";
-  assert.equal(
-    run.stdout,
-    `${mark} \\u001b[2Jtwo\n  lines\n${mark} (3 bytes of binary data)\n`,
-  );
-});
+for (const { name, options, isTerminal = false, input, ...rest } of exchanges) {
+  Deno.test(`Session ${name}`, async () => {
+    await using server = await startServer();
+    const peer = await server.connect(path);
+    const run = new Run(server, options, { isTerminal });
+    for (const text of input ?? []) await run.type(text);
+    if (input) await run.endInput();
+    const { publishes = [], receives = [], stdout, stderr = /^$/ } = rest;
+    assert.deepEqual(await peer.take(publishes.length), publishes);
+    if (receives.length > 0) await joined(server, 2);
+    for (const message of receives) peer.send(message);
+    assert.equal(await run.end(), joinStatus.done);
+    assert.equal(run.stdout, stdout);
+    assert.match(run.stderr, stderr);
+    assert.equal(peer.count, publishes.length);
+  });
+}
 
 Deno.test("Session refuses input that is no text", async () => {
   await using server = await startServer();
@@ -201,16 +203,13 @@ Deno.test("Session tells by its status that a message was refused", async () => 
 
 Deno.test("Session gives a distant server time to refuse its last message", async () => {
   // A close that overtakes the refusal would make it look published.
-  await using distant = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    async (request) => {
-      await pause(300);
-      const { socket, response } = Deno.upgradeWebSocket(request);
-      socket.onmessage = () =>
-        setTimeout(() => socket.close(1008, "too many"), 20);
-      return response;
-    },
-  );
+  await using distant = serveHttp(async (request) => {
+    await pause(100);
+    const { socket, response } = Deno.upgradeWebSocket(request);
+    socket.onmessage = () =>
+      setTimeout(() => socket.close(1008, "too many"), 20);
+    return response;
+  });
   const run = new Run(undefined, {
     url: `ws://127.0.0.1:${distant.addr.port}/`,
   });
@@ -234,15 +233,11 @@ Deno.test("Session tries again until there is a server, if it is told to", async
 Deno.test("Session tries again when a refusal asks for it, whatever it would do by itself", async () => {
   // As often it would take minutes.
   let refusals = 9;
-  await using frontend = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    (request) => {
-      if (refusals-- === 0) return Deno.upgradeWebSocket(request).response;
-      return new Response("full", {
-        status: 503,
-        headers: { "Retry-After": "0" },
-      });
-    },
+  const headers = { "Retry-After": "0" };
+  await using frontend = serveHttp((request) =>
+    refusals-- === 0
+      ? Deno.upgradeWebSocket(request).response
+      : new Response("full", { status: 503, headers })
   );
   const run = new Run(undefined, {
     url: `ws://127.0.0.1:${frontend.addr.port}${path}`,
@@ -315,10 +310,7 @@ Deno.test("Session bounds what waits to be printed", async () => {
 
 Deno.test("Session says why it can't connect, without the path", async () => {
   await using server = await startServer();
-  await using refuser = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    () => new Response(null, { status: 404 }),
-  );
+  await using refuser = serveHttp(() => new Response(null, { status: 404 }));
   // It will never be found: no reason to try again.
   const run = new Run(undefined, {
     url: `ws://127.0.0.1:${refuser.addr.port}${path}`,

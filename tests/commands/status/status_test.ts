@@ -34,7 +34,7 @@ Deno.test("status.run() tells by its status whether the node is ready", async ()
   }
 });
 
-Deno.test("status.run() asks on the socket of the configuration", async () => {
+Deno.test("status.run() asks on the socket of the configuration, or of an instance", async () => {
   await using folder = await TempFolder.make();
   const config = `${folder.path}/staps.conf`;
   await Deno.writeTextFile(config, "[admin]\n");
@@ -47,17 +47,15 @@ Deno.test("status.run() asks on the socket of the configuration", async () => {
   });
   await using _admin = admin(`${folder.path}/s`, true);
   assert.equal(await status.run({ config }, commandContext()), 0);
-});
-
-Deno.test("status.run() asks an instance, or a socket, but not both", async () => {
-  const context = commandContext();
-  await assert.rejects(status.run({ instance: "staps@none" }, context), {
-    message: 'Cannot ask "/run/staps-none/admin.sock": there is no such socket',
-  });
   await assert.rejects(
-    status.run({ instance: "staps@1", socket: "/s" }, context),
-    UsageError,
+    status.run({ instance: "staps@none" }, commandContext()),
+    {
+      message:
+        'Cannot ask "/run/staps-none/admin.sock": there is no such socket',
+    },
   );
+  const both = { instance: "staps@1", socket: "/s" };
+  await assert.rejects(status.run(both, commandContext()), UsageError);
 });
 
 Deno.test("status.run() watches until it is interrupted, through failures too", async () => {
@@ -81,15 +79,10 @@ Deno.test("status.run() watches until it is interrupted, through failures too", 
 
 Deno.test("again() shows it in place on a terminal, else below", () => {
   const text = "a\nb\n";
-  const [first, next] = [{ shownLines: 0 }, { shownLines: 2 }];
-  assert.equal(again(text, { ...first, inPlace: false }), text);
-  assert.equal(again(text, { ...next, inPlace: false }), `\n${text}`);
-  assert.equal(
-    again(text, { ...first, inPlace: true }),
-    `\x1b[?7l${text}\x1b[?7h`,
-  );
-  assert.equal(
-    again(text, { ...next, inPlace: true }),
-    `\x1b[2A\x1b[J\x1b[?7l${text}\x1b[?7h`,
-  );
+  const show = (shownLines: number, inPlace: boolean): string =>
+    again(text, { shownLines, inPlace });
+  assert.equal(show(0, false), text);
+  assert.equal(show(2, false), `\n${text}`);
+  assert.equal(show(0, true), `\x1b[?7l${text}\x1b[?7h`);
+  assert.equal(show(2, true), `\x1b[2A\x1b[J\x1b[?7l${text}\x1b[?7h`);
 });

@@ -61,13 +61,10 @@ Deno.test("table() shows the bridge, and why a node isn't ready", () => {
   const silent = table({
     ...now,
     ready: false,
-    reasons: [{ reason: "broker_silent", message: "returns \x1b[2J nothing" }],
+    reasons: [{ reason: "broker_silent", message: "returns nothing" }],
     bridge: { ...bridge, round_trip_ms: null },
   }, { paint });
-  assert.match(
-    silent,
-    /^ready {7}no, broker_silent: returns \\u001b\[2J nothing$/m,
-  );
+  assert.match(silent, /^ready {7}no, broker_silent: returns nothing$/m);
   assert.match(silent, /no message comes back$/m);
 });
 
@@ -91,28 +88,12 @@ Deno.test("table() lets no text of an answer steer the terminal", () => {
 });
 
 Deno.test("count(), bytes() and duration() write for people", () => {
-  assert.deepEqual([0, 0.05, 9.99, 10.4, 1234567].map(count), [
-    "0",
-    "0.1",
-    "10",
-    "10",
-    "1,234,567",
-  ]);
-  assert.deepEqual([0, 1023, 1024, 1536, 5 << 20, 2 ** 31].map(bytes), [
-    "0 B",
-    "1,023 B",
-    "1 KiB",
-    "1.5 KiB",
-    "5 MiB",
-    "2 GiB",
-  ]);
-  assert.deepEqual([0, 59, 60, 3661, 90_000].map(duration), [
-    "0 s",
-    "59 s",
-    "1 min 0 s",
-    "1 h 1 min",
-    "1 d 1 h",
-  ]);
+  const counts = [0, 0.05, 9.99, 10.4, 1234567].map(count);
+  assert.deepEqual(counts, ["0", "0.1", "10", "10", "1,234,567"]);
+  const sizes = [0, 1023, 1024, 1536, 5 << 20, 2 ** 31].map(bytes);
+  assert.equal(sizes.join(), "0 B,1,023 B,1 KiB,1.5 KiB,5 MiB,2 GiB");
+  const times = [0, 59, 60, 3661, 90_000].map(duration);
+  assert.equal(times.join(), "0 s,59 s,1 min 0 s,1 h 1 min,1 d 1 h");
 });
 
 Deno.test("docs/commands.md shows what staps status prints", async () => {
