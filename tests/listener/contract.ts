@@ -141,8 +141,13 @@ export function testListener(name: string, listener: Listener): void {
     handler: Handler,
     options?: Partial<ServeOptions>,
   ): Promise<TestServer> => TestServer.start(listener, handler, options);
-  /** Starts a server that makes a WebSocket of all requests. */
-  const startSockets = (recorder: Recorder): Promise<TestServer> =>
+  /** Starts a server that makes a WebSocket of all requests; `early` is sent before the 101. */
+  const startSockets = (
+    recorder: Recorder,
+    { early, ...options }: Partial<ServeOptions> & {
+      early?: Uint8Array<ArrayBuffer>;
+    } = {},
+  ): Promise<TestServer> =>
     start((request) => {
       const { socket, response } = listener.upgradeWebSocket(request, {
         limits: socketLimits,
@@ -151,8 +156,9 @@ export function testListener(name: string, listener: Listener): void {
       });
       recorder.socket = socket;
       response.headers.set("X-Test", "yes");
+      if (early) socket.send(early);
       return response;
-    });
+    }, options);
 
   test("a handler gets the request, and the client its response", async () => {
     await using server = await start(async (request) => {
@@ -226,16 +232,10 @@ export function testListener(name: string, listener: Listener): void {
   });
 
   test("more connections than there may be are told so, until others end", async () => {
-    const recorder = new Recorder();
     let limit = 2;
-    await using server = await start((request) => {
-      const { socket, response } = listener.upgradeWebSocket(request, {
-        limits: socketLimits,
-        handler: recorder,
-      });
-      recorder.socket = socket;
-      return response;
-    }, { maxConnections: () => limit });
+    await using server = await startSockets(new Recorder(), {
+      maxConnections: () => limit,
+    });
     using _one = await RawClient.join(server.target, "/");
     using two = await RawClient.join(server.target, "/");
     assert.equal(server.server.connectionCount, 2);
@@ -298,15 +298,8 @@ export function testListener(name: string, listener: Listener): void {
       new Uint8Array(texts.flatMap((text) => [
         ...messageFrame(new TextEncoder().encode(text), { isText: true }),
       ]));
-    await using server = await start((request) => {
-      const { socket, response } = listener.upgradeWebSocket(request, {
-        limits: socketLimits,
-        handler: recorder,
-      });
-      recorder.socket = socket;
-      socket.send(frames("a", "b".repeat(200)));
-      return response;
-    });
+    const early = frames("a", "b".repeat(200));
+    await using server = await startSockets(recorder, { early });
     using client = await RawClient.join(server.target, "/");
     await recorder.saw("opened");
     const { socket } = recorder;
@@ -327,25 +320,20 @@ export function testListener(name: string, listener: Listener): void {
     await eventually(() => socket!.state === "closed", "the end");
   });
 
-  test("a client that breaks its connection is gone, without a code", async () => {
-    const recorder = new Recorder();
-    await using server = await startSockets(recorder);
-    const client = await RawClient.join(server.target, "/");
-    await recorder.saw("opened");
-    client.close();
-    await recorder.saw("closed undefined");
-    await eventually(() => server.server.connectionCount === 0, "the end");
-  });
-
-  test("a client that breaks off while it is closed has no code either", async () => {
-    const recorder = new Recorder();
-    await using server = await startSockets(recorder);
-    const client = await RawClient.join(server.target, "/");
-    await recorder.saw("opened");
-    recorder.socket!.close(4000, "why");
-    assert.equal((await client.readFrame())!.opcode, opcodes.close);
-    client.close();
-    await recorder.saw("closed undefined");
+  test("a client that breaks its connection is gone, without a code, also while it is closed", async () => {
+    for (const isClosed of [false, true]) {
+      const recorder = new Recorder();
+      await using server = await startSockets(recorder);
+      const client = await RawClient.join(server.target, "/");
+      await recorder.saw("opened");
+      if (isClosed) {
+        recorder.socket!.close(4000, "why");
+        assert.equal((await client.readFrame())!.opcode, opcodes.close);
+      }
+      client.close();
+      await recorder.saw("closed undefined");
+      await eventually(() => server.server.connectionCount === 0, "the end");
+    }
   });
 
   test("a message that is too big ends its WebSocket with 1009", async () => {

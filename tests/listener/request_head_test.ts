@@ -105,129 +105,144 @@ for (const [target, url] of urls) {
 }
 
 Deno.test("RequestHeadParser has a host for those who name none", () => {
-  assert.equal(accepted("GET /x HTTP/1.0\n\n").url, "http://localhost/x");
-  assert.equal(
-    accepted("GET /x HTTP/1.1\nHost:\n\n").url,
-    "http://localhost/x",
-  );
-  assert.equal(accepted("GET /x HTTP/1.0\nHost: a:1\n\n").url, "http://a:1/x");
+  for (
+    const [lines, url] of [
+      ["1.0\n\n", "http://localhost/x"],
+      ["1.1\nHost:\n\n", "http://localhost/x"],
+      ["1.0\nHost: a:1\n\n", "http://a:1/x"],
+    ]
+  ) assert.equal(accepted(`GET /x HTTP/${lines}`).url, url);
 });
 
 Deno.test("RequestHeadParser gets the body's length, and whether a 100 is expected", () => {
-  const post = "POST / HTTP/1.1\n";
-  assert.equal(accepted(`${post}Content-Length: 017\n${host}`).bodyLength, 17);
-  assert.equal(
-    accepted(`${post}Transfer-Encoding: Chunked\n${host}`).bodyLength,
-    "chunked",
-  );
   const expect = "Content-Length: 1\nExpect: 100-Continue\n";
-  assert.equal(accepted(`${post}${expect}${host}`).expectsContinue, true);
-  assert.equal(
-    accepted(`POST / HTTP/1.0\n${expect}${host}`).expectsContinue,
-    false,
-  );
-  assert.equal(
-    accepted(`${post}Expect: 100-continue\n${host}`).expectsContinue,
-    false,
-  );
+  for (
+    const [lines, bodyLength, expectsContinue] of [
+      ["1\nContent-Length: 017\n", 17, false],
+      ["1\nTransfer-Encoding: Chunked\n", "chunked", false],
+      [`1\n${expect}`, 1, true],
+      [`0\n${expect}`, 1, false],
+      ["1\nExpect: 100-continue\n", 0, false],
+    ] as const
+  ) {
+    const head = accepted(`POST / HTTP/1.${lines}${host}`);
+    assert.equal(head.bodyLength, bodyLength);
+    assert.equal(head.expectsContinue, expectsContinue);
+  }
 });
 
-/** What is refused, with the status; `tests/fuzz/heads.ts` compares them with the runtime's parser. */
-const refusals: Readonly<Record<string, [status: number, text: string]>> = {
-  "a folded header": [400, `GET / HTTP/1.1\nX: a\n b\n${host}`],
-  "a first header with white space": [400, `GET / HTTP/1.1\n X: a\n${host}`],
-  "a bare line feed": [400, "GET / HTTP/1.1␊Host: h␊␊"],
-  "a bare line feed behind a header": [400, "GET / HTTP/1.1\nHost: h␊\n"],
-  "a bare carriage return in a value": [
-    400,
-    `GET / HTTP/1.1\nX: a\rb\n${host}`,
-  ],
-  "a carriage return before the line end": [400, "GET / HTTP/1.1\r\n" + host],
-  "NUL in a value": [400, `GET / HTTP/1.1\nX: a\0\n${host}`],
-  "DEL in a value": [400, `GET / HTTP/1.1\nX: a\x7f\n${host}`],
-  "white space before the colon": [400, `GET / HTTP/1.1\nX : a\n${host}`],
-  "a header without a colon": [400, `GET / HTTP/1.1\nX\n${host}`],
-  "a header without a name": [400, `GET / HTTP/1.1\n: a\n${host}`],
-  "a header's name that is no token": [400, `GET / HTTP/1.1\nX(: a\n${host}`],
-  "no Host": [400, "GET / HTTP/1.1\n\n"],
-  "two Hosts": [400, `GET / HTTP/1.1\nHost: h\n${host}`],
-  "two Hosts in HTTP/1.0": [400, `GET / HTTP/1.0\nHost: h\n${host}`],
-  "a Host with a path": [400, "GET / HTTP/1.1\nHost: h/x\n\n"],
-  "a Host with a user": [400, "GET / HTTP/1.1\nHost: u@h\n\n"],
-  "a Host with a space": [400, "GET / HTTP/1.1\nHost: h x\n\n"],
-  "a Host whose port is none": [400, "GET / HTTP/1.1\nHost: h:99999\n\n"],
-  "a Host that isn't ASCII": [400, "GET / HTTP/1.1\nHost: \xe9\n\n"],
-  "two equal lengths": [
-    400,
-    `GET / HTTP/1.1\nContent-Length: 0\nContent-Length: 0\n${host}`,
-  ],
-  "a list as length": [400, `GET / HTTP/1.1\nContent-Length: 0, 0\n${host}`],
-  "a length with a sign": [400, `GET / HTTP/1.1\nContent-Length: +0\n${host}`],
-  "an empty length": [400, `GET / HTTP/1.1\nContent-Length:\n${host}`],
-  "a hexadecimal length": [400, `GET / HTTP/1.1\nContent-Length: 0x0\n${host}`],
-  "a huge length": [
-    400,
-    `GET / HTTP/1.1\nContent-Length: 99999999999999999999\n${host}`,
-  ],
-  "a length and chunks": [
-    400,
-    `GET / HTTP/1.1\nContent-Length: 0\nTransfer-Encoding: chunked\n${host}0\n\n`,
-  ],
-  "chunks in HTTP/1.0": [
-    400,
-    `GET / HTTP/1.0\nTransfer-Encoding: chunked\n${host}0\n\n`,
-  ],
-  "another coding": [
-    501,
-    `GET / HTTP/1.1\nTransfer-Encoding: gzip\n${host}`,
-  ],
-  "another coding before chunked": [
-    501,
-    `GET / HTTP/1.1\nTransfer-Encoding: gzip, chunked\n${host}0\n\n`,
-  ],
-  "chunked twice": [
-    501,
-    `GET / HTTP/1.1\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked\n${host}0\n\n`,
-  ],
-  "another expectation": [417, `GET / HTTP/1.1\nExpect: x\n${host}`],
-  "HTTP/2.0": [505, `GET / HTTP/2.0\n${host}`],
-  "HTTP/1.2": [505, `GET / HTTP/1.2\n${host}`],
-  "HTTP/0.9": [400, "GET /\n"],
-  "HTTP/1": [400, `GET / HTTP/1\n${host}`],
-  "http/1.1": [400, `GET / http/1.1\n${host}`],
-  "something behind the version": [400, `GET / HTTP/1.1 \n${host}`],
-  "two spaces": [400, `GET  / HTTP/1.1\n${host}`],
-  "a space at the start": [400, ` GET / HTTP/1.1\n${host}`],
-  "a space in the target": [400, `GET /a b HTTP/1.1\n${host}`],
-  "a tab between method and target": [400, `GET\t/ HTTP/1.1\n${host}`],
-  "a method that is no token": [400, `G(T / HTTP/1.1\n${host}`],
-  "no target": [400, `GET  HTTP/1.1\n${host}`],
-  "a target that isn't ASCII": [400, `GET /\xc3\xa9 HTTP/1.1\n${host}`],
-  "a fragment": [400, `GET /a#b HTTP/1.1\n${host}`],
-  "control characters in the target": [400, `GET /\x01 HTTP/1.1\n${host}`],
-  "the target *": [400, `OPTIONS * HTTP/1.1\n${host}`],
-  "an authority as target": [400, `GET h:80 HTTP/1.1\n${host}`],
-  "a relative target": [400, `GET a HTTP/1.1\n${host}`],
-  "another scheme": [400, `GET ftp://h/ HTTP/1.1\n${host}`],
-  "a target with a user": [400, `GET http://u:p@h/ HTTP/1.1\n${host}`],
-  "a target without a host": [400, `GET http:// HTTP/1.1\n${host}`],
-  "a target with an empty host": [400, `GET http:///h/ HTTP/1.1\n${host}`],
-  "a target with a backslash behind the host": [
-    400,
-    `GET http://h\\@x/ HTTP/1.1\n${host}`,
-  ],
-  "CONNECT": [501, `CONNECT h:80 HTTP/1.1\n${host}`],
-  "TRACE": [501, `TRACE / HTTP/1.1\n${host}`],
-  "a method in small letters": [501, `get / HTTP/1.1\n${host}`],
-  "two empty lines first": [400, `\n\nGET / HTTP/1.1\n${host}`],
+/** What is refused, by status; `tests/fuzz/heads.ts` compares them with the runtime's parser. */
+interface Refusals {
+  /** Headers behind a good request line, before a good `Host`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Request lines before a good `Host`. */
+  readonly lines?: Readonly<Record<string, string>>;
+  readonly heads?: Readonly<Record<string, string>>;
+}
+
+const refusals: Readonly<Record<number, Refusals>> = {
+  400: {
+    headers: {
+      "a folded header": "X: a\n b",
+      "a first header with white space": " X: a",
+      "a bare carriage return in a value": "X: a\rb",
+      "NUL in a value": "X: a\0",
+      "DEL in a value": "X: a\x7f",
+      "white space before the colon": "X : a",
+      "a header without a colon": "X",
+      "a header without a name": ": a",
+      "a header's name that is no token": "X(: a",
+      "two Hosts": "Host: h",
+      "two equal lengths": "Content-Length: 0\nContent-Length: 0",
+      "a list as length": "Content-Length: 0, 0",
+      "a length with a sign": "Content-Length: +0",
+      "an empty length": "Content-Length:",
+      "a hexadecimal length": "Content-Length: 0x0",
+      "a huge length": "Content-Length: 99999999999999999999",
+      "a length and chunks": "Content-Length: 0\nTransfer-Encoding: chunked",
+    },
+    lines: {
+      "a carriage return before the line end": "GET / HTTP/1.1\r",
+      "two Hosts in HTTP/1.0": "GET / HTTP/1.0\nHost: h",
+      "chunks in HTTP/1.0": "GET / HTTP/1.0\nTransfer-Encoding: chunked",
+      "HTTP/1": "GET / HTTP/1",
+      "http/1.1": "GET / http/1.1",
+      "something behind the version": "GET / HTTP/1.1 ",
+      "two spaces": "GET  / HTTP/1.1",
+      "a space at the start": " GET / HTTP/1.1",
+      "a space in the target": "GET /a b HTTP/1.1",
+      "a tab between method and target": "GET\t/ HTTP/1.1",
+      "a method that is no token": "G(T / HTTP/1.1",
+      "no target": "GET  HTTP/1.1",
+      "a target that isn't ASCII": "GET /\xc3\xa9 HTTP/1.1",
+      "a fragment": "GET /a#b HTTP/1.1",
+      "control characters in the target": "GET /\x01 HTTP/1.1",
+      "the target *": "OPTIONS * HTTP/1.1",
+      "an authority as target": "GET h:80 HTTP/1.1",
+      "a relative target": "GET a HTTP/1.1",
+      "another scheme": "GET ftp://h/ HTTP/1.1",
+      "a target with a user": "GET http://u:p@h/ HTTP/1.1",
+      "a target without a host": "GET http:// HTTP/1.1",
+      "a target with an empty host": "GET http:///h/ HTTP/1.1",
+      "a backslash behind the target's host": "GET http://h\\@x/ HTTP/1.1",
+      "two empty lines first": "\n\nGET / HTTP/1.1",
+    },
+    heads: {
+      "a bare line feed": "GET / HTTP/1.1␊Host: h␊␊",
+      "a bare line feed behind a header": "GET / HTTP/1.1\nHost: h␊\n",
+      "no Host": "GET / HTTP/1.1\n\n",
+      "a Host with a path": "GET / HTTP/1.1\nHost: h/x\n\n",
+      "a Host with a user": "GET / HTTP/1.1\nHost: u@h\n\n",
+      "a Host with a space": "GET / HTTP/1.1\nHost: h x\n\n",
+      "a Host whose port is none": "GET / HTTP/1.1\nHost: h:99999\n\n",
+      "a Host that isn't ASCII": "GET / HTTP/1.1\nHost: \xe9\n\n",
+      "HTTP/0.9": "GET /\n",
+    },
+  },
+  417: { headers: { "another expectation": "Expect: x" } },
+  501: {
+    headers: {
+      "another coding": "Transfer-Encoding: gzip",
+      "another coding before chunked": "Transfer-Encoding: gzip, chunked",
+      "chunked twice": "Transfer-Encoding: chunked\nTransfer-Encoding: chunked",
+    },
+    lines: {
+      "CONNECT": "CONNECT h:80 HTTP/1.1",
+      "TRACE": "TRACE / HTTP/1.1",
+      "a method in small letters": "get / HTTP/1.1",
+    },
+  },
+  505: {
+    lines: { "HTTP/2.0": "GET / HTTP/2.0", "HTTP/1.2": "GET / HTTP/1.2" },
+  },
 };
-for (const [name, [status, text]] of Object.entries(refusals)) {
-  Deno.test(`RequestHeadParser refuses ${name} with ${status}`, () => {
-    const result = parseInAllWays(bytes(text));
-    assert.ok(result !== undefined && "status" in result);
-    assert.equal(result.status, status);
-    assert.match(result.message, /^[\x20-\x7e]+$/);
-  });
+
+for (const [status, { headers, lines, heads }] of Object.entries(refusals)) {
+  const wholeHeads = {
+    ...heads,
+    ...withHost("GET / HTTP/1.1\n", headers),
+    ...withHost("", lines),
+  };
+  for (const [name, text] of Object.entries(wholeHeads)) {
+    Deno.test(`RequestHeadParser refuses ${name} with ${status}`, () => {
+      const result = parseInAllWays(bytes(text));
+      assert.ok(result !== undefined && "status" in result);
+      assert.equal(result.status, Number(status));
+      assert.match(result.message, /^[\x20-\x7e]+$/);
+    });
+  }
+}
+
+/** Puts `start` before each text, and a good `Host` behind it. */
+function withHost(
+  start: string,
+  texts: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(texts).map(([name, text]) => [
+      ...[name, `${start}${text}\n${host}`] as const,
+    ]),
+  );
 }
 
 const good: Readonly<Record<string, string>> = {

@@ -8,16 +8,26 @@ interface Options {
   readonly signal?: AbortSignal;
 }
 
-/** Writes `response`, and gets what was written: one text a write, each byte one character. */
-async function written(
+/** Begins to write `response`; `writes` gets one text a write, each byte one character. */
+function write(
   response: Response,
   options: Options = {},
-): Promise<string[]> {
+): { writes: string[]; done: Promise<void> } {
   const writes: string[] = [];
-  await writeResponse(response, (bytes) => {
+  const done = writeResponse(response, (bytes) => {
     writes.push(String.fromCharCode(...bytes));
     return Promise.resolve();
   }, context(options));
+  return { writes, done };
+}
+
+/** Writes `response`, and gets what was written. */
+async function written(
+  response: Response,
+  options?: Options,
+): Promise<string[]> {
+  const { writes, done } = write(response, options);
+  await done;
   return writes;
 }
 
@@ -44,15 +54,9 @@ class Source {
 
   constructor() {
     this.stream = new ReadableStream({
-      start: (controller) => {
-        this.#controller = controller;
-      },
-      pull: () => {
-        this.pulls++;
-      },
-      cancel: (reason) => {
-        this.cancelled = reason ?? "cancelled";
-      },
+      start: (controller) => void (this.#controller = controller),
+      pull: () => void this.pulls++,
+      cancel: (reason) => void (this.cancelled = reason ?? "cancelled"),
     }, { highWaterMark: 0 });
   }
 
@@ -88,11 +92,12 @@ Deno.test("writeResponse() writes a text with its length, in one write", async (
 
 Deno.test("writeResponse() leaves no header about the connection to the handler", async () => {
   const headers = {
-    "Connection": "keep-alive",
-    "Content-Length": "99",
-    "Keep-Alive": "timeout=5",
-    "Transfer-Encoding": "gzip",
-    "Date": "then",
+    ...{
+      "Connection": "keep-alive",
+      "Keep-Alive": "timeout=5",
+      "Date": "then",
+    },
+    ...{ "Content-Length": "99", "Transfer-Encoding": "gzip" },
   };
   const [text] = await written(new Response(null, { headers }));
   assert.equal(
@@ -149,12 +154,9 @@ for (
 ) {
   Deno.test(`writeResponse() writes a stream as it comes, in HTTP/1.${minorVersion}`, async () => {
     const source = new Source();
-    const writes: string[] = [];
     source.next("one");
-    const done = writeResponse(new Response(source.stream), (bytes) => {
-      writes.push(String.fromCharCode(...bytes));
-      return Promise.resolve();
-    }, context({ minorVersion }));
+    const response = new Response(source.stream);
+    const { writes, done } = write(response, { minorVersion });
     await eventually(() => writes.length > 0, "the first part");
     const { head, body } = parts(writes[0]!);
     assert.equal(head.includes("Transfer-Encoding: chunked"), header);
@@ -207,28 +209,19 @@ Deno.test("writeResponse() cancels the stream when the peer is gone", async () =
   const source = new Source();
   source.next("one");
   const broken = new Deno.errors.BrokenPipe("broken");
-  await assert.rejects(
-    writeResponse(
-      new Response(source.stream),
-      () => Promise.reject(broken),
-      context({}),
-    ),
-    broken,
-  );
+  const response = new Response(source.stream);
+  const fail = (): Promise<never> => Promise.reject(broken);
+  await assert.rejects(writeResponse(response, fail, context({})), broken);
   assert.ok(source.cancelled);
 });
 
 Deno.test("writeResponse() cancels the stream when the signal says so, also while it waits for a part", async () => {
   const source = new Source();
   const gone = new AbortController();
-  const { promise: wrote, resolve } = Promise.withResolvers<void>();
   source.next("one");
-  const done = writeResponse(
-    new Response(source.stream),
-    () => Promise.resolve(resolve()),
-    context({ signal: gone.signal }),
-  );
-  await wrote;
+  const response = new Response(source.stream);
+  const { writes, done } = write(response, { signal: gone.signal });
+  await eventually(() => writes.length > 0, "the first part");
   gone.abort(new Error("gone"));
   await assert.rejects(done, /gone/);
   assert.ok(source.cancelled);
@@ -236,12 +229,8 @@ Deno.test("writeResponse() cancels the stream when the signal says so, also whil
 
 Deno.test("writeResponse() ends without the last chunk when the stream fails", async () => {
   const source = new Source();
-  const writes: string[] = [];
   source.next("one");
-  const done = writeResponse(new Response(source.stream), (bytes) => {
-    writes.push(String.fromCharCode(...bytes));
-    return Promise.resolve();
-  }, context({}));
+  const { writes, done } = write(new Response(source.stream));
   await eventually(() => writes.length > 0, "the first part");
   source.fail(new Error("broken source"));
   await assert.rejects(done, /broken source/);

@@ -130,6 +130,21 @@ async function heard({ told }: Pair, count: number): Promise<string[]> {
   return told;
 }
 
+/** Checks all that the handler and the owner were told, separated by commas. */
+function assertTold({ told }: Pair, expected: string): void {
+  assert.equal(told.join(", "), expected);
+}
+
+/** Sends messages and control frames at once. */
+function send(
+  { client }: Pair,
+  ...frames: (readonly [opcode: number, data: Uint8Array | string])[]
+): Promise<void> {
+  return client.write(
+    concat(frames.map(([opcode, data]) => frameBytes(opcode, data))),
+  );
+}
+
 async function readCloseOf(
   client: RawClient,
 ): Promise<ReturnType<typeof readClose>> {
@@ -173,25 +188,17 @@ let taken = false;
 testPair(
   "waits with a message that isn't taken, and reads no further",
   async (one) => {
-    await one.client.write(
-      concat([
-        frameBytes(ping, "p"),
-        frameBytes(text, "a"),
-        frameBytes(text, "b"),
-      ]),
-    );
+    await send(one, [ping, "p"], [text, "a"], [text, "b"]);
     assert.equal((await one.client.readFrame())!.opcode, pong);
     assert.deepEqual(await heard(one, 2), ["opened", "a"]);
     // More than the kernel and a buffer would take.
     let isWritten = false;
-    const flood = concat(
-      Array(4000).fill(frameBytes(binary, new Uint8Array(900))),
-    );
-    const written = one.client.write(flood).then(() => isWritten = true);
+    const flood = Array(4000).fill([binary, new Uint8Array(900)]);
+    const written = send(one, ...flood).then(() => isWritten = true);
     tick(one.socket, 100 * ticksPerS);
     await new Promise((resolve) => setTimeout(resolve, 100));
     assert.equal(isWritten, false);
-    assert.deepEqual(one.told, ["opened", "a"]);
+    assertTold(one, "opened, a");
     taken = true;
     one.socket.resume();
     await written;
@@ -214,7 +221,7 @@ testPair(
     });
     await one.client.send(close, closePayload(1001));
     await within(one.ended, "the end");
-    assert.deepEqual(one.told, ["opened", "a", "closed 1001", "ended"]);
+    assertTold(one, "opened, a, closed 1001, ended");
   },
   { message: () => false },
 );
@@ -229,16 +236,12 @@ for (
     `answers a close frame with ${name}, behind what is queued`,
     async (one) => {
       one.socket.send(frameBytes(text, "last", { mask: false }));
-      await one.client.write(
-        concat([frameBytes(close, payload), frameBytes(text, "late")]),
-      );
+      await send(one, [close, payload], [text, "late"]);
       assert.equal((await one.client.readFrame())!.payload.length, 4);
       assert.equal((await readCloseOf(one.client)).code, code);
       assert.equal(await one.client.readFrame(), undefined);
       await within(one.ended, "the end");
-      assert.deepEqual(one.told, [
-        ...["opened", "goodbye", `closed ${code}`, "ended"],
-      ]);
+      assertTold(one, `opened, goodbye, closed ${code}, ended`);
       assert.equal(one.socket.queuedBytes, 0);
     },
   );
@@ -252,15 +255,15 @@ testPair("close() ignores all but the answer", async (one) => {
     code: 1012,
     reason: "again",
   });
-  await one.client.write(concat([
-    frameBytes(text, "unheard"),
-    frameBytes(ping, "unanswered"),
-    frameBytes(binary, new Uint8Array(100_000)),
-    frameBytes(close, closePayload(1000)),
-  ]));
+  await send(
+    one,
+    ...[[text, "unheard"], [ping, "unanswered"]] as const,
+    [binary, new Uint8Array(100_000)],
+    [close, closePayload(1000)],
+  );
   assert.equal(await one.client.readFrame(), undefined);
   await within(one.ended, "the end");
-  assert.deepEqual(one.told, ["opened", "closed 1000", "ended"]);
+  assertTold(one, "opened, closed 1000, ended");
 });
 
 testPair(
@@ -274,41 +277,21 @@ testPair(
     one.socket.tick();
     assert.equal(one.socket.state, "closed");
     assert.equal(one.socket.queuedBytes, 0);
-    assert.deepEqual(one.told, ["opened", "closed undefined", "ended"]);
+    assertTold(one, "opened, closed undefined, ended");
     await one.client.readToEnd();
   },
 );
 
+const unmasked = ["protocol", 1002, "frame without a mask"] as const;
+const notUtf8 = ["not_utf8", 1007, "text message is not UTF-8"] as const;
+const tooBig = ["too_big", 1009, "message over 1000 bytes"] as const;
+
 for (
-  const [name, frame, fault, code, reason] of [
-    [
-      "an unmasked frame",
-      frameBytes(text, "a", { mask: false }),
-      "protocol",
-      1002,
-      "frame without a mask",
-    ],
-    [
-      "bad UTF-8",
-      frameBytes(text, Uint8Array.of(0xff)),
-      "not_utf8",
-      1007,
-      "text message is not UTF-8",
-    ],
-    [
-      "a large message",
-      frameBytes(binary, new Uint8Array(1001)),
-      "too_big",
-      1009,
-      "message over 1000 bytes",
-    ],
-    [
-      "a very large message",
-      frameBytes(binary, new Uint8Array(3 << 20)),
-      "too_big",
-      1009,
-      "message over 1000 bytes",
-    ],
+  const [name, frame, [fault, code, reason]] of [
+    ["an unmasked frame", frameBytes(text, "a", { mask: false }), unmasked],
+    ["bad UTF-8", frameBytes(text, Uint8Array.of(0xff)), notUtf8],
+    ["a large message", frameBytes(binary, new Uint8Array(1001)), tooBig],
+    ["a huge message", frameBytes(binary, new Uint8Array(3 << 20)), tooBig],
   ] as const
 ) {
   testPair(`tells a client that sends ${name} why it ends`, async (one) => {
@@ -319,13 +302,7 @@ for (
     assert.equal(await one.client.readFrame(), undefined);
     one.client.close();
     await within(one.ended, "the end");
-    assert.deepEqual(one.told, [
-      "opened",
-      "good",
-      `faulted ${fault}`,
-      "closed undefined",
-      "ended",
-    ]);
+    assertTold(one, `opened, good, faulted ${fault}, closed undefined, ended`);
   });
 }
 
@@ -343,7 +320,7 @@ testPair(
     one.client.close();
     one.socket.send(frameBytes(text, "in vain", { mask: false }));
     await within(one.ended, "the end");
-    assert.deepEqual(one.told, ["opened", "bye", "closed undefined", "ended"]);
+    assertTold(one, "opened, bye, closed undefined, ended");
   },
   { rest: frameBytes(ping, "also in vain") },
 );
@@ -375,23 +352,13 @@ testPair("gives a client up that answers no ping", async (one) => {
     reason: "no answer to a ping",
   });
   one.socket.tick();
-  assert.deepEqual(one.told, [
-    "opened",
-    "faulted idle",
-    "closed undefined",
-    "ended",
-  ]);
+  assertTold(one, "opened, faulted idle, closed undefined, ended");
 });
 
 testPair("gives a client up at once that takes nothing either", async (one) => {
   await stall(one);
   tick(one.socket, limits.idleTimeoutS * ticksPerS + 1);
-  assert.deepEqual(one.told, [
-    "opened",
-    "faulted idle",
-    "closed undefined",
-    "ended",
-  ]);
+  assertTold(one, "opened, faulted idle, closed undefined, ended");
   assert.equal(one.socket.queuedBytes, 0);
 });
 
@@ -424,12 +391,7 @@ testPair(
     tick(one.socket, limits.idleTimeoutS * ticksPerS / 2);
     await eventually(() => one.socket.state !== "open", "a write to fail");
     tick(one.socket, limits.closeTimeoutS * ticksPerS + 1);
-    assert.deepEqual(one.told, [
-      "opened",
-      "held",
-      "closed undefined",
-      "ended",
-    ]);
+    assertTold(one, "opened, held, closed undefined, ended");
   },
   { message: () => false },
 );
@@ -465,23 +427,17 @@ testPair(
 testPair(
   "ends with 1011 when the handler throws, and nothing else ends",
   async (one) => {
-    await one.client.write(
-      concat([frameBytes(text, "a"), frameBytes(text, "b")]),
-    );
+    await send(one, [text, "a"], [text, "b"]);
     assert.deepEqual(await readCloseOf(one.client), {
       code: 1011,
       reason: "internal error",
     });
     await one.client.send(close, closePayload(1011));
     await within(one.ended, "the end");
-    assert.deepEqual(one.told, [
-      "opened",
-      "a",
-      "error broken",
-      "faulted handler",
-      "closed 1011",
-      "ended",
-    ]);
+    assertTold(
+      one,
+      "opened, a, error broken, faulted handler, closed 1011, ended",
+    );
   },
   {
     message: () => {
@@ -491,11 +447,9 @@ testPair(
 );
 
 testPair("may be closed or destroyed by its handler", async (one) => {
-  await one.client.write(
-    concat([frameBytes(text, "a"), frameBytes(text, "b")]),
-  );
+  await send(one, [text, "a"], [text, "b"]);
   await within(one.ended, "the end");
-  assert.deepEqual(one.told, ["opened", "a", "closed undefined", "ended"]);
+  assertTold(one, "opened, a, closed undefined, ended");
 }, {
   message: (_, socket) => {
     socket.destroy();
@@ -508,7 +462,7 @@ testPair("tells once when its queue is small enough", async (one) => {
   one.socket.tellBelow(1000);
   const read = one.client.readToEnd();
   await heard(one, 2);
-  assert.deepEqual(one.told, ["opened", "caught up"]);
+  assertTold(one, "opened, caught up");
   assert.equal(one.socket.queuedBytes, 0);
   one.socket.tellBelow(0);
   assert.equal(one.told.length, 2, "never inside of the call");
@@ -521,7 +475,7 @@ testPair("destroy() before start() tells of the end, too", async (one) => {
   one.socket.destroy();
   one.socket.destroy();
   one.socket.start();
-  assert.deepEqual(one.told, ["closed undefined", "ended"]);
+  assertTold(one, "closed undefined, ended");
   assert.equal(await one.client.readFrame(), undefined);
 }, { isStarted: false });
 
@@ -530,7 +484,7 @@ testPair("answers in time although the client reads nothing", async (one) => {
   await one.client.send(close, closePayload(1000));
   // At once: the end may take as long as the client may.
   await heard(one, 2);
-  assert.deepEqual(one.told, ["opened", "goodbye"]);
+  assertTold(one, "opened, goodbye");
   assert.equal(one.socket.state, "closing");
   tick(one.socket, limits.closeTimeoutS * ticksPerS + 1);
   assert.deepEqual(one.told.slice(2), ["closed 1000", "ended"]);
@@ -541,9 +495,7 @@ testPair("answers in time although the client reads nothing", async (one) => {
 let isHeld = true;
 
 testPair("hands over what waited after writing failed", async (one) => {
-  await one.client.write(
-    concat([frameBytes(text, "a"), frameBytes(text, "b")]),
-  );
+  await send(one, [text, "a"], [text, "b"]);
   await heard(one, 2);
   one.client.close();
   one.socket.send(frameBytes(text, "in vain", { mask: false }));
@@ -551,13 +503,7 @@ testPair("hands over what waited after writing failed", async (one) => {
   isHeld = false;
   one.socket.resume();
   await within(one.ended, "the end");
-  assert.deepEqual(one.told.slice(1), [
-    "a",
-    "a",
-    "b",
-    "closed undefined",
-    "ended",
-  ]);
+  assertTold(one, "opened, a, a, b, closed undefined, ended");
 }, { message: () => !isHeld });
 
 testPair(
@@ -567,7 +513,7 @@ testPair(
     assert.equal((await readCloseOf(one.client)).code, 1000);
     await one.client.send(close, closePayload(1000));
     await within(one.ended, "the end");
-    assert.deepEqual(one.told, ["opened", "a", "closed 1000", "ended"]);
+    assertTold(one, "opened, a, closed 1000, ended");
   },
   {
     message: (_, socket) => {
@@ -586,7 +532,7 @@ testPair(
     assert.equal(await one.client.readFrame(), undefined);
     one.client.close();
     await within(one.ended, "the end");
-    assert.deepEqual(one.told, ["opened", "closed undefined", "ended"]);
+    assertTold(one, "opened, closed undefined, ended");
   },
 );
 
@@ -597,13 +543,10 @@ testPair(
     assert.equal((await readCloseOf(one.client)).code, 1011);
     one.client.close();
     await within(one.ended, "the end");
-    assert.deepEqual(one.told, [
-      "opened",
-      "faulted protocol",
-      "error broken",
-      "closed undefined",
-      "ended",
-    ]);
+    assertTold(
+      one,
+      "opened, faulted protocol, error broken, closed undefined, ended",
+    );
   },
   {
     faulted: () => {
