@@ -52,6 +52,8 @@ export interface CompileOptions {
   readonly output: string;
   /** Whether not to try `deno compile`. */
   readonly selfExtracting?: boolean;
+  /** What runs the program in a self-extracting file: this runtime, unless a test has something small. */
+  readonly runtime?: string;
   /** Whether to make a self-extracting file where `deno compile` can't; yes. */
   readonly fallback?: boolean;
   /** Tells people what happens. */
@@ -60,8 +62,13 @@ export interface CompileOptions {
 
 /** Makes the executable, and tells how it was built, or would have been without `fallback`. */
 export async function compile(
-  { output, selfExtracting = false, fallback = true, print = () => {} }:
-    CompileOptions,
+  {
+    output,
+    selfExtracting = false,
+    runtime = Deno.execPath(),
+    fallback = true,
+    print = () => {},
+  }: CompileOptions,
 ): Promise<Build> {
   await Deno.mkdir(output.replace(/[^/]*$/, "") || ".", { recursive: true });
   if (!selfExtracting) {
@@ -70,7 +77,7 @@ export async function compile(
     print(`deno compile isn't possible here: ${obstacle}`);
     print("Using this runtime and a bundle instead");
   }
-  if (fallback) await makeSelfExtracting(output);
+  if (fallback) await makeSelfExtracting(output, runtime);
   return "self-extracting";
 }
 
@@ -112,11 +119,14 @@ async function tryCompile(output: string): Promise<string | undefined> {
   }
 }
 
-async function makeSelfExtracting(output: string): Promise<void> {
+async function makeSelfExtracting(
+  output: string,
+  runtime: string,
+): Promise<void> {
   const label = `self-extracting, deno ${Deno.version.deno}`;
   const files = [
     // By this name processes are listed.
-    { name: "staps", content: await Deno.readFile(Deno.execPath()) },
+    { name: "staps", content: await Deno.readFile(runtime) },
     ...Object.entries(await bundle(label)).map(([name, text]) => ({
       name,
       content: new TextEncoder().encode(text),

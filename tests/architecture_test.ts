@@ -37,9 +37,8 @@ const program = sources.filter(({ path }) => path.startsWith("src/"));
 
 async function readSources(): Promise<Source[]> {
   const found: Source[] = [];
-  const folders = ["", "src/", "tests/", "scripts/", "bench/"];
-  for (const folder of folders) {
-    for (const path of await typeScriptFiles(folder)) {
+  for (const folder of ["", "src/", "tests/", "scripts/", "bench/"]) {
+    for await (const path of typeScriptFiles(folder)) {
       const text = await Deno.readTextFile(`${repository}/${path}`);
       const imports = Array.from(
         text.matchAll(
@@ -68,20 +67,15 @@ async function readSources(): Promise<Source[]> {
   return found;
 }
 
-async function typeScriptFiles(folder: string): Promise<string[]> {
-  const paths: string[] = [];
-  try {
-    for await (const entry of Deno.readDir(`${repository}/${folder}`)) {
-      const path = `${folder}${entry.name}`;
-      if (entry.isFile && entry.name.endsWith(".ts")) paths.push(path);
-      else if (entry.isDirectory && folder !== "") {
-        paths.push(...await typeScriptFiles(`${path}/`));
-      }
+/** Gets the paths of TypeScript files in a folder and those in it; at the top, of its own only. */
+async function* typeScriptFiles(folder: string): AsyncGenerator<string> {
+  for await (const entry of Deno.readDir(`${repository}/${folder}`)) {
+    const path = `${folder}${entry.name}`;
+    if (entry.isFile && path.endsWith(".ts")) yield path;
+    else if (entry.isDirectory && folder !== "") {
+      yield* typeScriptFiles(`${path}/`);
     }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  return paths.sort();
 }
 
 /** Gets the name of a file of `src/`, such as `relay/client`. */

@@ -67,13 +67,15 @@ async function main(args: readonly string[]): Promise<number> {
   // their rights must be able to enter it.
   const temporary = await Deno.makeTempDir({ prefix: "staps-" });
   await Deno.chmod(temporary, 0o755);
+  // See helpers/builds.ts.
+  await Deno.mkdir(`${temporary}/builds`);
   Deno.env.set("TMPDIR", temporary);
   addEventListener(
     "unload",
     () => Deno.removeSync(temporary, { recursive: true }),
   );
 
-  const total: Tally = { passed: 0, failed: 0, flaky: [], skipped: [] };
+  const total = noTally();
   const patterns = args.filter((arg) =>
     !arg.startsWith("-") && !followsFilter(arg, args)
   );
@@ -116,10 +118,9 @@ async function main(args: readonly string[]): Promise<number> {
   for (const name of total.flaky) {
     print(`${name} (flaky: failed beside others, passed alone)`);
   }
-  const skipped = total.skipped.length > 0
-    ? `, ${total.skipped.length} skipped`
-    : "";
-  print(`${total.passed} passed, ${total.failed} failed${skipped}`);
+  const { passed, failed, skipped: { length } } = total;
+  const skipped = length > 0 ? `, ${length} skipped` : "";
+  print(`${passed} passed, ${failed} failed${skipped}`);
   return total.failed === 0 && total.passed > 0 ? 0 : 1;
 }
 
@@ -142,8 +143,7 @@ async function* testFiles(folders: readonly string[]): AsyncGenerator<string> {
 async function runCheck(args: readonly string[]): Promise<Tally> {
   print(`deno ${args.join(" ")}`);
   const success = await runDeno(args);
-  const [passed, failed] = success ? [1, 0] : [0, 1];
-  return { passed, failed, flaky: [], skipped: [] };
+  return { ...noTally(), [success ? "passed" : "failed"]: 1 };
 }
 
 /**
@@ -154,9 +154,7 @@ async function runTests(
   files: readonly string[],
   flags: readonly string[],
 ): Promise<Tally> {
-  if (files.length === 0) {
-    return { passed: 0, failed: 0, flaky: [], skipped: [] };
-  }
+  if (files.length === 0) return noTally();
   const listener = Deno.env.get("STAPS_LISTENER");
   if (listener !== undefined) print(`with listener = ${listener}:`);
   const { tally, failures } = await runOnce(files, ["--parallel", ...flags]);
@@ -187,10 +185,7 @@ async function runOnce(
   files: readonly string[],
   flags: readonly string[],
 ): Promise<Run> {
-  const report = await Deno.makeTempFile({
-    prefix: "staps-report-",
-    suffix: ".xml",
-  });
+  const report = await Deno.makeTempFile({ suffix: ".xml" });
   try {
     const args = [
       "test",
@@ -214,7 +209,7 @@ async function runOnce(
  * leaves out are in the report as skipped; ours give a reason, see `skip.ts`.
  */
 function readReport(xml: string): Run {
-  const tally: Tally = { passed: 0, failed: 0, flaky: [], skipped: [] };
+  const tally = noTally();
   const failures = new Map<string, string[]>();
   for (
     const [, name, file, body] of xml.matchAll(
@@ -232,15 +227,10 @@ function readReport(xml: string): Run {
   return { tally, failures };
 }
 
-const entities: Record<string, string> = {
-  "&lt;": "<",
-  "&gt;": ">",
-  "&quot;": '"',
-  "&apos;": "'",
-  "&amp;": "&",
-};
-
 function unescapeXml(text: string): string {
+  const entities: Record<string, string> = {
+    ...{ "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&" },
+  };
   return text.replaceAll(/&\w+;/g, (entity) => entities[entity] ?? entity);
 }
 
@@ -265,11 +255,7 @@ async function runDeno(args: readonly string[]): Promise<boolean> {
     Deno.exit(130);
   };
   const timer = setTimeout(() => {
-    print(
-      `deno ${args[0]} took more than ${
-        phaseTimeoutMs / 60_000
-      } minutes, and was ended`,
-    );
+    print(`deno ${args[0]} took more than 30 minutes, and was ended`);
     endGroup();
   }, phaseTimeoutMs);
   Deno.addSignalListener("SIGINT", interrupted);
@@ -282,6 +268,10 @@ async function runDeno(args: readonly string[]): Promise<boolean> {
     Deno.removeSignalListener("SIGTERM", interrupted);
     endGroup();
   }
+}
+
+function noTally(): Tally {
+  return { passed: 0, failed: 0, flaky: [], skipped: [] };
 }
 
 function add(total: Tally, part: Tally): void {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { parseCommandLine } from "../../src/commands/cli.ts";
 import { statusStatus } from "../../src/commands/status/status.ts";
 import { readEnvironment } from "../../src/settings/environment.ts";
-import { makePackage } from "../../scripts/deb.ts";
+import { builtPackage } from "../helpers/builds.ts";
 import { block, readPage } from "../helpers/docs.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
@@ -209,15 +209,8 @@ testUnless(typeof podman === "string" ? podman : undefined, {
     await using folder = await TempFolder.make();
     // The last stage as it is. What the first one makes with npm and a network
     // is made here, by the same command.
-    await makePackage({
-      output: folder.path,
-      fast: true,
-      selfExtracting: true,
-    });
-    const packageFile = (await Array.fromAsync(Deno.readDir(folder.path)))
-      .find(({ name }) => name.endsWith(".deb"))!.name;
     await runOrThrow("dpkg-deb", [
-      ...["--extract", `${folder.path}/${packageFile}`],
+      ...["--extract", await builtPackage()],
       `${folder.path}/image`,
     ]);
     const [, ...stages] = containerfile.split(/^(?=FROM )/m);

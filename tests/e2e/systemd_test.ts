@@ -6,8 +6,7 @@
  * The steps build on each other: one machine serves them all.
  */
 import assert from "node:assert/strict";
-import { compile } from "../../scripts/compile.ts";
-import { makePackage } from "../../scripts/deb.ts";
+import { builtExecutable, builtPackage } from "../helpers/builds.ts";
 import { block, readPage } from "../helpers/docs.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
@@ -64,18 +63,15 @@ for (const release of [12, 13] as const) {
 /** Makes the package and the archive as the page says. */
 async function make(): Promise<{ package: string; archive: string }> {
   assert.match(await block(deploy, "build"), / task deb\n$/);
-  const path = await makePackage({
-    output: built.path,
-    fast: true,
-    selfExtracting: true,
-  });
+  const path = await builtPackage();
   // Not in the repository itself, which others use.
   const clone = `${built.path}/clone`;
   await Deno.mkdir(clone);
   await runOrThrow("sh", [
     ...["-ec", 'tar -c --exclude=.git --exclude=dist . | tar -xC "$0"', clone],
   ], { cwd: repository });
-  await compile({ output: `${clone}/dist/staps`, selfExtracting: true });
+  await Deno.mkdir(`${clone}/dist`);
+  await Deno.copyFile(await builtExecutable(), `${clone}/dist/staps`);
   const [task, ...pack] = (await block(deploy, "compile")).split("\n");
   assert.match(task!, / task compile$/);
   await runOrThrow("sh", ["-ec", pack.join("\n")], { cwd: clone });

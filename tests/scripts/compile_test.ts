@@ -1,12 +1,12 @@
 /** The one executable: how it unpacks, what it distrusts, and that it is staps. */
 import assert from "node:assert/strict";
 import { sleep } from "../../src/common/timing.ts";
-import { compile, print, runFlags } from "../../scripts/compile.ts";
+import { compile } from "../../scripts/compile.ts";
 import { permissions } from "../../scripts/permissions.ts";
 import { version } from "../../src/common/version.ts";
+import { builtExecutable } from "../helpers/builds.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { TempFolder } from "../helpers/folder.ts";
-import { NotifyListener } from "../helpers/notify_listener.ts";
 import {
   type Outcome,
   Process,
@@ -15,17 +15,24 @@ import {
 } from "../helpers/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 
+const through = ["setpriv", "--reuid=33", "--regid=33", "--clear-groups"];
 const needsRoot = Deno.uid() === 0 ? undefined : "only root can be two users";
-const label = `staps ${version} (self-extracting, deno ${Deno.version.deno})\n`;
 
-/** The executable, made once for all tests. */
+const staps = await builtExecutable();
 const build = await TempFolder.make();
 globalThis.addEventListener(
   "unload",
   () => Deno.removeSync(build.path, { recursive: true }),
 );
-const staps = `${build.path}/staps`;
-await compile({ output: staps, selfExtracting: true });
+/** Where it is unpacked by the tests that don't look at that. */
+const usualCache = `${build.path}/cache`;
+
+/** The same with a runtime that only says so: the real one takes seconds to unpack. */
+const small = `${build.path}/small`;
+const label = "The runtime was unpacked\n";
+const runtime = `${build.path}/runtime`;
+await Deno.writeTextFile(runtime, `#!/bin/sh\necho ${label}`);
+await compile({ output: small, selfExtracting: true, runtime });
 
 /** Whether the other way of building works here. */
 const compiled = `${build.path}/compiled`;
@@ -36,20 +43,27 @@ const buildKind = await compile({
   print: (line) => obstacles.push(line),
 });
 
-/** Runs the executable with nothing but `env` in its environment, and only what every system has. */
+/** Runs the small executable with nothing but `env` in its environment, and only what every system has. */
 function run(
-  args: readonly string[],
-  { env = {}, through = [] }: {
+  { env = {}, through = [], executable = small, arg = "--version" }: {
     env?: Record<string, string>;
     through?: readonly string[];
+    executable?: string;
+    arg?: string;
   } = {},
 ): Promise<Outcome> {
-  const [command, ...rest] = [...through, staps, ...args];
+  const [command, ...rest] = [...through, executable, arg];
   return runProgram(command!, rest, {
     clearEnv: true,
     env: { PATH: "/usr/bin:/bin", ...env },
     cwd: "/",
   });
+}
+
+/** Runs it, and checks that the runtime does. */
+async function unpacks(options: Parameters<typeof run>[0]): Promise<void> {
+  const outcome = await run(options);
+  assert.deepEqual(outcome, { code: 0, stdout: label, stderr: "" });
 }
 
 /** The folder that the executable has unpacked into, below `cache`. */
@@ -63,23 +77,22 @@ Deno.test("the self-extracting executable unpacks once, for its user alone", asy
   await using folder = await TempFolder.make();
   const cache = `${folder.path}/deep/cache`;
   const env = { STAPS_CACHE: cache };
-  assert.deepEqual(await run(["--version"], { env }), {
-    code: 0,
-    stdout: label,
-    stderr: "",
-  });
+  await unpacks({ env });
   const content = await unpacked(cache);
   assert.equal((await Deno.stat(cache)).mode! & 0o777, 0o700);
   const { ino } = await Deno.stat(`${content}/staps`);
-  assert.equal((await run(["--version"], { env })).stdout, label);
+  await unpacks({ env });
   assert.equal((await Deno.stat(`${content}/staps`)).ino, ino);
 });
 
-Deno.test("the self-extracting executable carries the licences of what is in it", async () => {
-  await using folder = await TempFolder.make();
-  const { code, stdout } = await run(["--license"], {
-    env: { STAPS_CACHE: `${folder.path}/cache` },
+Deno.test("the self-extracting executable tells what it is, and carries the licences of what is in it", async () => {
+  const options = { executable: staps, env: { STAPS_CACHE: usualCache } };
+  assert.deepEqual(await run(options), {
+    code: 0,
+    stdout: `staps ${version} (self-extracting, deno ${Deno.version.deno})\n`,
+    stderr: "",
   });
+  const { code, stdout } = await run({ ...options, arg: "--license" });
   assert.equal(code, 0);
   assert.ok(stdout.includes(await Deno.readTextFile(`${repository}/LICENSE`)));
   for (
@@ -108,7 +121,7 @@ Deno.test("a server in the self-extracting executable is listed as staps, and ou
   await using folder = await TempFolder.make();
   await using process = new Process(staps, [
     `--socket=${folder.path}/s`,
-  ], { env: { STAPS_CACHE: `${folder.path}/cache`, HOME: folder.path } });
+  ], { env: { STAPS_CACHE: usualCache, HOME: folder.path } });
   await eventually(
     async () => await hangUpOf(process.pid) === "ignores",
     "the shell's first line",
@@ -127,7 +140,7 @@ Deno.test("a server in the self-extracting executable is listed as staps, and ou
 Deno.test("the self-extracting executable replaces what somebody has changed", async () => {
   await using folder = await TempFolder.make();
   const env = { STAPS_CACHE: `${folder.path}/cache` };
-  await run(["--version"], { env });
+  await unpacks({ env });
   const program = `${await unpacked(env.STAPS_CACHE)}/staps.js`;
   const original = await Deno.readTextFile(program);
   const { mtime } = await Deno.stat(program);
@@ -141,26 +154,23 @@ Deno.test("the self-extracting executable replaces what somebody has changed", a
   ) {
     await Deno.writeTextFile(program, changed);
     await Deno.utime(program, mtime!, mtime!);
-    assert.equal((await run(["--version"], { env })).stdout, label);
+    await unpacks({ env });
     assert.equal(await Deno.readTextFile(program), original);
     await Deno.chmod(program, 0o600);
   }
   // Touched only: the same file stays.
   const { ino } = await Deno.stat(program);
-  assert.equal((await run(["--version"], { env })).stdout, label);
+  await unpacks({ env });
   assert.equal((await Deno.stat(program)).ino, ino);
   // Incomplete, as after a power cut.
   await Deno.remove(program.replace("staps.js", "staps"));
-  assert.equal((await run(["--version"], { env })).stdout, label);
+  await unpacks({ env });
 });
 
 Deno.test("the self-extracting executable may be started twice at once", async () => {
   await using folder = await TempFolder.make();
   const env = { STAPS_CACHE: `${folder.path}/cache` };
-  const outcomes = await Promise.all(
-    [1, 2, 3].map(() => run(["--version"], { env })),
-  );
-  for (const outcome of outcomes) assert.equal(outcome.stdout, label);
+  await Promise.all([1, 2, 3].map(() => unpacks({ env })));
   await unpacked(env.STAPS_CACHE);
 });
 
@@ -182,7 +192,7 @@ Deno.test("the self-extracting executable refuses a folder that others may write
       ["/proc/staps", "can't be made"],
     ]
   ) {
-    const { code, stderr } = await run(["--version"], {
+    const { code, stderr } = await run({
       env: { STAPS_CACHE: cache! },
     });
     assert.equal(code, 1);
@@ -204,12 +214,11 @@ testUnless(needsRoot, {
     const cache = `${home}/.cache/staps`;
     await Deno.mkdir(home);
     await Deno.chown(home, 33, 33);
-    const through = ["setpriv", "--reuid=33", "--regid=33", "--clear-groups"];
     const env = { HOME: home, TMPDIR: folder.path };
-    assert.equal((await run(["--version"], { env, through })).stdout, label);
+    await unpacks({ env, through });
     // The other user's own folder, with a good seal, in our place.
     await runProgram("chown", ["-R", "1:1", cache]);
-    const { code, stderr } = await run(["--version"], { env, through });
+    const { code, stderr } = await run({ env, through });
     assert.equal(code, 1);
     assert.match(stderr, /belongs to somebody else/);
     assert.match(stderr, /staps-33: can't be made/);
@@ -235,17 +244,17 @@ testUnless(noMount, {
   name:
     "the self-extracting executable shares what root has unpacked with all users, and nobody else's",
   async fn(): Promise<void> {
-    const other = "setpriv --reuid=33 --regid=33 --clear-groups";
+    const other = through.join(" ");
     const script = `${ownCache}
-      ${other} ${staps} --version
+      ${other} ${small} --version
       ls $TMPDIR
       rm -rf $TMPDIR/*
-      ${staps} --version
+      ${small} --version
       stat -c '%A %u' /var/cache/staps-program
-      ${other} ${staps} --version
+      ${other} ${small} --version
       ls $TMPDIR
       chown -R 34 /var/cache/staps-program
-      ${other} ${staps} --version
+      ${other} ${small} --version
       ls $TMPDIR
     `;
     const { code, stdout, stderr } = await runProgram("unshare", [
@@ -264,9 +273,8 @@ testUnless(needsRoot, {
   async fn(): Promise<void> {
     await using folder = await TempFolder.make();
     await Deno.chmod(folder.path, 0o1777);
-    const through = ["setpriv", "--reuid=33", "--regid=33", "--clear-groups"];
     const env = { TMPDIR: folder.path };
-    assert.equal((await run(["--version"], { env, through })).stdout, label);
+    await unpacks({ env, through });
     await unpacked(`${folder.path}/staps-33`);
   },
 });
@@ -276,17 +284,12 @@ testUnless(needsRoot, {
   async fn(): Promise<void> {
     await using folder = await TempFolder.make();
     const mounted = await runProgram("mount", [
-      "-t",
-      "tmpfs",
-      "-o",
-      "noexec,mode=755",
-      "tmpfs",
-      folder.path,
+      ...["-t", "tmpfs", "-o", "noexec,mode=755", "tmpfs", folder.path],
     ]);
     // In a container that may not mount there is nothing to see.
     if (mounted.code !== 0) return;
     try {
-      const { code, stderr } = await run(["--version"], {
+      const { code, stderr } = await run({
         env: { STAPS_CACHE: `${folder.path}/cache` },
       });
       assert.equal(code, 1);
@@ -300,7 +303,7 @@ testUnless(needsRoot, {
 Deno.test("the self-extracting executable says that it is damaged", async () => {
   await using folder = await TempFolder.make();
   const damaged = `${folder.path}/staps`;
-  const bytes = await Deno.readFile(staps);
+  const bytes = await Deno.readFile(small);
   await Deno.writeFile(damaged, bytes.subarray(0, bytes.length - 1000), {
     mode: 0o755,
   });
@@ -331,7 +334,7 @@ for (
       await using folder = await TempFolder.make();
       const options = {
         clearEnv: true,
-        env: { PATH: "/usr/bin:/bin", STAPS_CACHE: `${folder.path}/cache` },
+        env: { PATH: "/usr/bin:/bin", STAPS_CACHE: usualCache },
       };
       const config = `${folder.path}/staps.conf`;
       const socket = `${folder.path}/staps.sock`;
@@ -375,74 +378,6 @@ Deno.test("deno task start has the permissions that are compiled in, or more", a
     assert.ok(
       flags.some((flag: string) => flag.startsWith(name)),
       `${name} in ${tasks.start.command}`,
-    );
-  }
-});
-
-Deno.test("the time from exec to READY=1 is printed, beside that of a bare Deno.serve", async () => {
-  await using folder = await TempFolder.make();
-  const bare = `${folder.path}/bare.js`;
-  await Deno.writeTextFile(
-    bare,
-    `Deno.serve({ path: Deno.args[0], onListen() {} }, () => new Response());
-     const own = Deno.args[0] + ".own";
-     const socket = Deno.listenDatagram({ transport: "unixpacket", path: own });
-     const path = Deno.env.get("NOTIFY_SOCKET");
-     await socket.send(new TextEncoder().encode("READY=1"), { transport: "unixpacket", path });`,
-  );
-  const config = `${folder.path}/staps.conf`;
-  await Deno.writeTextFile(config, "");
-  const cache = `${folder.path}/cache`;
-  const start = async (command: readonly string[]): Promise<number> => {
-    await using own = await TempFolder.make();
-    await using listener = new NotifyListener();
-    const [program, ...args] = command.map((arg) =>
-      arg.replace("SOCKET", `${own.path}/s`)
-    );
-    const beginMs = performance.now();
-    await using child = new Process(program!, args, {
-      env: {
-        NOTIFY_SOCKET: listener.path,
-        STAPS_CACHE: cache,
-        DENO_DIR: `${folder.path}/deno`,
-      },
-    });
-    while (!(await listener.next()).startsWith("READY=1"));
-    const ms = performance.now() - beginMs;
-    // In good order, so that the runtime keeps what it has compiled.
-    await child.stop();
-    return ms;
-  };
-  const serve = ["serve", "--config", config, "--socket", "SOCKET"];
-  const commands = {
-    "a bare Deno.serve": [
-      ...[Deno.execPath(), ...runFlags],
-      // For the runtime's own datagrams.
-      ...["--unstable-net", bare, "SOCKET"],
-    ],
-    "staps, self-extracting": [staps, ...serve],
-    ...buildKind === "deno compile"
-      ? { "staps, deno compile": [compiled, ...serve] }
-      : {},
-  };
-  // In turns, so that what else the machine does hits all alike. The first
-  // round unpacks and fills caches.
-  const timesMs: Record<string, number[]> = {};
-  for (let round = 0; round < 8; round++) {
-    for (const [name, command] of Object.entries(commands)) {
-      const ms = await start(command);
-      if (round > 0) (timesMs[name] ??= []).push(ms);
-    }
-  }
-  const medians = Object.entries(timesMs).map(([name, values]) =>
-    [name, values.toSorted((a, b) => a - b)[3]!] as const
-  );
-  const base = medians[0]![1];
-  for (const [name, ms] of medians) {
-    print(
-      `exec to READY=1, median of 7: ${ms.toFixed(0)} ms, ${
-        (ms / base).toFixed(2)
-      } x: ${name}`,
     );
   }
 });
