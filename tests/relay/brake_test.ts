@@ -11,7 +11,7 @@ import {
   readClose,
 } from "../helpers/raw_client.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
-import { startServer } from "../helpers/server.ts";
+import { startServer, type TestServer } from "../helpers/server.ts";
 import { testUnless } from "../helpers/skip.ts";
 import { StubNode, turnOver } from "./stub_clients.ts";
 
@@ -279,31 +279,50 @@ Deno.test("Channels.congested() holds nobody for longer than slow_after_s, until
 
 const noBrake = lacking("brake");
 
+const frame = frameBytes(opcodes.binary, new Uint8Array(16_384));
+
+/** Two clients of the same channel that read when they are told to. */
+async function joinTwo(
+  { socket }: TestServer,
+): Promise<[RawClient, RawClient]> {
+  const target = { socket };
+  return [
+    await RawClient.join(target, "/x"),
+    await RawClient.join(target, "/x"),
+  ];
+}
+
+/** Writes the frame `count` times, as fast as that is taken. */
+async function writeFrames(client: RawClient, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await client.write(frame);
+}
+
+/** Reads the frame `count` times. */
+async function readFrames(client: RawClient, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    assert.equal((await client.readFrame())?.payload.length, 16_384);
+  }
+}
+
 testUnless(noBrake, {
   name: "Server makes a sender as slow as its reader, and loses nothing",
   fn: async () => {
     await using server = await startServer({ limits: { brakeBytes: 65536 } });
     const { metrics } = server.server;
-    const target = { socket: server.socket };
-    using reader = await RawClient.join(target, "/x");
-    using sender = await RawClient.join(target, "/x");
-    const frame = frameBytes(opcodes.binary, new Uint8Array(16384));
+    const [reader, sender] = await joinTwo(server);
     const count = 640;
-    const sending = (async () => {
-      for (let i = 0; i < count; i++) await sender.write(frame);
-    })();
+    const sending = writeFrames(sender, count);
     await eventually(() => metrics.sendersHeld === 1, "a held sender");
     // It stays so: nobody reads.
     const { messagesReceived } = metrics;
     assert.ok(messagesReceived < count / 2, `${messagesReceived} got through`);
     assert.ok(server.server.bufferedBytes < 65536 * 3);
-    for (let i = 0; i < count; i++) {
-      assert.equal((await reader.readFrame())?.payload.length, 16384);
-    }
+    await readFrames(reader, count);
     await within(sending, "the rest to be sent");
     assert.equal(metrics.messagesReceived, count);
     assert.equal(metrics.sendersHeld, 0);
     assert.equal(metrics.closes.slow, 0);
+    for (const client of [reader, sender]) client.close();
   },
 });
 
@@ -314,13 +333,14 @@ testUnless(noBrake, {
       limits: { brakeBytes: 65536, slowAfterS: 1, closeTimeoutS: 2 },
     });
     const { metrics, channels } = server.server;
-    const target = { socket: server.socket };
-    using a = await RawClient.join(target, "/x");
-    using b = await RawClient.join(target, "/x");
+    const [a, b] = await joinTwo(server);
     // Each is behind, and holds the other.
     const third = await server.connect("/x");
     third.send(new Uint8Array(1 << 20));
-    const writing = [a, b].map((client) => writeUntilEnd(client));
+    // Until the connection ends.
+    const writing = [a, b].map((client) =>
+      writeFrames(client, Infinity).catch(() => {})
+    );
     await eventually(() => metrics.closes.slow === 2, "both to be ended");
     assert.equal(metrics.limitHits.slow_after_s, 2);
     assert.equal(channels.memberCount("/x"), 1);
@@ -335,43 +355,22 @@ testUnless(noBrake, {
   },
 });
 
-/** Writes messages as fast as they are taken, until the connection ends. */
-async function writeUntilEnd(client: RawClient): Promise<void> {
-  const frame = frameBytes(opcodes.binary, new Uint8Array(16384));
-  try {
-    while (true) await client.write(frame);
-  } catch {
-    // That is the end.
-  }
-}
-
 testUnless(noBrake, {
   name: "Server notices that a held sender says goodbye once it may go on",
   fn: async () => {
     await using server = await startServer({ limits: { brakeBytes: 65536 } });
     const { metrics, channels } = server.server;
-    const target = { socket: server.socket };
-    using reader = await RawClient.join(target, "/x");
-    using sender = await RawClient.join(target, "/x");
-    const count = 40;
-    const frame = frameBytes(opcodes.binary, new Uint8Array(16384));
-    const sending = (async () => {
-      for (let i = 0; i < count; i++) await sender.write(frame);
-      await sender.send(opcodes.close, closePayload(1000));
-    })();
+    const [reader, sender] = await joinTwo(server);
+    const sending = writeFrames(sender, 40).then(() =>
+      sender.send(opcodes.close, closePayload(1000))
+    );
     await eventually(() => metrics.sendersHeld === 1, "a held sender");
-    for (let i = 0; i < count; i++) {
-      assert.equal((await reader.readFrame())?.payload.length, 16384);
-    }
+    await readFrames(reader, 40);
     await sending;
-    assert.deepEqual(
-      (await sender.readToEnd()).map(({ opcode }) => opcode),
-      [opcodes.close],
-    );
-    await eventually(
-      () => channels.memberCount("/x") === 1,
-      "the sender's end",
-    );
+    const answer = (await sender.readToEnd()).map(({ opcode }) => opcode);
+    assert.deepEqual(answer, [opcodes.close]);
+    await eventually(() => channels.memberCount("/x") === 1, "its end");
     await eventually(() => metrics.disconnects[1000] === 1, "the count");
+    for (const client of [reader, sender]) client.close();
   },
 });

@@ -81,7 +81,8 @@ Deno.test("Channels.endTurns() sends at once what the turn has brought, in every
 
 Deno.test("Channels.leave() ends the channel with its last member", () => {
   const bridge = new RecordingBridge();
-  const { channels, ...node } = newNode(bridge);
+  using node = new StubNode({ bridge });
+  const { channels } = node;
   const [a, b] = [node.newClient(), node.newClient()];
   const channel = channels.join("/a", a);
   channels.join("/a", b);
@@ -106,8 +107,9 @@ Deno.test("Channels.leave() spares the leaver what its turn would still bring, a
 });
 
 Deno.test("Channels.join() begins a new channel after the last leave, and an old one can't end it", () => {
-  const { channels, newClient } = newNode(new RecordingBridge());
-  const [a, b] = [newClient(), newClient()];
+  using node = new StubNode();
+  const { channels } = node;
+  const [a, b] = [node.newClient(), node.newClient()];
   const first = channels.join("/a", a);
   channels.leave(first, a);
   const second = channels.join("/a", b);
@@ -150,14 +152,6 @@ Deno.test("Channels.gap() ends the members of the channels concerned, and no oth
   assert.deepEqual(b.socket.closed, closes.gap);
   assert.equal(node.channels.size, 0);
 });
-
-/** Gets the parts of a node for clients that never get a socket. */
-function newNode(
-  bridge: RecordingBridge,
-): Pick<StubNode, "channels" | "newClient"> {
-  const node = new StubNode({ bridge });
-  return { channels: node.channels, newClient: () => node.newClient() };
-}
 
 Deno.test("the memory of a large message goes with its turn, unless somebody still needs it", async () => {
   using node = new StubNode();

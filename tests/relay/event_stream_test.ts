@@ -13,9 +13,10 @@ const ask = "GET /x HTTP/1.1\r\nHost: localhost\r\n" +
   "Accept: text/event-stream\r\n\r\n";
 
 /** Asks for the event stream of `/x`, and reads nothing. */
-async function stall({ socket }: TestServer): Promise<Deno.Conn> {
+async function stall({ server, socket }: TestServer): Promise<Deno.Conn> {
   const connection = await Deno.connect({ transport: "unix", path: socket });
   await connection.write(new TextEncoder().encode(ask));
+  await eventually(() => server.channels.openCount("/x") === 1, "the stream");
   return connection;
 }
 
@@ -106,19 +107,16 @@ Deno.test("an event stream begins when the bridge has joined, with all since the
 Deno.test("an event stream is told when to come back when the server stops", async () => {
   await using server = await startServer({ limits: { shutdownSpreadMs: 300 } });
   using events = await EventClient.connect(server, "/x");
-  await Promise.all([
-    server.server.stop(),
-    (async () => {
-      const event = await events.next();
-      assert.equal(event?.type, "close");
-      const { code, reason } = JSON.parse(event.data);
-      assert.equal(code, 1001);
-      const retry = /^service restart, retry=(\d+)$/.exec(reason)?.[1];
-      assert.equal(events.retryMs, Number(retry));
-      assert.ok(events.retryMs! <= 300);
-      assert.equal(await events.next(), undefined);
-    })(),
-  ]);
+  const stopped = server.server.stop();
+  const event = await events.next();
+  assert.equal(event?.type, "close");
+  const { code, reason } = JSON.parse(event.data);
+  assert.equal(code, 1001);
+  const retry = /^service restart, retry=(\d+)$/.exec(reason)?.[1];
+  assert.equal(events.retryMs, Number(retry));
+  assert.ok(events.retryMs! <= 300);
+  assert.equal(await events.next(), undefined);
+  await stopped;
   assert.equal(server.server.metrics.disconnects[1001], 1);
 });
 
@@ -150,8 +148,7 @@ testUnless(lacking("brake"), {
       limits: { brakeBytes: 10_000, slowAfterS: 1, closeTimeoutS: 10 },
     });
     const stalled = await stall(server);
-    const { metrics, channels } = server.server;
-    await eventually(() => channels.openCount("/x") === 1, "the stream");
+    const { metrics } = server.server;
     const member = await server.connect("/x");
     const witness = await server.connect("/x");
     const big = "x".repeat(100_000);
@@ -165,11 +162,8 @@ testUnless(lacking("brake"), {
     await eventually(() => metrics.closes.slow === 1, "the end");
     assert.equal(metrics.sendersHeld, 0);
     // What was queued before comes before the end is told.
-    const all = await readToEnd(stalled);
-    assert.match(
-      all,
-      /event: close\ndata: \{"code":4000,.*\}\n\n\r\n0\r\n\r\n$/,
-    );
+    const end = /event: close\ndata: \{"code":4000,.*\}\n\n\r\n0\r\n\r\n$/;
+    assert.match(await readToEnd(stalled), end);
     assert.equal(metrics.disconnects[4000], 1);
   },
 });
@@ -182,15 +176,10 @@ testUnless(lacking("brake"), {
       limits: { clientBufferBytes: 1 << 20, closeTimeoutS: 1 },
     });
     using _stalled = await stall(server);
-    const { metrics, channels } = server.server;
-    await eventually(() => channels.openCount("/x") === 1, "the stream");
-    for (let i = 0; i < 5; i++) {
-      await request(server, {
-        path: "/x",
-        method: "POST",
-        body: "x".repeat(1 << 20),
-      });
-      if (metrics.closes.slow > 0) break;
+    const { metrics } = server.server;
+    const body = "x".repeat(1 << 20);
+    for (let i = 0; i < 5 && metrics.closes.slow === 0; i++) {
+      await request(server, { path: "/x", method: "POST", body });
     }
     assert.equal(metrics.closes.slow, 1);
     assert.ok(server.server.bufferedBytes > 0);
@@ -204,8 +193,7 @@ testUnless(lacking("brake"), {
   fn: async () => {
     await using server = await startServer({ limits: { idleTimeoutS: 1 } });
     using _stalled = await stall(server);
-    const { metrics, channels } = server.server;
-    await eventually(() => channels.openCount("/x") === 1, "the stream");
+    const { metrics } = server.server;
     const body = "x".repeat(500_000);
     await request(server, { path: "/x", method: "POST", body });
     await eventually(() => server.server.clientCount === 0, "the end");

@@ -71,20 +71,16 @@ Deno.test("readHandshake() refuses what RFC 6455 doesn't allow, with the right s
     [400, { "Transfer-Encoding": "chunked" }],
   ];
   for (const [expected, headers] of cases) {
-    assert.equal(status(read(headers)), expected, JSON.stringify(headers));
+    const result = read(headers);
+    assert.equal(status(result), expected, JSON.stringify(headers));
+    // It tells what to upgrade to (RFC 9110 section 15.5.22).
+    if ("status" in result && expected === 426) {
+      assert.deepEqual(result.headers, {
+        ...{ "Upgrade": "websocket", "Sec-WebSocket-Version": "13" },
+      });
+    }
   }
   assert.equal(status(read({}, { method: "POST" })), 405);
-});
-
-Deno.test("readHandshake() tells what to upgrade to (RFC 9110 section 15.5.22)", () => {
-  for (const headers of [{ Upgrade: null }, { "Sec-WebSocket-Version": "7" }]) {
-    const result = read(headers);
-    assert.ok("status" in result);
-    assert.deepEqual(result.headers, {
-      Upgrade: "websocket",
-      "Sec-WebSocket-Version": "13",
-    });
-  }
 });
 
 Deno.test("readHandshake() takes the first subprotocol offered", () => {
@@ -149,11 +145,14 @@ Deno.test("readPath() refuses a Host that reaches into the path", () => {
 });
 
 Deno.test("channelPath() gets some path for any target, and the same one again from it", () => {
-  fc.assert(
-    fc.property(fc.webPath(), fc.webQueryParameters(), (path, query) => {
-      const once = channelPath(`http+unix://h${path}?${query}`);
-      assert.ok(once?.startsWith("/"));
-      assert.equal(channelPath(`http://other:1${once}`), once);
-    }),
+  const pieces = "/ / a A %41 %2e%2E .. . %2f é 😀 ; : @ = & + ~ | \\ ' {"
+    .split(" ");
+  const text = fc.array(fc.constantFrom(...pieces, " ")).map((all) =>
+    all.join("")
   );
+  fc.assert(fc.property(text, text, (path, query) => {
+    const once = channelPath(`http+unix://h/${path}?${query}`);
+    assert.ok(once?.startsWith("/"));
+    assert.equal(channelPath(`http://other:1${once}`), once);
+  }));
 });

@@ -77,10 +77,7 @@ Deno.test("Allowance.spend() takes a burst of messages_per_second, and any numbe
 
 Deno.test("Server closes the sender of a message of more than message_bytes, and only it", async () => {
   await using server = await startServer({ limits: { messageBytes: 10 } });
-  const [a, b] = await Promise.all([
-    server.connect("/x"),
-    server.connect("/x"),
-  ]);
+  const [a, b] = [await server.connect("/x"), await server.connect("/x")];
   a.send("0123456789");
   assert.equal(await b.next(), "0123456789");
   a.send("é".repeat(6));
@@ -99,10 +96,7 @@ testUnless(lacking("closeFrames"), {
     await using server = await startServer({
       limits: { messagesPerSecond: 5 },
     });
-    const [a, b] = await Promise.all([
-      server.connect("/x"),
-      server.connect("/x"),
-    ]);
+    const [a, b] = [await server.connect("/x"), await server.connect("/x")];
     for (let i = 0; i < 50; i++) a.send(String(i));
     assert.deepEqual(await closeOf(a), closes.rate);
     assert.equal(server.server.metrics.limitHits.messages_per_second, 1);

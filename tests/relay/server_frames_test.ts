@@ -127,20 +127,13 @@ type Case = readonly [
   end: End,
 ];
 
-function testCases(
-  subject: string,
-  cases: readonly Case[],
-  reason?: string,
-): void {
+function testCases(subject: string, cases: readonly Case[]): void {
   for (const [name, frames, delivered, end] of cases) {
-    testUnless(reason, {
-      name: `${subject}: ${name}`,
-      fn: () =>
-        exchangeBoth(concat(frames), {
-          end,
-          check: (result) => assert.deepEqual(result.delivered, [...delivered]),
-        }),
-    });
+    Deno.test(`${subject}: ${name}`, () =>
+      exchangeBoth(concat(frames), {
+        end,
+        check: (result) => assert.deepEqual(result.delivered, delivered),
+      }));
   }
 }
 
@@ -221,26 +214,11 @@ Deno.test("pings are answered in their order, also within a message, and go to n
   });
 });
 
-// What ends its sender; `tests/listener/frame_reader_test.ts` has every rule.
+// What ends its sender: one of each code (sections 5.5.1, 7.4). Every rule is in
+// tests/listener/frame_reader_test.ts; tests/fuzz sends all of them to a node.
 
 testCases("broken", [
   ["a reserved bit", [frameBytes(text, "a", { rsv: 4 })], [], 1002],
-  ["a reserved opcode", [frameBytes(3, "a")], [], 1002],
-  [
-    "a length over 63 bits",
-    [frameBytes(binary, "", { declaredLength: 1n << 63n })],
-    [],
-    1002,
-  ],
-  ["a continuation of nothing", [frameBytes(continuation, "a")], [], 1002],
-  [
-    "a message inside of another one",
-    [frameBytes(text, "a", { fin: false }), frameBytes(text, "b")],
-    [],
-    1002,
-  ],
-  ["a ping in fragments", [frameBytes(ping, "a", { fin: false })], [], 1002],
-  ["a ping of 126 bytes", [frameBytes(ping, "x".repeat(126))], [], 1002],
   [
     "text that isn't UTF-8, after a good one",
     [frameBytes(text, "good"), frameBytes(text, bytes(0xff))],
@@ -268,29 +246,15 @@ testCases("broken", [
   ],
 ]);
 
-// Closing (sections 5.5.1 and 7.4)
-
 testCases("close", [
   ["without a code", [frameBytes(close)], [], 1005],
-  ...[1000, 1013, 3000, 4999].map((code): Case => [
-    `${code} is echoed`,
-    [frameBytes(close, closePayload(code, "x".repeat(123)))],
-    [],
-    code,
-  ]),
-  ...[999, 1005, 1016, 5000].map((code): Case => [
-    `${code} is no code`,
-    [frameBytes(close, closePayload(code))],
-    [],
-    1002,
-  ]),
-  ["a payload of one byte", [frameBytes(close, bytes(3))], [], 1002],
   [
-    "a reason that isn't UTF-8",
-    [frameBytes(close, closePayload(1000, bytes(0xff)))],
+    "4999 is echoed",
+    [frameBytes(close, closePayload(4999, "x".repeat(123)))],
     [],
-    1007,
+    4999,
   ],
+  ["1005 is no code", [frameBytes(close, closePayload(1005))], [], 1002],
   [
     "within a message ends that unheard, and what follows is ignored",
     [
@@ -305,40 +269,14 @@ testCases("close", [
   ],
 ]);
 
-testCases(
-  "what the runtime lets through",
-  [
-    ["no mask", [frameBytes(text, "a", { mask: false })], [], 1002],
-    [
-      "a length in 8 bytes for 5",
-      [frameBytes(text, "hello", { lengthBytes: 8 })],
-      [],
-      1002,
-    ],
-    ["a pong of 126 bytes", [frameBytes(pong, "x".repeat(126))], [], 1002],
-    [
-      "a message in fragments inside of another one",
-      [
-        frameBytes(text, "a", { fin: false }),
-        frameBytes(binary, "b", { fin: false }),
-      ],
-      [],
-      1002,
-    ],
-    [
-      "a character cut off at the end of a later fragment",
-      [
-        frameBytes(text, "a", { fin: false }),
-        frameBytes(continuation, half.subarray(0, 2)),
-      ],
-      [],
-      1007,
-    ],
-    // Registered for gateways after RFC 6455.
-    ["a close with 1014", [frameBytes(close, closePayload(1014))], [], 1014],
-  ],
-  lacking("framing"),
-);
+testUnless(lacking("framing"), {
+  name: "a frame without a mask ends its sender with 1002",
+  fn: () =>
+    exchangeBoth(frameBytes(text, "a", { mask: false }), {
+      end: 1002,
+      check: ({ delivered }) => assert.deepEqual(delivered, []),
+    }),
+});
 
 // How the bytes come
 
@@ -371,10 +309,7 @@ Deno.test("a handshake in 1-byte writes is accepted", async () => {
 
 Deno.test("a client that hangs up inside a frame or a message leaves the others alone", async () => {
   const path = newPath();
-  const [witness, other] = [
-    await shared.clients.join(path),
-    await shared.clients.join(path),
-  ];
+  const [witness, other] = await shared.clients.joinMany(path, 2);
   for (
     const part of [
       frameBytes(text, "half a frame").subarray(0, 9),
@@ -385,8 +320,8 @@ Deno.test("a client that hangs up inside a frame or a message leaves the others 
     using sender = await RawClient.join({ socket: shared.staps.socket }, path);
     await sender.write(part);
   }
-  await converse(witness, other);
-  assert.deepEqual(witness.untaken, []);
+  await converse(witness!, other!);
+  assert.deepEqual(witness!.untaken, []);
 });
 
 shared.testFarewell();

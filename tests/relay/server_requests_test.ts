@@ -60,75 +60,49 @@ function assertDiscreet(response: Response): void {
   );
 }
 
-type Answers = readonly [
+type Answer = readonly [
   name: string,
   options: HandshakeOptions,
   status: number,
   headers?: Record<string, string>,
 ];
 
-const upgradeRequired = {
-  "upgrade": "websocket",
-  "sec-websocket-version": "13",
-};
+/** A handshake whose headers are these, beside those that it needs. */
+const having = (headers: HandshakeOptions["headers"]): HandshakeOptions => ({
+  headers: headers!,
+});
+
+const plain = { Upgrade: undefined, Connection: undefined };
+const upgrade = { "upgrade": "websocket", "sec-websocket-version": "13" };
 const allow = { "allow": "GET, POST" };
+const many = Array.from({ length: 2000 }, (_, i) => [`X-${i}`, "x"]);
 
 /** One of each kind; `handshake_test.ts` has all of them. */
-const answers: Answers[] = [
-  [
-    "a plain GET",
-    { headers: { Upgrade: undefined, Connection: undefined } },
-    426,
-    upgradeRequired,
-  ],
-  [
-    "a plain HEAD",
-    { method: "HEAD", headers: { Upgrade: undefined, Connection: undefined } },
-    405,
-    allow,
-  ],
-  [
-    "version 8",
-    { headers: { "Sec-WebSocket-Version": "8" } },
-    426,
-    upgradeRequired,
-  ],
-  ["no Connection", { headers: { Connection: undefined } }, 400],
-  ["no key", { headers: { "Sec-WebSocket-Key": undefined } }, 400],
-  ["two keys", {
-    headers: { "Sec-WebSocket-Key": [sampleKey, sampleKey] },
-  }, 400],
-  ["a bad subprotocol", {
-    headers: { "Sec-WebSocket-Protocol": "a b" },
-  }, 400],
-  ["a body with a length", { headers: { "Content-Length": "5" } }, 400],
-  ["a body in chunks", { headers: { "Transfer-Encoding": "chunked" } }, 400],
+const answers: Answer[] = [
+  ["a plain GET", having(plain), 426, upgrade],
+  ["a plain HEAD", { method: "HEAD", headers: plain }, 405, allow],
+  ["version 8", having({ "Sec-WebSocket-Version": "8" }), 426, upgrade],
+  ["no Connection", having({ Connection: undefined }), 400],
+  ["no key", having({ "Sec-WebSocket-Key": undefined }), 400],
+  ["two keys", having({ "Sec-WebSocket-Key": [sampleKey, sampleKey] }), 400],
+  ["a bad subprotocol", having({ "Sec-WebSocket-Protocol": "a b" }), 400],
+  ["a body with a length", having({ "Content-Length": "5" }), 400],
+  ["a body in chunks", having({ "Transfer-Encoding": "chunked" }), 400],
   ["a handshake by FOO", { method: "FOO" }, 405, allow],
   ["a handshake by POST", { method: "POST" }, 411],
-  ["another Origin", { headers: { Origin: "https://example.org" } }, 403],
+  ["another Origin", having({ Origin: "https://example.org" }), 403],
 ];
 
 /** What the listener answers by itself (RFC 9110 section 15, RFC 6585); the runtime's has its own ways. */
-const listenerAnswers: Answers[] = [
+const listenerAnswers: Answer[] = [
   // Nothing can be upgraded there (RFC 9110 section 7.8).
-  [
-    "a handshake in HTTP/1.0",
-    { version: "HTTP/1.0" },
-    426,
-    upgradeRequired,
-  ],
-  ["no Host", { headers: { Host: undefined } }, 400],
-  ["a body of 64 KiB and 1 byte", {
-    headers: { "Content-Length": "65537" },
-  }, 413],
+  ["a handshake in HTTP/1.0", { version: "HTTP/1.0" }, 426, upgrade],
+  ["no Host", having({ Host: undefined }), 400],
+  ["a body of 64 KiB and 1 byte", having({ "Content-Length": "65537" }), 413],
   ["a URL of more than 8 KiB", { path: "/".padEnd(8193, "a") }, 414],
-  ["an expectation of something else", { headers: { Expect: "magic" } }, 417],
-  ["a header of 2 MB", { headers: { "X-Long": "a".repeat(2_000_000) } }, 431],
-  ["2,000 headers", {
-    headers: Object.fromEntries(
-      Array.from({ length: 2000 }, (_, i) => [`X-${i}`, "x"]),
-    ),
-  }, 431],
+  ["an expectation of something else", having({ Expect: "magic" }), 417],
+  ["a header of 2 MB", having({ "X-Long": "a".repeat(2_000_000) }), 431],
+  ["2,000 headers", having(Object.fromEntries(many)), 431],
   // Known to no Request, let alone to a handler.
   ["CONNECT", { method: "CONNECT" }, 501],
   ["HTTP/2.0", { version: "HTTP/2.0" }, 505],
@@ -169,30 +143,29 @@ async function assertAnswer(
 }
 
 const accepted: [name: string, options: HandshakeOptions][] = [
-  ["names and tokens in capitals", {
-    headers: {
-      "Connection": undefined,
-      "Upgrade": undefined,
-      "CONNECTION": "UPGRADE",
-      "UPGRADE": "WEBSOCKET",
-    },
-  }],
-  ["Connection: keep-alive, Upgrade, as browsers send it", {
-    headers: { Connection: "keep-alive, Upgrade" },
-  }],
-  ["two Connection headers, and spaces around the tokens", {
-    headers: {
+  [
+    "names and tokens in capitals",
+    having({ ...plain, "CONNECTION": "UPGRADE", "UPGRADE": "WEBSOCKET" }),
+  ],
+  [
+    "Connection: keep-alive, Upgrade, as browsers send it",
+    having({ Connection: "keep-alive, Upgrade" }),
+  ],
+  [
+    "two Connection headers, and spaces around the tokens",
+    having({
       Connection: ["keep-alive", "  ,\tUpgrade ,"],
       Upgrade: "  websocket\t",
-    },
-  }],
-  ["the Origin of its own host", { headers: { Origin: "http://localhost" } }],
-  ["compression offered, which isn't taken up", {
-    headers: {
+    }),
+  ],
+  ["the Origin of its own host", having({ Origin: "http://localhost" })],
+  [
+    "compression offered, which isn't taken up",
+    having({
       "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
-    },
-  }],
-  ["an IPv6 Host with a port", { headers: { Host: "[::1]:8080" } }],
+    }),
+  ],
+  ["an IPv6 Host with a port", having({ Host: "[::1]:8080" })],
 ];
 
 for (const [name, options] of accepted) {
@@ -218,11 +191,8 @@ Deno.test("a client that insists on a subprotocol can connect, whatever the othe
   const a = await shared.clients.join(path, { protocols: ["one", "two"] });
   const b = await shared.clients.join(path, { protocols: ["three"] });
   const c = await shared.clients.join(path);
-  assert.deepEqual([a, b, c].map((client) => client.protocol), [
-    "one",
-    "three",
-    "",
-  ]);
+  const protocols = [a, b, c].map((client) => client.protocol);
+  assert.deepEqual(protocols, ["one", "three", ""]);
   a.send("hello");
   assert.deepEqual([await b.next(), await c.next()], ["hello", "hello"]);
 });
@@ -294,13 +264,9 @@ testUnless(lacking("oneRequest"), {
     const path = newPath();
     const witness = await shared.clients.join(path);
     using client = await rawConnect();
-    const plain = handshakeBytes({
-      path,
-      headers: { Upgrade: undefined, Connection: undefined },
-    });
     await client.write(
       concat([
-        plain,
+        handshakeBytes({ path, headers: plain }),
         handshakeBytes({ path }),
         frameBytes(opcodes.text, "smuggled"),
       ]),
@@ -319,16 +285,11 @@ Deno.test("clients that connect and say nothing, or half of something, are in no
   for (const [i, client] of silent.entries()) {
     await client.write(handshakeBytes({ path: newPath() }).subarray(0, i * 3));
   }
-  const path = newPath();
-  await converse(
-    await shared.clients.join(path),
-    await shared.clients.join(path),
-  );
-  for (const client of silent) client.close();
-  await converse(
-    await shared.clients.join(path),
-    await shared.clients.join(path),
-  );
+  for (const clients of [[], silent]) {
+    for (const client of clients) client.close();
+    const [a, b] = await shared.clients.joinMany(newPath(), 2);
+    await converse(a!, b!);
+  }
 });
 
 function rawConnect(): Promise<RawClient> {
