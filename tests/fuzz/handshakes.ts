@@ -83,15 +83,11 @@ async function statusOf(
 }
 
 function bytesOf(
-  { method, version, headers }: Input,
+  { headers, ...rest }: Input,
   path: string,
 ): Uint8Array<ArrayBuffer> {
-  return handshakeBytes({
-    ...{ method, version, path },
-    headers: Object.fromEntries(
-      headers.map(({ name, values }) => [name, values]),
-    ),
-  });
+  const byName = headers.map(({ name, values }) => [name, values]);
+  return handshakeBytes({ ...rest, path, headers: Object.fromEntries(byName) });
 }
 
 /** Handshakes to both listeners. */

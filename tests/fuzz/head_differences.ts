@@ -24,66 +24,49 @@ export interface Refused {
   readonly message: string;
 }
 
-/** A reason of the own parser to refuse what the runtime takes. */
-interface Strictness {
-  /** The own parser's words. */
-  readonly message: string;
-  readonly name: string;
-  /** What has to be in the bytes, if the words alone mean more than this. */
-  readonly pattern?: RegExp;
-}
-
-/** Everything that the own parser refuses and the runtime takes. Nothing else is excused. */
-const strictness: readonly Strictness[] = [
+/**
+ * Everything that the own parser refuses and the runtime takes, by the own
+ * parser's words. Nothing else is excused. `pattern` is what has to be in the
+ * bytes where the words alone mean more than that.
+ */
+const strictness: Readonly<Record<string, { name: string; pattern?: RegExp }>> =
   {
-    message: "A line ends with a bare line feed, expected CR LF",
-    name: "bare line feeds",
-  },
-  {
-    message: "The request line is malformed",
-    name: "two empty lines first",
-    pattern: /^\r?\n\r?\n/,
-  },
-  {
-    message: 'The header "Host" must occur once',
-    name: "no Host, or in HTTP/1.0 two",
-  },
-  { message: 'The header "Host" is malformed', name: "a malformed Host" },
-  {
-    message: "The request's target is malformed",
-    name:
-      "a target that is no URL of HTTP, or with a fragment, a user or bytes beyond ASCII",
-  },
-  {
-    message: "The method isn't known here",
-    name: "CONNECT, TRACE, TRACK, methods in small letters",
-  },
-  {
-    message: 'The only transfer coding known is "chunked"',
-    name: "other transfer codings",
-  },
-  {
-    message: 'The header "Content-Length" must occur once, and be a number',
-    name: "a length twice, or of more than 15 digits",
-    pattern: /(?:\ncontent-length:[^]*){2}|\ncontent-length:[ \t]*\d{16}/i,
-  },
-  {
-    message: 'The only expectation that can be met is "100-continue"',
-    name: "other expectations",
-  },
-  {
-    message: `The request's target has more than ${maxTargetBytes} bytes`,
-    name: "limits of the head",
-  },
-  {
-    message: `The head of the request has more than ${maxHeadBytes} bytes`,
-    name: "limits of the head",
-  },
-  {
-    message: "The request has more than 100 headers",
-    name: "limits of the head",
-  },
-];
+    "A line ends with a bare line feed, expected CR LF": {
+      name: "bare line feeds",
+    },
+    "The request line is malformed": {
+      name: "two empty lines first",
+      pattern: /^\r?\n\r?\n/,
+    },
+    'The header "Host" must occur once': {
+      name: "no Host, or in HTTP/1.0 two",
+    },
+    'The header "Host" is malformed': { name: "a malformed Host" },
+    "The request's target is malformed": {
+      name:
+        "a target that is no URL of HTTP, or with a fragment, a user or bytes beyond ASCII",
+    },
+    "The method isn't known here": {
+      name: "CONNECT, TRACE, TRACK, methods in small letters",
+    },
+    'The only transfer coding known is "chunked"': {
+      name: "other transfer codings",
+    },
+    'The header "Content-Length" must occur once, and be a number': {
+      name: "a length twice, or of more than 15 digits",
+      pattern: /(?:\ncontent-length:[^]*){2}|\ncontent-length:[ \t]*\d{16}/i,
+    },
+    'The only expectation that can be met is "100-continue"': {
+      name: "other expectations",
+    },
+    [`The request's target has more than ${maxTargetBytes} bytes`]: {
+      name: "limits of the head",
+    },
+    [`The head of the request has more than ${maxHeadBytes} bytes`]: {
+      name: "limits of the head",
+    },
+    "The request has more than 100 headers": { name: "limits of the head" },
+  };
 
 /** What both made of a head, if they agree. */
 type Agreement =
@@ -145,16 +128,10 @@ function withoutCookies(seen: Accepted): Accepted {
   return { ...seen, headers };
 }
 
-function excuse(
-  { message }: Refused,
-  bytes: Uint8Array,
-): Excuse | undefined {
-  const found = strictness.find((each) => each.message === message);
-  if (found === undefined) return undefined;
-  const { name, pattern } = found;
-  const isMeant = pattern === undefined ||
-    pattern.test(new TextDecoder("latin1").decode(bytes));
-  return isMeant ? `only the runtime takes ${name}` : undefined;
+function excuse({ message }: Refused, bytes: Uint8Array): Excuse | undefined {
+  const { name, pattern = /^/ } = strictness[message] ?? {};
+  const isMeant = pattern.test(new TextDecoder("latin1").decode(bytes));
+  return name && isMeant ? `only the runtime takes ${name}` : undefined;
 }
 
 /** The runtime hands over a URL as it came: what the URL parser makes of it counts. */

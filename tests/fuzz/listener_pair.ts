@@ -52,27 +52,24 @@ class Recorder implements SocketHandler {
 }
 
 /** One of the listeners. */
-export class RecordingServer implements AsyncDisposable {
-  readonly #server: TestServer;
-  readonly #recorders: Map<string, Recorder>;
+export class RecordingServer extends AsyncDisposableStack {
+  readonly #recorders = new Map<string, Recorder>();
+  #server!: TestServer;
   #count = 0;
-
-  private constructor(server: TestServer, recorders: Map<string, Recorder>) {
-    this.#server = server;
-    this.#recorders = recorders;
-  }
 
   /** Starts one. */
   static async start(listener: Listener): Promise<RecordingServer> {
-    const recorders = new Map<string, Recorder>();
-    const server = await TestServer.start(listener, (request) => {
-      const handshake = readHandshake(request);
-      if ("status" in handshake) return new Response(null, handshake);
-      const handler = new Recorder();
-      recorders.set(handshake.path, handler);
-      return listener.upgradeWebSocket(request, { limits, handler }).response;
-    }, { bodyBytes: () => 0, maxOverloaded: 0 });
-    return new RecordingServer(server, recorders);
+    const server = new RecordingServer();
+    server.#server = server.use(
+      await TestServer.start(listener, (request) => {
+        const handshake = readHandshake(request);
+        if ("status" in handshake) return new Response(null, handshake);
+        const handler = new Recorder();
+        server.#recorders.set(handshake.path, handler);
+        return listener.upgradeWebSocket(request, { limits, handler }).response;
+      }, { bodyBytes: () => 0, maxOverloaded: 0 }),
+    );
+    return server;
   }
 
   /** Sends a handshake; gets the connection, or with which status it was refused. */
@@ -95,10 +92,6 @@ export class RecordingServer implements AsyncDisposable {
   /** What handlers threw. */
   get errors(): readonly unknown[] {
     return this.#server.errors;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server[Symbol.asyncDispose]();
   }
 }
 

@@ -99,22 +99,18 @@ async function findCulprit(
     error: unknown;
   },
 ): Promise<Finding> {
-  const found = { target: target.name, seed };
   const number = await firstHarmful(target, { seed, numbers });
+  const found = { target: target.name, seed, number };
   if (number === undefined) {
     const which = `${numbers.length} cases from ${numbers[0]} on`;
-    return {
-      ...found,
-      number,
-      error: `${errorText(error)} (only after several of the ${which})`,
-      input: "",
-    };
+    const text = `${errorText(error)} (only after several of the ${which})`;
+    return { ...found, error: text, input: "" };
   }
   const input = inputOf(target, seed, number);
   const failure = await failureOf(target, [input]);
   return failure === undefined
-    ? { ...found, number, error: errorText(error), input: shown(input) }
-    : { ...found, number, ...await shrink(target, { input, failure }) };
+    ? { ...found, error: errorText(error), input: shown(input) }
+    : { ...found, ...await shrink(target, { input, failure }) };
 }
 
 /** Gets the input that does harm, if a single one does: looks for it in halves. */
