@@ -6,6 +6,7 @@ import { concat } from "../helpers/raw_client.ts";
 
 const maxBytes = 1000;
 
+/** Gets the bytes of `text`; a line feed stands for a whole line end, `␊` for a bare one. */
 function bytes(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(
     text.replaceAll("\n", "\r\n").replaceAll("␊", "\n"),
@@ -37,11 +38,12 @@ function decode(
   }
 }
 
-/** Decodes `text` whole, split at every position, and byte by byte: always the same. */
+/** Decodes `text` whole, split at every position (long ones at 500), and byte by byte: always the same. */
 function decodeInAllWays(length: BodyLength, text: string): Decoded | number {
   const input = bytes(text);
   const expected = decode(length, [input]);
-  for (let at = 0; at <= input.length; at++) {
+  const step = Math.ceil(input.length / 500);
+  for (let at = 0; at < input.length; at += step) {
     const pieces = [input.subarray(0, at), input.subarray(at)];
     assert.deepEqual(decode(length, pieces), expected, `split at ${at}`);
   }
