@@ -81,17 +81,6 @@ Deno.test("Admin refuses what it doesn't know", async () => {
   assert.deepEqual([head.status, head.text], [200, ""]);
 });
 
-Deno.test("Admin answers many requests at once", async () => {
-  await using admin = await startAdmin();
-  const answers = await Promise.all(
-    Array.from({ length: 100 }, () => admin.ask("/metrics")),
-  );
-  for (const { status, text } of answers) {
-    assert.equal(status, 200);
-    assert.ok(text.includes("staps_clients 0"));
-  }
-});
-
 Deno.test("/metrics has each figure once, with its type and help", async () => {
   await using admin = await startAdmin(new StubBridge());
   const { text, headers } = await admin.ask("/metrics");

@@ -49,19 +49,16 @@ function read(
   pieces: readonly Uint8Array[],
   { bufferBytes = minBufferBytes, limitBytes = messageBytes }: ReadOptions = {},
 ): Seen[] {
-  const reader = new FrameReader({ messageBytes: limitBytes });
-  reader.useBuffer(newBlock(bufferBytes));
+  const reader = newReader({ messageBytes: limitBytes }, bufferBytes);
   const seen: Seen[] = [];
   for (const piece of pieces) {
     for (let at = 0; at < piece.length;) {
       const { space } = reader;
       assert.ok(space.length > 0, "a reader always has space for more");
       const part = piece.subarray(at, at + space.length);
-      space.set(part);
-      // What was handed over must be its own memory.
-      reader.filled(part.length);
+      fill(reader, part);
       at += part.length;
-      for (let event; (event = reader.next()) !== undefined;) {
+      for (const event of eventsOf(reader)) {
         seen.push(short(event));
         if (event.kind === "fault" || event.kind === "close") return seen;
       }
@@ -370,44 +367,56 @@ testCases("too big", [
   ], ["before", tooBig]],
 ]);
 
+/** Gets a reader that has a buffer. */
+function newReader(
+  limits: { messageBytes: number } = { messageBytes },
+  bufferBytes = minBufferBytes,
+): FrameReader {
+  const reader = new FrameReader(limits);
+  reader.useBuffer(newBlock(bufferBytes));
+  return reader;
+}
+
+/** Gives a reader bytes that it has space for. */
+function fill(reader: FrameReader, part: Uint8Array): void {
+  reader.space.set(part);
+  // What was handed over must be its own memory.
+  reader.filled(part.length);
+}
+
+/** Gets all that a reader has. */
+function* eventsOf(reader: FrameReader): Generator<FrameEvent> {
+  for (let event; (event = reader.next()) !== undefined;) yield event;
+}
+
 Deno.test("FrameReader: small messages obey a small limit, which may change", () => {
   const limits = { messageBytes: 4 };
-  const reader = new FrameReader(limits);
-  reader.useBuffer(newBlock(minBufferBytes));
-  const feed = (frame: Uint8Array): Seen | undefined => {
-    reader.space.set(frame);
-    reader.filled(frame.length);
-    const event = reader.next();
-    return event && short(event);
+  const reader = newReader(limits);
+  const feed = (message: string): Seen => {
+    fill(reader, frameBytes(text, message));
+    return short(reader.next()!);
   };
-  assert.equal(feed(frameBytes(text, "four")), "four");
+  assert.equal(feed("four"), "four");
   limits.messageBytes = 5;
-  assert.equal(feed(frameBytes(text, "fiver")), "fiver");
-  assert.deepEqual(feed(frameBytes(text, "sixsix")), {
-    fault: 1009,
-    why: "message over 5 bytes",
-  });
+  assert.equal(feed("fiver"), "fiver");
+  const fault = { fault: 1009, why: "message over 5 bytes" };
+  assert.deepEqual(feed("sixsix"), fault);
 });
 
 Deno.test("FrameReader: what can be seen in two bytes is told after two bytes", () => {
+  const noMask = protocol("frame without a mask");
   assert.deepEqual(read([bytes(0xf1, 0x80)]), [protocol("reserved bit set")]);
-  assert.deepEqual(read([bytes(0x81, 0x05)]), [
-    protocol("frame without a mask"),
-  ]);
+  assert.deepEqual(read([bytes(0x81, 0x05)]), [noMask]);
 });
 
 Deno.test("FrameReader: the frames of one read lie one behind the other, in memory of just their size", () => {
-  const reader = new FrameReader({ messageBytes });
-  reader.useBuffer(newBlock(maxBufferBytes));
+  const reader = newReader({ messageBytes }, maxBufferBytes);
   const messages = ["a", "", "x".repeat(200), "kosme", kosme];
-  const whole = concat(messages.map((message) => frameBytes(text, message)));
-  reader.space.set(whole);
-  reader.filled(whole.length);
-  const frames = [];
-  for (let event; (event = reader.next()) !== undefined;) {
-    assert.equal(event.kind, "message");
-    if (event.kind === "message") frames.push(event.frame);
-  }
+  fill(reader, concat(messages.map((each) => frameBytes(text, each))));
+  const frames = Array.from(eventsOf(reader), (event) => {
+    assert.ok(event.kind === "message");
+    return event.frame;
+  });
   let at = frames[0]!.byteOffset;
   for (const frame of frames) {
     assert.equal(frame.buffer, frames[0]!.buffer);
@@ -418,11 +427,8 @@ Deno.test("FrameReader: the frames of one read lie one behind the other, in memo
 });
 
 Deno.test("FrameReader: messages don't change when the buffer is used again", () => {
-  const reader = new FrameReader({ messageBytes });
-  reader.useBuffer(newBlock(minBufferBytes));
-  const frame = frameBytes(text, "first");
-  reader.space.set(frame);
-  reader.filled(frame.length);
+  const reader = newReader();
+  fill(reader, frameBytes(text, "first"));
   const event = reader.next()!;
   reader.space.fill(0xff);
   assert.equal(short(event), "first");
@@ -431,13 +437,9 @@ Deno.test("FrameReader: messages don't change when the buffer is used again", ()
 Deno.test("FrameReader: what is announced takes no memory, what arrives takes about as much", () => {
   const before = Deno.memoryUsage().external;
   const readers = Array.from({ length: 50 }, () => {
-    const reader = new FrameReader({ messageBytes });
-    reader.useBuffer(newBlock(minBufferBytes));
-    const head = frameBytes(binary, new Uint8Array(100), {
-      declaredLength: BigInt(messageBytes),
-    });
-    reader.space.set(head);
-    reader.filled(head.length);
+    const reader = newReader();
+    const declaredLength = BigInt(messageBytes);
+    fill(reader, frameBytes(binary, new Uint8Array(100), { declaredLength }));
     assert.equal(reader.next(), undefined);
     return reader;
   });
@@ -454,18 +456,14 @@ Deno.test("FrameReader.discardMessages() skips messages of any size, and still s
     frameBytes(ping, "p"),
     frameBytes(close, closePayload(1000)),
   ]);
-  const reader = new FrameReader({ messageBytes: 1000 });
-  reader.useBuffer(newBlock(minBufferBytes));
+  const reader = newReader({ messageBytes: 1000 });
   reader.discardMessages();
   const seen: Seen[] = [];
   for (let at = 0; at < stream.length;) {
     const part = stream.subarray(at, at + reader.space.length);
-    reader.space.set(part);
-    reader.filled(part.length);
+    fill(reader, part);
     at += part.length;
-    for (let event; (event = reader.next()) !== undefined;) {
-      seen.push(short(event));
-    }
+    for (const event of eventsOf(reader)) seen.push(short(event));
   }
   assert.deepEqual(seen, [{ ping: utf8("p") }, { close: 1000, why: "" }]);
 });

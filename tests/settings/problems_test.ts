@@ -5,16 +5,9 @@ import {
   problemText,
   quoteValue,
 } from "../../src/settings/problems.ts";
-import { loadText, messageFor, refusal } from "../helpers/config.ts";
+import { loadText, refusal } from "../helpers/config.ts";
 import { block } from "../helpers/docs.ts";
 import { fc } from "../helpers/property.ts";
-
-Deno.test("ConfigProblemsError says exactly what is wrong with a value", () => {
-  assert.equal(
-    messageFor("staps.conf", refusal("#\n[daemon]\n\numask = 09\n")),
-    'Cannot read "umask" in staps.conf line 4: got "09", expected octal digits',
-  );
-});
 
 Deno.test("problemText() names as much of the place as is known", () => {
   const words = { got: "this", expected: "that" };
