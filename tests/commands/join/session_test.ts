@@ -190,7 +190,8 @@ Deno.test("Session tells by its status that a message was refused", async () => 
   // What is published last must not hide it behind a close of its own.
   await using server = await startServer({ limits: { messageBytes: 10 } });
   for (const binary of [false, true]) {
-    const run = new Run(server, { binary });
+    // It won't be taken the next time either.
+    const run = new Run(server, { binary, reconnect: true });
     await run.type("x".repeat(11));
     await run.endInput();
     assert.equal(await run.end(), joinStatus.refused);
