@@ -108,19 +108,18 @@ Deno.test("parseCommandLine() refuses slips and what is left out or left over, w
 
 Deno.test("parseCommandLine() shows no path and no password of a URL in the wrong place", () => {
   const url = "ws://somebody:password@example.org/secret?a";
-  for (
-    const args of [
-      [url],
-      ["join", "-n", url],
-      ["join", `--count=${url}`],
-      ["join", url, url],
-      ["join", `--bogus=${url}`],
-      ["serve", url],
-      ["serve", "--listen", url],
-      ["check", url],
-      ["status", url],
-    ]
-  ) {
+  const commandLines = [
+    [url],
+    ["join", "-n", url],
+    ["join", `--count=${url}`],
+    ["join", url, url],
+    ["join", `--bogus=${url}`],
+    ["serve", url],
+    ["serve", "--listen", url],
+    ["check", url],
+    ["status", url],
+  ];
+  for (const args of commandLines) {
     assert.throws(
       () => parseCommandLine(args),
       (error) =>

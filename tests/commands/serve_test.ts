@@ -23,15 +23,14 @@ Deno.test("serve.run() runs a node as the command line says", async () => {
 });
 
 Deno.test("--listen takes on any loopback address", () => {
-  for (
-    const [text, hostname, port] of [
-      ["127.0.0.1:0", "127.0.0.1", 0],
-      ["127.255.0.9:65535", "127.255.0.9", 65535],
-      ["[::1]:80", "::1", 80],
-      ["localhost:1", "127.0.0.1", 1],
-      ["LOCALHOST:1", "127.0.0.1", 1],
-    ] as const
-  ) {
+  const cases = [
+    ["127.0.0.1:0", "127.0.0.1", 0],
+    ["127.255.0.9:65535", "127.255.0.9", 65535],
+    ["[::1]:80", "::1", 80],
+    ["localhost:1", "127.0.0.1", 1],
+    ["LOCALHOST:1", "127.0.0.1", 1],
+  ] as const;
+  for (const [text, hostname, port] of cases) {
     assert.deepEqual(parse("--listen", text).options, {
       listen: { hostname, port },
     });

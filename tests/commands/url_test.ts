@@ -7,17 +7,16 @@ const uuid4 =
   "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}";
 
 Deno.test("freshUrl() puts a UUID4 after the base", () => {
-  for (
-    const [base, expected] of [
-      ["ws://localhost/", "ws://localhost/"],
-      ["wss://example.org", "wss://example.org/"],
-      ["example.org", "wss://example.org/"],
-      ["example.org:8443/chat", "wss://example.org:8443/chat/"],
-      ["https://example.org/a//", "wss://example.org/a/"],
-      ["http://[::1]:80", "ws://[::1]/"],
-      ["WS://EXAMPLE.org", "ws://example.org/"],
-    ] as const
-  ) {
+  const cases = [
+    ["ws://localhost/", "ws://localhost/"],
+    ["wss://example.org", "wss://example.org/"],
+    ["example.org", "wss://example.org/"],
+    ["example.org:8443/chat", "wss://example.org:8443/chat/"],
+    ["https://example.org/a//", "wss://example.org/a/"],
+    ["http://[::1]:80", "ws://[::1]/"],
+    ["WS://EXAMPLE.org", "ws://example.org/"],
+  ] as const;
+  for (const [base, expected] of cases) {
     const url = freshUrl(base);
     assert.equal(url.slice(0, -36), expected);
     assert.match(url.slice(-36), new RegExp(`^${uuid4}$`));

@@ -8,13 +8,12 @@ import {
 
 Deno.test("each AdminError has a name, an exit status, a hint and a cause", () => {
   const cause = new Error("why");
-  for (
-    const [Class, exitCode] of [
-      [StartupError, 1],
-      [UsageError, 2],
-      [ConfigError, 78], // EX_CONFIG, sysexits.h
-    ] as const
-  ) {
+  const cases = [
+    [StartupError, 1],
+    [UsageError, 2],
+    [ConfigError, 78], // EX_CONFIG, sysexits.h
+  ] as const;
+  for (const [Class, exitCode] of cases) {
     const error = new Class("what", { hint: "try", cause });
     assert.ok(error instanceof AdminError);
     const { name, message, hint } = error;

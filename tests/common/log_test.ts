@@ -199,14 +199,13 @@ Deno.test("log is quiet before configureLog(), then writes to standard error and
 });
 
 Deno.test("log doesn't end the process when standard error is a broken pipe, closed or full", async () => {
-  for (
-    const shell of [
-      // The reader of the pipe is gone before the first line.
-      '{ sleep 0.2; "$0" "$@" 2>&1 >&3 | true; } 3>&1',
-      '"$0" "$@" 2>&-',
-      '"$0" "$@" 2>/dev/full',
-    ]
-  ) {
+  const shells = [
+    // The reader of the pipe is gone before the first line.
+    '{ sleep 0.2; "$0" "$@" 2>&1 >&3 | true; } 3>&1',
+    '"$0" "$@" 2>&-',
+    '"$0" "$@" 2>/dev/full',
+  ];
+  for (const shell of shells) {
     const { stdout } = await run(tenLines, { shell });
     assert.equal(stdout, "alive\n", shell);
   }

@@ -270,13 +270,12 @@ export function testListener(name: string, listener: Listener): void {
     await client.send(opcodes.text, "grüße");
     await client.send(opcodes.binary, Uint8Array.of(65));
     await client.send(opcodes.text, "");
-    for (
-      const [opcode, text] of [
-        [opcodes.text, "grüße"],
-        [opcodes.binary, "A"],
-        [opcodes.text, ""],
-      ]
-    ) {
+    const cases = [
+      [opcodes.text, "grüße"],
+      [opcodes.binary, "A"],
+      [opcodes.text, ""],
+    ];
+    for (const [opcode, text] of cases) {
       const frame = (await client.readFrame())!;
       assert.equal(frame.opcode, opcode);
       assert.equal(new TextDecoder().decode(frame.payload), text);

@@ -90,16 +90,15 @@ async function drip(
   return ticks;
 }
 
-for (
-  const [what, head, part] of [
-    ["a byte at a time", "Content-Length: 100000\n\n", "a"],
-    [
-      "in chunks that are hardly more than their sizes",
-      "Transfer-Encoding: chunked\n\n",
-      `1;${"x".repeat(245)}\na\n`.repeat(8),
-    ],
-  ] as const
-) {
+const cases = [
+  ["a byte at a time", "Content-Length: 100000\n\n", "a"],
+  [
+    "in chunks that are hardly more than their sizes",
+    "Transfer-Encoding: chunked\n\n",
+    `1;${"x".repeat(245)}\na\n`.repeat(8),
+  ],
+] as const;
+for (const [what, head, part] of cases) {
   Deno.test(`HttpConnection ends a body that comes ${what}, with 408`, async () => {
     await using both = await pair(readAll);
     const ticks = await drip(both, {

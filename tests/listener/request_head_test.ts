@@ -105,26 +105,26 @@ for (const [target, url] of urls) {
 }
 
 Deno.test("RequestHeadParser has a host for those who name none", () => {
-  for (
-    const [lines, url] of [
-      ["1.0\n\n", "http://localhost/x"],
-      ["1.1\nHost:\n\n", "http://localhost/x"],
-      ["1.0\nHost: a:1\n\n", "http://a:1/x"],
-    ]
-  ) assert.equal(accepted(`GET /x HTTP/${lines}`).url, url);
+  const cases = [
+    ["1.0\n\n", "http://localhost/x"],
+    ["1.1\nHost:\n\n", "http://localhost/x"],
+    ["1.0\nHost: a:1\n\n", "http://a:1/x"],
+  ];
+  for (const [lines, url] of cases) {
+    assert.equal(accepted(`GET /x HTTP/${lines}`).url, url);
+  }
 });
 
 Deno.test("RequestHeadParser gets the body's length, and whether a 100 is expected", () => {
   const expect = "Content-Length: 1\nExpect: 100-Continue\n";
-  for (
-    const [lines, bodyLength, expectsContinue] of [
-      ["1\nContent-Length: 017\n", 17, false],
-      ["1\nTransfer-Encoding: Chunked\n", "chunked", false],
-      [`1\n${expect}`, 1, true],
-      [`0\n${expect}`, 1, false],
-      ["1\nExpect: 100-continue\n", 0, false],
-    ] as const
-  ) {
+  const cases = [
+    ["1\nContent-Length: 017\n", 17, false],
+    ["1\nTransfer-Encoding: Chunked\n", "chunked", false],
+    [`1\n${expect}`, 1, true],
+    [`0\n${expect}`, 1, false],
+    ["1\nExpect: 100-continue\n", 0, false],
+  ] as const;
+  for (const [lines, bodyLength, expectsContinue] of cases) {
     const head = accepted(`POST / HTTP/1.${lines}${host}`);
     assert.equal(head.bodyLength, bodyLength);
     assert.equal(head.expectsContinue, expectsContinue);

@@ -146,12 +146,11 @@ Deno.test("writeResponse() answers HEAD with the head alone", async () => {
   assert.ok(source.cancelled);
 });
 
-for (
-  const [minorVersion, frame, end, header] of [
-    [1, (text: string) => `${text.length}\r\n${text}\r\n`, "0\r\n\r\n", true],
-    [0, (text: string) => text, "", false],
-  ] as const
-) {
+const cases = [
+  [1, (text: string) => `${text.length}\r\n${text}\r\n`, "0\r\n\r\n", true],
+  [0, (text: string) => text, "", false],
+] as const;
+for (const [minorVersion, frame, end, header] of cases) {
   Deno.test(`writeResponse() writes a stream as it comes, in HTTP/1.${minorVersion}`, async () => {
     const source = new Source();
     source.next("one");

@@ -185,16 +185,15 @@ Deno.test("serve() reports a handler that upgrades and answers otherwise, and th
   assert.equal(server.errors.length, 1);
 });
 
-for (
-  const [what, handshake] of [
-    ["in HTTP/1.0", handshakeBytes({ version: "HTTP/1.0" })],
-    ["with a body", handshakeBytes({ headers: { "Content-Length": "2" } })],
-    [
-      "with a body in chunks",
-      handshakeBytes({ headers: { "Transfer-Encoding": "chunked" } }),
-    ],
-  ] as const
-) {
+const cases = [
+  ["in HTTP/1.0", handshakeBytes({ version: "HTTP/1.0" })],
+  ["with a body", handshakeBytes({ headers: { "Content-Length": "2" } })],
+  [
+    "with a body in chunks",
+    handshakeBytes({ headers: { "Transfer-Encoding": "chunked" } }),
+  ],
+] as const;
+for (const [what, handshake] of cases) {
   Deno.test(`upgradeWebSocket() takes no handshake ${what}`, async () => {
     const recorder = new Recorder();
     await using server = await start((request) => {

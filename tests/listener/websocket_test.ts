@@ -226,12 +226,11 @@ testPair(
   { message: () => false },
 );
 
-for (
-  const [name, payload, code] of [
-    ["its code", closePayload(4321, "why"), 4321],
-    ["no code", new Uint8Array(0), 1005],
-  ] as const
-) {
+const cases = [
+  ["its code", closePayload(4321, "why"), 4321],
+  ["no code", new Uint8Array(0), 1005],
+] as const;
+for (const [name, payload, code] of cases) {
   testPair(
     `answers a close frame with ${name}, behind what is queued`,
     async (one) => {
@@ -286,14 +285,13 @@ const unmasked = ["protocol", 1002, "frame without a mask"] as const;
 const notUtf8 = ["not_utf8", 1007, "text message is not UTF-8"] as const;
 const tooBig = ["too_big", 1009, "message over 1000 bytes"] as const;
 
-for (
-  const [name, frame, [fault, code, reason]] of [
-    ["an unmasked frame", frameBytes(text, "a", { mask: false }), unmasked],
-    ["bad UTF-8", frameBytes(text, Uint8Array.of(0xff)), notUtf8],
-    ["a large message", frameBytes(binary, new Uint8Array(1001)), tooBig],
-    ["a huge message", frameBytes(binary, new Uint8Array(3 << 20)), tooBig],
-  ] as const
-) {
+const faults = [
+  ["an unmasked frame", frameBytes(text, "a", { mask: false }), unmasked],
+  ["bad UTF-8", frameBytes(text, Uint8Array.of(0xff)), notUtf8],
+  ["a large message", frameBytes(binary, new Uint8Array(1001)), tooBig],
+  ["a huge message", frameBytes(binary, new Uint8Array(3 << 20)), tooBig],
+] as const;
+for (const [name, frame, [fault, code, reason]] of faults) {
   testPair(`tells a client that sends ${name} why it ends`, async (one) => {
     await one.client.write(
       concat([frameBytes(text, "good"), frame, frameBytes(text, "late")]),

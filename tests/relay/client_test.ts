@@ -91,15 +91,14 @@ Deno.test("Client.message() publishes nothing of one that was ended, nor beyond 
 });
 
 Deno.test("Client.faulted() counts the fault as the close that it leads to, once, and leaves", async () => {
-  for (
-    const [fault, close] of [
-      ["protocol", "protocol"],
-      ["not_utf8", "not_text"],
-      ["too_big", "too_big"],
-      ["idle", "idle"],
-      ["handler", "fault"],
-    ] as const
-  ) {
+  const cases = [
+    ["protocol", "protocol"],
+    ["not_utf8", "not_text"],
+    ["too_big", "too_big"],
+    ["idle", "idle"],
+    ["handler", "fault"],
+  ] as const;
+  for (const [fault, close] of cases) {
     using node = new StubNode();
     const { client } = await node.join("/x");
     client.faulted(fault);

@@ -45,13 +45,12 @@ Deno.test("frontPage() has TLS in its URLs where a frontend says so", async () =
 
 Deno.test("frontPage() is a page without scripts for whoever takes HTML", async () => {
   const Host = "example.org";
-  for (
-    const Accept of [
-      "text/html",
-      "text/html,application/xhtml+xml,*/*;q=0.8",
-      "text/plain, Text/HTML;q=0.1",
-    ]
-  ) {
+  const forHtml = [
+    "text/html",
+    "text/html,application/xhtml+xml,*/*;q=0.8",
+    "text/plain, Text/HTML;q=0.1",
+  ];
+  for (const Accept of forHtml) {
     const { type, text } = await show({ Host, Accept });
     assert.equal(type, "text/html; charset=utf-8", Accept);
     assert.match(text, /^<!DOCTYPE html>.*<\/html>\n$/s);

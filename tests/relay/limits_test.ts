@@ -131,13 +131,12 @@ async function closeOf(client: Client): Promise<Close> {
   return { code, reason };
 }
 
-for (
-  const [limit, limits, paths] of [
-    ["clients", { clients: 2 }, ["/a", "/b", "/c"]],
-    ["channel_clients", { channelClients: 2 }, ["/a", "/a", "/a"]],
-    ["channels", { channels: 2 }, ["/a", "/b", "/c"]],
-  ] as const
-) {
+const cases = [
+  ["clients", { clients: 2 }, ["/a", "/b", "/c"]],
+  ["channel_clients", { channelClients: 2 }, ["/a", "/a", "/a"]],
+  ["channels", { channels: 2 }, ["/a", "/b", "/c"]],
+] as const;
+for (const [limit, limits, paths] of cases) {
   Deno.test(`Server answers 503 with Retry-After when ${limit} is reached, until somebody leaves`, async () => {
     await using server = await startServer({ limits });
     const clients = [];

@@ -14,34 +14,34 @@ function isRefused(
 }
 
 Deno.test("refuseOrigin() takes requests of no page, and of pages of the same host and port", () => {
-  for (
-    const [origin, host] of [
-      [undefined, "example.org"],
-      ["https://example.org", "example.org"],
-      ["https://example.org", "EXAMPLE.org:443"],
-      ["http://example.org", "example.org:80"],
-      ["http://example.org:8080", "example.org:8080"],
-      ["http://[::1]:8080", "[::1]:8080"],
-      ["https://münchen.example", "xn--mnchen-3ya.example"],
-    ] as const
-  ) assert.equal(isRefused(origin, { host }), false, `${origin} ${host}`);
+  const cases = [
+    [undefined, "example.org"],
+    ["https://example.org", "example.org"],
+    ["https://example.org", "EXAMPLE.org:443"],
+    ["http://example.org", "example.org:80"],
+    ["http://example.org:8080", "example.org:8080"],
+    ["http://[::1]:8080", "[::1]:8080"],
+    ["https://münchen.example", "xn--mnchen-3ya.example"],
+  ] as const;
+  for (const [origin, host] of cases) {
+    assert.equal(isRefused(origin, { host }), false, `${origin} ${host}`);
+  }
 });
 
 Deno.test("refuseOrigin() refuses pages of other hosts and ports, and of none", () => {
-  for (
-    const origin of [
-      "https://evil.example",
-      "https://example.org:8443",
-      "https://example.org.evil.example",
-      "https://www.example.org",
-      "http://example.org:443",
-      "null",
-      "",
-      "example.org",
-      "https://example.org, https://evil.example",
-      "file://",
-    ]
-  ) assert.equal(isRefused(origin), true, origin);
+  const origins = [
+    "https://evil.example",
+    "https://example.org:8443",
+    "https://example.org.evil.example",
+    "https://www.example.org",
+    "http://example.org:443",
+    "null",
+    "",
+    "example.org",
+    "https://example.org, https://evil.example",
+    "file://",
+  ];
+  for (const origin of origins) assert.equal(isRefused(origin), true, origin);
   assert.equal(isRefused("https://example.org", { host: "" }), true);
 });
 
@@ -90,13 +90,12 @@ Deno.test("Server answers WebSockets and HTTP requests of other sites' pages wit
     app.headers.get("access-control-allow-origin"),
     "https://app.example",
   );
-  for (
-    const [origin, status] of [
-      ["https://evil.example", 403],
-      ["https://app.example", 101],
-      ["http://localhost", 101],
-    ] as const
-  ) {
+  const cases = [
+    ["https://evil.example", 403],
+    ["https://app.example", 101],
+    ["http://localhost", 101],
+  ] as const;
+  for (const [origin, status] of cases) {
     using client = await RawClient.connect(server);
     await client.write(
       handshakeBytes({ path: "/x", headers: { Origin: origin } }),

@@ -310,13 +310,12 @@ Deno.test("a handshake in 1-byte writes is accepted", async () => {
 Deno.test("a client that hangs up inside a frame or a message leaves the others alone", async () => {
   const path = newPath();
   const [witness, other] = await shared.clients.joinMany(path, 2);
-  for (
-    const part of [
-      frameBytes(text, "half a frame").subarray(0, 9),
-      frameBytes(text, "half a message", { fin: false }),
-      frameBytes(binary, "x", { declaredLength: 1000n }),
-    ]
-  ) {
+  const parts = [
+    frameBytes(text, "half a frame").subarray(0, 9),
+    frameBytes(text, "half a message", { fin: false }),
+    frameBytes(binary, "x", { declaredLength: 1000n }),
+  ];
+  for (const part of parts) {
     using sender = await RawClient.join({ socket: shared.staps.socket }, path);
     await sender.write(part);
   }

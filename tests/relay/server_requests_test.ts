@@ -100,12 +100,11 @@ const listenerAnswers: Answer[] = [
   ["a header of 2 MB", having({ "X-Long": "a".repeat(2_000_000) }), 431],
 ];
 
-for (
-  const [cases, reason] of [
-    [answers, undefined],
-    [listenerAnswers, lacking("heads")],
-  ] as const
-) {
+const tables = [
+  [answers, undefined],
+  [listenerAnswers, lacking("heads")],
+] as const;
+for (const [cases, reason] of tables) {
   for (const [name, options, status, headers] of cases) {
     testUnless(reason, {
       name: `${name} is answered with ${status}`,
@@ -191,16 +190,15 @@ Deno.test("a client that insists on a subprotocol can connect, whatever the othe
 
 // Path is identity: by hand, as a client library would tidy the path up
 
-for (
-  const [one, other, isSame] of [
-    ["?a=1", "?b=2", true],
-    ["/x/../y", "/y", true],
-    ["/a", "/A", false],
-    ["", "/", false],
-    ["/%41", "/A", false],
-    ["//a", "/a", false],
-  ] as const
-) {
+const pathPairs = [
+  ["?a=1", "?b=2", true],
+  ["/x/../y", "/y", true],
+  ["/a", "/A", false],
+  ["", "/", false],
+  ["/%41", "/A", false],
+  ["//a", "/a", false],
+] as const;
+for (const [one, other, isSame] of pathPairs) {
   Deno.test(`PATH${one} and PATH${other} are ${isSame ? "one channel" : "two channels"}`, async () => {
     const path = newPath();
     const target = { socket: shared.staps.socket };

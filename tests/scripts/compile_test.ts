@@ -95,16 +95,15 @@ Deno.test("the self-extracting executable tells what it is, and carries the lice
   const { code, stdout } = await run({ ...options, arg: "--license" });
   assert.equal(code, 0);
   assert.ok(stdout.includes(await Deno.readTextFile(`${repository}/LICENSE`)));
-  for (
-    const words of [
-      /^amqplib@[^]*^Copyright \(c\) 2013, 2014 /m,
-      /^commander@[^]*^Copyright \(c\) 2011 /m,
-      /^js-ini@[^]*^Copyright \(c\) 2018 /m,
-      /^ws@[^]*^Copyright \(c\) 2011 /m,
-      /^Deno \d[^]*^Copyright 2018-\d+ the Deno authors$/m,
-      /^V8, [^]*^Copyright 2014, the V8 project authors\./m,
-    ]
-  ) assert.match(stdout, words);
+  const licences = [
+    /^amqplib@[^]*^Copyright \(c\) 2013, 2014 /m,
+    /^commander@[^]*^Copyright \(c\) 2011 /m,
+    /^js-ini@[^]*^Copyright \(c\) 2018 /m,
+    /^ws@[^]*^Copyright \(c\) 2011 /m,
+    /^Deno \d[^]*^Copyright 2018-\d+ the Deno authors$/m,
+    /^V8, [^]*^Copyright 2014, the V8 project authors\./m,
+  ];
+  for (const words of licences) assert.match(stdout, words);
 });
 
 /** Gets what a process does with SIGHUP (proc_pid_status(5)). */
@@ -145,13 +144,12 @@ Deno.test("the self-extracting executable replaces what somebody has changed", a
   const original = await Deno.readTextFile(program);
   const { mtime } = await Deno.stat(program);
   await Deno.chmod(program, 0o600);
-  for (
-    const changed of [
-      original.replace("staps", "STAPS"), // as long as before
-      original.slice(0, -1),
-      "",
-    ]
-  ) {
+  const changes = [
+    original.replace("staps", "STAPS"), // as long as before
+    original.slice(0, -1),
+    "",
+  ];
+  for (const changed of changes) {
     await Deno.writeTextFile(program, changed);
     await Deno.utime(program, mtime!, mtime!);
     await unpacks({ env });
@@ -183,15 +181,14 @@ Deno.test("the self-extracting executable refuses a folder that others may write
   const target = `${folder.path}/target`;
   await Deno.mkdir(target, { mode: 0o700 });
   await Deno.symlink(target, link);
-  for (
-    const [cache, reason] of [
-      [open, "belongs to somebody else, or others may write to it"],
-      [link, "belongs to somebody else, or others may write to it"],
-      [`${open}/below`, "others may write to the folder above"],
-      ["relative", "expected a path that begins with /"],
-      ["/proc/staps", "can't be made"],
-    ]
-  ) {
+  const cases = [
+    [open, "belongs to somebody else, or others may write to it"],
+    [link, "belongs to somebody else, or others may write to it"],
+    [`${open}/below`, "others may write to the folder above"],
+    ["relative", "expected a path that begins with /"],
+    ["/proc/staps", "can't be made"],
+  ];
+  for (const [cache, reason] of cases) {
     const { code, stderr } = await run({
       env: { STAPS_CACHE: cache! },
     });
@@ -318,16 +315,15 @@ Deno.test("the self-extracting executable says that it is damaged", async () => 
   );
 });
 
-for (
-  const [name, executable, reason] of [
-    ["the self-extracting executable", staps, undefined],
-    [
-      "what deno compile makes",
-      compiled,
-      buildKind === "deno compile" ? undefined : obstacles[0],
-    ],
-  ] as const
-) {
+const cases = [
+  ["the self-extracting executable", staps, undefined],
+  [
+    "what deno compile makes",
+    compiled,
+    buildKind === "deno compile" ? undefined : obstacles[0],
+  ],
+] as const;
+for (const [name, executable, reason] of cases) {
   testUnless(reason, {
     name: `${name} is staps: it serves, reports and ends as the source does`,
     async fn(): Promise<void> {

@@ -28,15 +28,16 @@ Deno.test("releaseNotes() gets a version's section, and refuses what can't be re
   assert.equal(notes("1.0.0", "v1.0.0"), "- It is there.\n");
   // A rehearsal. Links to pages lead nowhere from there.
   assert.equal(notes("1.1.0"), "- More of it.\n");
-  for (
-    const [version, tag, message] of [
-      ["1.1.0", "v1.1.0", /got the heading "1\.1\.0, not yet released"/],
-      ["1.0.0", "v1.1.0", /deno\.json has version 1\.0\.0, expected the tag/],
-      ["1.0.0", "1.0.0", /expected the tag "v1\.0\.0"/],
-      ["0.9.0", undefined, /got no text under "## 0\.9\.0"/],
-      ["1.0", undefined, /got no text under "## 1\.0"/],
-    ] as const
-  ) assert.throws(() => notes(version, tag), { message });
+  const cases = [
+    ["1.1.0", "v1.1.0", /got the heading "1\.1\.0, not yet released"/],
+    ["1.0.0", "v1.1.0", /deno\.json has version 1\.0\.0, expected the tag/],
+    ["1.0.0", "1.0.0", /expected the tag "v1\.0\.0"/],
+    ["0.9.0", undefined, /got no text under "## 0\.9\.0"/],
+    ["1.0", undefined, /got no text under "## 1\.0"/],
+  ] as const;
+  for (const [version, tag, message] of cases) {
+    assert.throws(() => notes(version, tag), { message });
+  }
 });
 
 Deno.test("makeRelease() makes package, executable, materials, notes and checksums, the same ones each time", async () => {
@@ -59,12 +60,11 @@ Deno.test("makeRelease() makes package, executable, materials, notes and checksu
   });
   assert.equal(check.code, 0, check.stderr);
   // Made from the same source another time.
-  for (
-    const [made, other] of [
-      [executable, await builtExecutable()],
-      [packageName, deb],
-    ]
-  ) {
+  const cases = [
+    [executable, await builtExecutable()],
+    [packageName, deb],
+  ];
+  for (const [made, other] of cases) {
     const same = await runProgram("cmp", [`${output}/${made}`, other!]);
     assert.equal(same.stdout + same.stderr, "");
   }

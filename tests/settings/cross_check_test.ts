@@ -27,10 +27,11 @@ Deno.test("crossCheck() compares settings with each other", () => {
 });
 
 Deno.test("crossCheck() reports no conflict with a setting that has its own problem", () => {
-  for (
-    const text of [
-      "[limits]\nmessage_bytes = 9M\nclient_buffer_bytes = 16MB",
-      "[staps]\namqp = amqps:/x\n[bridge]\nca = /x\nhosts = a",
-    ]
-  ) assert.equal(refusal(text).problems.length, 1, text);
+  const texts = [
+    "[limits]\nmessage_bytes = 9M\nclient_buffer_bytes = 16MB",
+    "[staps]\namqp = amqps:/x\n[bridge]\nca = /x\nhosts = a",
+  ];
+  for (const text of texts) {
+    assert.equal(refusal(text).problems.length, 1, text);
+  }
 });

@@ -48,14 +48,13 @@ Deno.test("readConfigFile() names unknown sections and keys, with what was proba
 });
 
 Deno.test("readConfigFile() says that a comment needs a line of its own", () => {
-  for (
-    const line of [
-      "socket = /x.sock   # for nginx",
-      "mode = 0660 ; for nginx",
-      "listener = own # for nginx",
-      "amqp = amqp://h # for nginx",
-    ]
-  ) {
+  const lines = [
+    "socket = /x.sock   # for nginx",
+    "mode = 0660 ; for nginx",
+    "listener = own # for nginx",
+    "amqp = amqp://h # for nginx",
+  ];
+  for (const line of lines) {
     const { hint } = refusal(`[staps]\n${line}\n`);
     assert.equal(hint, "Comments need a line of their own", line);
   }

@@ -16,28 +16,27 @@ Deno.test("parseIni() gives each entry with its section and line", () => {
   ]);
 });
 
-for (
-  const { what, text, entries } of [
-    {
-      what: "takes # and ; for comments only where a line begins",
-      text: "# one\n  ; two\n\t#three\n;x = 1\na = b # c ; d\n",
-      entries: ["5 .a=b # c ; d"],
-    },
-    {
-      what: "keeps values as text: quotes, numbers, further =",
-      text: 'a = 0077\nb = " x "\nc = x = y\nd = true\ne =\nf = it\'s',
-      entries: [
-        ...["1 .a=0077", '2 .b=" x "', "3 .c=x = y", "4 .d=true", "5 .e="],
-        "6 .f=it's",
-      ],
-    },
-    {
-      what: "tolerates Windows line ends and a byte order mark",
-      text: "\uFEFF[a]\r\nx = 1\r\n\r\ny = 2",
-      entries: ["2 a.x=1", "4 a.y=2"],
-    },
-  ]
-) {
+const cases = [
+  {
+    what: "takes # and ; for comments only where a line begins",
+    text: "# one\n  ; two\n\t#three\n;x = 1\na = b # c ; d\n",
+    entries: ["5 .a=b # c ; d"],
+  },
+  {
+    what: "keeps values as text: quotes, numbers, further =",
+    text: 'a = 0077\nb = " x "\nc = x = y\nd = true\ne =\nf = it\'s',
+    entries: [
+      ...["1 .a=0077", '2 .b=" x "', "3 .c=x = y", "4 .d=true", "5 .e="],
+      "6 .f=it's",
+    ],
+  },
+  {
+    what: "tolerates Windows line ends and a byte order mark",
+    text: "\uFEFF[a]\r\nx = 1\r\n\r\ny = 2",
+    entries: ["2 a.x=1", "4 a.y=2"],
+  },
+];
+for (const { what, text, entries } of cases) {
   Deno.test(`parseIni() ${what}`, () => {
     const { entries: found, problems } = parseIni(text);
     assert.deepEqual(problems, []);

@@ -14,14 +14,13 @@ async function listOf(path: string): Promise<string[]> {
   return stdout.trim().split("\n").map((line) => line.replaceAll(/\s+/g, " "));
 }
 
-for (
-  const [mode, list] of [
-    [0o666, ["u::rw- g::rw- o::rw-", "rw-", "rw-"]],
-    [0o660, ["u::rw- g::rw- o::---", "rw-", "rw-"]],
-    [0o620, ["u::rw- g::-w- o::---", "-w-", "-w-"]],
-    [0o600, ["u::rw- g::--- o::---", "---", "---"]],
-  ] as const
-) {
+const cases = [
+  [0o666, ["u::rw- g::rw- o::rw-", "rw-", "rw-"]],
+  [0o660, ["u::rw- g::rw- o::---", "rw-", "rw-"]],
+  [0o620, ["u::rw- g::-w- o::---", "-w-", "-w-"]],
+  [0o600, ["u::rw- g::--- o::---", "---", "---"]],
+] as const;
+for (const [mode, list] of cases) {
   Deno.test(`bindUnixSocket() creates a socket with the mode ${mode.toString(8)} in a folder with a default ACL`, async () => {
     await ensurePackages(["acl"]);
     // What people give a frontend, and what would open the socket to everybody.

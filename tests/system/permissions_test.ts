@@ -16,20 +16,19 @@ const script = `
   console.log(JSON.stringify({ wide, granted: states.map((state) => state === "granted") }));
 `;
 
-for (
-  const { flags, wide, granted } of [
-    {
-      flags: ["--allow-read=/", "--allow-write=/", "--allow-net"],
-      wide: [],
-      granted: [true, false, false, false, false],
-    },
-    {
-      flags: ["--allow-all"],
-      wide: ["read", "write"],
-      granted: [true, true, true, false, false],
-    },
-  ]
-) {
+const cases = [
+  {
+    flags: ["--allow-read=/", "--allow-write=/", "--allow-net"],
+    wide: [],
+    granted: [true, false, false, false, false],
+  },
+  {
+    flags: ["--allow-all"],
+    wide: ["read", "write"],
+    granted: [true, true, true, false, false],
+  },
+];
+for (const { flags, wide, granted } of cases) {
   Deno.test(`keepOnly() keeps what it is told with ${flags.join(" ")}, and names what stays wide`, async () => {
     const { code, stdout, stderr } = await runProgram("bash", [
       "-c",

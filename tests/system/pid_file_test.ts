@@ -50,14 +50,13 @@ Deno.test("PidFile.claim() overwrites nothing that isn't a PID file", async () =
   await Deno.writeTextFile(precious, "root:x:0:0\n");
   const link = `${folder.path}/link`;
   await Deno.symlink(precious, link);
-  for (
-    const [pidFile, reason] of [
-      [precious, "it holds something else than a process's number"],
-      [link, "it is there and isn't a file"],
-      [folder.path, "it is there and isn't a file"],
-      [`${folder.path}/none/staps.pid`, "its folder doesn't exist"],
-    ]
-  ) {
+  const cases = [
+    [precious, "it holds something else than a process's number"],
+    [link, "it is there and isn't a file"],
+    [folder.path, "it is there and isn't a file"],
+    [`${folder.path}/none/staps.pid`, "its folder doesn't exist"],
+  ];
+  for (const [pidFile, reason] of cases) {
     await using child = new DaemonProcess({ pidFile });
     assert.equal(
       (await child.report()).error,

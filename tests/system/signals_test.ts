@@ -97,12 +97,11 @@ Deno.test("outliveSignals() keeps SIGUSR1, SIGUSR2 and an early SIGHUP from endi
   assert.equal((await process.stop("SIGTERM")).code, 143);
 });
 
-for (
-  const [what, script] of [
-    ["an error", 'setTimeout(() => { throw new Error("/secret"); });'],
-    ["a rejection", 'void Promise.reject(new Error("/secret"));'],
-  ] as const
-) {
+const cases = [
+  ["an error", 'setTimeout(() => { throw new Error("/secret"); });'],
+  ["a rejection", 'void Promise.reject(new Error("/secret"));'],
+] as const;
+for (const [what, script] of cases) {
   Deno.test(`endOnBug() ends the process with 70 after ${what}, without the message`, async () => {
     await using process = start(
       `configureLog({ level: "error", format: "text" }); endOnBug(); ${script}`,

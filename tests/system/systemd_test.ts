@@ -11,14 +11,15 @@ Deno.test("ServiceManager tells the states of a process in order", async () => {
   await manager.reloading();
   await manager.failed("Cannot read");
   await manager.stopping(5000);
-  for (
-    const expected of [
-      "READY=1\nSTATUS=0 channels, 0 clients",
-      "RELOADING=1",
-      "STATUS=Cannot read",
-      "STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=5000000",
-    ]
-  ) assert.equal(await listener.next(), expected);
+  const states = [
+    "READY=1\nSTATUS=0 channels, 0 clients",
+    "RELOADING=1",
+    "STATUS=Cannot read",
+    "STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=5000000",
+  ];
+  for (const expected of states) {
+    assert.equal(await listener.next(), expected);
+  }
 });
 
 Deno.test("ServiceManager.watch() feeds the watchdog until the process stops", async () => {
@@ -66,12 +67,11 @@ Deno.test("ServiceManager ignores everything without systemd, and outlives it", 
 
 Deno.test("ServiceManager.connect() says which paths can't be reached", () => {
   const long = "/".padEnd(108, "x");
-  for (
-    const [path, expected] of [
-      ["@abstract", 'a path that begins with "/"'],
-      [long, "a path of 107 bytes at most"],
-    ]
-  ) {
+  const cases = [
+    ["@abstract", 'a path that begins with "/"'],
+    [long, "a path of 107 bytes at most"],
+  ];
+  for (const [path, expected] of cases) {
     using manager = ServiceManager.connect({ NOTIFY_SOCKET: path });
     assert.equal(manager.isPresent, false);
     assert.equal(

@@ -69,13 +69,12 @@ Deno.test("bindUnixSocket() replaces a stale socket, for one of those that start
   using _connection = await Deno.connect({ transport: "unix", path });
 });
 
-for (
-  const [what, make] of [
-    ["file", (path: string) => Deno.writeTextFile(path, "precious")],
-    ["folder", (path: string) => Deno.mkdir(path)],
-    ["symbolic link", (path: string) => Deno.symlink("/nowhere", path)],
-  ] as const
-) {
+const cases = [
+  ["file", (path: string) => Deno.writeTextFile(path, "precious")],
+  ["folder", (path: string) => Deno.mkdir(path)],
+  ["symbolic link", (path: string) => Deno.symlink("/nowhere", path)],
+] as const;
+for (const [what, make] of cases) {
   Deno.test(`bindUnixSocket() refuses a ${what}, and leaves it alone`, async () => {
     await using folder = await TempFolder.make();
     const path = `${folder.path}/s`;

@@ -12,16 +12,17 @@ const root = { name: "root", uid: 0, gids: [0] };
 
 Deno.test("may() lets the first class that fits decide", () => {
   const readWrite = bits.read + bits.write;
+  const cases = [
+    // The owner has none of the rights that all others have (path_resolution(7)).
+    { uid: 1000, gid: 33, mode: 0o077, wanted: bits.read, expected: false },
+    { gid: 33, mode: 0o077, wanted: bits.read, expected: true },
+    { gid: 33, mode: 0o606, wanted: bits.write, expected: false },
+    { mode: 0o602, wanted: bits.write, expected: true },
+    { gid: 33, mode: 0o640, wanted: readWrite, expected: false },
+    { mode: 0, wanted: bits.write, who: root, expected: true },
+  ];
   for (
-    const { uid = 1, gid = 1, mode, wanted, who = alice, expected } of [
-      // The owner has none of the rights that all others have (path_resolution(7)).
-      { uid: 1000, gid: 33, mode: 0o077, wanted: bits.read, expected: false },
-      { gid: 33, mode: 0o077, wanted: bits.read, expected: true },
-      { gid: 33, mode: 0o606, wanted: bits.write, expected: false },
-      { mode: 0o602, wanted: bits.write, expected: true },
-      { gid: 33, mode: 0o640, wanted: readWrite, expected: false },
-      { mode: 0, wanted: bits.write, who: root, expected: true },
-    ]
+    const { uid = 1, gid = 1, mode, wanted, who = alice, expected } of cases
   ) assert.equal(may(who, { uid, gid, mode }, wanted), expected);
 });
 

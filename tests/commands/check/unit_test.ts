@@ -6,15 +6,14 @@ import { repository } from "../../helpers/process.ts";
 Deno.test("folderOfUnit() knows the folders that our units make, where systemd runs", async () => {
   await using empty = await TempFolder.make();
   const system = { folders: [empty.path, repository], booted: empty.path };
-  for (
-    const [folder, expected] of [
-      ["/run/staps", { unit: "staps.service", mode: 0o750 }],
-      ["/run/staps-a-1", { unit: "staps@a-1.service", mode: 0o750 }],
-      ["/run/other", undefined],
-      ["/run/staps/deeper", undefined],
-      ["/var/run/staps", undefined],
-    ] as const
-  ) {
+  const cases = [
+    ["/run/staps", { unit: "staps.service", mode: 0o750 }],
+    ["/run/staps-a-1", { unit: "staps@a-1.service", mode: 0o750 }],
+    ["/run/other", undefined],
+    ["/run/staps/deeper", undefined],
+    ["/var/run/staps", undefined],
+  ] as const;
+  for (const [folder, expected] of cases) {
     assert.deepEqual(folderOfUnit(folder, system), expected, folder);
   }
   const without = { ...system, booted: `${empty.path}/none` };

@@ -134,13 +134,12 @@ Deno.test("Connection shows a refusal's words on one line, escaped and cut, with
 
 Deno.test("Connection tells a refusal that may heal from one that won't, and follows no redirection", async () => {
   const headers = { "Retry-After": "7", location: `https://127.0.0.1${path}` };
-  for (
-    const [status, permanent, retryAfterMs, expected] of [
-      [503, false, 7000, /limit is reached/],
-      [404, true, 7000, /^/],
-      [301, true, 7000, /wss:\/\//],
-    ] as const
-  ) {
+  const cases = [
+    [503, false, 7000, /limit is reached/],
+    [404, true, 7000, /^/],
+    [301, true, 7000, /wss:\/\//],
+  ] as const;
+  for (const [status, permanent, retryAfterMs, expected] of cases) {
     const error = await refusal(() => new Response(null, { status, headers }));
     assert.equal(error.message, `${status}, expected 101`);
     assert.equal(error.permanent, permanent);

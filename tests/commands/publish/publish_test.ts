@@ -83,12 +83,11 @@ Deno.test("publish.run() ends with 4 for what is refused and 3 for what may be l
 
 Deno.test("publish.run() tells that nobody answers, without the path", async () => {
   await using folder = await TempFolder.make();
-  for (
-    const options of [
-      { url: "ws://127.0.0.1:1/secret" },
-      { url: "/secret", socket: `${folder.path}/none` },
-    ]
-  ) {
+  const targets = [
+    { url: "ws://127.0.0.1:1/secret" },
+    { url: "/secret", socket: `${folder.path}/none` },
+  ];
+  for (const options of targets) {
     await assert.rejects(
       run({ ...options, message: "x" }),
       (error: StartupError) =>
@@ -119,13 +118,14 @@ Deno.test("statusOf() knows a frontend's answers from those of staps", () => {
 });
 
 Deno.test("httpUrl() takes every scheme of a channel's URL, and refuses the rest without quoting it", () => {
-  for (
-    const [url, expected] of [
-      ["wss://example.org/x", "https://example.org/x"],
-      ["WS://example.org/x#f", "http://example.org/x"],
-      ["https://example.org/x", "https://example.org/x"],
-    ] as const
-  ) assert.equal(httpUrl({ url }, undefined), expected);
+  const cases = [
+    ["wss://example.org/x", "https://example.org/x"],
+    ["WS://example.org/x#f", "http://example.org/x"],
+    ["https://example.org/x", "https://example.org/x"],
+  ] as const;
+  for (const [url, expected] of cases) {
+    assert.equal(httpUrl({ url }, undefined), expected);
+  }
   assert.equal(httpUrl({ url: "/x", socket: "s" }, ""), "http://localhost/x");
   for (const url of ["", "/secret", "ftp://example.org/secret", "secret"]) {
     assert.throws(

@@ -20,12 +20,11 @@ function admin(path: string, ready: boolean): Deno.HttpServer {
 
 Deno.test("status.run() tells by its status whether the node is ready", async () => {
   await using folder = await TempFolder.make();
-  for (
-    const [ready, expected] of [
-      [true, statusStatus.ready],
-      [false, statusStatus.notReady],
-    ] as const
-  ) {
+  const cases = [
+    [true, statusStatus.ready],
+    [false, statusStatus.notReady],
+  ] as const;
+  for (const [ready, expected] of cases) {
     const socket = `${folder.path}/${ready}`;
     await using _admin = admin(socket, ready);
     const context = commandContext();
