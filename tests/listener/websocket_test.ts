@@ -304,6 +304,14 @@ for (const [name, frame, [fault, code, reason]] of faults) {
   });
 }
 
+testPair("reads 16 MiB at most of a client that broke a rule", async (one) => {
+  await one.client.send(text, "a", { mask: false });
+  const written = one.client.write(new Uint8Array(17 << 20)).catch(() => {});
+  await within(one.ended, "the end");
+  assertTold(one, "opened, faulted protocol, closed undefined, ended");
+  await written;
+});
+
 testPair("ends a client that broke a rule and stays, in time", async (one) => {
   await one.client.send(text, "a", { mask: false });
   assert.equal((await readCloseOf(one.client)).code, 1002);

@@ -77,6 +77,16 @@ Deno.test("Client.send() brakes nobody for a socket that can't wait, and ends it
   assert.deepEqual(b!.socket.closed, closes.slow);
 });
 
+Deno.test("Client.send() brakes at half of client_buffer_bytes, however much brake_bytes is", async () => {
+  const limits = { brakeBytes: 2000, clientBufferBytes: 2000 };
+  using node = new StubNode({ limits });
+  const [a] = await node.joinMany("/x", 2);
+  a!.socket.receive("x".repeat(1001));
+  await turnOver();
+  a!.socket.receive("held");
+  assert.equal(a!.socket.waiting, 1);
+});
+
 Deno.test("Client.message() publishes nothing of one that was ended, nor beyond its rate", async () => {
   using node = new StubNode({ limits: { messagesPerSecond: 2 } });
   const [a, b] = await node.joinMany("/x", 2);
