@@ -2,7 +2,9 @@
  * A small relay that does what staps does, or breaks one promise deliberately:
  * a checker that finds nothing wrong with it is itself wrong.
  */
+import { within } from "../../src/common/timing.ts";
 import { TempFolder } from "../helpers/folder.ts";
+import type { ViolationKind } from "./verdict.ts";
 
 /** What a member gets. */
 type Data = string | ArrayBuffer;
@@ -45,119 +47,34 @@ interface Flaw {
 /** Whatever has to go wrong does so once in that many times. */
 const rarely = 20;
 
-/** What a relay may do wrong, by name; each entry makes one of its own, for some keep state. */
+/** How long its end may take, in milliseconds. */
+const shutdownMs = 2000;
+
+/** What a relay may do wrong: by name, what a checker has to find, and how it is done. Some keep state, so each is made anew. */
 export const flaws = {
-  "does nothing wrong": (): Flaw => ({}),
-  "echoes a message": () =>
-    sometimes(({ from, data }) => [{ to: from, data }, "all"]),
-  "echoes an empty message": () =>
-    sometimes(({ from, data }) => [{ to: from, data }, "all"], isEmpty),
-  "loses a message": () => sometimes(() => []),
-  "loses an empty message": () => sometimes(() => [], isEmpty),
-  "loses a message for one of them": () =>
-    sometimes(({ others, data }) =>
-      others.slice(1).map((to) => ({ to, data }))
-    ),
-  "delivers a message twice": () => sometimes(() => ["all", "all"]),
-  "delivers an empty message twice": () =>
-    sometimes(() => ["all", "all"], isEmpty),
-  "swaps two messages of one publisher": () => {
-    const held = new Map<Member, Publication>();
-    const isTurn = everySoOften();
-    return {
-      publish: (publication) => {
-        const earlier = held.get(publication.from);
-        if (earlier === undefined && isTurn()) {
-          held.set(publication.from, publication);
-          return [];
-        }
-        held.delete(publication.from);
-        return [
-          ...toAll(publication),
-          ...earlier === undefined ? [] : toAll(earlier),
-        ];
-      },
-    };
-  },
-  "turns text into binary": () =>
-    sometimes(
-      ({ others, data }) =>
-        others.map((to) => ({ to, data: bytesOf(data).buffer })),
-      ({ data }) => typeof data === "string",
-    ),
-  "turns an empty text into binary": () =>
-    sometimes(
-      ({ others }) => others.map((to) => ({ to, data: new ArrayBuffer(0) })),
-      (publication) => publication.data === "",
-    ),
-  "cuts off the last byte": () =>
-    sometimes(
-      ({ others, data }) =>
-        others.map((to) => ({ to, data: data.slice(0, -1) })),
-      ({ data }) => bytesOf(data).length > 12,
-    ),
-  "changes a byte": () =>
-    sometimes(
-      ({ others, data }) => {
-        const bytes = bytesOf(data);
-        bytes[bytes.length - 1]! ^= 1;
-        return others.map((to) => ({ to, data: bytes.buffer }));
-      },
-      ({ data }) => typeof data !== "string" && data.byteLength > 12,
-    ),
-  "makes a message up": () =>
-    sometimes(({ others }) => [
-      "all",
-      ...others.map((to) => ({ to, data: "~zzzz:1:" })),
-    ]),
-  "passes a message on to another channel": () =>
-    sometimes(({ strangers, data }) => [
-      "all",
-      ...strangers.slice(0, 1).map((to) => ({ to, data })),
-    ]),
-  "splits a channel": () => {
-    let joins = 0;
-    return { channelOf: (path) => ++joins % 3 === 0 ? `${path} too` : path };
-  },
-  "joins late": (): Flaw => ({ joinDelayMs: 100 }),
-  "delivers no more to one of them": () => {
-    const forgotten = new WeakSet<Member>();
-    const isTurn = everySoOften();
-    return {
-      publish: (publication) => {
-        if (isTurn()) forgotten.add(publication.others[0]!);
-        return toAll(publication).filter(({ to }) => !forgotten.has(to));
-      },
-    };
-  },
-  "closes with a code that isn't documented": () =>
-    closes([4999, "just because"]),
-  "closes with a reason that isn't documented": () =>
-    closes([4001, "just because"]),
-  "closes with a code that nothing excuses": () =>
-    closes([1001, "service restart, retry=10"]),
-  "leaves a gap, and closes late": () => {
-    const gaps = new WeakMap<Member, number>();
-    const isTurn = everySoOften();
-    return {
-      publish: (publication) =>
-        toAll(publication).flatMap((delivery) => {
-          const { to } = delivery;
-          const since = gaps.get(to);
-          if (since !== undefined) gaps.set(to, since + 1);
-          else if (isTurn()) {
-            gaps.set(to, 0);
-            return [];
-          }
-          const close = [4001, "messages may have been lost"] as const;
-          return since === 5 ? [delivery, { to, close }] : [delivery];
-        }),
-    };
-  },
-  "refuses a client": (): Flaw => {
-    return { refuses: everySoOften() };
-  },
-} satisfies Record<string, () => Flaw>;
+  "does nothing wrong": [undefined, () => ({})],
+  "echoes a message": ["echo", () => sometimes(echo)],
+  "loses a message for one of them": [
+    "missing",
+    () => sometimes(({ others, data }) => toSome(others.slice(1), data)),
+  ],
+  "loses an empty message": ["missing", () => sometimes(() => [], isEmpty)],
+  "delivers a message twice": ["twice", () => sometimes(twice)],
+  "swaps two messages of one publisher": ["order", swap],
+  "turns text into binary": ["kind", () => sometimes(turnIntoBinary)],
+  "cuts off the last byte": ["bytes", () => sometimes(cut, isNamed)],
+  "makes a message up": ["invented", () => sometimes(invent)],
+  "passes a message on to another channel": ["foreign", () => sometimes(leak)],
+  "splits a channel": ["missing", split],
+  "joins late": ["missing", () => ({ joinDelayMs: 100 })],
+  "delivers no more to one of them": ["missing", forget],
+  "closes with a code that nothing excuses": ["close", close],
+  "leaves a gap, and closes late": ["missing", closeLate],
+  "refuses a client": ["refused", () => ({ refuses: everySoOften() })],
+} satisfies Record<
+  string,
+  readonly [finds: ViolationKind | undefined, make: () => Flaw]
+>;
 
 /** The name of a way to be broken. */
 export type FlawName = keyof typeof flaws;
@@ -185,7 +102,8 @@ export class BrokenServer implements AsyncDisposable {
 
   /** Starts a relay that is broken in this way. */
   static async start(flaw: FlawName): Promise<BrokenServer> {
-    return new BrokenServer(await TempFolder.make(), flaws[flaw]());
+    const [, make] = flaws[flaw];
+    return new BrokenServer(await TempFolder.make(), make());
   }
 
   #join(request: Request): Response {
@@ -237,7 +155,8 @@ export class BrokenServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { socket } of this.#members) socket.close(1001);
-    await this.#server.shutdown();
+    // The runtime waits for ever for a client that hung up before its 101.
+    await within(this.#server.shutdown(), shutdownMs);
     await this.#folder[Symbol.asyncDispose]();
   }
 }
@@ -248,29 +167,117 @@ function everySoOften(): () => boolean {
   return () => ++calls % rarely === 0;
 }
 
-/** Gets a flaw that shows once in a while, in messages for which `when` holds; `"all"` stands for what is right. */
+/** Gets a flaw that shows once in a while, in messages for which `when` holds. */
 function sometimes(
-  wrong: (publication: Publication) => (Outcome[number] | "all")[],
+  wrong: (publication: Publication) => Outcome,
   when: (publication: Publication) => boolean = () => true,
 ): Flaw {
   const isTurn = everySoOften();
   return {
+    publish: (publication) =>
+      when(publication) && isTurn() ? wrong(publication) : toAll(publication),
+  };
+}
+
+function echo(publication: Publication): Outcome {
+  const { from, data } = publication;
+  return [...toSome([from], data), ...toAll(publication)];
+}
+
+function twice(publication: Publication): Outcome {
+  return [...toAll(publication), ...toAll(publication)];
+}
+
+function turnIntoBinary({ others, data }: Publication): Outcome {
+  return toSome(others, bytesOf(data).buffer);
+}
+
+function cut({ others, data }: Publication): Outcome {
+  return toSome(others, data.slice(0, -1));
+}
+
+function invent(publication: Publication): Outcome {
+  return [...toAll(publication), ...toSome(publication.others, "~zzzz:1:")];
+}
+
+function leak(publication: Publication): Outcome {
+  const { strangers, data } = publication;
+  return [...toAll(publication), ...toSome(strangers.slice(0, 1), data)];
+}
+
+/** Gets a flaw by which every third client is in a channel of its own. */
+function split(): Flaw {
+  let joins = 0;
+  return { channelOf: (path) => ++joins % 3 === 0 ? `${path} too` : path };
+}
+
+function swap(): Flaw {
+  const held = new Map<Member, Publication>();
+  const isTurn = everySoOften();
+  return {
     publish: (publication) => {
-      if (!when(publication) || !isTurn()) return toAll(publication);
-      return wrong(publication).flatMap((one) =>
-        one === "all" ? toAll(publication) : [one]
-      );
+      const earlier = held.get(publication.from);
+      if (earlier === undefined && isTurn()) {
+        held.set(publication.from, publication);
+        return [];
+      }
+      held.delete(publication.from);
+      return [...toAll(publication), ...earlier ? toAll(earlier) : []];
     },
   };
 }
 
+function forget(): Flaw {
+  const forgotten = new WeakSet<Member>();
+  const isTurn = everySoOften();
+  return {
+    publish: (publication) => {
+      if (isTurn()) forgotten.add(publication.others[0]!);
+      return toAll(publication).filter(({ to }) => !forgotten.has(to));
+    },
+  };
+}
+
+/** Gets a flaw by which somebody misses a message, and is told five messages later. */
+function closeLate(): Flaw {
+  const gaps = new WeakMap<Member, number>();
+  const isTurn = everySoOften();
+  return {
+    publish: (publication) =>
+      toAll(publication).flatMap((delivery) => {
+        const { to } = delivery;
+        const since = gaps.get(to);
+        if (since !== undefined) gaps.set(to, since + 1);
+        else if (isTurn()) {
+          gaps.set(to, 0);
+          return [];
+        }
+        const close = [4001, "messages may have been lost"] as const;
+        return since === 5 ? [delivery, { to, close }] : [delivery];
+      }),
+  };
+}
+
 /** Gets a flaw that closes a connection after a message now and then. */
-function closes(close: readonly [code: number, reason: string]): Flaw {
-  return sometimes(({ others }) => ["all", { to: others[0]!, close }]);
+function close(): Flaw {
+  const close = [1001, "service restart, retry=10"] as const;
+  return sometimes((publication) => [
+    ...toAll(publication),
+    { to: publication.others[0]!, close },
+  ]);
 }
 
 function toAll({ others, data }: Publication): Outcome {
-  return others.map((to) => ({ to, data }));
+  return toSome(others, data);
+}
+
+function toSome(members: readonly Member[], data: Data): Outcome {
+  return members.map((to) => ({ to, data }));
+}
+
+/** Whether it is long enough to have a name, and more. */
+function isNamed({ data }: Publication): boolean {
+  return bytesOf(data).length > 24;
 }
 
 function isEmpty({ data }: Publication): boolean {

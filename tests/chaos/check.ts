@@ -7,14 +7,14 @@
  * Prints the verdict as JSON. The exit status is 0 if every promise was kept,
  * 1 if not.
  */
-import { repository } from "../helpers/process.ts";
+import { protocol } from "./checked_crowd.ts";
 import { checkFile } from "./checker.ts";
 import type { Brokers } from "./excuses.ts";
 
 if (import.meta.main) {
   const verdict = await checkFile(Deno.args[0] ?? "history.jsonl", {
-    protocol: await Deno.readTextFile(`${repository}/docs/protocol.md`),
-    // As cluster.ts configures its nodes.
+    protocol,
+    // As node.ts configures its nodes.
     onOutage: "refuse",
     brokers: (Deno.args[1] ?? "one") as Brokers,
   });

@@ -7,14 +7,14 @@
  */
 import { parseArgs } from "node:util";
 import { type BrokerKind, brokerKinds, kindName } from "../helpers/broker.ts";
-import { ensurePackages } from "../helpers/packages.ts";
 import { randomSeed } from "../helpers/random.ts";
 import { Cluster, nodeCount } from "./cluster.ts";
 import type { Brokers } from "./excuses.ts";
 import { faults } from "./faults.ts";
 import { describe, planSteps } from "./plan.ts";
 import { passed, summary, writeDocs } from "./report.ts";
-import { type Progress, runChaos } from "./run.ts";
+import { runChaos } from "./run.ts";
+import { Interruption, print, readNumber } from "./terminal.ts";
 
 const usage =
   `Lets faults happen to three nodes, and checks what staps promises.
@@ -50,218 +50,155 @@ interface Options {
   readonly brokers: Brokers | undefined;
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  let values;
+/** What is done instead of a run, or with its result. */
+interface Flags {
+  readonly list?: boolean;
+  readonly plan?: boolean;
+  readonly keep?: boolean;
+  readonly help?: boolean;
+  readonly "write-docs"?: boolean;
+}
+
+async function main(args: string[]): Promise<number> {
   let options: Options;
+  let flags: Flags;
   try {
-    ({ values } = parseArgs({
-      args: [...args],
-      options: {
-        seed: { type: "string" },
-        minutes: { type: "string" },
-        "at-once": { type: "string" },
-        only: { type: "string" },
-        list: { type: "boolean" },
-        plan: { type: "boolean" },
-        keep: { type: "boolean" },
-        "write-docs": { type: "boolean" },
-        help: { type: "boolean" },
-        rounds: { type: "string" },
-        bridge: { type: "string" },
-        broker: { type: "string" },
-        cluster: { type: "string" },
-      },
-    }));
-    options = {
-      seed: readNumber("seed", values.seed, randomSeed()),
-      minutes: readNumber("minutes", values.minutes, 2),
-      atOnce: readNumber("at-once", values["at-once"], 2),
-      only: values.only?.split(","),
-      rounds: values.rounds === undefined
-        ? undefined
-        : readNumber("rounds", values.rounds, 1),
-      bridge: values.bridge,
-      broker: values.broker === undefined
-        ? undefined
-        : readChoice("broker", values.broker, {
-          choices: brokerKinds,
-          nameOf: kindName,
-        }),
-      brokers: values.cluster === undefined
-        ? undefined
-        : readChoice("cluster", values.cluster, {
-          choices: ["classic", "quorum"] as const,
-          nameOf: (type) => type,
-        }),
-    };
-    checkNames(options.only ?? []);
+    [options, flags] = readArgs(args);
   } catch (error) {
     print(`chaos: ${(error as Error).message}\n`);
     return 2;
   }
-  if (values.help) {
-    print(usage);
-    return 0;
-  }
-  if (values.list) {
-    const width = Math.max(...faults.map(({ kind }) => kind.length));
-    for (const { kind, what, isBeyond } of faults) {
-      const when = isBeyond ? " (only if named)" : "";
-      print(`${kind.padEnd(width)}  ${what}${when}\n`);
-    }
-    return 0;
-  }
-  if (values.plan) {
-    printPlan(options);
-    return 0;
-  }
+  if (flags.help) print(usage);
+  else if (flags.list) printFaults();
+  else if (flags.plan) printPlan(options);
+  else return await run(options, flags);
+  return 0;
+}
 
-  await ensurePackages(["nginx"]);
+/** @throws {Error} If there is something that can't be. */
+function readArgs(args: string[]): [Options, Flags] {
+  const { values } = parseArgs({
+    args,
+    options: {
+      seed: { type: "string" },
+      minutes: { type: "string" },
+      "at-once": { type: "string" },
+      only: { type: "string" },
+      rounds: { type: "string" },
+      bridge: { type: "string" },
+      broker: { type: "string" },
+      cluster: { type: "string" },
+      list: { type: "boolean" },
+      plan: { type: "boolean" },
+      keep: { type: "boolean" },
+      "write-docs": { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  });
+  const number = (
+    name: "seed" | "minutes" | "at-once",
+    fallback: number,
+  ): number => readNumber(name, values[name], { fallback });
+  const broker = choose("broker", values.broker, brokerKinds.map(kindName));
+  const only = values.only?.split(",");
+  const known = faults.map(({ kind }) => kind as string);
+  const unknown = only?.find((kind) => !known.includes(kind));
+  if (unknown !== undefined) {
+    throw new RangeError(
+      `Cannot find the fault "${unknown}": expected ${known.join(", ")}`,
+    );
+  }
+  return [{
+    seed: number("seed", randomSeed()),
+    minutes: number("minutes", 2),
+    atOnce: number("at-once", 2),
+    only,
+    rounds: values.rounds === undefined
+      ? undefined
+      : readNumber("rounds", values.rounds, { fallback: 1 }),
+    bridge: values.bridge,
+    broker: brokerKinds.find((kind) => kindName(kind) === broker),
+    brokers: choose("cluster", values.cluster, ["classic", "quorum"]),
+  }, values];
+}
+
+/** Gets `text`, if it is one of `choices`. */
+function choose<T extends string>(
+  option: string,
+  text: string | undefined,
+  choices: readonly T[],
+): T | undefined {
+  if (text === undefined) return undefined;
+  const chosen = choices.find((choice) => choice === text);
+  if (chosen !== undefined) return chosen;
+  throw new RangeError(
+    `Cannot read "--${option}": got "${text}", expected ${choices.join(", ")}`,
+  );
+}
+
+async function run(options: Options, flags: Flags): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "staps-chaos-" });
   const command = replayCommand(options);
   print(`seed ${options.seed}, in ${folder}\n`);
-  const interrupted = new AbortController();
-  const onInterrupt = (): void => interrupted.abort();
-  Deno.addSignalListener("SIGINT", onInterrupt);
-  Deno.addSignalListener("SIGTERM", onInterrupt);
-  const progress = new ProgressLines();
+  using interruption = new Interruption();
+  const { bridge, ...rest } = options;
   let isGood = false;
   try {
-    const { seed, minutes, atOnce, only, rounds, bridge, broker, brokers } =
-      options;
-    await using cluster = await Cluster.start({
-      folder,
-      ...broker && { broker },
-      ...brokers && { brokers },
-    });
+    await using cluster = await Cluster.start({ folder, ...options });
     const result = await runChaos({
-      ...{ cluster, folder, seed, minutes, atOnce },
-      ...only && { only },
-      ...rounds !== undefined && { rounds },
+      ...{ ...rest, cluster, folder, signal: interruption.signal },
       ...bridge !== undefined && { settings: { bridge } },
-      signal: interrupted.signal,
-      onProgress: (each) => progress.show(each, options.minutes),
+      onStep: ({ step, elapsedMs, flowMs }) => {
+        const what = `${step.number}. ${describe(step)}`;
+        print(`${clock(elapsedMs)} ${what}: flows after ${seconds(flowMs)}\n`);
+      },
     });
-    progress.clear();
     isGood = passed(result);
     print(`\n${summary(result)}\n`);
-    if (values["write-docs"] && isGood) {
-      await writeDocs(result, {
-        command,
-        setting: settingText(broker, brokers),
-      });
+    if (flags["write-docs"] && isGood) {
+      await writeDocs(result, { command, setting: settingText(options) });
     }
   } catch (error) {
-    progress.clear();
     print(`chaos: ${(error as Error).stack}\n`);
-  } finally {
-    Deno.removeSignalListener("SIGINT", onInterrupt);
-    Deno.removeSignalListener("SIGTERM", onInterrupt);
   }
   if (isGood) print("Every promise was kept.\n");
   else print(`Not every promise was kept. Again: ${command}\n`);
-  if (isGood && !values.keep) await Deno.remove(folder, { recursive: true });
+  if (isGood && !flags.keep) await Deno.remove(folder, { recursive: true });
   else print(`History and logs: ${folder}\n`);
   return isGood ? 0 : 1;
 }
 
 /** Gets the command that does the same run again. */
-function replayCommand(
-  { seed, minutes, rounds, atOnce, only, bridge, broker, brokers }: Options,
-): string {
+function replayCommand(options: Options): string {
+  const { seed, minutes, rounds, atOnce, only, bridge } = options;
   return `deno task chaos --seed ${seed}` +
     (rounds === undefined ? ` --minutes ${minutes}` : ` --rounds ${rounds}`) +
     (atOnce === 2 ? "" : ` --at-once ${atOnce}`) +
     (only === undefined ? "" : ` --only ${only.join(",")}`) +
     (bridge === undefined ? "" : ` --bridge "${bridge}"`) +
-    settingText(broker, brokers);
+    settingText(options);
 }
 
 /** Gets the options that say which brokers there are, each after a space. */
-function settingText(
-  broker: BrokerKind | undefined,
-  brokers: Brokers | undefined,
-): string {
+function settingText({ broker, brokers }: Options): string {
   return (broker === undefined ? "" : ` --broker ${kindName(broker)}`) +
     (brokers === undefined ? "" : ` --cluster ${brokers}`);
 }
 
+function printFaults(): void {
+  const width = Math.max(...faults.map(({ kind }) => kind.length));
+  for (const { kind, what, isBeyond } of faults) {
+    const when = isBeyond ? " (only if named)" : "";
+    print(`${kind.padEnd(width)}  ${what}${when}\n`);
+  }
+}
+
 /** Prints what comes first: two rounds of every fault, or as many as are wanted. */
-function printPlan({ seed, atOnce, only, rounds }: Options): void {
-  for (const step of planSteps(seed, { atOnce, ...only && { only } })) {
-    if (step.round > (rounds ?? 2)) return;
+function printPlan(options: Options): void {
+  for (const step of planSteps(options.seed, options)) {
+    if (step.round > (options.rounds ?? 2)) return;
     print(`${step.number}. ${describe(step)}\n`);
   }
-}
-
-/** One line that changes on a terminal; elsewhere a line for each step. */
-class ProgressLines {
-  readonly #isLive = Deno.stdout.isTerminal();
-  #step = "";
-
-  show(progress: Progress, minutes: number): void {
-    const { phase, elapsedMs, step, flowMs, counts } = progress;
-    if (step !== undefined) {
-      this.#step = `${step.number}. ${describe(step)}`;
-    }
-    const at = clock(elapsedMs);
-    if (phase === "stepped") {
-      this.clear();
-      print(`${at} ${this.#step}: flows after ${seconds(flowMs!)}\n`);
-    }
-    if (!this.#isLive || counts === undefined) return;
-    const closes = Object.entries(counts.closes)
-      .map(([code, count]) => `${code}: ${count}`).join(", ");
-    const line = `${at} of ${clock(minutes * 60_000)} ${this.#step} | ` +
-      `${counts.open} clients, ${counts.messages} messages, ` +
-      `${counts.deliveries} deliveries, closes ${closes || "none"}`;
-    const { columns } = Deno.consoleSize();
-    print(`\r\x1b[K${line.slice(0, columns - 1)}`);
-  }
-
-  /** Removes the line that changes. */
-  clear(): void {
-    if (this.#isLive) print("\r\x1b[K");
-  }
-}
-
-function checkNames(names: readonly string[]): void {
-  const known = faults.map(({ kind }) => kind as string);
-  for (const name of names) {
-    if (!known.includes(name)) {
-      throw new RangeError(
-        `Cannot find the fault "${name}": expected ${known.join(", ")}`,
-      );
-    }
-  }
-}
-
-function readChoice<T>(
-  name: string,
-  text: string,
-  { choices, nameOf }: { choices: readonly T[]; nameOf: (choice: T) => string },
-): T {
-  const chosen = choices.find((choice) => nameOf(choice) === text);
-  if (chosen !== undefined) return chosen;
-  throw new RangeError(
-    `Cannot read "--${name}": got "${text}", expected ${
-      choices.map(nameOf).join(", ")
-    }`,
-  );
-}
-
-function readNumber(
-  name: string,
-  text: string | undefined,
-  fallback: number,
-): number {
-  const value = text === undefined ? fallback : Number(text);
-  if (text?.trim() === "" || !(value >= 0)) {
-    throw new RangeError(
-      `Cannot read "--${name}": got "${text}", expected a number`,
-    );
-  }
-  return value;
 }
 
 function clock(ms: number): string {
@@ -271,13 +208,6 @@ function clock(ms: number): string {
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
-}
-
-function print(text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let sent = 0; sent < bytes.length;) {
-    sent += Deno.stdout.writeSync(bytes.subarray(sent));
-  }
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

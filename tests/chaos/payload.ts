@@ -9,9 +9,11 @@ import type { MessageKind } from "./history.ts";
 /** The largest unnamed message. One of them never begins as a named one does. */
 export const maxUnnamedBytes = 8;
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
 /** What a named message begins with: `~PUBLISHER:NUMBER:`, both in base 36. */
 const mark = "~".charCodeAt(0);
-const colon = ":".charCodeAt(0);
 const dot = ".".charCodeAt(0);
 /** No name is longer. */
 const maxNameBytes = 24;
@@ -25,9 +27,7 @@ const units = [
   "éèüöäßñç",
   "日本語の文.",
   "😀🚀🏁🦄",
-].map((text) => new TextEncoder().encode(text));
-
-const encoder = new TextEncoder();
+].map((text) => encoder.encode(text));
 
 /** Makes messages. */
 export class Payloads {
@@ -90,27 +90,11 @@ export class Payloads {
 export function readName(
   payload: Uint8Array,
 ): { publisher: number; number: number } {
-  const unnamed = { publisher: 0, number: 0 };
-  if (payload[0] !== mark) return unnamed;
-  const first = payload.indexOf(colon);
-  const second = payload.indexOf(colon, first + 1);
-  if (first < 0 || second < 0 || second > maxNameBytes) return unnamed;
-  const publisher = readBase36(payload, 1, first);
-  const number = readBase36(payload, first + 1, second);
-  return publisher > 0 && number > 0 ? { publisher, number } : unnamed;
-}
-
-/** Gets the number in base 36 between two places, or 0 if there is none. */
-function readBase36(bytes: Uint8Array, from: number, to: number): number {
-  let value = 0;
-  for (let i = from; i < to; i++) {
-    const byte = bytes[i]!;
-    const digit = byte >= 0x30 && byte <= 0x39
-      ? byte - 0x30
-      : byte >= 0x61 && byte <= 0x7a
-      ? byte - 0x57
-      : NaN;
-    value = value * 36 + digit;
-  }
-  return value || 0;
+  // Most of those that carry none are seen at once.
+  const begin = payload[0] === mark
+    ? decoder.decode(payload.subarray(0, maxNameBytes))
+    : "";
+  const [, publisher = "0", number = "0"] =
+    /^~([0-9a-z]+):([0-9a-z]+):/.exec(begin) ?? [];
+  return { publisher: parseInt(publisher, 36), number: parseInt(number, 36) };
 }

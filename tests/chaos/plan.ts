@@ -30,9 +30,9 @@ export interface Step {
 /** Settings of {@linkcode planSteps}. */
 export interface PlanOptions {
   /** How many faults happen at once, at most. Default 2. */
-  readonly atOnce?: number;
+  readonly atOnce?: number | undefined;
   /** The kinds of faults to take. Default all but those beyond what can be kept. */
-  readonly only?: readonly string[];
+  readonly only?: readonly string[] | undefined;
 }
 
 /**
@@ -98,7 +98,7 @@ function fit(one: Fault, other: Fault): boolean {
   // network of others.
   const hasClients = ({ hits, kind }: Fault): boolean =>
     hits === "clients" && kind !== "bad-frames";
-  const cutsOff = ({ hits, endsClients }: Fault): boolean =>
+  const cutsOff = ({ hits, endsClients = false }: Fault): boolean =>
     endsClients && hits !== "network";
   if (cutsOff(one) && hasClients(other)) return false;
   if (cutsOff(other) && hasClients(one)) return false;
@@ -117,12 +117,16 @@ function detailsOf(
     calmMs: random.between(200, 1500),
     faults: group.map((fault) => ({
       fault,
-      node: fault.isAboutNode ? nodes.shift()! : -1,
+      node: isAboutNode(fault) ? nodes.shift()! : -1,
       seconds: fault.seconds ? random.between(...fault.seconds) : 0,
       delayMs: random.between(0, 1000),
       seed: random.integer(0, 2 ** 32 - 1),
     })),
   };
+}
+
+function isAboutNode({ hits, isAboutNode }: Fault): boolean {
+  return isAboutNode ?? (hits === "node" || hits === "bridge");
 }
 
 function shuffled<T>(items: readonly T[], random: Random): T[] {

@@ -1,8 +1,10 @@
 /** What came of a run, for a terminal and for docs/reliability.md. */
 import { machine } from "../../bench/machine.ts";
 import { writeBetween } from "../../bench/page.ts";
+import { markdown, type Table, text } from "../../bench/table.ts";
 import { faults } from "./faults.ts";
 import type { RunResult } from "./run.ts";
+import { lineOf } from "./verdict.ts";
 
 const page = new URL("../../docs/reliability.md", import.meta.url);
 
@@ -15,14 +17,10 @@ export function passed({ verdict, problems }: RunResult): boolean {
 export function summary(result: RunResult): string {
   const { verdict, problems } = result;
   return [
-    table(faultRows(result)),
-    table(countRows(result)),
+    text(faultTable(result)),
+    text(countTable(result)),
     ...verdict.violations.slice(0, 10).map((violation) =>
-      `${violation.kind} at ${
-        (violation.timeMs / 1000).toFixed(1)
-      } s, channel ${violation.channel}, connection ${violation.connection}: ` +
-      `${violation.message}\n` +
-      violation.before.map((line) => `  ${line}\n`).join("")
+      [lineOf(violation), ...violation.before].join("\n  ") + "\n"
     ),
     ...problems.map((problem) => `problem: ${problem}\n`),
   ].join("\n");
@@ -45,10 +43,8 @@ export async function writeDocs(
     Math.round(result.elapsedMs / 60_000)
   } minutes, on ${await machine()}.
 
-${markdownTable(faultRows(result), { numbersFrom: 2 })}
-
-${markdownTable(countRows(result), { numbersFrom: 1 })}
-`;
+${markdown(faultTable(result))}
+${markdown(countTable(result))}`;
   await writeBetween(page, {
     begin:
       `<!-- Written by \`deno task chaos${setting} --write-docs\`, never by hand. -->`,
@@ -57,20 +53,17 @@ ${markdownTable(countRows(result), { numbersFrom: 1 })}
   });
 }
 
-/** Head, then one row for each fault. */
-function faultRows({ faults: tallies }: RunResult): string[][] {
-  const rows = [["fault", "what happens", "times", "flows again after"]];
-  for (const { kind, what } of faults) {
+/** One row for each fault. */
+function faultTable({ faults: tallies }: RunResult): Table {
+  const rows = faults.flatMap(({ kind, what }) => {
     const tally = tallies.get(kind);
-    if (tally === undefined) continue;
-    rows.push([
-      kind,
-      tally.obstacle === undefined ? what : `skipped: ${tally.obstacle}`,
-      `${tally.times}`,
-      tally.times === 0 ? "" : spread(tally.flowMs),
-    ]);
-  }
-  return rows;
+    if (tally === undefined) return [];
+    const { obstacle, times, flowMs } = tally;
+    const happens = obstacle === undefined ? what : `skipped: ${obstacle}`;
+    return [[kind, happens, `${times}`, times === 0 ? "" : spread(flowMs)]];
+  });
+  const columns = ["fault", "what happens", "times", "flows again after"];
+  return { columns, rows };
 }
 
 function spread(flowMs: readonly number[]): string {
@@ -85,12 +78,11 @@ function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
-function countRows({ visits, verdict, problems }: RunResult): string[][] {
+function countTable({ visits, verdict, problems }: RunResult): Table {
   const list = (counts: Readonly<Record<number, number>>): string =>
     Object.entries(counts).map(([code, count]) => `${code}: ${number(count)}`)
       .join(", ") || "none";
-  return [
-    ["checked", "count"],
+  const rows = [
     ["messages", number(verdict.messages)],
     ["deliveries", number(verdict.deliveries)],
     ["channels", number(verdict.channels)],
@@ -101,29 +93,9 @@ function countRows({ visits, verdict, problems }: RunResult): string[][] {
     ["promises broken", number(verdict.violationCount)],
     ["left behind, or otherwise wrong", number(problems.length)],
   ];
+  return { columns: ["checked", "count"], rows };
 }
 
 function number(value: number): string {
   return value.toLocaleString("en");
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, i) =>
-    Math.max(...rows.map((row) => row[i]!.length))
-  );
-  return rows.map((row) =>
-    row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd() + "\n"
-  ).join("");
-}
-
-function markdownTable(
-  [head, ...rows]: readonly (readonly string[])[],
-  { numbersFrom }: { numbersFrom: number },
-): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [
-    line(head!),
-    line(head!.map((_, i) => i < numbersFrom ? "---" : "---:")),
-    ...rows.map(line),
-  ].join("\n");
 }

@@ -1,12 +1,14 @@
 /** One run: a crowd on a cluster, one fault after the other, and the verdict. */
 import { closes } from "../../src/relay/close.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
-import { repository } from "../helpers/process.ts";
 import { Random } from "../helpers/random.ts";
-import { checkFile, type Verdict } from "./checker.ts";
-import type { Cluster, NodeSettings } from "./cluster.ts";
-import { Crowd, type CrowdCounts, type CrowdKind, foreverMs } from "./crowd.ts";
+import { protocol } from "./checked_crowd.ts";
+import { checkFile } from "./checker.ts";
+import type { Cluster } from "./cluster.ts";
+import { Crowd, type CrowdKind, foreverMs } from "./crowd.ts";
 import { History } from "./history.ts";
+import { leftovers } from "./leftovers.ts";
+import type { NodeSettings } from "./node.ts";
 import {
   describe,
   type PlannedFault,
@@ -15,6 +17,7 @@ import {
   type Step,
 } from "./plan.ts";
 import { startStrangers } from "./strangers.ts";
+import type { Verdict } from "./verdict.ts";
 
 /** Settings of {@linkcode runChaos}. */
 export interface RunOptions extends PlanOptions {
@@ -24,9 +27,9 @@ export interface RunOptions extends PlanOptions {
   /** The folder for the history. */
   readonly folder: string;
   /** How long faults happen, unless `rounds` says so; the start and the end come on top. */
-  readonly minutes?: number;
+  readonly minutes?: number | undefined;
   /** Ends after so many rounds of every fault. */
-  readonly rounds?: number;
+  readonly rounds?: number | undefined;
   /** Breaks or changes the nodes. */
   readonly settings?: NodeSettings;
   /**
@@ -39,19 +42,17 @@ export interface RunOptions extends PlanOptions {
   readonly exact?: "nobody-closed" | "somebody-told";
   /** Ends the run early, and makes it fail. */
   readonly signal?: AbortSignal;
-  /** Told what goes on. */
-  readonly onProgress?: (progress: Progress) => void;
+  /** Told of each step when it is over. */
+  readonly onStep?: (step: StepResult) => void;
 }
 
-/** How far a run is. */
-export interface Progress {
-  /** What it does; `step` is present from a step's begin to its end. */
-  readonly phase: "start" | "calm" | "faults" | "stepped" | "end";
+/** What came of a step. */
+export interface StepResult {
+  readonly step: Step;
+  /** How long the run goes on by now. */
   readonly elapsedMs: number;
-  readonly step?: Step;
-  /** How long it took until messages flowed again, after a step. */
-  readonly flowMs?: number;
-  readonly counts?: CrowdCounts;
+  /** How long it took until messages flowed again. */
+  readonly flowMs: number;
 }
 
 /** How often a fault happened, and what followed. */
@@ -63,8 +64,9 @@ export interface FaultTally {
   obstacle?: string;
 }
 
-/** What is known of a run while it goes on. */
-interface RunTally {
+/** What came of a run. */
+export interface RunResult {
+  readonly seed: number;
   /** How long faults happened. */
   elapsedMs: number;
   steps: number;
@@ -74,13 +76,11 @@ interface RunTally {
   visits: number;
   /** What went wrong beside broken promises: a fault's own checks, and what was left behind. */
   readonly problems: string[];
-}
-
-/** What came of a run. */
-export interface RunResult extends RunTally {
-  readonly seed: number;
   readonly verdict: Verdict;
 }
+
+/** What is known of it while it goes on. */
+type RunTally = Omit<RunResult, "verdict">;
 
 /** The seed decides everything; parts of the run get generators of their own. */
 const crowdSalt = 0x63726f77;
@@ -115,7 +115,7 @@ const speakMs = { during: 700, after: 100 } as const;
 export async function runChaos(options: RunOptions): Promise<RunResult> {
   const { seed, cluster, exact, settings } = options;
   const result: RunTally = {
-    ...{ elapsedMs: 0, steps: 0, visits: 0 },
+    ...{ seed, elapsedMs: 0, steps: 0, visits: 0 },
     ...{ faults: new Map(), problems: [] },
   };
   const path = `${options.folder}/history.jsonl`;
@@ -132,13 +132,13 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     }
   }
   const verdict = await checkFile(path, {
-    protocol: await Deno.readTextFile(`${repository}/docs/protocol.md`),
+    protocol,
     onOutage: settings?.onOutage ?? "refuse",
     brokers: cluster.kind,
     ...exact && { graceMs: 0, hasGaps: exact === "somebody-told" },
   });
   if (exact === "nobody-closed") result.problems.push(...unexpected(verdict));
-  return { ...result, seed, verdict };
+  return { ...result, verdict };
 }
 
 /** Gets who was closed or refused, in words. */
@@ -163,8 +163,6 @@ interface Scene {
 async function play(options: RunOptions, scene: Scene): Promise<void> {
   const { seed, cluster, exact, rounds, minutes = Infinity } = options;
   const { history, stack, result } = scene;
-  const tell = options.onProgress ?? (() => {});
-  tell({ phase: "start", elapsedMs: 0 });
   await cluster.startNodes(options.settings);
   const crowd = stack.use(
     await Crowd.start({
@@ -178,13 +176,6 @@ async function play(options: RunOptions, scene: Scene): Promise<void> {
     startStrangers({ seed: seed ^ strangersSalt, port: cluster.frontend.port }),
   );
   const startMs = performance.now();
-  const report = (progress: Omit<Progress, "elapsedMs" | "counts">): void => {
-    result.elapsedMs = performance.now() - startMs;
-    const { elapsedMs } = result;
-    tell({ ...progress, elapsedMs, counts: crowd.counts });
-  };
-  const live = setInterval(() => report({ phase: "calm" }), 500);
-  stack.defer(() => clearInterval(live));
   await crowd.flows();
   for (const node of cluster.nodes) await node.rememberWarm();
   for (
@@ -197,14 +188,14 @@ async function play(options: RunOptions, scene: Scene): Promise<void> {
     result.steps = step.number;
     // Those who join to speak are calm enough.
     if (!exact) await pause(step.calmMs);
-    report({ phase: "faults", step });
     const flowMs = await takeStep(step, { ...scene, options, crowd });
-    report({ phase: "stepped", step, flowMs });
+    const elapsedMs = performance.now() - startMs;
+    result.elapsedMs = elapsedMs;
+    options.onStep?.({ step, elapsedMs, flowMs });
     for (const node of cluster.nodes) await node.rememberWarm();
     // What it would show from here on follows from that.
     if (result.problems.length > 0) break;
   }
-  report({ phase: "end" });
   await crowd.finish();
   if (strangers !== undefined) {
     if (strangers.ended) {
@@ -213,7 +204,7 @@ async function play(options: RunOptions, scene: Scene): Promise<void> {
     await strangers[Symbol.asyncDispose]();
     result.visits = strangers.stdout.trimEnd().split("\n").length;
   }
-  result.problems.push(...await cluster.leftovers());
+  result.problems.push(...await leftovers(cluster));
 }
 
 /** What a step works with. */

@@ -9,13 +9,12 @@ import { Process, repository } from "../helpers/process.ts";
 import {
   concat,
   frameBytes,
-  handshakeBytes,
   opcodes,
   RawClient,
   type Target,
 } from "../helpers/raw_client.ts";
 import { Random } from "../helpers/random.ts";
-import type { Visit } from "./visits.ts";
+import { sendHalfRequest, type Visit } from "./visits.ts";
 
 /** What one kind of stranger does. It leaves when the function ends. */
 type Stranger = (visit: Visit, stay: () => Promise<void>) => Promise<void>;
@@ -54,12 +53,8 @@ const strangers: Readonly<Record<string, Stranger>> = {
     using _client = await RawClient.join(target, path);
     await stay();
   },
-  "sends half a request": async ({ target, path, random }, stay) => {
-    using client = await RawClient.connect(target);
-    const request = handshakeBytes({ path });
-    await client.write(
-      request.subarray(0, random.integer(1, request.length - 1)),
-    );
+  "sends half a request": async (visit, stay) => {
+    using _client = await sendHalfRequest(visit);
     await stay();
   },
   "never answers a close": async ({ target, path }, stay) => {
@@ -75,34 +70,31 @@ const strangers: Readonly<Record<string, Stranger>> = {
       frameBytes(ping, "p".repeat(125)),
       frameBytes(opcodes.pong),
     ]);
-    await client.write(
-      concat(
-        Array.from({ length: floodBytes / frame.length | 0 }, () => frame),
-      ),
-    );
+    const count = Math.floor(floodBytes / frame.length);
+    await client.write(concat(Array.from({ length: count }, () => frame)));
     await stay();
   },
   "only writes, beside another one": async ({ target, path, random }, stay) => {
     using one = await RawClient.join(target, path);
     using other = await RawClient.join(target, path);
-    const message = frameBytes(
-      binary,
-      new Uint8Array(random.integer(1, blockBytes)),
-    );
-    const write = async (client: RawClient): Promise<void> => {
-      try {
-        for (let sent = 0; sent < writerBytes; sent += message.length) {
-          await client.write(message);
-        }
-      } catch {
-        // Held, then closed.
-      }
-    };
-    void write(one);
-    void write(other);
+    const payload = new Uint8Array(random.integer(1, blockBytes));
+    const message = frameBytes(binary, payload);
+    for (const client of [one, other]) {
+      const count = writerBytes / message.length;
+      // Held, then closed.
+      void writeAgain(client, message, count).catch(() => {});
+    }
     await stay();
   },
 };
+
+async function writeAgain(
+  client: RawClient,
+  bytes: Uint8Array,
+  times: number,
+): Promise<void> {
+  for (let i = 0; i < times; i++) await client.write(bytes);
+}
 
 /** Lets strangers come without an end, one after the other, and prints a line for each. */
 async function comeAndGo(random: Random, target: Target): Promise<void> {

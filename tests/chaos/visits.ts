@@ -6,6 +6,8 @@
 import { pause } from "../helpers/eventually.ts";
 import {
   closePayload,
+  concat,
+  type Frame,
   frameBytes,
   handshakeBytes,
   opcodes,
@@ -24,20 +26,55 @@ export interface Visit {
 /** What one kind of visitor does. It leaves when the function ends. */
 type Visitor = (visit: Visit) => Promise<void>;
 
+const { text, binary, continuation, ping, close } = opcodes;
+/** No length that a frame may have. */
+const lengths = [2n ** 63n, 2n ** 40n, 2n ** 64n - 1n];
+/** Codes that no close frame may have (RFC 6455 section 7.4). */
+const codes = [0, 999, 1004, 1005, 1006, 1015, 2999, 65535];
+
+/** What RFC 6455 doesn't allow a client to send, and ends it. */
+const wrongBytes: Readonly<Record<string, (random: Random) => Uint8Array>> = {
+  "sets reserved bits": (random) =>
+    frameBytes(text, "x", { rsv: random.integer(1, 7) }),
+  "sends an opcode that nobody knows": (random) =>
+    frameBytes(random.pick([3, 4, 5, 6, 7, 11, 12, 13, 14, 15]), "x"),
+  "sends a ping in two frames": () => frameBytes(ping, "x", { fin: false }),
+  "continues what never began": () => frameBytes(continuation, "x"),
+  "sends text that is none": () =>
+    frameBytes(text, Uint8Array.of(0xff, 0xfe, 0xc0)),
+  "announces more than there can be": (random) =>
+    frameBytes(binary, "x", {
+      lengthBytes: 8,
+      declaredLength: random.pick(lengths),
+    }),
+  // Neither a whole message nor a close: reserved bits are set.
+  "sends garbage": (random) => concat([Uint8Array.of(0x73), random.bytes(199)]),
+  "sends too much": () => frameBytes(binary, new Uint8Array(1024 * 1024 + 1)),
+  "closes with a code that isn't allowed": (random) =>
+    frameBytes(close, closePayload(random.pick(codes))),
+  "closes with half of a code": () => frameBytes(close, Uint8Array.of(3)),
+  "goes on after its close": () =>
+    concat([frameBytes(close, closePayload(1000)), frameBytes(text, "more")]),
+};
+
 /** Every kind of visitor, by what it does. */
 export const visitors: Readonly<Record<string, Visitor>> = {
   "hangs up before the 101": async ({ target, path }) => {
     using client = await RawClient.connect(target);
     await client.write(handshakeBytes({ path }));
   },
-  "hangs up in the middle of its request": async (
-    { target, path, random },
-  ) => {
+  "hangs up in the middle of its request": async (visit) => {
+    using _client = await sendHalfRequest(visit);
+  },
+  "sends half of a handshake, and waits": async (visit) => {
+    using _client = await sendHalfRequest(visit);
+    await pause(visit.random.between(0, 1000));
+  },
+  "sends garbage for a handshake": async ({ target, random }) => {
     using client = await RawClient.connect(target);
-    const request = handshakeBytes({ path });
-    await client.write(
-      request.subarray(0, random.integer(1, request.length - 1)),
-    );
+    await client.write(random.bytes(200));
+    await client.closeWrite();
+    await client.readAway();
   },
   "breaks off right after the 101": async ({ target, path }) => {
     using _client = await RawClient.join(target, path);
@@ -52,97 +89,29 @@ export const visitors: Readonly<Record<string, Visitor>> = {
     using client = await RawClient.join(target, path);
     for (let i = 0; i < 20; i++) {
       // No message may ever come to a channel of its own.
-      const patience = pause(100).then(() => undefined);
-      await Promise.race([client.readFrame().catch(() => {}), patience]);
+      await Promise.race([client.readFrame().catch(() => {}), pause(100)]);
       await pause(random.between(0, 40));
     }
   },
   "breaks off inside of a frame": async ({ target, path, random }) => {
     using client = await RawClient.join(target, path);
-    const frame = frameBytes(opcodes.text, "half of a message");
-    await client.write(frame.subarray(0, random.integer(1, frame.length - 1)));
+    await client.write(someOf(frameBytes(text, "half of a message"), random));
   },
   "breaks off inside of a fragmented message": async ({ target, path }) => {
     using client = await RawClient.join(target, path);
-    await client.send(opcodes.binary, "the first part", { fin: false });
-    await client.send(opcodes.continuation, "another", { fin: false });
+    await client.send(binary, "the first part", { fin: false });
+    await client.send(continuation, "another", { fin: false });
   },
-  "sets reserved bits": async ({ target, path, random }) => {
-    using client = await RawClient.join(target, path);
-    await client.send(opcodes.text, "x", { rsv: random.integer(1, 7) });
-    await toTheEnd(client);
-  },
-  "sends an opcode that nobody knows": async ({ target, path, random }) => {
-    using client = await RawClient.join(target, path);
-    await client.send(random.pick([3, 4, 5, 6, 7, 11, 12, 13, 14, 15]), "x");
-    await toTheEnd(client);
-  },
-  "sends a ping in two frames": async ({ target, path }) => {
-    using client = await RawClient.join(target, path);
-    await client.send(opcodes.ping, "x", { fin: false });
-    await toTheEnd(client);
-  },
-  "continues what never began": async ({ target, path }) => {
-    using client = await RawClient.join(target, path);
-    await client.send(opcodes.continuation, "x");
-    await toTheEnd(client);
-  },
-  "sends text that is none": async ({ target, path }) => {
-    using client = await RawClient.join(target, path);
-    await client.send(opcodes.text, Uint8Array.of(0xff, 0xfe, 0xc0));
-    await toTheEnd(client);
-  },
-  "announces more than there can be": async ({ target, path, random }) => {
-    using client = await RawClient.join(target, path);
-    await client.send(opcodes.binary, "x", {
-      lengthBytes: 8,
-      declaredLength: random.pick([2n ** 63n, 2n ** 40n, 2n ** 64n - 1n]),
-    });
-    await toTheEnd(client);
-  },
-  "sends garbage": async ({ target, path, random }) => {
-    using client = await RawClient.join(target, path);
-    const garbage = random.bytes(200);
-    // Neither a whole message nor a close: reserved bits are set.
-    garbage[0] = 0x73;
-    await client.write(garbage);
-    await toTheEnd(client);
-  },
-  "sends garbage for a handshake": async ({ target, random }) => {
-    using client = await RawClient.connect(target);
-    await client.write(random.bytes(200));
-    await client.closeWrite();
-    await toTheEnd(client);
-  },
-  "sends half of a handshake, and waits": async ({ target, path, random }) => {
-    using client = await RawClient.connect(target);
-    await client.write(handshakeBytes({ path }).subarray(0, 40));
-    await pause(random.between(0, 1000));
-  },
-  "sends too much": async ({ target, path }) => {
-    using client = await RawClient.join(target, path);
-    await client.write(
-      frameBytes(opcodes.binary, new Uint8Array(1024 * 1024 + 1)),
-    );
-    await toTheEnd(client);
-  },
-  "closes with a code that isn't allowed": async ({ target, path, random }) => {
-    using client = await RawClient.join(target, path);
-    const code = random.pick([0, 999, 1004, 1005, 1006, 1015, 2999, 65535]);
-    await client.write(frameBytes(opcodes.close, closePayload(code)));
-    await toTheEnd(client);
-  },
-  "closes with half of a code": async ({ target, path }) => {
-    using client = await RawClient.join(target, path);
-    await client.write(frameBytes(opcodes.close, Uint8Array.of(3)));
-    await toTheEnd(client);
-  },
-  "goes on after its close": async ({ target, path }) => {
-    using client = await RawClient.join(target, path);
-    await client.write(frameBytes(opcodes.close, closePayload(1000)));
-    await client.write(frameBytes(opcodes.text, "more"));
-    await toTheEnd(client);
-  },
+  ...Object.fromEntries(
+    Object.entries(wrongBytes).map(([name, bytes]) => [
+      name,
+      async ({ target, path, random }: Visit) => {
+        using client = await RawClient.join(target, path);
+        await client.write(bytes(random));
+        await toTheEnd(client);
+      },
+    ]),
+  ),
 };
 
 /** Makes one visit; what the other side breaks off is no error, nothing else happens to it. */
@@ -156,10 +125,25 @@ export async function pay(name: string, visit: Visit): Promise<void> {
   }
 }
 
-/** Reads until the close frame, or the end. */
-async function toTheEnd(client: RawClient): Promise<void> {
-  let opcode;
-  do opcode = (await client.readFrame())?.opcode; while (
-    opcode !== undefined && opcode !== opcodes.close
+/** Gets a client that has sent a part of its handshake. */
+export async function sendHalfRequest(
+  { target, path, random }: Visit,
+): Promise<RawClient> {
+  const client = await RawClient.connect(target);
+  await client.write(someOf(handshakeBytes({ path }), random));
+  return client;
+}
+
+/** Reads until the close frame, or the end. Gets the frame. */
+export async function toTheEnd(client: RawClient): Promise<Frame | undefined> {
+  let frame;
+  do frame = await client.readFrame(); while (
+    frame !== undefined && frame.opcode !== close
   );
+  return frame;
+}
+
+/** Gets some of the first bytes, not all of them. */
+function someOf(bytes: Uint8Array, random: Random): Uint8Array {
+  return bytes.subarray(0, random.integer(1, bytes.length - 1));
 }

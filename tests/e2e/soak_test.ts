@@ -36,5 +36,5 @@ Deno.test("soak() ends early when it is told to, with what it found", async () =
   });
   assert.ok(isFlat(result), JSON.stringify(result.findings));
   assert.ok(result.seconds < 10 * 60);
-  assert.ok(result.tally.deliveries > 0);
+  assert.ok(result.totals.deliveries > 0);
 });

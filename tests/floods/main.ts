@@ -5,6 +5,8 @@
  */
 import { parseArgs } from "node:util";
 import { runtimeEnvironment } from "../../scripts/runtime_environment.ts";
+import { print } from "../chaos/terminal.ts";
+import { pause } from "../helpers/eventually.ts";
 import { type Nginx, startNginx } from "../helpers/nginx.ts";
 import {
   Process,
@@ -133,7 +135,7 @@ async function measure(
     ...["-n", "19", Deno.execPath(), "run", "--allow-all"],
     ...[`${repository}/tests/floods/attacker.ts`, flood, where],
   ]);
-  await new Promise((resolve) => setTimeout(resolve, warmUpMs));
+  await pause(warmUpMs);
   await using probe = new Process(Deno.execPath(), [
     ...["run", "--allow-all", `${repository}/tests/floods/probe.ts`],
     ...[probed, seconds],
@@ -144,10 +146,6 @@ async function measure(
     throw new Error(`The flood "${flood}" ended:\n${attacker.output}`);
   }
   return JSON.parse(probe.stdout);
-}
-
-function print(text: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(text));
 }
 
 if (import.meta.main) await main();

@@ -57,7 +57,7 @@ export function judge(
     judgeUsed(warm),
     judgeResident(warm),
   ];
-  if (samples.some(({ staps }) => staps !== undefined)) {
+  if (samples.some(({ lag }) => lag !== undefined)) {
     findings.push(judgeLag(warm.filter(({ isQuiet }) => isQuiet), control));
   }
   findings.push(judgeFds(quiet));
@@ -166,7 +166,7 @@ function judgeLag(
 
 /** Gets an upper bound of the 99th percentile of the lags between two samples, in seconds. */
 export function lagBetween(from: Sample, to: Sample): number {
-  const [before, after] = [from.staps!.lag, to.staps!.lag];
+  const [before, after] = [from.lag!, to.lag!];
   const count = (i: number): number => after[i]![1] - before[i]![1];
   const all = count(after.length - 1);
   for (const [i, [seconds]] of after.entries()) {

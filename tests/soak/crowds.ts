@@ -1,22 +1,18 @@
-/**
- * The clients of a soak: chaos' crowd, with its checker at its side. Of an
- * hour's messages nothing is kept but what is still under way.
- */
-import { Checker, type Verdict } from "../chaos/checker.ts";
+/** The clients of a soak: chaos' crowd, and one who doesn't read. */
+import { type CrowdKind, foreverMs } from "../chaos/crowd.ts";
+import { toTheEnd } from "../chaos/visits.ts";
 import {
-  Crowd,
-  type CrowdKind,
-  type CrowdOptions,
-  foreverMs,
-} from "../chaos/crowd.ts";
-import { History } from "../chaos/history.ts";
-import { repository } from "../helpers/process.ts";
+  closePayload,
+  opcodes,
+  RawClient,
+  readClose,
+  type Target,
+} from "../helpers/raw_client.ts";
+import type { Random } from "../helpers/random.ts";
 
 const churnClientsPerChannel = 4;
 /** How long a client of the churn and its absence take together, about, in seconds. */
 const churnLifeS = 2.1;
-/** How long a server that promises nothing is waited for in the end, in milliseconds. */
-const uncheckedSettleMs = 1_000;
 
 /** Clients that stay for the whole run, and must miss nothing in all that time. */
 export const residents: CrowdKind = {
@@ -37,60 +33,41 @@ export function churn(joinsPerSecond: number): CrowdKind {
     maxMessageBytes: 16 * 1024,
     channelLifeMs: [1_000, 20_000],
     clientLifeMs: [200, 3_000],
-    shortStallMs: 300,
+    stallMs: 300,
   };
 }
 
-/** A crowd, and what its checker thinks of the server. */
-export class CheckedCrowd implements AsyncDisposable {
-  readonly crowd: Crowd;
-  readonly history: History;
-  readonly #checker: Checker | undefined;
+/** What is sent to who doesn't read: far more than what the kernel holds for a unix socket, and the limit below. */
+const messageBytes = 64 * 1024;
+const messageCount = 24;
+/** `client_buffer_bytes` that such a flood exceeds. */
+export const clientBufferBytes = 512 * 1024;
 
-  private constructor(
-    parts: { crowd: Crowd; history: History; checker: Checker | undefined },
-  ) {
-    this.crowd = parts.crowd;
-    this.history = parts.history;
-    this.#checker = parts.checker;
+/**
+ * Lets a client join that reads nothing, floods it, and lets it read on then.
+ * Gets the code that it was closed with, 1006 for none; `undefined` if they
+ * aren't let in.
+ */
+export async function readSlowly(
+  target: Target,
+  random: Random,
+): Promise<number | undefined> {
+  const path = `/${random.uuid()}`;
+  using stack = new DisposableStack();
+  let sleeper, flooder;
+  try {
+    sleeper = stack.use(await RawClient.join(target, path));
+    flooder = stack.use(await RawClient.join(target, path));
+  } catch {
+    return undefined;
   }
-
-  /**
-   * Resolves when every client of the first channels has been open.
-   *
-   * @param options.checks Whether anything is expected of the server.
-   */
-  static async start(
-    { checks, ...options }: Omit<CrowdOptions, "history"> & { checks: boolean },
-  ): Promise<CheckedCrowd> {
-    const checker = checks
-      ? new Checker({
-        protocol: await Deno.readTextFile(`${repository}/docs/protocol.md`),
-        // As cluster.ts configures its nodes.
-        onOutage: "refuse",
-      })
-      : undefined;
-    const history = History.begin({
-      path: "/dev/null",
-      seed: options.random.seed,
-      ...checker && { onEvent: (event) => checker.take(event) },
-    });
-    const crowd = await Crowd.start({
-      ...options,
-      ...checks ? {} : { settleTimeoutMs: uncheckedSettleMs },
-      history,
-    });
-    return new CheckedCrowd({ crowd, history, checker });
+  const message = random.bytes(messageBytes);
+  for (let i = 0; i < messageCount; i++) {
+    await flooder.send(opcodes.binary, message);
   }
-
-  /** Lets all leave, once they have everything. Gets the verdict; undefined for a server that isn't checked. */
-  async finish(): Promise<Verdict | undefined> {
-    await this.crowd.finish();
-    return this.#checker?.finish();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.crowd[Symbol.asyncDispose]();
-    this.history.close();
-  }
+  // In good order: then the node has read, and passed on, all of it.
+  await flooder.send(opcodes.close, closePayload(1000));
+  await toTheEnd(flooder);
+  const frame = await toTheEnd(sleeper);
+  return frame === undefined ? 1006 : readClose(frame.payload).code;
 }

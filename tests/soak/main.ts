@@ -7,8 +7,8 @@
  */
 import { parseArgs } from "node:util";
 import { randomSeed } from "../helpers/random.ts";
-import { writeDocs } from "./docs.ts";
-import { isFlat, markdown, quietLine } from "./report.ts";
+import { Interruption, print, readNumber } from "../chaos/terminal.ts";
+import { isFlat, markdown, quietLine, writeDocs } from "./report.ts";
 import { soak } from "./run.ts";
 
 const usage =
@@ -23,13 +23,16 @@ Usage: deno task soak [options]
   --write-docs    put the results into docs/reliability.md
 `;
 
+/** The least number of minutes, and of joins a second. */
+const least = 0.01;
+
 async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
     options: {
-      minutes: { type: "string", default: "60" },
+      minutes: { type: "string" },
       seed: { type: "string" },
-      joins: { type: "string", default: "100" },
+      joins: { type: "string" },
       "write-docs": { type: "boolean" },
       help: { type: "boolean" },
     },
@@ -38,60 +41,30 @@ async function main(args: string[]): Promise<number> {
     print(usage);
     return 0;
   }
-  const [minutes, joinsPerSecond] = [
-    readNumber("--minutes", values.minutes),
-    readNumber("--joins", values.joins),
-  ];
-  const seed = values.seed === undefined
-    ? randomSeed()
-    : readNumber("--seed", values.seed);
-
-  const interrupted = new AbortController();
-  const interrupt = (): void => {
+  const minutes = readNumber("minutes", values.minutes, {
+    ...{ fallback: 60, least },
+  });
+  const joinsPerSecond = readNumber("joins", values.joins, {
+    ...{ fallback: 100, least },
+  });
+  const seed = readNumber("seed", values.seed, { fallback: randomSeed() });
+  using interruption = new Interruption();
+  const { signal } = interruption;
+  signal.addEventListener("abort", () => {
     print("Interrupted, the clients leave\n");
-    interrupted.abort();
-  };
-  Deno.addSignalListener("SIGINT", interrupt);
-  Deno.addSignalListener("SIGTERM", interrupt);
-  try {
-    print(`Seed ${seed}, ${minutes} minutes\n`);
-    const result = await soak({
-      minutes,
-      seed,
-      joinsPerSecond,
-      signal: interrupted.signal,
-      onQuiet: (moment) => print(`${quietLine(moment)}\n`),
-    });
-    print(`\n${await markdown(result)}`);
-    const isComplete = !interrupted.signal.aborted;
-    if (isComplete && values["write-docs"]) await writeDocs(result);
-    if (!isFlat(result)) {
-      print(
-        `\nNot flat. Again: deno task soak --minutes ${minutes} --seed ${seed} --joins ${joinsPerSecond}\n`,
-      );
-      return 1;
-    }
-    return isComplete ? 0 : 130;
-  } finally {
-    Deno.removeSignalListener("SIGINT", interrupt);
-    Deno.removeSignalListener("SIGTERM", interrupt);
-  }
-}
-
-/** @throws {RangeError} If `text` isn't a number above 0. */
-function readNumber(option: string, text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && value > 0 && Number.isFinite(value)) return value;
-  throw new RangeError(
-    `Cannot read "${option}": got "${text}", expected a number above 0`,
+  });
+  print(`Seed ${seed}, ${minutes} minutes\n`);
+  const result = await soak({
+    ...{ minutes, seed, joinsPerSecond, signal },
+    onQuiet: (moment) => print(`${quietLine(moment)}\n`),
+  });
+  print(`\n${await markdown(result)}`);
+  if (!signal.aborted && values["write-docs"]) await writeDocs(result);
+  if (isFlat(result)) return signal.aborted ? 130 : 0;
+  print(
+    `\nNot flat. Again: deno task soak --minutes ${minutes} --seed ${seed} --joins ${joinsPerSecond}\n`,
   );
-}
-
-function print(text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let sent = 0; sent < bytes.length;) {
-    sent += Deno.stdout.writeSync(bytes.subarray(sent));
-  }
+  return 1;
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

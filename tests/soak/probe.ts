@@ -3,15 +3,13 @@
  * memory it really uses. What the kernel counts as resident has also what the
  * C library keeps for later, which depends on what was freed in which order.
  *
- * Writes a line of JSON over and over into the file that SOAK_PROBE names.
+ * Writes a line of JSON over and over into the file of its home that SOAK_PROBE names.
  */
 
 /** What a watched process says about its memory, in bytes. */
 export interface Probe {
   /** What malloc(3) has handed out: the runtime's own memory, and messages. */
   readonly mallocBytes: number;
-  /** What it has got back, and keeps. */
-  readonly keptBytes: number;
   /** JavaScript's objects, also those not needed any more. */
   readonly heapBytes: number;
   /** How late the last line was written, in milliseconds. */
@@ -41,7 +39,6 @@ function start(file: string): void {
     );
     const probe: Probe = {
       mallocBytes: Number(fields[7]! + fields[4]!),
-      keptBytes: Number(fields[8]!),
       heapBytes: Deno.memoryUsage().heapUsed,
       lateMs,
     };
@@ -54,5 +51,5 @@ function start(file: string): void {
   Deno.unrefTimer(setInterval(write, intervalMs));
 }
 
-const file = Deno.env.get("SOAK_PROBE");
-if (file !== undefined) start(file);
+const { SOAK_PROBE: file, HOME: home } = Deno.env.toObject();
+if (file !== undefined) start(`${home}/${file}`);

@@ -1,9 +1,11 @@
 /** What a run found, as people read it. */
 import { machine } from "../../bench/machine.ts";
+import { writeBetween } from "../../bench/page.ts";
 import { type Finding, usedBytes } from "./analysis.ts";
 import type { QuietMoment, SoakResult } from "./run.ts";
 
 const MiB = 2 ** 20;
+const page = new URL("../../docs/reliability.md", import.meta.url);
 
 /** Gets whether nothing was found that isn't flat. */
 export function isFlat(result: SoakResult): boolean {
@@ -12,40 +14,54 @@ export function isFlat(result: SoakResult): boolean {
 
 /** Gets a line about a quiet moment. */
 export function quietLine(
-  { atS, joins, deliveries, samples }: QuietMoment,
+  { atS, connections, deliveries, samples }: QuietMoment,
 ): string {
   const processes = samples.map(([name, sample]) =>
     `${name}: ${mib(sample.residentBytes)} MiB, ${
       mib(usedBytes(sample))
     } of it in use, ${sample.fds} fds`
   );
-  return `${minutes(atS)} min, ${count(joins)} joins, ${
+  return `${minutes(atS)} min, ${count(connections)} joins, ${
     count(deliveries)
   } deliveries; ${processes.join("; ")}`;
 }
 
 /** Gets the verdict as Markdown: a paragraph on the run, and a table. */
 export async function markdown(result: SoakResult): Promise<string> {
-  const { tally, seconds, seed, slowReaders, brokerCuts, findings } = result;
-  const slow = Object.values(slowReaders).reduce((sum, n) => sum + n, 0);
+  const { totals, seconds, seed, findings } = result;
   return [
     `${new Date().toISOString().slice(0, 16)}Z, ${await machine()}. ` +
     `${minutes(seconds)} minutes with seed ${seed}: ${
-      count(tally.connections)
-    } clients joined, ${count(tally.hangUps)} hung up before their handshake ` +
+      count(totals.connections)
+    } clients joined, ${
+      count(result.hangUps)
+    } hung up before their handshake ` +
     `was answered, ${
-      count(tally.refused)
+      count(totals.refused)
     } handshakes were refused while the broker was away; ` +
-    `${count(tally.messages)} messages became ${
-      count(tally.deliveries)
-    } deliveries, each of them checked. ${slow} clients didn't read, and the ` +
-    `broker cut all connections ${brokerCuts} times.`,
+    `${count(totals.messages)} messages became ${
+      count(totals.deliveries)
+    } deliveries, each of them checked. ${result.slowReaders} clients didn't read, and the ` +
+    `broker cut all connections ${result.brokerCuts} times.`,
     "",
     "| process | what | found | allowed | verdict |",
     "| --- | --- | --- | --- | --- |",
     ...findings.map(([about, finding]) => row(about, finding)),
     "",
   ].join("\n");
+}
+
+/**
+ * Replaces the results between the marks in docs/reliability.md.
+ *
+ * @throws {Error} If the page lacks a mark.
+ */
+export async function writeDocs(result: SoakResult): Promise<void> {
+  await writeBetween(page, {
+    begin: "<!-- Written by `deno task soak --write-docs`, never by hand. -->",
+    end: "<!-- End of what is written by the soak. -->",
+    body: await markdown(result),
+  });
 }
 
 function row(about: string, { what, found, allowed, isFlat }: Finding): string {

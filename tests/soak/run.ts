@@ -1,13 +1,25 @@
 /** A run from its start to its end: traffic, samples and quiet moments. */
 import { closes } from "../../src/relay/close.ts";
+import { CheckedCrowd } from "../chaos/checked_crowd.ts";
+import type { Door } from "../chaos/client.ts";
+import { Cluster } from "../chaos/cluster.ts";
+import { faults } from "../chaos/faults.ts";
+import { leftovers } from "../chaos/leftovers.ts";
+import { lineOf, type Verdict } from "../chaos/verdict.ts";
+import { pay } from "../chaos/visits.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
+import { TempFolder } from "../helpers/folder.ts";
 import { Random } from "../helpers/random.ts";
 import { type Finding, judge } from "./analysis.ts";
-import { hangUp, readSlowly, type SlowTally } from "./bad_clients.ts";
-import { type BrokerObjects, Cluster } from "./cluster.ts";
-import { CheckedCrowd, churn, residents } from "./crowds.ts";
-import { addVerdict, emptyTally, type Tally } from "./tally.ts";
-import { readMetrics, type Sample, takeSample } from "./subject.ts";
+import { churn, clientBufferBytes, readSlowly, residents } from "./crowds.ts";
+import {
+  probeScript,
+  Relay,
+  type Sample,
+  type Subject,
+  takeSample,
+  watchedEnvironment,
+} from "./subject.ts";
 
 /** Settings of {@linkcode soak}. */
 export interface SoakOptions {
@@ -21,33 +33,38 @@ export interface SoakOptions {
 }
 
 /** What there is when everybody but the residents has left. */
-export interface QuietMoment {
+export interface QuietMoment extends Totals {
   readonly atS: number;
-  /** Clients that came and went, and what they got. */
-  readonly joins: number;
-  readonly deliveries: number;
   /** One for each process. */
   readonly samples: readonly (readonly [name: string, sample: Sample])[];
+}
+
+/** What clients of the nodes did and got. */
+export interface Totals {
+  readonly connections: number;
+  readonly messages: number;
+  readonly deliveries: number;
+  /** Handshakes refused, all of them while the broker was away; others are violations. */
+  readonly refused: number;
 }
 
 /** What came of a run. */
 export interface SoakResult {
   readonly seconds: number;
   readonly seed: number;
-  /** What clients of the nodes found. */
-  readonly tally: Tally;
-  readonly slowReaders: SlowTally;
+  readonly totals: Totals;
+  /** Handshakes broken off before their answer. */
+  readonly hangUps: number;
+  readonly slowReaders: number;
   readonly brokerCuts: number;
-  /** The samples of each process, by its name. */
-  readonly samples: ReadonlyMap<string, readonly Sample[]>;
   /** What was looked at, by the name of what it is about. */
   readonly findings: readonly (readonly [about: string, finding: Finding])[];
 }
 
-/** How often samples are taken, in milliseconds. */
-const sampleMs = 5_000;
-/** How often somebody doesn't read, in milliseconds. */
-const slowReaderMs = 10_000;
+/** How often samples are taken, in seconds. */
+const sampleS = 5;
+/** How often somebody doesn't read, in seconds. */
+const slowReaderS = 10;
 /** The share of clients that hang up before they are let in. */
 const hangUpShare = 0.02;
 /** How many quiet moments a run has, and how far apart they are at most, in seconds. */
@@ -58,242 +75,310 @@ const minCycleS = 4;
 const cyclesPerCut = 2;
 /** How long it may take until everybody's leave has arrived everywhere, in milliseconds. */
 const quietTimeoutMs = 60_000;
+/** How long a server that promises nothing is waited for in the end, in milliseconds. */
+const uncheckedSettleMs = 1_000;
+/** How many violations are told. */
+const shownViolations = 5;
+
+/** What chaos' checker has to know: its nodes refuse newcomers in an outage. */
+const checks = { onOutage: "refuse" } as const;
+const cut = faults.find(({ kind }) => kind === "broker-closes")!;
 
 /**
- * Soaks a cluster.
+ * Soaks two nodes, one of them behind nginx, with RabbitMQ between them, and
+ * beside them the 20-line relay under the same churn, which shows what the
+ * runtime does by itself.
  *
- * @throws {Error} If it can't be started.
+ * @throws {Error} If they can't be started.
  */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
-  const { minutes, seed, joinsPerSecond, signal } = options;
-  const random = new Random(seed);
-  await using cluster = await Cluster.start();
-  const tally = emptyTally();
-  await using stayers = await CheckedCrowd.start({
-    ...residents,
-    random: random.fork(),
-    doors: cluster.doors,
-    checks: true,
+  await using stack = new AsyncDisposableStack();
+  const { path: folder } = stack.use(await TempFolder.make());
+  const cluster = stack.use(
+    await Cluster.start({ folder, nodes: 2, served: 1 }),
+  );
+  await cluster.startNodes({
+    limits: `client_buffer_bytes = ${clientBufferBytes}\nmessage_bytes = 128K`,
+    // As in production: with everything logged that a default one logs.
+    logLevel: "info",
+    preload: probeScript,
+    env: watchedEnvironment,
   });
-  const churnRandom = random.fork();
-  const slowReaders: SlowTally = {};
-  const slowRandom = random.fork();
-  const samples = new Map<string, Sample[]>(
-    cluster.subjects.map(({ name }) => [name, []]),
-  );
-  const startMs = performance.now();
-  const elapsedS = (): number => (performance.now() - startMs) / 1000;
-  const wholeS = minutes * 60;
-  const cycleS = Math.min(
-    maxCycleS,
-    Math.max(minCycleS, wholeS / quietMoments),
-  );
-  let brokerCuts = 0;
-  /** How many clients and channels each node has at rest. */
-  let baseCounts: string | undefined;
-  let base: BrokerObjects | undefined;
-  let rest: BrokerObjects | undefined;
+  const { path: home } = stack.use(await TempFolder.make());
+  const relay = stack.use(await Relay.start(home));
+  return await new Run(options, cluster, relay).play();
+}
 
-  const sample = async (isQuiet: boolean): Promise<QuietMoment> => {
-    await cluster.checkAlive();
-    const atS = elapsedS();
-    const taken = await Promise.all(
-      cluster.subjects.map(async (subject) =>
-        [subject.name, await takeSample(subject, { atS, isQuiet })] as const
-      ),
-    );
-    for (const [name, one] of taken) samples.get(name)!.push(one);
-    const { connections: joins, deliveries } = tally;
-    return { atS, joins, deliveries, samples: taken };
-  };
-  const rests = async (): Promise<void> => {
-    await eventually(
-      async () => {
-        const now = await clientsAndChannels(cluster);
-        const clients = now.reduce((sum, [clients]) => sum + clients, 0);
-        if (clients !== stayers.crowd.counts.open) return false;
-        const first = baseCounts ??= JSON.stringify(now);
-        return JSON.stringify(now) === first;
-      },
-      async () =>
-        `the nodes to have only the residents, got clients and channels ${
-          JSON.stringify(await clientsAndChannels(cluster))
-        }`,
-      { timeoutMs: quietTimeoutMs },
-    );
-    rest = await cluster.brokerObjects();
-    const first = base ??= rest;
-    await eventually(
-      async () => {
-        rest = await cluster.brokerObjects();
-        return rest.bindings === first.bindings && rest.queues === first.queues;
-      },
-      () =>
-        `the broker to have ${JSON.stringify(first)}, got ${
-          JSON.stringify(rest)
-        }`,
-      { timeoutMs: quietTimeoutMs },
-    );
-  };
+class Run {
+  readonly #options: SoakOptions;
+  readonly #cluster: Cluster;
+  readonly #relay: Relay;
+  readonly #random: Random;
+  readonly #subjects: readonly Subject[];
+  readonly #samples = new Map<Subject, Sample[]>();
+  readonly #startMs = performance.now();
+  readonly #verdicts: Verdict[] = [];
+  /** The codes that slow readers were told. */
+  readonly #slowCodes: number[] = [];
+  #hangUps = 0;
+  #brokerCuts = 0;
+  /** What there is at the first moment at which only the residents are there, and at the last one. */
+  #atFirst: Rest | undefined;
+  #atLast: Rest | undefined;
 
-  /** Lets one client not read, unless the broker is away just now. */
-  const addSlowReader = async (): Promise<void> => {
-    const code = await readSlowly(slowRandom.pick(cluster.sockets), slowRandom);
-    if (code === undefined) return;
-    slowReaders[code] = (slowReaders[code] ?? 0) + 1;
-  };
-  const runCycle = async (
-    { endS, isCut }: { endS: number; isCut: boolean },
-  ): Promise<void> => {
-    const cutS = (elapsedS() + endS) / 2;
-    let isCutDue = isCut;
-    let slowReader = Promise.resolve();
-    let [sampleDueS, slowDueS, hangUpDueS] = [
-      elapsedS(),
-      elapsedS(),
-      elapsedS(),
+  constructor(options: SoakOptions, cluster: Cluster, relay: Relay) {
+    this.#options = options;
+    this.#cluster = cluster;
+    this.#relay = relay;
+    this.#random = new Random(options.seed);
+    const [first, second] = cluster.nodes;
+    this.#subjects = [
+      { name: "node 1, behind nginx", process: first!, node: first! },
+      { name: "node 2", process: second!, node: second! },
+      { name: "the 20-line relay", process: relay },
     ];
-    await cluster.truncateLogs();
+    for (const subject of this.#subjects) this.#samples.set(subject, []);
+  }
+
+  async play(): Promise<SoakResult> {
+    const { minutes, signal } = this.#options;
+    const wholeS = minutes * 60;
+    const cycleS = Math.max(
+      minCycleS,
+      Math.min(maxCycleS, wholeS / quietMoments),
+    );
+    let failure: Error | undefined;
+    try {
+      await using stayers = await CheckedCrowd.start({
+        ...{ ...residents, random: this.#random.fork(), doors: this.#doors },
+        checks,
+      });
+      await this.#beQuiet(stayers);
+      for (let cycle = 1; this.#nowS < wholeS && !signal?.aborted; cycle++) {
+        const endS = Math.min(wholeS, this.#nowS + cycleS);
+        const isCutDue = cycle % cyclesPerCut === 0;
+        const cutS = isCutDue ? (this.#nowS + endS) / 2 : Infinity;
+        await this.#runCycle(stayers, { endS, cutS });
+        await this.#beQuiet(stayers);
+      }
+      await stayers.crowd.finish();
+      this.#verdicts.push(stayers.checker.finish());
+      const problems = await leftovers(this.#cluster);
+      if (problems.length > 0) throw new Error(problems.join("; "));
+    } catch (error) {
+      // What was found up to then is worth telling, too.
+      failure = error as Error;
+    }
+    return {
+      seconds: this.#nowS,
+      seed: this.#options.seed,
+      totals: this.#totals,
+      hangUps: this.#hangUps,
+      slowReaders: this.#slowCodes.length,
+      brokerCuts: this.#brokerCuts,
+      findings: this.#findings(failure),
+    };
+  }
+
+  get #nowS(): number {
+    return (performance.now() - this.#startMs) / 1000;
+  }
+
+  /** The ways to the first node, through nginx, and to the second one. */
+  get #doors(): Door[] {
+    const { frontend, nodeDoors } = this.#cluster;
+    return [{ name: "nginx", target: frontend, node: 0 }, nodeDoors[1]!];
+  }
+
+  get #totals(): Totals {
+    const sum = (get: (verdict: Verdict) => number): number =>
+      sumOf(this.#verdicts.map(get));
+    return {
+      connections: sum(({ connections }) => connections),
+      messages: sum(({ messages }) => messages),
+      deliveries: sum(({ deliveries }) => deliveries),
+      refused: sum(({ refused }) => sumOf(Object.values(refused))),
+    };
+  }
+
+  /** Lets clients come and go until it is `endS`, and the broker cut everybody off when it is `cutS`. */
+  async #runCycle(
+    stayers: CheckedCrowd,
+    { endS, cutS }: { endS: number; cutS: number },
+  ): Promise<void> {
+    // They would fill the disk in the end.
+    for (const { logFile } of this.#cluster.nodes) await Deno.truncate(logFile);
+    const { joinsPerSecond, signal } = this.#options;
     const kind = churn(joinsPerSecond);
-    const seed = churnRandom.integer(0, 2 ** 31);
+    const seed = this.#random.integer(0, 2 ** 31);
     await using goers = await CheckedCrowd.start({
-      ...kind,
-      random: new Random(seed),
-      doors: cluster.doors,
-      checks: true,
+      ...{ ...kind, random: new Random(seed), doors: this.#doors, checks },
     });
     // The same for the relay, of which some messages get lost by design.
     await using relayGoers = await CheckedCrowd.start({
-      ...kind,
-      random: new Random(seed),
-      doors: [cluster.relayDoor],
-      checks: false,
+      ...{ ...kind, random: new Random(seed) },
+      doors: [{ name: "relay", target: this.#relay }],
+      settleTimeoutMs: uncheckedSettleMs,
     });
-    stayers.crowd.resumePublishing();
-    while (elapsedS() < endS && !signal?.aborted) {
-      if (elapsedS() >= sampleDueS) {
-        sampleDueS += sampleMs / 1000;
-        await sample(false);
+    stayers.crowd.isSilent = false;
+    let slowReader = Promise.resolve();
+    let cutDueS = cutS;
+    let [sampleDueS, slowDueS] = [this.#nowS, this.#nowS];
+    let hangUpDueS = this.#nowS;
+    while (this.#nowS < endS && !signal?.aborted) {
+      if (this.#nowS >= sampleDueS) {
+        sampleDueS += sampleS;
+        await this.#sample(false);
       }
-      if (elapsedS() >= slowDueS) {
-        slowDueS += slowReaderMs / 1000;
+      if (this.#nowS >= slowDueS) {
+        slowDueS += slowReaderS;
         await slowReader;
-        slowReader = addSlowReader();
+        slowReader = this.#addSlowReader();
       }
-      for (; elapsedS() >= hangUpDueS; tally.hangUps++) {
+      for (; this.#nowS >= hangUpDueS; this.#hangUps++) {
         hangUpDueS += 1 / (hangUpShare * joinsPerSecond);
-        const path = `/${slowRandom.uuid()}`;
-        await hangUp(slowRandom.pick(cluster.doors).target, path);
-        await hangUp(cluster.relayDoor.target, path);
+        await this.#hangUp();
       }
-      if (isCutDue && elapsedS() >= cutS) {
-        isCutDue = false;
-        brokerCuts++;
-        const healed = [goers, stayers].map(({ history }) =>
-          history.fault("bridge-reset")
-        );
-        await cluster.broker.closeAllConnections();
-        for (const heal of healed) heal();
+      if (this.#nowS >= cutDueS) {
+        cutDueS = Infinity;
+        await this.#cutOff([goers, stayers]);
       }
       await pause(100);
     }
     await slowReader;
-    const [verdict] = await Promise.all([goers.finish(), relayGoers.finish()]);
-    addVerdict(tally, verdict!);
-    stayers.crowd.pausePublishing();
-    await stayers.crowd.flows();
-    await rests();
-    options.onQuiet?.(await sample(true));
-  };
-
-  let failure: Error | undefined;
-  try {
-    stayers.crowd.pausePublishing();
-    await rests();
-    options.onQuiet?.(await sample(true));
-    for (let cycle = 1; elapsedS() < wholeS && !signal?.aborted; cycle++) {
-      await runCycle({
-        endS: Math.min(wholeS, elapsedS() + cycleS),
-        isCut: cycle % cyclesPerCut === 0,
-      });
-    }
-    addVerdict(tally, (await stayers.finish())!);
-  } catch (error) {
-    // What was found up to then is worth telling, too.
-    failure = error as Error;
+    await Promise.all([goers.crowd.finish(), relayGoers.crowd.finish()]);
+    this.#verdicts.push(goers.checker.finish());
   }
-  return {
-    seconds: elapsedS(),
-    seed,
-    tally,
-    slowReaders,
-    brokerCuts,
-    samples,
-    findings: [
-      ["the run", judgeEnd(failure)],
-      ...judgeClients(tally, slowReaders).map((finding) =>
-        ["all clients", finding] as const
-      ),
-      ...cluster.subjects.flatMap((subject) =>
-        judge(
-          samples.get(subject.name)!,
-          samples.get(cluster.relay.name)!,
-        ).map((finding) =>
-          // Of the relay it is only told: it isn't ours.
-          [
-            subject.name,
-            subject === cluster.relay
-              ? { ...finding, allowed: "–", isFlat: undefined }
-              : finding,
-          ] as const
-        )
-      ),
+
+  /** Lets one client not read, unless the broker is away just now. */
+  async #addSlowReader(): Promise<void> {
+    const node = this.#random.pick(this.#cluster.nodes);
+    const code = await readSlowly(node, this.#random);
+    if (code !== undefined) this.#slowCodes.push(code);
+  }
+
+  /** Lets one client of a node and one of the relay hang up before they are answered. */
+  async #hangUp(): Promise<void> {
+    const random = this.#random;
+    const path = `/${random.uuid()}`;
+    for (const target of [random.pick(this.#doors).target, this.#relay]) {
+      await pay("hangs up before the 101", { target, path, random });
+    }
+  }
+
+  /** Lets the broker cut all connections, which have to be back afterwards. */
+  async #cutOff(crowds: readonly CheckedCrowd[]): Promise<void> {
+    this.#brokerCuts++;
+    const heals = crowds.map(({ history }) => history.fault(cut.kind));
+    await cut.strike(this.#cluster, {
+      node: this.#cluster.nodes[0]!,
+      lasts: () => Promise.resolve(),
+      paths: [],
+      random: this.#random,
+    });
+    for (const heal of heals) heal();
+  }
+
+  /** Waits until there are only the residents, who are silent, and tells what there is then. */
+  async #beQuiet({ crowd }: CheckedCrowd): Promise<void> {
+    crowd.isSilent = true;
+    await crowd.flows();
+    await eventually(
+      async () => {
+        const rest = this.#atLast = await this.#rest();
+        if (rest.clients !== crowd.counts.open) return false;
+        this.#atFirst ??= rest;
+        return JSON.stringify(rest) === JSON.stringify(this.#atFirst);
+      },
+      () =>
+        `only the residents to be left: ${JSON.stringify(this.#atFirst)}, ` +
+        `got ${JSON.stringify(this.#atLast)}`,
+      { timeoutMs: quietTimeoutMs },
+    );
+    const atS = this.#nowS;
+    const samples = await this.#sample(true);
+    this.#options.onQuiet?.({ ...this.#totals, atS, samples });
+  }
+
+  async #rest(): Promise<Rest> {
+    const objects = await this.#cluster.broker.eval(
+      `{length(rabbit_amqqueue:list(<<"/">>)), length(rabbit_binding:list(<<"/">>))}`,
+    );
+    const nodes = await Promise.all(this.#cluster.nodes.map(async (node) => {
+      const { clients, channels } = await node.status();
+      return { clients, channels };
+    }));
+    return {
+      nodes,
+      clients: sumOf(nodes.map(({ clients }) => clients)),
+      broker: objects.match(/\d+/g)!.join(" and "),
+    };
+  }
+
+  async #sample(isQuiet: boolean): Promise<QuietMoment["samples"]> {
+    const atS = this.#nowS;
+    return await Promise.all(this.#subjects.map(async (subject) => {
+      const sample = await takeSample(subject, { atS, isQuiet });
+      this.#samples.get(subject)!.push(sample);
+      return [subject.name, sample] as const;
+    }));
+  }
+
+  #findings(failure: Error | undefined): SoakResult["findings"] {
+    const broken = sumOf(this.#verdicts.map((each) => each.violationCount));
+    const lines = this.#verdicts.flatMap(({ violations }) => violations)
+      .slice(0, shownViolations).map(lineOf);
+    const slow = this.#slowCodes.filter((code) => code === closes.slow.code);
+    const [first, last] = [this.#atFirst?.broker, this.#atLast?.broker];
+    return [
+      ["the run", {
+        what: "everybody but the residents gone at each quiet moment",
+        found: failure?.message ?? "yes",
+        allowed: "yes",
+        isFlat: failure === undefined,
+      }],
+      ["all clients", {
+        what: "promises broken to those who stayed, came and went",
+        found: [`${broken}`, ...lines].join("; "),
+        allowed: "0",
+        isFlat: broken === 0,
+      }],
+      ["all clients", {
+        what: `slow readers closed with ${closes.slow.code}`,
+        found: `${slow.length} of ${this.#slowCodes.length}`,
+        allowed: "all",
+        isFlat: slow.length === this.#slowCodes.length,
+      }],
+      ...this.#subjects.flatMap((subject) => this.#judge(subject)),
       ["the broker", {
         what: "queues and bindings at the last quiet moment",
-        found: `${rest?.queues} and ${rest?.bindings}`,
-        allowed: `${base?.queues} and ${base?.bindings}, as at first`,
-        isFlat: rest !== undefined && rest.queues === base?.queues &&
-          rest.bindings === base.bindings,
+        found: `${last}`,
+        allowed: `${first}, as at first`,
+        isFlat: last !== undefined && last === first,
       }],
-    ],
-  };
+    ];
+  }
+
+  #judge(subject: Subject): [string, Finding][] {
+    const { name, node } = subject;
+    const relay = this.#samples.get(this.#subjects.at(-1)!)!;
+    return judge(this.#samples.get(subject)!, relay).map((finding) => [
+      name,
+      // Of the relay it is only told: it isn't ours.
+      node ? finding : { ...finding, allowed: "–", isFlat: undefined },
+    ]);
+  }
 }
 
-function judgeEnd(failure: Error | undefined): Finding {
-  return {
-    what: "everybody but the residents gone at each quiet moment",
-    found: failure === undefined ? "yes" : failure.message,
-    allowed: "yes",
-    isFlat: failure === undefined,
-  };
+/** What there is while only the residents are there. */
+interface Rest {
+  readonly nodes: readonly { clients: number; channels: number }[];
+  /** Those of all nodes. */
+  readonly clients: number;
+  /** The broker's queues and bindings, in words. */
+  readonly broker: string;
 }
 
-async function clientsAndChannels(
-  cluster: Cluster,
-): Promise<(readonly [clients: number, channels: number])[]> {
-  return await Promise.all(cluster.nodes.map(async ({ admin }) => {
-    const { clients, channels } = await readMetrics(admin!);
-    return [clients, channels] as const;
-  }));
-}
-
-/** No promise may have been broken, and slow readers must have been told theirs. */
-function judgeClients(tally: Tally, slowReaders: SlowTally): Finding[] {
-  const { violations } = tally;
-  const slow = slowReaders[closes.slow.code] ?? 0;
-  const all = Object.values(slowReaders).reduce((a, b) => a + b, 0);
-  return [
-    {
-      what: "promises broken to those who stayed, came and went",
-      found: [`${tally.violationCount}`, ...violations].join("; "),
-      allowed: "0",
-      isFlat: tally.violationCount === 0,
-    },
-    {
-      what: `slow readers closed with ${closes.slow.code}`,
-      found: `${slow} of ${all}`,
-      allowed: "all",
-      isFlat: slow === all,
-    },
-  ];
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0);
 }

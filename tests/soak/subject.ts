@@ -1,16 +1,17 @@
 /** The processes that are watched, and what is read of them. */
-import { ask, readSamples } from "../helpers/admin.ts";
-import type { Process } from "../helpers/process.ts";
+import type { Node } from "../chaos/node.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { Process, repository } from "../helpers/process.ts";
+import { openDescriptors, residentBytes } from "../helpers/resident.ts";
+import { runtimeEnvironment } from "../../scripts/runtime_environment.ts";
 import type { Probe } from "./probe.ts";
 
 /** A process that is watched. */
 export interface Subject {
   readonly name: string;
-  readonly process: Process;
-  /** The file that its probe writes; see `probe.ts`. */
-  readonly probe: string;
-  /** Where its metrics are; the relay has none. */
-  readonly admin?: string;
+  readonly process: Node | Relay;
+  /** The node that it is; absent for the relay. */
+  readonly node?: Node;
 }
 
 /** What a process was like at one moment. */
@@ -22,59 +23,88 @@ export interface Sample {
   readonly residentBytes: number;
   readonly probe: Probe;
   readonly fds: number;
-  readonly cpuS: number;
-  /** What only staps tells. */
-  readonly staps?: StapsSample;
+  /**
+   * What only staps tells: event-loop lags counted so far, how many were at
+   * most so many seconds, ascending.
+   */
+  readonly lag?: readonly (readonly [seconds: number, count: number])[];
 }
 
-/** What a node's metrics say. */
-export interface StapsSample {
-  readonly clients: number;
-  readonly channels: number;
-  /** Event-loop lags counted so far: how many were at most so many seconds, ascending. */
-  readonly lag: readonly (readonly [seconds: number, count: number])[];
-}
+/** A script that tells what a process needs of its memory; see `probe.ts`. */
+export const probeScript = new URL("probe.ts", import.meta.url).pathname;
+
+/** The file that it writes in a process's home. */
+const probeFile = ".probe";
+
+/** The environment of processes that are watched: as in production, and their probe's file. */
+export const watchedEnvironment: Readonly<Record<string, string>> = {
+  ...runtimeEnvironment,
+  SOAK_PROBE: probeFile,
+};
 
 /** Gets what `subject` is like now. */
 export async function takeSample(
-  { process: { pid }, probe, admin }: Subject,
+  { process, node }: Subject,
   { atS, isQuiet }: { atS: number; isQuiet: boolean },
 ): Promise<Sample> {
-  const staps = admin === undefined ? undefined : await readMetrics(admin);
-  const status = await Deno.readTextFile(`/proc/${pid}/status`);
-  const residentKib = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]);
+  await process.checkAlive();
+  const { pid, folder } = process;
   return {
     atS,
     isQuiet,
-    residentBytes: residentKib * 1024,
-    probe: JSON.parse(await Deno.readTextFile(probe)),
-    fds: [...Deno.readDirSync(`/proc/${pid}/fd`)].length,
-    cpuS: await cpuSeconds(pid),
-    ...staps && { staps },
+    residentBytes: await residentBytes(pid),
+    probe: JSON.parse(await Deno.readTextFile(`${folder}/${probeFile}`)),
+    fds: await openDescriptors(pid),
+    ...node && { lag: lagOf(await node.metrics()) },
   };
 }
 
-/** Gets what a node with the admin socket `admin` counts. */
-export async function readMetrics(admin: string): Promise<StapsSample> {
-  const samples = readSamples((await ask(admin, "/metrics")).text);
-  const lag = [...samples].flatMap(([name, count]) => {
-    const bound = /^staps_event_loop_lag_seconds_bucket\{le="(.*)"\}$/
-      .exec(name)?.[1];
+function lagOf(metrics: ReadonlyMap<string, number>): [number, number][] {
+  return [...metrics].flatMap(([name, count]) => {
+    const [, bound] =
+      /^staps_event_loop_lag_seconds_bucket\{le="(.*)"\}$/.exec(name) ?? [];
     if (bound === undefined) return [];
-    return [[bound === "+Inf" ? Infinity : Number(bound), count] as const];
+    return [[bound === "+Inf" ? Infinity : Number(bound), count]];
   });
-  return {
-    clients: samples.get("staps_clients")!,
-    channels: samples.get("staps_channels")!,
-    lag,
-  };
 }
 
-/** Gets the CPU time that a process took so far, proc_pid_stat(5). */
-export async function cpuSeconds(pid: number): Promise<number> {
-  const text = await Deno.readTextFile(`/proc/${pid}/stat`);
-  // The name before the last ")" may have blanks in it.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  // The kernel tells it in hundredths of a second on every machine, time(7).
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+/** The 20-line relay, in a process of its own. */
+export class Relay extends Process {
+  /** Its home. */
+  readonly folder: string;
+  /** Where clients connect to. */
+  readonly socket: string;
+
+  private constructor(folder: string) {
+    const socket = `${folder}/relay.sock`;
+    super(Deno.execPath(), [
+      ...["run", "--allow-all", `--preload=${probeScript}`],
+      ...[`${repository}/bench/peers/relay.ts`, socket],
+    ], { env: { ...watchedEnvironment, HOME: folder } });
+    this.folder = folder;
+    this.socket = socket;
+  }
+
+  /** Starts one in an empty folder, and resolves when it answers. */
+  static async start(folder: string): Promise<Relay> {
+    await using stack = new AsyncDisposableStack();
+    const relay = stack.use(new Relay(folder));
+    const { socket: path } = relay;
+    await eventually(async () => {
+      relay.checkAlive();
+      try {
+        (await Deno.connect({ transport: "unix", path })).close();
+        return true;
+      } catch {
+        return false;
+      }
+    }, "the relay to answer");
+    stack.move();
+    return relay;
+  }
+
+  /** @throws {Error} If it has ended; with what it said. */
+  checkAlive(): void {
+    if (this.ended) throw new Error(`The relay has ended:\n${this.output}`);
+  }
 }

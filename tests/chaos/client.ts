@@ -1,0 +1,332 @@
+/** One client of the crowd: what it says, sees and does, all of it told to a history. */
+import { crc32 } from "node:zlib";
+import type { Random } from "../helpers/random.ts";
+import type { Target } from "../helpers/raw_client.ts";
+import { Connection, type Ending } from "./connection.ts";
+import type { History, MessageKind } from "./history.ts";
+import { maxUnnamedBytes, type Payloads, readName } from "./payload.ts";
+
+/** A way for clients to reach channels. */
+export interface Door {
+  /** For reports, such as "nginx" or "node 2". */
+  readonly name: string;
+  /** Where to connect to. */
+  readonly target: Target;
+  /**
+   * The index of the node behind it, or how to get that from the headers of
+   * the 101, such as from one that the frontend adds. Left out: unknown.
+   */
+  readonly node?: number | ((headers: Headers) => number | undefined);
+  /** How often it is taken, compared with the other doors. Default 1. */
+  readonly weight?: number;
+}
+
+/** Somebody who published in a channel, for those who wait for all of it. */
+interface Publisher {
+  sent: number;
+  /** Whether it is there; left in good order, so that all of it was published; or broke off. */
+  state: "open" | "left" | "lost";
+}
+
+/** A channel, from its first client to its end. */
+export interface Channel {
+  readonly index: number;
+  /** A secret even here: it goes into handshakes, and nowhere else. */
+  readonly path: string;
+  /** Those who are open. */
+  readonly clients: Client[];
+  /** Everyone who ever published, by connection. */
+  readonly publishers: Map<number, Publisher>;
+  /** Says that the channel is to end. */
+  readonly ending: AbortController;
+  /** The only one who ever sends unnamed messages, for nobody could tell whose they are. */
+  whisperer: number | undefined;
+}
+
+/** What a crowd counted, for a progress line. */
+export interface CrowdCounts {
+  /** Connections that are open. */
+  open: number;
+  /** Connections that were opened so far. */
+  connections: number;
+  /** Channels that began so far. */
+  channels: number;
+  messages: number;
+  deliveries: number;
+  /** Handshakes that weren't answered with 101, by status; 0 for no answer at all. */
+  refused: Record<number, number>;
+  /** Connections that ended, by code. */
+  closes: Record<number, number>;
+}
+
+/** What all clients of a crowd have in common. */
+export interface Company {
+  readonly history: History;
+  readonly counts: CrowdCounts;
+  /** Where messages come from, and the choices about them. */
+  readonly payloads: Payloads;
+  readonly random: Random;
+  /** Gives up those who are about to connect. */
+  readonly signal: AbortSignal;
+}
+
+/** Whom a client joins, and how. */
+export interface Arrival {
+  readonly channel: Channel;
+  readonly door: Door;
+  /** The door's index, for the history. */
+  readonly doorIndex: number;
+}
+
+/** Who makes a message. */
+interface Author {
+  readonly id: number;
+  readonly channel: Channel;
+  readonly publisher: Publisher;
+  /** Unnamed messages since the last one with a name. */
+  unnamedRun: number;
+}
+
+/** A client with more than this to be written publishes nothing. */
+const maxQueuedBytes = 1 << 20;
+const maxUnnamedRun = 4;
+const dialTimeoutMs = 30_000;
+
+/** A connection that is open, and what it has seen. */
+export class Client implements Author {
+  readonly id: number;
+  readonly channel: Channel;
+  readonly publisher: Publisher = { sent: 0, state: "open" };
+  /** Resolves when its connection has ended. */
+  readonly closed: Promise<Ending>;
+  isOpen = true;
+  /** Whether it has begun to end its connection. */
+  isLeaving = false;
+  /** It publishes nothing until then, in milliseconds of the history. */
+  quietUntilMs = 0;
+  unnamedRun = 0;
+  readonly #company: Company;
+  readonly #connection: Connection;
+  /** The last number of each publisher; of those who were there before it at least what they had sent, which it may have missed. */
+  readonly #seen: Map<number, number>;
+
+  private constructor(
+    { id, channel, connection, company }: {
+      id: number;
+      channel: Channel;
+      connection: Connection;
+      company: Company;
+    },
+  ) {
+    this.id = id;
+    this.channel = channel;
+    this.#company = company;
+    this.#connection = connection;
+    this.#seen = new Map(
+      Array.from(channel.publishers, ([other, { sent }]) => [other, sent]),
+    );
+    channel.publishers.set(id, this.publisher);
+    channel.clients.push(this);
+    company.counts.open++;
+    company.counts.connections++;
+    const { promise, resolve } = Promise.withResolvers<Ending>();
+    this.closed = promise;
+    connection.listen({
+      message: (kind, payload) => this.#receive(kind, payload),
+      closed: (ending) => {
+        this.#close(ending);
+        resolve(ending);
+      },
+    });
+  }
+
+  /** Gets a client that has joined, or nothing if it was refused. */
+  static async join(
+    arrival: Arrival,
+    company: Company,
+  ): Promise<Client | undefined> {
+    const { channel, door: { target, node } } = arrival;
+    const { history, counts, signal } = company;
+    const id = dial(arrival, company);
+    const connection = await Connection.dial(target, {
+      ...{ path: channel.path, timeoutMs: dialTimeoutMs, signal },
+    });
+    if (!(connection instanceof Connection)) {
+      const { status, reason } = connection;
+      history.add({ event: "refused", connection: id, status, reason });
+      count(counts.refused, status);
+      return undefined;
+    }
+    const where = typeof node === "function" ? node(connection.headers) : node;
+    history.add({ event: "open", connection: id, node: where ?? -1 });
+    return new Client({ id, channel, connection, company });
+  }
+
+  /** Whether it doesn't read at the moment. */
+  get isStalled(): boolean {
+    return this.#connection.isStalled;
+  }
+
+  /** Whether it has so much to be written that it publishes nothing. */
+  get isBusy(): boolean {
+    return this.#connection.queuedBytes > maxQueuedBytes;
+  }
+
+  /** The last number that came from another client. */
+  lastOf(other: Client): number {
+    return this.#seen.get(other.id) ?? 0;
+  }
+
+  /** Whether it has everything that publishers in this state have sent since it opened. */
+  hasAllOf(wanted: Publisher["state"]): boolean {
+    return [...this.channel.publishers].every(([id, { sent, state }]) =>
+      state !== wanted || id === this.id || (this.#seen.get(id) ?? 0) >= sent
+    );
+  }
+
+  /** Publishes a message of about that length. Gets its number. */
+  publish(bytes: number): number {
+    const { kind, payload } = compose(this, bytes, this.#company);
+    this.#connection.send(kind, payload);
+    return this.publisher.sent;
+  }
+
+  /** Doesn't read for some time, or until `signal` says so. */
+  async stall(ms: number, signal: AbortSignal): Promise<void> {
+    const { history } = this.#company;
+    history.add({ event: "stall", connection: this.id, ms: Math.round(ms) });
+    this.#connection.stall();
+    await Promise.race([sleep(ms, signal), this.closed]);
+  }
+
+  /** Reads again. */
+  resume(): void {
+    this.#connection.resume();
+  }
+
+  /** Closes in good order, behind what it has published. */
+  leave(code: number): void {
+    if (!this.isOpen || this.isLeaving) return;
+    // Nothing of it comes without a name behind it.
+    if (this.unnamedRun > 0) this.publish(0);
+    this.#tellLeave("close", code);
+    this.#connection.leave(code);
+  }
+
+  /** Breaks off: with a reset (RST) if something hasn't been read, which a stall before sees to. */
+  reset(): void {
+    if (!this.isOpen) return;
+    this.#tellLeave("reset", 1006);
+    this.#connection.reset();
+  }
+
+  #tellLeave(how: "close" | "reset", code: number): void {
+    this.isLeaving = true;
+    const { history } = this.#company;
+    history.add({ event: "leave", connection: this.id, how, code });
+  }
+
+  #receive(kind: MessageKind, payload: Uint8Array): void {
+    const { publisher, number } = readName(payload);
+    this.#company.history.add({
+      ...{ event: "receive", connection: this.id, publisher, number, kind },
+      ...{ bytes: payload.length, digest: crc32(payload) },
+    });
+    this.#company.counts.deliveries++;
+    if (number > (this.#seen.get(publisher) ?? 0)) {
+      this.#seen.set(publisher, number);
+    }
+  }
+
+  #close({ by, code, reason }: Ending): void {
+    const { history, counts } = this.#company;
+    const { clients } = this.channel;
+    history.add({ event: "close", connection: this.id, by, code, reason });
+    counts.open--;
+    count(counts.closes, code);
+    this.isOpen = false;
+    const isGood = by === "client" && code !== 1006;
+    this.publisher.state = isGood ? "left" : "lost";
+    clients.splice(clients.indexOf(this), 1);
+  }
+}
+
+/**
+ * Lets somebody publish and break off before the answer to its handshake came.
+ * Where its messages got to isn't known, so any suffix of them may be lost.
+ */
+export async function rush(arrival: Arrival, company: Company): Promise<void> {
+  const { channel, door } = arrival;
+  const { history, counts } = company;
+  const id = dial(arrival, company);
+  history.add({ event: "open", connection: id, node: -1 });
+  counts.connections++;
+  const publisher: Publisher = { sent: 0, state: "lost" };
+  channel.publishers.set(id, publisher);
+  const author = { id, channel, publisher, unnamedRun: maxUnnamedRun };
+  await Connection.rush(door.target, {
+    path: channel.path,
+    // So short that nothing has to wait for them.
+    messages: [0, 100].map((bytes) => compose(author, bytes, company)),
+  });
+  const end = { connection: id, code: 1006 };
+  history.add({ event: "leave", ...end, how: "reset" });
+  history.add({ event: "close", ...end, by: "client", reason: "" });
+  count(counts.closes, 1006);
+}
+
+/** Resolves after `ms` milliseconds, or when `signal` says so. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+  });
+}
+
+/** Tells that somebody is about to connect. Gets the connection's number. */
+function dial(
+  { channel: { index: channel }, doorIndex: door }: Arrival,
+  { history }: Company,
+): number {
+  const connection = history.newConnection();
+  history.add({ event: "dial", connection, channel, door });
+  return connection;
+}
+
+/** Makes somebody's next message, with a name or, for the channel's whisperer, perhaps without. */
+function compose(
+  author: Author,
+  wantedBytes: number,
+  { history, counts, payloads, random }: Company,
+): { kind: MessageKind; payload: Uint8Array<ArrayBuffer> } {
+  const { id, channel, publisher } = author;
+  const kind = random.chance(0.5) ? "text" : "binary";
+  const named = channel.whisperer !== id || channel.ending.signal.aborted ||
+    wantedBytes === 0 || author.unnamedRun >= maxUnnamedRun ||
+    random.chance(0.6);
+  const number = ++publisher.sent;
+  const unnamedBytes = random.chance(0.5)
+    ? 0
+    : random.integer(1, maxUnnamedBytes);
+  const payload = named
+    ? payloads.named({ publisher: id, number, kind, bytes: wantedBytes })
+    : payloads.unnamed({ kind, bytes: unnamedBytes });
+  author.unnamedRun = named ? 0 : author.unnamedRun + 1;
+  const { length: bytes } = payload;
+  history.add({
+    ...{ event: "send", connection: id, number, named, kind, bytes },
+    digest: crc32(payload),
+  });
+  counts.messages++;
+  return { kind, payload };
+}
+
+function count(counts: Record<number, number>, what: number): void {
+  counts[what] = (counts[what] ?? 0) + 1;
+}
