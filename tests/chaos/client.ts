@@ -1,8 +1,15 @@
 /** One client of the crowd: what it says, sees and does, all of it told to a history. */
 import { crc32 } from "node:zlib";
+import { Connection, type Ending } from "../helpers/connection.ts";
 import type { Random } from "../helpers/random.ts";
-import type { Target } from "../helpers/raw_client.ts";
-import { Connection, type Ending } from "./connection.ts";
+import {
+  concat,
+  frameBytes,
+  handshakeBytes,
+  opcodes,
+  RawClient,
+  type Target,
+} from "../helpers/raw_client.ts";
 import type { History, MessageKind } from "./history.ts";
 import { maxUnnamedBytes, type Payloads, readName } from "./payload.ts";
 
@@ -264,11 +271,19 @@ export async function rush(arrival: Arrival, company: Company): Promise<void> {
   const publisher: Publisher = { sent: 0, state: "lost" };
   channel.publishers.set(id, publisher);
   const author = { id, channel, publisher, unnamedRun: maxUnnamedRun };
-  await Connection.rush(door.target, {
-    path: channel.path,
-    // So short that nothing has to wait for them.
-    messages: [0, 100].map((bytes) => compose(author, bytes, company)),
+  // So short that nothing has to wait for them.
+  const frames = [0, 100].map((bytes) => {
+    const { kind, payload } = compose(author, bytes, company);
+    return frameBytes(opcodes[kind], payload);
   });
+  try {
+    using client = await RawClient.connect(door.target);
+    await client.write(
+      concat([handshakeBytes({ path: channel.path }), ...frames]),
+    );
+  } catch {
+    // Whatever hinders it ends it; nobody is told.
+  }
   const end = { connection: id, code: 1006 };
   history.add({ event: "leave", ...end, how: "reset" });
   history.add({ event: "close", ...end, by: "client", reason: "" });

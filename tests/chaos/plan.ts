@@ -114,7 +114,7 @@ function detailsOf(
     random,
   );
   return {
-    calmMs: random.between(200, 1500),
+    calmMs: random.between(100, 800),
     faults: group.map((fault) => ({
       fault,
       node: isAboutNode(fault) ? nodes.shift()! : -1,

@@ -109,7 +109,7 @@ const speakers: CrowdKind = {
 };
 
 /** How long it takes until the next one speaks, in milliseconds: while a fault goes on, and when it is over. */
-const speakMs = { during: 700, after: 100 } as const;
+const speakMs = { during: 700, after: 20 } as const;
 
 /** Does a run, and gets what came of it. */
 export async function runChaos(options: RunOptions): Promise<RunResult> {
