@@ -16,18 +16,16 @@
  *   the binding, and nothing is lost any more. Where it doesn't come, the node
  *   is asked again.
  *
- * The wait is bounded. A node that answers later may have sent something in the
- * meantime that clients here had to get: its answer also says up to which number
- * it had sent everything when it was asked, as its own messages come back
- * through its queue, in which the question stands behind them. If no answer
- * comes at all, the channels' clients are told.
+ * The wait is bounded. A node that hasn't answered by then may have sent something
+ * in the meantime that clients here had to get; see `late_asks.ts`.
  *
  * One broker routes by a binding when it has confirmed it: nobody asks there.
  */
 import { within } from "../common/timing.ts";
-import { Ask, maxAsked } from "./ask.ts";
+import { Ask, maxAsked, readAnswer, writeQuestion } from "./ask.ts";
 import type { Connector } from "./connector.ts";
 import type { Envelope } from "./envelope.ts";
+import { LateAsks } from "./late_asks.ts";
 import type { Membership } from "./membership.ts";
 import { nodeKey } from "./node_queue.ts";
 import { everyNode } from "./outbox.ts";
@@ -42,12 +40,6 @@ const collectMs = 3;
 /** How long the first wait for an answer is, in milliseconds; each further one is twice as long. */
 const retryMs = 100;
 
-/** If there is no answer for so long, although the node is there, none will come; in milliseconds. */
-const giveUpMs = 30_000;
-
-/** So many questions wait for late answers at most. */
-const maxLate = 10_000;
-
 /** What {@linkcode Agreement} works with. */
 export interface AgreementOptions {
   /** This node's name. */
@@ -59,7 +51,7 @@ export interface AgreementOptions {
   readonly connector: Pick<Connector, "link">;
   readonly sender: Pick<Sender, "publishNews" | "sentUpTo">;
   readonly probe: Pick<Probe, "ask">;
-  readonly peers: Pick<Peers, "areKnown" | "present">;
+  readonly peers: Pick<Peers, "areKnown" | "hearsMs" | "present">;
   /** Called when messages of a channel are missing, or may be. */
   readonly onGap: (membership: Membership, reason: string) => void;
 }
@@ -69,8 +61,9 @@ export class Agreement {
   /** See {@linkcode BridgeState}. */
   readonly counts = { unanswered: 0 };
   readonly #options: AgreementOptions;
-  /** Those that aren't answered by all, by number. */
+  /** Those that joins wait for, by number. */
   readonly #asks = new Map<number, Ask>();
+  readonly #late: LateAsks;
   /** The question for each channel, as long as it is joined. */
   readonly #byTracker = new WeakMap<Tracker, Ask>();
   /** The one that channels are collected for. */
@@ -80,6 +73,7 @@ export class Agreement {
 
   constructor(options: AgreementOptions) {
     this.#options = options;
+    this.#late = new LateAsks(options);
   }
 
   /** Resolves when a join of this channel, which is bound, may succeed; `undefined`: at once. Never rejects. */
@@ -100,24 +94,23 @@ export class Agreement {
   }
 
   /** A question of this node came out of its own queue. */
-  returned(label: number): void {
-    const ask = this.#asks.get(Ask.numberOf(label));
+  returned(number: number): void {
+    const ask = this.#asks.get(number);
     if (!ask) return;
     ask.isBack = true;
     this.#check(ask);
   }
 
-  /** Another node answers: it had sent everything up to `since` when it was asked, and up to what the body says when it answered. */
+  /** Another node answers: it had sent everything up to the number `since` by the time that it was asked about. */
   answered(
-    { node, sequence: label, since: before }: Envelope,
+    { node, sequence: number, since: before }: Envelope,
     body: Uint8Array<ArrayBuffer>,
   ): void {
-    const ask = this.#asks.get(Ask.numberOf(label));
-    const last = Number(new TextDecoder().decode(body));
-    if (!ask || !Number.isSafeInteger(last)) return;
-    // What was sent while joins still waited concerns nobody, so the answer to
-    // the latest question is the one that tells.
-    if (!ask.isOpen && ask.isOutdated(node, label)) return;
+    const answer = readAnswer(body);
+    if (!answer) return;
+    const { last, ageMs } = answer;
+    const ask = this.#asks.get(number);
+    if (!ask) return this.#late.answered(node, number, { before, ageMs });
     if (!ask.answer(node)) return;
     for (const membership of ask.joined()) {
       const { tracker, joins } = membership;
@@ -132,40 +125,32 @@ export class Agreement {
 
   /** Something that another node sent for an `ask` came back through the binding of a channel, for `key`. */
   echoed(
-    { node, sequence: label }: Envelope,
+    { node, sequence: number }: Envelope,
     key: string,
     body: Uint8Array<ArrayBuffer>,
   ): void {
-    const ask = this.#asks.get(Ask.numberOf(label));
+    const ask = this.#asks.get(number);
     // All members of the channel get it.
     if (!ask || new TextDecoder().decode(body) !== this.#options.node) return;
     ask.echo(node, key);
     this.#check(ask);
   }
 
-  /** Asks again what wasn't answered, now that there is a connection. */
-  connected(): void {
-    for (const ask of this.#asks.values()) this.#send(ask, [everyNode]);
-  }
-
   /** Ends all waits, as the connection was lost: so do the joins. */
   disconnected(): void {
     if (this.#next) this.#start(this.#next);
     for (const ask of this.#asks.values()) ask.complete.resolve(true);
+    this.#late.disconnected();
   }
 
   /** To be called about once a second. */
   tick(): void {
-    const beforeMs = performance.now() - giveUpMs;
-    for (const ask of this.#asks.values()) {
-      if (ask.startMs > beforeMs) return;
-      this.#giveUp(ask);
-    }
+    this.#late.tick();
   }
 
   /** Makes a question, which goes out when the joins of this moment are in it. */
   #collect(): Ask {
-    const ask = new Ask(++this.#latest);
+    const ask = new Ask(++this.#latest, this.#options.sender.sentUpTo);
     this.#next = ask;
     this.#collecting = setTimeout(() => this.#start(ask), collectMs);
     return ask;
@@ -176,8 +161,6 @@ export class Agreement {
     this.#next = undefined;
     this.#asks.set(ask.number, ask);
     void this.#run(ask);
-    const [oldest] = this.#asks.values();
-    if (this.#asks.size > maxLate) this.#giveUp(oldest!);
   }
 
   /** Asks until all have answered, or joins have waited long enough. */
@@ -200,21 +183,18 @@ export class Agreement {
       // One sent when joins succeed could be overtaken by what is sent after them.
       if (isOver || performance.now() >= endMs) continue;
       if (!connector.link?.isReady) continue;
-      const nodes = this.#missing(ask);
-      ask.again(nodes);
-      this.#send(ask, nodes.map(nodeKey));
+      this.#send(ask, this.#missing(ask).map(nodeKey));
     }
     if (!isOver) this.counts.unanswered += ask.size;
-    ask.isOpen = false;
-    ask.awaited = peers.present;
-    ask.over.resolve();
-    this.#check(ask);
+    this.#asks.delete(ask.number);
+    ask.end();
+    const { present } = peers;
+    this.#late.add(ask, present.filter((node) => !ask.isAnswered(node)));
   }
 
   /** Takes note of whether it is answered. */
   #check(ask: Ask): void {
-    if (!ask.isOpen) this.#dropAnswered(ask);
-    else if (this.#isComplete(ask)) ask.complete.resolve(true);
+    if (this.#isComplete(ask)) ask.complete.resolve(true);
   }
 
   /** Whether everybody who is there has answered, and is heard in every channel. */
@@ -231,33 +211,16 @@ export class Agreement {
       .filter((node) => !ask.isReached(node));
   }
 
-  /** Forgets a question whose numbers are all known. */
-  #dropAnswered(ask: Ask): void {
-    if (ask.awaited.every((node) => ask.isAnswered(node))) {
-      this.#asks.delete(ask.number);
-    }
-  }
-
-  /** Forgets a question; where somebody who is there didn't answer, clients are told. */
-  #giveUp(ask: Ask): void {
-    this.#asks.delete(ask.number);
-    const { peers, onGap } = this.#options;
-    const present = new Set(peers.present);
-    const isUnknown = ask.awaited.some((node) =>
-      present.has(node) && !ask.isAnswered(node)
-    );
-    if (!isUnknown) return;
-    for (const membership of ask.joined()) {
-      onGap(membership, "another node doesn't say what it sent");
-    }
-  }
-
-  #send({ label, body }: Ask, to: readonly string[]): void {
+  #send({ number: sequence, keys, since }: Ask, to: readonly string[]): void {
     const { connector: { link }, sender } = this.#options;
+    const body = writeQuestion({ keys, ageMs: 0 });
     for (const key of to) {
       if (!link?.isReady) return;
-      const news = { kind: "ask", key, body, sequence: label } as const;
-      sender.publishNews(link, { ...news, since: sender.sentUpTo });
+      const news = { kind: "ask", key, body, sequence } as const;
+      sender.publishNews(link, {
+        ...news,
+        since: Math.min(since, sender.sentUpTo),
+      });
     }
   }
 }

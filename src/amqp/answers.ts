@@ -1,5 +1,5 @@
 /** What a node replies to the others when they join channels; see `agreement.ts`. */
-import { readKeys } from "./ask.ts";
+import { readQuestion, writeAnswer } from "./ask.ts";
 import type { Connector } from "./connector.ts";
 import type { Envelope } from "./envelope.ts";
 import type { Memberships } from "./memberships.ts";
@@ -12,7 +12,7 @@ const maxPending = 1_000;
 /** What {@linkcode Answers} works with. */
 export interface AnswersOptions {
   readonly connector: Pick<Connector, "link">;
-  readonly sender: Pick<Sender, "publishNews" | "sentUpTo">;
+  readonly sender: Pick<Sender, "publishNews" | "sentBefore" | "sentUpTo">;
   readonly memberships: Pick<Memberships, "byKey" | "isPastBinding">;
 }
 
@@ -22,7 +22,9 @@ interface Question {
   readonly node: string;
   readonly number: number;
   readonly keys: readonly string[];
-  /** Everything of this node up to this number was sent before the question. */
+  /** How long ago it asks about, in milliseconds; 0: before the question came. */
+  readonly ageMs: number;
+  /** Everything of this node up to this number was sent before the question came. */
   readonly before: number;
 }
 
@@ -49,7 +51,7 @@ export class Answers {
     body: Uint8Array<ArrayBuffer>,
   ): void {
     const { memberships } = this.#options;
-    const keys = readKeys(body);
+    const { keys, ageMs } = readQuestion(body);
     for (const key of keys) {
       const membership = memberships.byKey(key);
       // It wants to hear those, too, from its first message on.
@@ -57,7 +59,8 @@ export class Answers {
         membership.tracker.meet(node, since);
       }
     }
-    this.#pending.push({ node, number, keys, before: this.#cameBack });
+    const before = this.#cameBack;
+    this.#pending.push({ node, number, keys, ageMs, before });
     if (this.#pending.length > maxPending) this.#pending.shift();
     this.flush();
   }
@@ -68,10 +71,15 @@ export class Answers {
     while (link?.isReady) {
       const question = this.#pending.shift();
       if (!question) return;
-      const { node, number: sequence, keys, before: since } = question;
-      const key = nodeKey(node);
-      const body = new TextEncoder().encode(String(sender.sentUpTo));
-      sender.publishNews(link, { kind: "answer", key, body, sequence, since });
+      const { node, number: sequence, keys, ageMs, before } = question;
+      const isLate = ageMs > 0;
+      sender.publishNews(link, {
+        ...{ kind: "answer", key: nodeKey(node), sequence },
+        body: writeAnswer({ last: sender.sentUpTo, ageMs }),
+        since: isLate ? sender.sentBefore(performance.now() - ageMs) : before,
+      });
+      // No join waits for these any more.
+      if (isLate) continue;
       const to = new TextEncoder().encode(node);
       for (const key of keys) {
         sender.publishNews(link, { kind: "echo", key, body: to, sequence });

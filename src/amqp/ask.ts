@@ -6,13 +6,12 @@ import type { Tracker } from "./tracker.ts";
 /** So many channels stand in one question at most: each costs every other node a message. */
 export const maxAsked = 100;
 
-/** So many times a question is sent at most, as numbers that follow each other. */
-const maxRounds = 16;
-
 /** So many nodes' replies are taken at most: as many nodes are known. */
 const maxNodes = 1_000;
 
-/** A routing key of a channel, which is a hash. */
+/** A question's body begins with an age in milliseconds, big-endian, and the routing keys follow, which are hashes. */
+const ageBytes = 4;
+const maxAgeMs = 2 ** 32 - 1;
 const keyPattern = /[0-9a-f]{64}/g;
 
 /** A channel that was joined, and what it knew of the others then. */
@@ -25,15 +24,13 @@ interface Joined {
 /** A question, from its first channel to the last answer. */
 export class Ask {
   readonly number: number;
-  readonly startMs = performance.now();
-  /** Counts how often some were asked again. */
-  #round = 0;
-  /** The latest time that each of them was. */
-  readonly #rounds = new Map<string, number>();
-  /** Nodes that were there when joins waited no longer. */
-  awaited: readonly string[] = [];
-  /** Whether joins wait for it. */
-  isOpen = true;
+  readonly #startMs = performance.now();
+  /** Everything of this node up to this number was sent before. */
+  readonly since: number;
+  /** Whether somebody was in a channel before, as it was joined without the broker. */
+  #hasMembers = false;
+  /** When joins waited no longer. */
+  #endMs = Infinity;
   /** Whether it came out of this node's own queue, and so what was there before it. */
   isBack = false;
   /** Resolves when everybody has answered, or the connection is lost. */
@@ -46,29 +43,9 @@ export class Ask {
   /** The keys in which something came back, by node. */
   readonly #echoed = new Map<string, Set<string>>();
 
-  constructor(number: number) {
+  constructor(number: number, since: number) {
     this.number = number;
-  }
-
-  /** What it is called on its way to other nodes: a number for each time that it is sent. */
-  get label(): number {
-    return this.number * maxRounds + this.#round;
-  }
-
-  /** Takes note that `nodes` are asked again. */
-  again(nodes: readonly string[]): void {
-    if (this.#round < maxRounds - 1) this.#round++;
-    for (const node of nodes) this.#rounds.set(node, this.#round);
-  }
-
-  /** Tells whether `node` was asked later than by the question with `label`. */
-  isOutdated(node: string, label: number): boolean {
-    return label % maxRounds < (this.#rounds.get(node) ?? 0);
-  }
-
-  /** Gets the number of the question with a {@linkcode label}. */
-  static numberOf(label: number): number {
-    return Math.floor(label / maxRounds);
+    this.since = since;
   }
 
   /** How many channels it is about. */
@@ -76,14 +53,20 @@ export class Ask {
     return this.#channels.size;
   }
 
-  /** What other nodes get: the channels' routing keys. */
-  get body(): Uint8Array<ArrayBuffer> {
-    return writeKeys(this.#channels.keys());
+  /** The channels' routing keys. */
+  get keys(): Iterable<string> {
+    return this.#channels.keys();
+  }
+
+  /** From this time on, clients have to get everything that is sent in all of the channels. */
+  get owedMs(): number {
+    return this.#hasMembers ? this.#startMs : this.#endMs;
   }
 
   /** Adds a channel. Only before it is sent. */
   add(membership: Membership): void {
-    const { key, tracker } = membership;
+    const { key, tracker, joins } = membership;
+    if (joins.length === 0) this.#hasMembers = true;
     this.#channels.set(key, { membership, tracker });
   }
 
@@ -92,6 +75,12 @@ export class Ask {
     for (const { membership, tracker } of this.#channels.values()) {
       if (membership.tracker === tracker) yield membership;
     }
+  }
+
+  /** Lets the joins succeed. */
+  end(): void {
+    this.#endMs = performance.now();
+    this.over.resolve();
   }
 
   /** Takes note of an answer; `false` if it isn't the first one of `node`. */
@@ -125,13 +114,56 @@ export class Ask {
   }
 }
 
-/** Gets the bytes of routing keys of channels. */
-export function writeKeys(keys: Iterable<string>): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(Buffer.from([...keys].join(""), "hex"));
+/** What a question says. */
+export interface Question {
+  /** Routing keys of channels. */
+  readonly keys: Iterable<string>;
+  /**
+   * How long ago is asked about: what had the other node sent by then? 0: before
+   * it got the question.
+   */
+  readonly ageMs: number;
 }
 
-/** Reads what {@linkcode writeKeys} wrote; of more than {@linkcode maxAsked} the first ones. */
-export function readKeys(body: Uint8Array<ArrayBuffer>): string[] {
-  const keys = Buffer.from(body).toString("hex").match(keyPattern) ?? [];
-  return keys.slice(0, maxAsked);
+/** Gets the bytes of a question. */
+export function writeQuestion(
+  { keys, ageMs }: Question,
+): Uint8Array<ArrayBuffer> {
+  const hashes = Buffer.from([...keys].join(""), "hex");
+  const body = Buffer.alloc(ageBytes + hashes.length);
+  body.writeUInt32BE(Math.min(Math.ceil(ageMs), maxAgeMs));
+  hashes.copy(body, ageBytes);
+  return new Uint8Array(body);
+}
+
+/** Reads what {@linkcode writeQuestion} wrote; of more than {@linkcode maxAsked} keys the first ones. */
+export function readQuestion(
+  body: Uint8Array<ArrayBuffer>,
+): Question & { readonly keys: string[] } {
+  const bytes = Buffer.from(body);
+  const ageMs = bytes.length < ageBytes ? 0 : bytes.readUInt32BE();
+  const keys = bytes.toString("hex", ageBytes).match(keyPattern) ?? [];
+  return { ageMs, keys: keys.slice(0, maxAsked) };
+}
+
+/** What a node replies. */
+export interface Answer {
+  /** Everything of it up to this number was sent when it answered. */
+  readonly last: number;
+  /** See {@linkcode Question}. */
+  readonly ageMs: number;
+}
+
+/** Gets the bytes of an answer. */
+export function writeAnswer({ last, ageMs }: Answer): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${last} ${ageMs}`);
+}
+
+/** Reads what {@linkcode writeAnswer} wrote; `undefined` if somebody else wrote it. */
+export function readAnswer(body: Uint8Array<ArrayBuffer>): Answer | undefined {
+  const [last, ageMs] = new TextDecoder().decode(body).split(" ").map(Number);
+  if (!Number.isSafeInteger(last) || !Number.isSafeInteger(ageMs)) {
+    return undefined;
+  }
+  return { last: last!, ageMs: ageMs! };
 }

@@ -157,6 +157,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       connector,
       sender,
       queue: () => queue.name,
+      hears: () => probe.roundTripMs !== undefined,
     });
     const agreement = this.#agreement = new Agreement({
       ...{ node, connector, sender, probe, peers },
@@ -275,7 +276,6 @@ export class AmqpBridge implements Bridge, BridgeHealth {
     this.#numbers.connected();
     this.#peers.connected(link);
     this.#answers.flush();
-    this.#agreement.connected();
     this.#posts.connected();
     this.#ticks = setInterval(() => this.#tick(link), tickMs);
   }

@@ -41,8 +41,10 @@ const askTicks = 15;
 /** A queue's name in a message isn't longer; nodes make shorter ones. */
 const maxNameBytes = 128;
 
-/** What the numbers of an `alive` say: that its node answers asks, and that it wants to hear who else is there. */
+/** What the first number of an `alive` says: that its node answers asks, or even gets messages at the moment. */
 const answersAsks = 1;
+const hearsMessages = 2;
+/** What the second one says: that the node wants to hear who else is there. */
 const wantsReply = 1;
 
 /** What {@linkcode Peers} works with. */
@@ -51,12 +53,16 @@ export interface PeersOptions {
   readonly sender: Pick<Sender, "publishNews">;
   /** The name of this node's queue. */
   readonly queue: () => string;
+  /** Whether messages come out of it. */
+  readonly hears: () => boolean;
 }
 
 /** Another node. */
 interface Peer {
   readonly queue: string;
   readonly heardMs: number;
+  /** When it last said that it gets messages. */
+  readonly hearsMs: number;
   /** Whether it answers when somebody joins, see `agreement.ts`; older nodes don't. */
   readonly answers: boolean;
 }
@@ -72,6 +78,8 @@ export class Peers {
   #isAsking = false;
   #isCutOff = false;
   #connectedMs = 0;
+  /** Whether the others were told that this node gets messages. */
+  #saidHears = false;
 
   constructor(options: PeersOptions) {
     this.#options = options;
@@ -100,19 +108,28 @@ export class Peers {
     );
   }
 
+  /** When `node` said last that it gets messages; `undefined` if it has gone, or was forgotten. */
+  hearsMs(node: string): number | undefined {
+    return this.#peers.get(node)?.hearsMs;
+  }
+
   /** Another node says that it is there, or goes. */
   heard(
     { kind, node, sequence, since }: Envelope,
     body: Uint8Array<ArrayBuffer>,
   ): void {
+    const former = this.#peers.get(node);
     this.#peers.delete(node);
     this.#silentTicks = 0;
     this.#isCutOff = false;
     if (kind === "bye" || body.length > maxNameBytes) return;
     const queue = new TextDecoder().decode(body);
+    const heardMs = performance.now();
+    const hears = sequence >= hearsMessages;
     this.#peers.set(node, {
       queue,
-      heardMs: performance.now(),
+      heardMs,
+      hearsMs: hears ? heardMs : former?.hearsMs ?? -Infinity,
       answers: sequence >= answersAsks,
     });
     const [oldest] = this.#peers.keys();
@@ -139,7 +156,10 @@ export class Peers {
   /** To be called about once a second. */
   tick(link: Link): void {
     this.#ticks++;
-    if (this.#ticks % aliveTicks === 0) this.#tell(link, { kind: "alive" });
+    const isNews = this.#options.hears() && !this.#saidHears;
+    if (isNews || this.#ticks % aliveTicks === 0) {
+      this.#tell(link, { kind: "alive" });
+    }
     const forgetMs = performance.now() - rememberMs;
     for (const [node, { heardMs }] of this.#peers) {
       if (heardMs < forgetMs) this.#peers.delete(node);
@@ -183,7 +203,10 @@ export class Peers {
     if (!link.isReady) return;
     const { sender, queue } = this.#options;
     const body = new TextEncoder().encode(kind === "alive" ? queue() : "");
-    const sequence = kind === "alive" ? answersAsks : 0;
+    const hears = this.#options.hears();
+    if (key === everyNode) this.#saidHears = hears;
+    const answers = hears ? hearsMessages : answersAsks;
+    const sequence = kind === "alive" ? answers : 0;
     sender.publishNews(link, { kind, key, body, sequence, since });
   }
 }

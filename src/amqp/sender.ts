@@ -4,13 +4,14 @@ import type { Message } from "../relay/message.ts";
 import { writeBatch } from "./batch.ts";
 import { BrokerError, replyCodes } from "./broker_error.ts";
 import type { Connector } from "./connector.ts";
-import type { Entry, Numbered } from "./entry.ts";
+import { type Entry, isNotice, type Numbered } from "./entry.ts";
 import { type Envelope, readEnvelope, writeEnvelope } from "./envelope.ts";
 import type { Link } from "./link.ts";
 import type { Membership } from "./membership.ts";
 import { nodeKey } from "./node_queue.ts";
 import { Outbox } from "./outbox.ts";
 import type { Posts } from "./posts.ts";
+import { SentLog } from "./sent_log.ts";
 
 /**
  * No more entries than this are on their way to the broker, or being written to
@@ -86,6 +87,7 @@ export class Sender {
   readonly #node: string;
   readonly #connector: Pick<Connector, "link">;
   readonly #outbox: Outbox;
+  readonly #sentLog = new SentLog();
   readonly #onCongested: SenderOptions["onCongested"];
   readonly #onPostAnswered: SenderOptions["onPostAnswered"];
   #answers = 0;
@@ -186,7 +188,9 @@ export class Sender {
         mandatory: isPosted,
         wantsReceipt: isPosted,
       });
-      this.#unconfirmed.set(tag, { what: entry, sentMs: performance.now() });
+      const sentMs = performance.now();
+      this.#unconfirmed.set(tag, { what: entry, sentMs });
+      if (!isNotice(kind)) this.#sentLog.add(sequence, sentMs);
     }
   }
 
@@ -198,6 +202,11 @@ export class Sender {
   /** See {@linkcode Outbox.sentUpTo}. */
   get sentUpTo(): number {
     return this.#outbox.sentUpTo;
+  }
+
+  /** See {@linkcode SentLog.sentBefore}. */
+  sentBefore(ms: number): number {
+    return this.#sentLog.sentBefore(ms);
   }
 
   /** Publishes what this node tells others of itself on `link`, which has to be ready. */

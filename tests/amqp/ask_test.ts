@@ -3,7 +3,7 @@ import { Ask } from "../../src/amqp/ask.ts";
 import { newMembership } from "../../src/amqp/membership.ts";
 
 Deno.test("Ask takes the replies of 1,000 nodes, and no more", () => {
-  const ask = new Ask(1);
+  const ask = new Ask(1, 0);
   const membership = newMembership("/a");
   ask.add(membership);
   for (let node = 0; node < 1_000; node++) {

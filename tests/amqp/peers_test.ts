@@ -14,6 +14,8 @@ class Bench {
   readonly numbers: (number | undefined)[][] = [];
   readonly asked: string[] = [];
   readonly states = new Map<string, QueueState>();
+  /** Whether the node gets messages. */
+  hears = true;
   readonly link = {
     isReady: true,
     blocked: undefined as string | undefined,
@@ -32,6 +34,7 @@ class Bench {
       },
     },
     queue: () => "own",
+    hears: () => this.hears,
   });
 
   hear(
@@ -76,6 +79,26 @@ Deno.test("Peers tells the others that this node is there, and when it goes", ()
   bench.link.isReady = false;
   bench.tick(10);
   assert.equal(bench.told.length, 4);
+});
+
+Deno.test("Peers tells at once that this node gets messages, and knows when others said so", () => {
+  const bench = new Bench();
+  bench.hears = false;
+  bench.peers.connected(bench.link as unknown as Link);
+  bench.tick(1);
+  bench.hears = true;
+  bench.tick(4);
+  assert.deepEqual(bench.numbers, [[1, 1], [2, 0], [2, 0]]);
+  assert.equal(bench.peers.hearsMs(one), undefined);
+  bench.hear("alive", one, "q1", [1, 0]);
+  assert.equal(bench.peers.hearsMs(one), -Infinity);
+  bench.hear("alive", one, "q1", [2, 0]);
+  const heardMs = bench.peers.hearsMs(one)!;
+  assert.ok(heardMs > 0);
+  bench.hear("alive", one, "q1", [1, 0]);
+  assert.equal(bench.peers.hearsMs(one), heardMs);
+  bench.hear("bye", one);
+  assert.equal(bench.peers.hearsMs(one), undefined);
 });
 
 Deno.test("Peers sees a split where nobody is heard and a queue can't be reached", async () => {
@@ -145,13 +168,13 @@ Deno.test("Peers knows who is there and answers, until that goes, or isn't heard
   assert.deepEqual(peers.present, [one]);
   // The one that was new wanted to know.
   assert.deepEqual(bench.told.map(({ key }) => key), [`node.${two}`]);
-  assert.deepEqual(bench.numbers, [[1, 0]]);
+  assert.deepEqual(bench.numbers, [[2, 0]]);
   const { now } = performance;
   const startMs = now.call(performance) + 9_000;
   try {
     performance.now = () => startMs;
     peers.connected(bench.link as unknown as Link);
-    assert.deepEqual(bench.numbers[1], [1, 1]);
+    assert.deepEqual(bench.numbers[1], [2, 1]);
     assert.deepEqual([peers.areKnown, peers.present], [false, [one]]);
     performance.now = () => startMs + 1_001;
     assert.deepEqual([peers.areKnown, peers.present], [true, []]);

@@ -118,6 +118,22 @@ function withTime(run: (setMs: (ms: number) => void) => void): void {
   }
 }
 
+Deno.test("Sender.sentBefore() tells what had been published by then, be it again", () => {
+  const { sender, connect, say } = make();
+  withTime((setMs) => {
+    setMs(1_000);
+    connect(new FakeLink());
+    say("a");
+    setMs(2_000);
+    say("b");
+    assert.equal(sender.sentBefore(1_999), 1);
+    sender.disconnected(new BrokerError("cut"));
+    setMs(3_000);
+    connect(new FakeLink());
+    assert.equal(sender.sentBefore(2_999), 2);
+  });
+});
+
 Deno.test("Sender.tick() breaks off a link on which a message stays unconfirmed, sooner if later ones are, or none is", () => {
   const later = "The broker confirms later messages, and not earlier ones";
   const cases = [
