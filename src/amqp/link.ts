@@ -7,6 +7,7 @@
  * acknowledgements go on.
  */
 import { Buffer } from "node:buffer";
+import { Acknowledgements } from "./acknowledgements.ts";
 import {
   type Access,
   answerWithin,
@@ -45,15 +46,6 @@ export interface LinkOptions {
   readonly probe: Probe;
 }
 
-/** A message from the broker. Its body lasts. */
-export interface Delivery {
-  readonly key: string;
-  readonly properties:
-    & Record<keyof EnvelopeProperties, unknown>
-    & { readonly replyTo?: unknown };
-  readonly body: Uint8Array<ArrayBuffer>;
-}
-
 /** How a message is published. */
 export interface PublishOptions extends EnvelopeProperties {
   /** It doesn't outlive the broker. */
@@ -69,10 +61,6 @@ export interface Binding {
   readonly queue: string;
   readonly key: string;
 }
-
-/** At most this many messages wait here to be acknowledged, and at most this long. */
-const ackCount = 100;
-const ackMs = 10;
 
 /** How many messages the broker sends ahead. */
 const prefetch = 500;
@@ -95,9 +83,9 @@ export class Link {
   #isFull = false;
   #isDeleting = false;
   #tag = 0;
-  #unacked: ConsumeMessage | undefined;
-  #unackedCount = 0;
-  #ackTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #acknowledgements = new Acknowledgements((upTo) =>
+    this.#acknowledge(upTo)
+  );
 
   private constructor(connections: Connections, options: LinkOptions) {
     this.#connections = connections;
@@ -259,7 +247,7 @@ export class Link {
   /** Closes both connections in good order, or breaks them off after `timeoutMs`. */
   async close(timeoutMs: number): Promise<void> {
     if (this.#state !== "up") return;
-    this.#acknowledge();
+    this.#acknowledgements.flush();
     this.#state = "closing";
     const { sending, receiving } = this.#connections;
     try {
@@ -275,7 +263,7 @@ export class Link {
 
   #end(reason: BrokerError): void {
     this.#state = "down";
-    clearTimeout(this.#ackTimer);
+    this.#acknowledgements.stop();
     breakOff(this.#connections.sending);
     breakOff(this.#connections.receiving);
     for (const reject of this.#waiting) reject(reason);
@@ -317,20 +305,13 @@ export class Link {
       properties: message.properties,
       body: message.content as Uint8Array<ArrayBuffer>,
     });
-    this.#unacked = message;
-    if (++this.#unackedCount >= ackCount) this.#acknowledge();
-    else this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ackMs);
+    this.#acknowledgements.add(message);
   }
 
-  #acknowledge(): void {
-    clearTimeout(this.#ackTimer);
-    this.#ackTimer = undefined;
-    if (!this.#unacked || this.#state !== "up") return;
-    this.#unackedCount = 0;
-    const message = this.#unacked;
-    this.#unacked = undefined;
+  #acknowledge(upTo: ConsumeMessage): void {
+    if (this.#state !== "up") return;
     try {
-      this.#connections.control.ack(message, true);
+      this.#connections.control.ack(upTo, true);
     } catch (error) {
       this.destroy(toBrokerError(error));
     }

@@ -1,30 +1,18 @@
 /**
  * A node's messages to itself: they show that messages get through and how
  * fast, that the queue's own binding is there, and which bindings the broker
- * has lost, although it has confirmed them.
+ * has lost, although it has confirmed them (see `doubts.ts`).
  *
  * No answer is never a good answer. An alternate exchange takes what has
  * nowhere to go, so that nothing comes back as unroutable: a message that was
  * confirmed and isn't delivered is as good as returned. Then the connection is
  * broken off, and on the next one a message has to come through the queue
  * before anything is believed.
- *
- * RabbitMQ 3.10 forgets durable bindings that are younger than a second when it
- * is killed; older ones, and queues, survive. A node that took such a channel
- * for bound would hear nothing of it any more. So after a lost connection it
- * sends itself a message in each channel that it joined shortly before, and
- * another one straight to its queue, behind them: where the first hasn't come
- * when the other one has, the binding is gone.
- *
- * The same goes for a channel that the node left and joined again while a
- * connection was lost: what the network kept of that connection may reach the
- * broker late, and unbind what the next connection has bound. That is over once
- * the next one gets a message, as the broker gives messages to a connection
- * only when those before it are dead; so the channel is asked after that.
  */
 import { within } from "../common/timing.ts";
 import { BrokerError } from "./broker_error.ts";
 import type { Connector } from "./connector.ts";
+import { Doubts } from "./doubts.ts";
 import type { Link } from "./link.ts";
 import type { Membership } from "./membership.ts";
 import type { Memberships } from "./memberships.ts";
@@ -42,9 +30,6 @@ const proofMs = 2_000;
 
 /** So many may pass while others are delivered, but not the message that the broker has confirmed. */
 const lostTicks = 30;
-
-/** So old may a binding be that is doubted: a generous multiple of a second. */
-const doubtMs = 30_000;
 
 /** A consumer that was lost is given up by then: Erlang's net_ticktime, 75 s at most if nobody changed it. In milliseconds. */
 const turnMs = 90_000;
@@ -76,18 +61,10 @@ interface Waiting {
   readonly returned: PromiseWithResolvers<number>;
 }
 
-/** Messages through doubtful bindings, and one straight to the queue behind them. */
-interface Doubts {
-  readonly number: number;
-  /** How many of them the broker hasn't answered. */
-  unanswered: number;
-  /** Whether the last one is back. */
-  isOver: boolean;
-}
-
 /** The messages of one node to itself. */
 export class Probe {
   readonly #options: ProbeOptions;
+  readonly #doubts: Doubts;
   #latest = 0;
   /** By number, the oldest first. */
   readonly #waiting = new Map<number, Waiting>();
@@ -102,15 +79,10 @@ export class Probe {
   #receivedBefore = 0;
   #connectedMs = 0;
   #isSuspect = false;
-  /** When each doubtful binding was made. */
-  readonly #doubtful = new Map<Membership, number>();
-  /** The same of bindings that are to be doubted once a message is back. */
-  readonly #rebound = new Map<Membership, number>();
-  /** The messages through the doubtful bindings, while they are on their way. */
-  #doubts: Doubts | undefined;
 
   constructor(options: ProbeOptions) {
     this.#options = options;
+    this.#doubts = new Doubts(options);
   }
 
   /** The number of the latest message. */
@@ -240,28 +212,21 @@ export class Probe {
     this.#ownBinding?.resolve(true);
   }
 
-  /** A message to ourselves came through the binding of a channel, for `key`. */
+  /** See {@linkcode Doubts.passed}. */
   passed(number: number, key: string): void {
-    const membership = this.#options.memberships.byKey(key);
-    if (number === this.#doubts?.number && membership) {
-      this.#doubtful.delete(membership);
-    }
+    this.#doubts.passed(number, key);
   }
 
-  /** Doubts a binding that was just made, as what a lost connection said may still end it. */
+  /** See {@linkcode Doubts.doubt}. */
   doubt(membership: Membership): void {
-    this.#rebound.set(membership, membership.boundMs);
+    this.#doubts.doubt(membership);
   }
 
   /** A message to ourselves came straight through the queue. */
   returned(number: number): void {
     const { memberships, watch } = this.#options;
     memberships.probed(number);
-    if (number === this.#doubts?.number) {
-      this.#doubts.isOver = true;
-      this.#endDoubts();
-    }
-    if (this.#doubts === undefined) this.#doubtRebound();
+    this.#doubts.returned(number);
     const waiting = this.#waiting.get(number);
     if (!waiting) return;
     this.#waiting.delete(number);
@@ -277,9 +242,7 @@ export class Probe {
     this.#receivedBefore = this.#options.watch.received;
     this.#roundTripMs = undefined;
     this.#ticks.onItsWay = this.#ticks.silent = 0;
-    const { memberships } = this.#options;
-    const fresh = memberships.boundSince(performance.now() - doubtMs);
-    for (const [membership, ms] of fresh) this.#doubtful.set(membership, ms);
+    this.#doubts.disconnected();
   }
 
   /** Sends a message, and gets how many milliseconds it took, when it is back. */
@@ -287,7 +250,7 @@ export class Probe {
     const { ownKey, connector, sender, watch } = this.#options;
     const number = ++this.#latest;
     // Until the link is in use, its bindings are set up.
-    if (connector.link === link) this.#askDoubtful(link, number);
+    if (connector.link === link) this.#doubts.ask(link, number);
     sender.publishProbe(link, {
       key: ownKey,
       number,
@@ -311,54 +274,10 @@ export class Probe {
     return returned.promise;
   }
 
-  #askDoubtful(link: Link, number: number): void {
-    if (this.#doubts !== undefined || this.#doubtful.size === 0) return;
-    const doubts: Doubts = {
-      number,
-      unanswered: this.#doubtful.size,
-      isOver: false,
-    };
-    this.#doubts = doubts;
-    for (const { key } of this.#doubtful.keys()) {
-      this.#options.sender.publishProbe(link, {
-        key,
-        number,
-        mandatory: false,
-        onAnswer: (isTaken) => {
-          if (this.#doubts !== doubts) return;
-          doubts.unanswered--;
-          // The queue was full: the next one asks again.
-          if (!isTaken) this.#doubts = undefined;
-          else this.#endDoubts();
-        },
-      });
-    }
-  }
-
-  /** No connection but the present one can end these any more: the next message asks. */
-  #doubtRebound(): void {
-    for (const [membership, boundMs] of this.#rebound) {
-      this.#doubtful.set(membership, boundMs);
-    }
-    this.#rebound.clear();
-  }
-
-  /** The bindings that no message came through are lost, once the broker has answered all of them. */
-  #endDoubts(): void {
-    const { isOver, unanswered } = this.#doubts!;
-    if (!isOver || unanswered > 0) return;
-    for (const [membership, ms] of this.#doubtful) {
-      this.#options.memberships.loseBinding(membership, ms);
-    }
-    this.#doubtful.clear();
-    this.#doubts = undefined;
-  }
-
   #fail(number: number, reason: string): void {
     this.#waiting.get(number)?.returned.reject(new Error(reason));
     this.#waiting.delete(number);
-    // The next one asks again.
-    if (number === this.#doubts?.number) this.#doubts = undefined;
+    this.#doubts.failed(number);
   }
 
   #failAll(reason: string): void {

@@ -5,8 +5,11 @@ import { makeMessage, makeMessages, type Message } from "../relay/message.ts";
 import type { Agreement } from "./agreement.ts";
 import type { Answers } from "./answers.ts";
 import { readBatch } from "./batch.ts";
-import { type Envelope, readEnvelope } from "./envelope.ts";
-import type { Delivery } from "./link.ts";
+import {
+  type Envelope,
+  type EnvelopeProperties,
+  readEnvelope,
+} from "./envelope.ts";
 import type { Membership } from "./membership.ts";
 import type { Memberships } from "./memberships.ts";
 import type { Numbers } from "./numbers.ts";
@@ -15,6 +18,15 @@ import type { Peers } from "./peers.ts";
 import type { Posts } from "./posts.ts";
 import type { Probe } from "./probe.ts";
 import type { QueueWatch } from "./queue_watch.ts";
+
+/** A message from the broker. Its body lasts. */
+export interface Delivery {
+  readonly key: string;
+  readonly properties:
+    & Record<keyof EnvelopeProperties, unknown>
+    & { readonly replyTo?: unknown };
+  readonly body: Uint8Array<ArrayBuffer>;
+}
 
 /** What {@linkcode Receiver} works with. */
 export interface ReceiverOptions {
