@@ -64,8 +64,8 @@ export class Agreement {
   /** Those that joins wait for, by number. */
   readonly #asks = new Map<number, Ask>();
   readonly #late: LateAsks;
-  /** The question for each channel, as long as it is joined. */
-  readonly #byTracker = new WeakMap<Tracker, Ask>();
+  /** The question for each channel, as long as it is joined; `undefined`: there was none to ask. */
+  readonly #byTracker = new WeakMap<Tracker, Ask | undefined>();
   /** The one that channels are collected for. */
   #next: Ask | undefined;
   #collecting: ReturnType<typeof setTimeout> | undefined;
@@ -79,13 +79,17 @@ export class Agreement {
   /** Resolves when a join of this channel, which is bound, may succeed; `undefined`: at once. Never rejects. */
   reach(membership: Membership): Promise<void> | undefined {
     const { isCluster, connector: { link } } = this.#options;
-    // While the broker takes nothing from anybody, nothing is lost.
-    if (!isCluster || !link || link.blocked !== undefined) return undefined;
     const { tracker, wanted } = membership;
     // Those who were told that the binding had been lost may have left.
-    if (!wanted) return undefined;
-    const known = this.#byTracker.get(tracker);
-    if (known) return known.over.promise;
+    if (!isCluster || !link || !wanted) return undefined;
+    if (this.#byTracker.has(tracker)) {
+      return this.#byTracker.get(tracker)?.over.promise;
+    }
+    // While the broker takes nothing from anybody, nothing is lost.
+    if (link.blocked !== undefined) {
+      this.#byTracker.set(tracker, undefined);
+      return undefined;
+    }
     const ask = this.#next ?? this.#collect();
     this.#byTracker.set(tracker, ask);
     ask.add(membership);
@@ -101,7 +105,7 @@ export class Agreement {
     this.#check(ask);
   }
 
-  /** Another node answers: it had sent everything up to the number `since` by the time that it was asked about. */
+  /** Another node answers; how long ago it had sent everything up to the number `since`, stands in the body. */
   answered(
     { node, sequence: number, since: before }: Envelope,
     body: Uint8Array<ArrayBuffer>,
@@ -112,14 +116,8 @@ export class Agreement {
     const ask = this.#asks.get(number);
     if (!ask) return this.#late.answered(node, number, { before, ageMs });
     if (!ask.answer(node)) return;
-    for (const membership of ask.joined()) {
-      const { tracker, joins } = membership;
-      // As long as joins wait, nobody is in the channel.
-      if (joins.length > 0) tracker.begin(node, last);
-      else if (tracker.expect(node, before) === "gap") {
-        this.#options.onGap(membership, "messages after a join are missing");
-      }
-    }
+    // What it sent before concerns nobody.
+    for (const { tracker } of ask.joined()) tracker.begin(node, last);
     this.#check(ask);
   }
 

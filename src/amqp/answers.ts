@@ -1,5 +1,5 @@
 /** What a node replies to the others when they join channels; see `agreement.ts`. */
-import { readQuestion, writeAnswer } from "./ask.ts";
+import { type Question, readQuestion, writeAnswer } from "./ask.ts";
 import type { Connector } from "./connector.ts";
 import type { Envelope } from "./envelope.ts";
 import type { Memberships } from "./memberships.ts";
@@ -17,32 +17,20 @@ export interface AnswersOptions {
 }
 
 /** A question that isn't answered. */
-interface Question {
+interface Pending extends Question {
   /** Who asks, and the question's number there. */
   readonly node: string;
   readonly number: number;
-  readonly keys: readonly string[];
-  /** How long ago it asks about, in milliseconds; 0: before the question came. */
-  readonly ageMs: number;
-  /** Everything of this node up to this number was sent before the question came. */
-  readonly before: number;
 }
 
 /** The answers of one node. */
 export class Answers {
   readonly #options: AnswersOptions;
   /** The oldest first. */
-  readonly #pending: Question[] = [];
-  /** The highest number among this node's own messages that came back through its queue. */
-  #cameBack = 0;
+  readonly #pending: Pending[] = [];
 
   constructor(options: AnswersOptions) {
     this.#options = options;
-  }
-
-  /** A message of this node came back. */
-  cameBack(number: number): void {
-    this.#cameBack = Math.max(this.#cameBack, number);
   }
 
   /** Another node, which has sent everything up to the number `since`, joins channels. */
@@ -59,8 +47,7 @@ export class Answers {
         membership.tracker.meet(node, since);
       }
     }
-    const before = this.#cameBack;
-    this.#pending.push({ node, number, keys, ageMs, before });
+    this.#pending.push({ node, number, keys, ageMs });
     if (this.#pending.length > maxPending) this.#pending.shift();
     this.flush();
   }
@@ -69,17 +56,16 @@ export class Answers {
   flush(): void {
     const { connector: { link }, sender } = this.#options;
     while (link?.isReady) {
-      const question = this.#pending.shift();
-      if (!question) return;
-      const { node, number: sequence, keys, ageMs, before } = question;
-      const isLate = ageMs > 0;
+      const pending = this.#pending.shift();
+      if (!pending) return;
+      const { node, number: sequence, keys, ageMs } = pending;
       sender.publishNews(link, {
         ...{ kind: "answer", key: nodeKey(node), sequence },
         body: writeAnswer({ last: sender.sentUpTo, ageMs }),
-        since: isLate ? sender.sentBefore(performance.now() - ageMs) : before,
+        since: sender.sentBefore(performance.now() - ageMs),
       });
       // No join waits for these any more.
-      if (isLate) continue;
+      if (ageMs > 0) continue;
       const to = new TextEncoder().encode(node);
       for (const key of keys) {
         sender.publishNews(link, { kind: "echo", key, body: to, sequence });

@@ -24,12 +24,9 @@ interface Joined {
 /** A question, from its first channel to the last answer. */
 export class Ask {
   readonly number: number;
-  readonly #startMs = performance.now();
   /** Everything of this node up to this number was sent before. */
   readonly since: number;
-  /** Whether somebody was in a channel before, as it was joined without the broker. */
-  #hasMembers = false;
-  /** When joins waited no longer. */
+  /** When joins waited no longer: from then on, clients have to get everything. */
   #endMs = Infinity;
   /** Whether it came out of this node's own queue, and so what was there before it. */
   isBack = false;
@@ -58,15 +55,14 @@ export class Ask {
     return this.#channels.keys();
   }
 
-  /** From this time on, clients have to get everything that is sent in all of the channels. */
-  get owedMs(): number {
-    return this.#hasMembers ? this.#startMs : this.#endMs;
+  /** How long ago joins succeeded, in milliseconds. */
+  get ageMs(): number {
+    return performance.now() - this.#endMs;
   }
 
   /** Adds a channel. Only before it is sent. */
   add(membership: Membership): void {
-    const { key, tracker, joins } = membership;
-    if (joins.length === 0) this.#hasMembers = true;
+    const { key, tracker } = membership;
     this.#channels.set(key, { membership, tracker });
   }
 
@@ -119,8 +115,8 @@ export interface Question {
   /** Routing keys of channels. */
   readonly keys: Iterable<string>;
   /**
-   * How long ago is asked about: what had the other node sent by then? 0: before
-   * it got the question.
+   * How long ago is asked about, in milliseconds: what had the other node sent
+   * by then? 0: joins wait for an answer, and an echo in each channel.
    */
   readonly ageMs: number;
 }

@@ -103,7 +103,7 @@ export class LateAsks {
     const late = this.#asks.get(number);
     if (!late?.waits.has(node)) return;
     const { ask, waits } = late;
-    if (maxDrift * (performance.now() - ask.owedMs) > ageMs) return;
+    if (maxDrift * ask.ageMs > ageMs) return;
     waits.delete(node);
     if (waits.size === 0) this.#asks.delete(number);
     for (const membership of ask.joined()) {
@@ -161,17 +161,16 @@ export class LateAsks {
   #send(ask: Ask, node: string, wait: Wait): void {
     const { connector: { link }, sender } = this.#options;
     if (!link?.isReady) return;
-    const nowMs = performance.now();
     const isLong = wait.vainMs >= transit.longAfterMs;
     const transitMs = isLong ? transit.longMs : transit.usualMs;
-    const ageMs = maxDrift * (nowMs - ask.owedMs) + transitMs;
+    const ageMs = maxDrift * ask.ageMs + transitMs;
     const { number: sequence, keys } = ask;
     sender.publishNews(link, {
       ...{ kind: "ask", key: nodeKey(node), sequence },
       body: writeQuestion({ keys, ageMs }),
       since: Math.min(ask.since, sender.sentUpTo),
     });
-    wait.askedMs = nowMs;
+    wait.askedMs = performance.now();
   }
 
   /** Forgets a question whose answer won't come, and tells the channels' clients. */

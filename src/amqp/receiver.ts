@@ -38,7 +38,7 @@ export interface ReceiverOptions {
   readonly probe: Pick<Probe, "passed" | "returned">;
   readonly numbers: Pick<Numbers, "heard">;
   readonly agreement: Pick<Agreement, "answered" | "echoed" | "returned">;
-  readonly answers: Pick<Answers, "asked" | "cameBack">;
+  readonly answers: Pick<Answers, "asked">;
   readonly peers: Pick<Peers, "heard">;
   readonly watch: QueueWatch;
   readonly posts: Pick<Posts, "received">;
@@ -118,19 +118,11 @@ export class Receiver {
     if (members > 0) this.#options.onReceived(envelope, members);
   }
 
-  /** Takes what this node sent to others, too. */
+  /** Takes what this node sent through channels' bindings, or to all. */
   #returned({ kind, sequence }: Envelope, key: string): void {
-    const { probe, agreement, answers } = this.#options;
-    switch (kind) {
-      case "text":
-      case "binary":
-      case "batch":
-        return answers.cameBack(sequence);
-      case "probe":
-        return probe.passed(sequence, key);
-      case "ask":
-        return agreement.returned(sequence);
-    }
+    const { probe, agreement } = this.#options;
+    if (kind === "probe") probe.passed(sequence, key);
+    else if (kind === "ask") agreement.returned(sequence);
   }
 
   #notice(membership: Membership, envelope: Envelope, body: Body): void {
