@@ -105,19 +105,18 @@ export class Agreement {
     this.#check(ask);
   }
 
-  /** Another node answers; how long ago it had sent everything up to the number `since`, stands in the body. */
+  /** Another node answers. */
   answered(
-    { node, sequence: number, since: before }: Envelope,
+    { node, sequence: number }: Envelope,
     body: Uint8Array<ArrayBuffer>,
   ): void {
     const answer = readAnswer(body);
     if (!answer) return;
-    const { last, ageMs } = answer;
     const ask = this.#asks.get(number);
-    if (!ask) return this.#late.answered(node, number, { before, ageMs });
+    if (!ask) return this.#late.answered(node, number, answer);
     if (!ask.answer(node)) return;
     // What it sent before concerns nobody.
-    for (const { tracker } of ask.joined()) tracker.begin(node, last);
+    for (const { tracker } of ask.joined()) tracker.begin(node, answer.last);
     this.#check(ask);
   }
 

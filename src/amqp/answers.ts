@@ -1,5 +1,5 @@
 /** What a node replies to the others when they join channels; see `agreement.ts`. */
-import { type Question, readQuestion, writeAnswer } from "./ask.ts";
+import { moments, type Question, readQuestion, writeAnswer } from "./ask.ts";
 import type { Connector } from "./connector.ts";
 import type { Envelope } from "./envelope.ts";
 import type { Memberships } from "./memberships.ts";
@@ -59,11 +59,11 @@ export class Answers {
       const pending = this.#pending.shift();
       if (!pending) return;
       const { node, number: sequence, keys, ageMs } = pending;
-      sender.publishNews(link, {
-        ...{ kind: "answer", key: nodeKey(node), sequence },
-        body: writeAnswer({ last: sender.sentUpTo, ageMs }),
-        since: sender.sentBefore(performance.now() - ageMs),
-      });
+      const { sentUpTo: last } = sender;
+      const sent = ageMs > 0 ? this.#sentBefore(ageMs) : [];
+      const body = writeAnswer({ last, ageMs, sent });
+      const key = nodeKey(node);
+      sender.publishNews(link, { kind: "answer", key, body, sequence });
       // No join waits for these any more.
       if (ageMs > 0) continue;
       const to = new TextEncoder().encode(node);
@@ -71,5 +71,13 @@ export class Answers {
         sender.publishNews(link, { kind: "echo", key, body: to, sequence });
       }
     }
+  }
+  #sentBefore(ageMs: number): number[] {
+    const { count, stepMs } = moments;
+    const beginMs = performance.now() - ageMs;
+    return Array.from(
+      { length: count },
+      (_, i) => this.#options.sender.sentBefore(beginMs - i * stepMs),
+    );
   }
 }

@@ -142,24 +142,32 @@ export function readQuestion(
   return { ageMs, keys: keys.slice(0, maxAsked) };
 }
 
+/** An answer tells numbers of so many moments, so far apart, in milliseconds. */
+export const moments = { count: 60, stepMs: 250 } as const;
+
 /** What a node replies. */
 export interface Answer {
   /** Everything of it up to this number was sent when it answered. */
   readonly last: number;
-  /** See {@linkcode Question}. */
+  /** The question's. */
   readonly ageMs: number;
+  /** What `last` was at that time, a step before it, and so on; nothing where joins wait. */
+  readonly sent: readonly number[];
 }
 
 /** Gets the bytes of an answer. */
-export function writeAnswer({ last, ageMs }: Answer): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(`${last} ${ageMs}`);
+export function writeAnswer(
+  { last, ageMs, sent }: Answer,
+): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode([last, ageMs, ...sent].join(" "));
 }
 
 /** Reads what {@linkcode writeAnswer} wrote; `undefined` if somebody else wrote it. */
 export function readAnswer(body: Uint8Array<ArrayBuffer>): Answer | undefined {
-  const [last, ageMs] = new TextDecoder().decode(body).split(" ").map(Number);
-  if (!Number.isSafeInteger(last) || !Number.isSafeInteger(ageMs)) {
+  const numbers = new TextDecoder().decode(body).split(" ").map(Number);
+  const [last, ageMs, ...sent] = numbers;
+  if (ageMs === undefined || !numbers.every(Number.isSafeInteger)) {
     return undefined;
   }
-  return { last: last!, ageMs: ageMs! };
+  return { last: last!, ageMs, sent: sent.slice(0, moments.count) };
 }

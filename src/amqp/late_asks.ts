@@ -8,16 +8,18 @@
  * joins succeeded: what is missing after that was missed, what is missing before
  * concerns nobody. It can't know that moment, but it knows what it had sent so
  * many milliseconds ago (`sent_log.ts`). So it is asked what it had sent when the
- * joins succeeded, and as much earlier as question and answer may take together.
- * An answer that took longer isn't taken: the number could be too high, and what
- * is missing would go untold. Both clocks have to run alike, not to show the same.
+ * joins succeeded, and tells that for its own clock, and for the moments
+ * before. As many of these as the answer may have been on its way are left out:
+ * a number that is too high would hide a loss. One that is too low takes for
+ * missed what wasn't, so an answer that took long isn't taken as long as there
+ * may be a better one. Both clocks have to run alike, not to show the same.
  *
  * A node that can't answer costs nobody anything: the time doesn't count in
  * which either connection is down or blocked, or the other node isn't heard, or
  * says that it gets no messages. Who is there and doesn't answer for half a
  * minute may hide a loss: the channels' clients are told.
  */
-import { type Ask, writeQuestion } from "./ask.ts";
+import { type Answer, type Ask, moments, writeQuestion } from "./ask.ts";
 import type { Connector } from "./connector.ts";
 import type { Membership } from "./membership.ts";
 import { nodeKey } from "./node_queue.ts";
@@ -30,8 +32,8 @@ const giveUpMs = 30_000;
 /** How long the first wait for an answer is, and the longest, in milliseconds; each is twice as long as the one before. */
 const waitMs = { first: 1_000, last: 8_000 } as const;
 
-/** How long question and answer may take together, and from when on it may be longer, rather than to give up; in milliseconds. */
-const transit = { usualMs: 1_000, longMs: waitMs.last, longAfterMs: 15_000 };
+/** How long question and answer may take together, until there has been none for some time; in milliseconds. */
+const transit = { usualMs: 1_000, longAfterMs: 15_000 } as const;
 
 /** A node that hasn't said for so long that it gets messages isn't asked, in milliseconds: it says so every 5 s. */
 const reachableMs = 10_000;
@@ -94,16 +96,17 @@ export class LateAsks {
     if (this.#asks.size > maxLate) this.#giveUp(oldest!);
   }
 
-  /** A node answers: `ageMs` ago it had sent everything up to `before`. */
-  answered(
-    node: string,
-    number: number,
-    { before, ageMs }: { before: number; ageMs: number },
-  ): void {
+  /** A node answers. */
+  answered(node: string, number: number, { ageMs, sent }: Answer): void {
     const late = this.#asks.get(number);
-    if (!late?.waits.has(node)) return;
-    const { ask, waits } = late;
-    if (maxDrift * ask.ageMs > ageMs) return;
+    const wait = late?.waits.get(node);
+    if (!wait) return;
+    const { ask, waits } = late!;
+    const transitMs = Math.max(0, maxDrift * ask.ageMs - ageMs);
+    const isLong = wait.vainMs >= transit.longAfterMs;
+    if (transitMs > transit.usualMs && !isLong) return;
+    const before = sent[Math.ceil(transitMs / moments.stepMs)];
+    if (before === undefined) return;
     waits.delete(node);
     if (waits.size === 0) this.#asks.delete(number);
     for (const membership of ask.joined()) {
@@ -126,10 +129,14 @@ export class LateAsks {
       const { ask, waits } = late;
       const isMoot = ask.joined().next().done === true;
       const due = isMoot ? [] : this.#due(waits);
-      if (isMoot || waits.size === 0) this.#asks.delete(ask.number);
-      else if ([...waits.values()].some(isOver)) this.#giveUp(late);
-      for (const [node, wait] of due) {
-        if (sent++ < maxSent) this.#send(ask, node, wait);
+      if (isMoot || waits.size === 0) {
+        this.#asks.delete(ask.number);
+      } else if ([...waits.values()].some(isOver)) {
+        this.#giveUp(late);
+      } else {
+        for (const [node, wait] of due) {
+          if (sent++ < maxSent) this.#send(ask, node, wait);
+        }
       }
     }
   }
@@ -161,13 +168,10 @@ export class LateAsks {
   #send(ask: Ask, node: string, wait: Wait): void {
     const { connector: { link }, sender } = this.#options;
     if (!link?.isReady) return;
-    const isLong = wait.vainMs >= transit.longAfterMs;
-    const transitMs = isLong ? transit.longMs : transit.usualMs;
-    const ageMs = maxDrift * ask.ageMs + transitMs;
     const { number: sequence, keys } = ask;
     sender.publishNews(link, {
       ...{ kind: "ask", key: nodeKey(node), sequence },
-      body: writeQuestion({ keys, ageMs }),
+      body: writeQuestion({ keys, ageMs: Math.max(1, ask.ageMs) }),
       since: Math.min(ask.since, sender.sentUpTo),
     });
     wait.askedMs = performance.now();

@@ -11,8 +11,8 @@ export type Verdict = "next" | "duplicate" | "gap";
 interface Span {
   from: number;
   last: number;
-  /** What the first of them said came before it in the channel, 0 if nothing. */
-  after: number;
+  /** What came before the first message that was heard, as that or a mark said; 0 if nothing, `undefined` if neither came. */
+  after: number | undefined;
   /** Whether the last one may have been meant for an earlier membership. */
   mayBeLeftover: boolean;
 }
@@ -57,6 +57,7 @@ export class Tracker {
       return "next";
     }
     if (sequence <= span.last) return "duplicate";
+    span.after ??= since;
     const isMissing = since > span.last;
     const isGap = isMissing && !span.mayBeLeftover;
     if (since === 0 || isMissing && !isGap) span.from = from;
@@ -100,9 +101,10 @@ export class Tracker {
   ): "next" | "gap" {
     const span = this.#find(node);
     if (!span) {
-      this.#remember(node, { ...spanAfter(last), mayBeLeftover });
+      this.#remember(node, { ...spanAfter(last), after: last, mayBeLeftover });
       return "next";
     }
+    span.after ??= last;
     if (last <= span.last) return "next";
     const isGap = !span.mayBeLeftover;
     if (!isGap) span.from = last;
@@ -120,7 +122,7 @@ export class Tracker {
     this.#remember(node, spanAfter(Math.max(last, heard)));
   }
 
-  /** Does the same if nothing is known of `node`. */
+  /** Does the same if nothing is known of `node`; {@linkcode expect} may follow. */
   meet(node: string, last: number): void {
     if (!this.#find(node)) this.#remember(node, spanAfter(last));
   }
@@ -135,7 +137,7 @@ export class Tracker {
       this.#remember(node, spanAfter(last));
       return "next";
     }
-    const isGap = span.after > last && !span.mayBeLeftover;
+    const isGap = (span.after ?? 0) > last && !span.mayBeLeftover;
     span.last = Math.max(span.last, last);
     return isGap ? "gap" : "next";
   }
@@ -161,5 +163,5 @@ export class Tracker {
 
 /** What is known where everything after `from`, up to `last`, is accounted for. */
 function spanAfter(from: number, last = from): Span {
-  return { from, last, after: from, mayBeLeftover: false };
+  return { from, last, after: undefined, mayBeLeftover: false };
 }

@@ -25,3 +25,25 @@ Deno.test("Tracker.message() finds a loss after what an earlier membership left"
   ];
   assert.deepEqual(verdicts, ["next", "next", "next", "gap"]);
 });
+
+// Nodes are often joined at the same time: one that joined right before was
+// taken for one that had sent something.
+Deno.test("Tracker.expect() takes a node's own join for no message, and finds what is missing behind it", () => {
+  const envelope = { kind: "text", node: "x", sequence: 15 } as const;
+  const first = (act: (tracker: Tracker) => void, isMet = true): string => {
+    const tracker = new Tracker();
+    if (isMet) tracker.meet("x", 10);
+    act(tracker);
+    return tracker.expect("x", 8);
+  };
+  const marked = (last: number) => (tracker: Tracker) =>
+    tracker.mark("x", { last, mayBeLeftover: false });
+  const heard = (since: number) => (tracker: Tracker) =>
+    tracker.message({ ...envelope, since });
+  assert.equal(first(() => {}), "next");
+  for (const isMet of [true, false]) {
+    const verdicts = [heard(0), heard(8), heard(9), marked(8), marked(9)]
+      .map((act) => first(act, isMet));
+    assert.deepEqual(verdicts, ["next", "next", "gap", "next", "gap"]);
+  }
+});
