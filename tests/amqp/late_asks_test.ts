@@ -235,43 +235,6 @@ Deno.test("LateAsks takes answers that take seconds, rather than give up", () =>
   assert.deepEqual([bench.late.size, bench.gaps], [0, []]);
 });
 
-const judged: Record<
-  string,
-  { heard?: [number, number]; next?: [number, number, string]; told: boolean }
-> = {
-  "nothing is missing": { heard: [41, 38], told: false },
-  "something is missing before the first message": {
-    heard: [43, 41],
-    told: true,
-  },
-  "the first message is its node's first one there": {
-    heard: [43, 0],
-    told: false,
-  },
-  "nothing was heard, and the next message follows another one": {
-    told: false,
-    next: [43, 41, "gap"],
-  },
-  "what is missing behind the first message was sent before": {
-    ...{ heard: [38, 30], told: false },
-    next: [43, 39, "next"],
-  },
-};
-for (const [name, { heard, next, told }] of Object.entries(judged)) {
-  Deno.test(`LateAsks judges by what had been sent before: ${name}`, () => {
-    using bench = new Bench();
-    bench.join([one]);
-    bench.pass(1);
-    if (heard) assert.equal(bench.message(one, ...heard), "next");
-    bench.answer(one, { before: 40 });
-    bench.answer(one, { before: 0 });
-    assert.equal(bench.gaps.length, told ? 1 : 0);
-    if (!next) return;
-    const [sequence, since, verdict] = next;
-    assert.equal(bench.message(one, sequence, since), verdict);
-  });
-}
-
 const moment = fc.nat({ max: 20_000 });
 const transitMs = fc.oneof(fc.nat({ max: 50 }), fc.nat({ max: 5_000 }));
 const story = fc.record({

@@ -188,12 +188,6 @@ Deno.test("Sender learns from the first refusal how much the broker takes, until
   assert.equal(say("x".repeat(20)), true);
 });
 
-Deno.test("Sender.publish() gets false when the outbox is full", () => {
-  const { say } = make();
-  assert.equal(say("x".repeat(1_500)), true);
-  assert.equal(say("x".repeat(500)), false);
-});
-
 Deno.test("Sender tells of congestion at each message while its channel is behind, and once that it caught up", () => {
   const { sender, congestion, connect, say } = make();
   connect(new FakeLink());

@@ -41,6 +41,12 @@ Deno.test("Tracker.expect() takes a node's own join for no message, and finds wh
   const heard = (since: number) => (tracker: Tracker) =>
     tracker.message({ ...envelope, since });
   assert.equal(first(() => {}), "next");
+  for (const since of [8, 9]) {
+    const tracker = new Tracker();
+    assert.equal(tracker.expect("x", 8), "next");
+    const verdict = tracker.message({ ...envelope, since });
+    assert.equal(verdict, since === 8 ? "next" : "gap");
+  }
   for (const isMet of [true, false]) {
     const verdicts = [heard(0), heard(8), heard(9), marked(8), marked(9)]
       .map((act) => first(act, isMet));
