@@ -120,7 +120,7 @@ class Nodes implements AsyncDisposable {
     }
     for (const path of [...busy, fresh]) await bridge.join(path);
     const losesQueue = this.#queueType === "classic" && place.queue === 0;
-    // TODO: RabbitMQ 3.10 answers the question for young bindings (probe.ts) as
+    // TODO: RabbitMQ 3.10 answers the question for young bindings (doubts.ts) as
     // if they were lost, now and then, after the loss of the connection's broker.
     const mayBeTold = this.#queueType === "classic" &&
       place.connection === 0 && first.kind.version === "3.10";
@@ -217,15 +217,15 @@ async function lose(
 ): Promise<void> {
   const [lost] = cluster.members as [Broker];
   await using stack = new AsyncDisposableStack();
-  const groups = [];
-  for (const type of ["classic", "quorum"] as const) {
+  const start = async (type: "classic" | "quorum"): Promise<Nodes> => {
     const nodes = stack.use(new Nodes(`${type}-${how}`, type));
-    for (const place of places) await nodes.start(cluster, place);
+    await Promise.all(places.map((place) => nodes.start(cluster, place)));
     await nodes.talk();
-    groups.push(nodes);
-  }
-  // Younger bindings may be forgotten, which is told: see probe.ts.
-  await pause(bindingMs);
+    return nodes;
+  };
+  const groups = await Promise.all([start("classic"), start("quorum")]);
+  // Younger bindings may be forgotten, which is told: see doubts.ts.
+  if (how === "kill") await pause(bindingMs);
   const end = how === "kill" ? lost.kill() : lost.stop();
   for (const nodes of groups) nodes.speakAnew();
   await end;
