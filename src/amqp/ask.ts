@@ -76,6 +76,7 @@ export class Ask {
   /** Lets the joins succeed. */
   end(): void {
     this.#endMs = performance.now();
+    this.#echoed.clear();
     this.over.resolve();
   }
 

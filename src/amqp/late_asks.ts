@@ -41,8 +41,8 @@ const reachableMs = 10_000;
 /** So much faster may another node's clock run. */
 const maxDrift = 1.001;
 
-/** So many questions are kept at most. */
-const maxLate = 10_000;
+/** So many questions are kept at most, and so many answers waited for. */
+const most = { asks: 10_000, answers: 100_000 } as const;
 
 /** So many are sent in a second at most. */
 const maxSent = 200;
@@ -92,8 +92,11 @@ export class LateAsks {
     if (nodes.length === 0) return;
     const waits = new Map(nodes.map((node) => [node, newWait()]));
     this.#asks.set(ask.number, { ask, waits });
-    const [oldest] = this.#asks.values();
-    if (this.#asks.size > maxLate) this.#giveUp(oldest!);
+    const maxAsks = Math.min(most.asks, most.answers / nodes.length);
+    for (const oldest of this.#asks.values()) {
+      if (this.#asks.size <= maxAsks) return;
+      this.#giveUp(oldest);
+    }
   }
 
   /** A node answers. */

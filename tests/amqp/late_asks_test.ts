@@ -196,7 +196,7 @@ Deno.test("LateAsks forgets those that have gone, and channels that were left", 
   assert.deepEqual(bench.gaps, []);
 });
 
-Deno.test("LateAsks keeps 10,000 questions, and sends 200 a second", () => {
+Deno.test("LateAsks keeps 10,000 questions, fewer to many nodes, and sends 200 a second", () => {
   using bench = new Bench();
   for (let number = 1; number <= 10_001; number++) {
     bench.join([one], { number });
@@ -205,6 +205,11 @@ Deno.test("LateAsks keeps 10,000 questions, and sends 200 a second", () => {
   assert.deepEqual(bench.gaps, ["another node doesn't say what it sent"]);
   bench.pass(3);
   assert.equal(bench.sent.length, 600);
+  const nodes = Array.from({ length: 1_000 }, (_, i) => `${i}`);
+  for (let number = 10_002; number <= 10_102; number++) {
+    bench.join(nodes, { number });
+  }
+  assert.equal(bench.late.size, 100);
 });
 
 Deno.test("LateAsks asks what had been sent when joins succeeded, and takes no answer that is too late for that", () => {
