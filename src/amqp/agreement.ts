@@ -16,8 +16,8 @@
  *   the binding, and nothing is lost any more. Where it doesn't come, the node
  *   is asked again.
  *
- * The wait is bounded. A node that hasn't answered by then may have sent something
- * in the meantime that clients here had to get; see `late_asks.ts`.
+ * The wait is bounded. A node that hasn't answered by then, or isn't heard, may
+ * have sent something after it that clients here had to get; see `late_asks.ts`.
  *
  * One broker routes by a binding when it has confirmed it: nobody asks there.
  */
@@ -114,9 +114,10 @@ export class Agreement {
     if (!answer) return;
     const ask = this.#asks.get(number);
     if (!ask) return this.#late.answered(node, number, answer);
-    if (!ask.answer(node)) return;
+    const { last } = answer;
+    if (!ask.answer(node, last)) return;
     // What it sent before concerns nobody.
-    for (const { tracker } of ask.joined()) tracker.begin(node, answer.last);
+    for (const { tracker } of ask.joined()) tracker.begin(node, last);
     this.#check(ask);
   }
 
@@ -162,7 +163,7 @@ export class Agreement {
 
   /** Asks until all have answered, or joins have waited long enough. */
   async #run(ask: Ask): Promise<void> {
-    const { connector, probe, peers, waitMs } = this.#options;
+    const { connector, probe, waitMs } = this.#options;
     const { link } = connector;
     // Shows where what came before the binding ends.
     if (link?.isReady) probe.ask(link);
@@ -184,9 +185,13 @@ export class Agreement {
     }
     if (!isOver) this.counts.unanswered += ask.size;
     this.#asks.delete(ask.number);
+    const late = this.#missing(ask);
+    for (const { tracker } of ask.joined()) {
+      // Of what came between its number and now, nobody had to get anything.
+      for (const node of late) tracker.reopen(node);
+    }
     ask.end();
-    const { present } = peers;
-    this.#late.add(ask, present.filter((node) => !ask.isAnswered(node)));
+    this.#late.add(ask, late);
   }
 
   /** Takes note of whether it is answered. */

@@ -36,7 +36,8 @@ export class Ask {
   readonly over = Promise.withResolvers<void>();
   /** By routing key. */
   readonly #channels = new Map<string, Joined>();
-  readonly #answered = new Set<string>();
+  /** The highest number that each node has told. */
+  readonly #answered = new Map<string, number>();
   /** The keys in which something came back, by node. */
   readonly #echoed = new Map<string, Set<string>>();
 
@@ -80,12 +81,11 @@ export class Ask {
     this.over.resolve();
   }
 
-  /** Takes note of an answer; `false` if it isn't the first one of `node`. */
-  answer(node: string): boolean {
-    if (this.#answered.has(node) || this.#answered.size >= maxNodes) {
-      return false;
-    }
-    this.#answered.add(node);
+  /** Takes note that `node` tells its number; `false` if that is one node too many. */
+  answer(node: string, last: number): boolean {
+    const known = this.#answered.get(node);
+    if (known === undefined && this.#answered.size >= maxNodes) return false;
+    this.#answered.set(node, Math.max(known ?? 0, last));
     return true;
   }
 
@@ -99,9 +99,9 @@ export class Ask {
     }
   }
 
-  /** Whether `node` has told its number. */
-  isAnswered(node: string): boolean {
-    return this.#answered.has(node);
+  /** The highest number that `node` told while joins waited, 0 if none. */
+  lastOf(node: string): number {
+    return this.#answered.get(node) ?? 0;
   }
 
   /** Whether `node` has told its number, and is heard in all channels. */

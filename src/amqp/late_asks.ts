@@ -12,7 +12,7 @@
  * before. As many of these as the answer may have been on its way are left out:
  * a number that is too high would hide a loss. One that is too low takes for
  * missed what wasn't, so an answer that took long isn't taken as long as there
- * may be a better one. Both clocks have to run alike, not to show the same.
+ * may be a better one, and never shows a loss. Both clocks have to run alike, not to show the same.
  *
  * A node that can't answer costs nobody anything: the time doesn't count in
  * which either connection is down or blocked, or the other node isn't heard, or
@@ -106,14 +106,18 @@ export class LateAsks {
     if (!wait) return;
     const { ask, waits } = late!;
     const transitMs = Math.max(0, maxDrift * ask.ageMs - ageMs);
-    const isLong = wait.vainMs >= transit.longAfterMs;
-    if (transitMs > transit.usualMs && !isLong) return;
-    const before = sent[Math.ceil(transitMs / moments.stepMs)];
-    if (before === undefined) return;
+    const isLong = transitMs > transit.usualMs;
+    if (isLong && wait.vainMs < transit.longAfterMs) return;
+    const known = sent[Math.ceil(transitMs / moments.stepMs)];
+    if (known === undefined) return;
+    const before = Math.max(known, ask.lastOf(node));
+    const missing = [...ask.joined()].filter(({ tracker }) =>
+      tracker.expect(node, before) === "gap"
+    );
+    if (isLong && missing.length > 0) return;
     waits.delete(node);
-    if (waits.size === 0) this.#asks.delete(number);
-    for (const membership of ask.joined()) {
-      if (membership.tracker.expect(node, before) === "next") continue;
+    if (waits.size === 0) this.#asks.delete(ask.number);
+    for (const membership of missing) {
       this.#options.onGap(membership, "messages after a join are missing");
     }
   }

@@ -15,6 +15,8 @@ interface Span {
   after: number | undefined;
   /** Whether the last one may have been meant for an earlier membership. */
   mayBeLeftover: boolean;
+  /** Whether the next message is as good as the first one. */
+  isOpen: boolean;
 }
 
 /**
@@ -52,14 +54,16 @@ export class Tracker {
       // before this node joined, or a notice will tell.
       this.#remember(node, {
         ...{ from, last: sequence, after: since },
-        mayBeLeftover,
+        ...{ mayBeLeftover, isOpen: false },
       });
       return "next";
     }
     if (sequence <= span.last) return "duplicate";
-    span.after ??= since;
     const isMissing = since > span.last;
-    const isGap = isMissing && !span.mayBeLeftover;
+    if (span.isOpen) span.after = isMissing ? since : 0;
+    else span.after ??= since;
+    const isGap = isMissing && !span.mayBeLeftover && !span.isOpen;
+    span.isOpen = false;
     if (since === 0 || isMissing && !isGap) span.from = from;
     span.last = sequence;
     span.mayBeLeftover = mayBeLeftover;
@@ -104,9 +108,12 @@ export class Tracker {
       this.#remember(node, { ...spanAfter(last), after: last, mayBeLeftover });
       return "next";
     }
-    span.after ??= last;
-    if (last <= span.last) return "next";
-    const isGap = !span.mayBeLeftover;
+    const isMissing = last > span.last;
+    if (span.isOpen) span.after = isMissing ? last : 0;
+    else span.after ??= last;
+    const isGap = !span.mayBeLeftover && !span.isOpen;
+    span.isOpen = false;
+    if (!isMissing) return "next";
     if (!isGap) span.from = last;
     span.last = last;
     return isGap ? "gap" : "next";
@@ -122,13 +129,22 @@ export class Tracker {
     this.#remember(node, spanAfter(Math.max(last, heard)));
   }
 
-  /** Does the same if nothing is known of `node`; {@linkcode expect} may follow. */
+  /** Takes note that what is missing before the next message of `node` may concern nobody; {@linkcode expect} tells. */
+  reopen(node: string): void {
+    const span = this.#find(node);
+    if (!span) return;
+    span.isOpen = true;
+    span.after = undefined;
+  }
+
+  /** Does the same as {@linkcode begin} if nothing is known of `node`; {@linkcode expect} may follow. */
   meet(node: string, last: number): void {
     if (!this.#find(node)) this.#remember(node, spanAfter(last));
   }
 
   /**
-   * Does the same, and tells whether anything later is missing of what came
+   * Does the same as {@linkcode begin} if nothing is known of `node`, and tells
+   * whether anything later is missing of what came
    * before the first message that was heard.
    */
   expect(node: string, last: number): "next" | "gap" {
@@ -139,6 +155,7 @@ export class Tracker {
     }
     const isGap = (span.after ?? 0) > last && !span.mayBeLeftover;
     span.last = Math.max(span.last, last);
+    span.isOpen = false;
     return isGap ? "gap" : "next";
   }
 
@@ -163,5 +180,8 @@ export class Tracker {
 
 /** What is known where everything after `from`, up to `last`, is accounted for. */
 function spanAfter(from: number, last = from): Span {
-  return { from, last, after: undefined, mayBeLeftover: false };
+  return {
+    ...{ from, last, after: undefined },
+    ...{ mayBeLeftover: false, isOpen: false },
+  };
 }

@@ -84,9 +84,9 @@ class Bench {
   }
 
   /** Lets a node answer the first question: it has sent 50 messages, 40 of them by the time that it is asked about. */
-  answer(node: string, { ageMs = 0 } = {}): void {
+  answer(node: string, { ageMs = 0, before = 40 } = {}): void {
     const envelope = { kind: "answer", node, sequence: 1, since: 0 } as const;
-    const sent = ageMs > 0 ? Array(60).fill(40) : [];
+    const sent = ageMs > 0 ? Array(60).fill(before) : [];
     this.agreement.answered(envelope, writeAnswer({ last: 50, ageMs, sent }));
   }
 
@@ -234,6 +234,7 @@ Deno.test("Agreement counts joins that aren't answered in time, and goes on aski
   const join = bench.join();
   await bench.asked();
   bench.answer(one);
+  bench.echo(one);
   await join.done;
   assert.equal(bench.agreement.counts.unanswered, 1);
   // It comes too late.
@@ -241,6 +242,27 @@ Deno.test("Agreement counts joins that aren't answered in time, and goes on aski
   bench.told.length = 0;
   bench.agreement.tick();
   assert.deepEqual(bench.told.map(({ key }) => key), [`node.${two}`]);
+});
+
+// It was: what a node sent between its answer and the join was told when it was
+// lost, as its broker didn't route by the binding.
+Deno.test("Agreement asks a node again that has answered, and isn't heard", async () => {
+  const cases = [
+    [55, { before: 56 }, []],
+    [58, { before: 56 }, ["/a"]],
+    // What it told while joins waited holds in any case.
+    [50, { before: 1 }, []],
+  ] as const;
+  for (const [since, { before }, gaps] of cases) {
+    const bench = new Bench({ waitMs: 50 });
+    const join = bench.join();
+    await bench.asked();
+    bench.answer(one);
+    await join.done;
+    assert.equal(bench.message(one, 60, since), "next");
+    bench.answer(one, { ageMs: 5_000, before });
+    assert.deepEqual(bench.gaps, gaps);
+  }
 });
 
 Deno.test("Answers tell a number first, then come through each channel, as soon as there is a connection", async () => {

@@ -10,10 +10,13 @@ Deno.test("Ask takes the replies of 1,000 nodes, and no more", () => {
     ask.echo(`${node}`, membership.key);
   }
   ask.echo("another", membership.key);
-  assert.equal(ask.answer("another"), true);
+  assert.equal(ask.answer("another", 7), true);
   assert.equal(ask.isReached("another"), false);
   for (let node = 0; node < 1_000; node++) {
-    assert.equal(ask.answer(`${node}`), node < 999);
+    assert.equal(ask.answer(`${node}`, node), node < 999);
   }
   assert.equal(ask.isReached("998"), true);
+  // The highest number counts.
+  assert.equal(ask.answer("another", 5), true);
+  assert.deepEqual(["another", "999"].map((node) => ask.lastOf(node)), [7, 0]);
 });

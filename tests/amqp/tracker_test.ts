@@ -53,3 +53,42 @@ Deno.test("Tracker.expect() takes a node's own join for no message, and finds wh
     assert.deepEqual(verdicts, ["next", "next", "gap", "next", "gap"]);
   }
 });
+
+Deno.test("Tracker.reopen() leaves to expect() what is missing next, and forgets nothing", () => {
+  const envelope = { kind: "text", node: "x" } as const;
+  for (const [last, verdict] of [[25, "next"], [24, "gap"]] as const) {
+    for (const isMarked of [false, true]) {
+      const tracker = new Tracker();
+      tracker.reopen("x");
+      tracker.message({ ...envelope, sequence: 20, since: 0 });
+      tracker.reopen("x");
+      const say = (sequence: number, since: number): Verdict =>
+        tracker.message({ ...envelope, sequence, since });
+      assert.equal(say(20, 0), "duplicate");
+      if (isMarked) {
+        const mark = { last: 25, mayBeLeftover: false };
+        assert.equal(tracker.mark("x", mark), "next");
+      }
+      assert.equal(say(30, 25), "next");
+      assert.equal(say(33, 32), "gap");
+      assert.equal(tracker.expect("x", last), verdict);
+      assert.equal(tracker.expect("x", 33), "next");
+      assert.equal(say(36, 35), "gap");
+    }
+  }
+  const tracker = new Tracker();
+  const mark = (last: number) =>
+    tracker.mark("x", { last, mayBeLeftover: false });
+  tracker.begin("x", 20);
+  tracker.reopen("x");
+  assert.equal(tracker.expect("x", 30), "next");
+  assert.equal(mark(31), "gap");
+  tracker.reopen("x");
+  assert.deepEqual([mark(32), mark(33)], ["next", "gap"]);
+  // Nothing is missing where the next one follows the last one.
+  tracker.reopen("x");
+  tracker.message({ ...envelope, sequence: 40, since: 33 });
+  assert.equal(tracker.expect("x", 32), "next");
+  tracker.reopen("x");
+  assert.deepEqual([mark(40), tracker.expect("x", 39)], ["next", "next"]);
+});
