@@ -6,9 +6,11 @@ import { readPage } from "../helpers/docs.ts";
 import { eventually, pause, within } from "../helpers/eventually.ts";
 import {
   ask,
+  channelClients,
   EveryFrontend,
   holder,
   idleTimeoutS,
+  retryAfterS,
   runStaps,
   shortTimeouts,
   statusWithoutStaps,
@@ -123,6 +125,22 @@ every.test({
     assert.match(page, new RegExp(`    curl .* ${url}`));
   },
 
+  "passes on what staps refuses, and when to come back": async ({ port }) => {
+    const path = newPath();
+    const plain = await fetch(`http://127.0.0.1:${port}${path}`);
+    await plain.body?.cancel();
+    assert.equal(plain.status, 426);
+    // RFC 9110 section 15.5.22.
+    assert.equal(plain.headers.get("sec-websocket-version"), "13");
+    await using clients = new Clients(every.socket);
+    await clients.joinMany(path, channelClients);
+    using client = await RawClient.connect({ port });
+    await client.write(handshakeBytes({ path }));
+    const { status, headers } = await client.readResponse();
+    assert.equal(status, 503);
+    assert.equal(headers.get("retry-after"), `${retryAfterS}`);
+  },
+
   "passes on messages by POST, whatever they are": async ({ port, url }) => {
     await using clients = new Clients(url);
     const path = newPath();
@@ -230,7 +248,7 @@ every.test({
         for (const message of ["at once", "after a while"]) {
           member.send(message);
           await eventually(() => messages.includes(message), message);
-          if (message === "at once") await pause(5 * idleTimeoutS * 1000);
+          if (message === "at once") await pause(2500 * idleTimeoutS);
         }
         assert.deepEqual(errors, []);
       } finally {
@@ -317,6 +335,9 @@ for (const [name, replace] of Object.entries(smallLimits)) {
         assert.equal(headers.get("retry-after"), "5");
         break;
       }
+      if (name === "nginx") {
+        assert.match(await frontend.logs(), / 429 .* limits=REJECTED\//);
+      }
       if (name === "haproxy") {
         // Those that ask for nothing count too, and get no 429.
         const ends = Array.from({ length: 6 }, async () => {
@@ -341,22 +362,69 @@ for (const [name, replace] of Object.entries(smallLimits)) {
   });
 }
 
-/** What makes the examples spread channels over two sockets: their own commented lines. */
+Deno.test("nginx limits handshakes per address, and says when to come back", async () => {
+  await using frontend = await startFrontend("nginx", {
+    socket: every.socket,
+    replace: [
+      ["burst=1000 nodelay;", "burst=5 nodelay;"],
+      ["rate=50r/s;", "rate=1r/m;"],
+    ],
+  });
+  const url = `http://127.0.0.1:${frontend.port}${newPath()}`;
+  const answers: [number, string | null][] = [];
+  for (let i = 0; i < 7; i++) {
+    const { status, headers, body } = await fetch(url);
+    await body?.cancel();
+    answers.push([status, headers.get("retry-after")]);
+  }
+  assert.deepEqual(answers, [
+    ...Array.from({ length: 6 }, () => [426, null]),
+    [429, "5"],
+  ]);
+  assert.match(await frontend.logs(), / 429 .* limits=-?\w*\/REJECTED/);
+});
+
+Deno.test("nginx counts the addresses of one IPv6 network as one, and IPv4 addresses each", async () => {
+  await using frontend = await startFrontend("nginx", {
+    socket: every.socket,
+    replace: [[
+      "limit_conn staps_connections 1000;",
+      "limit_conn staps_connections 2;\n" +
+      "    set_real_ip_from 127.0.0.1;\n" +
+      "    real_ip_header X-Forwarded-For;",
+    ]],
+  });
+  using stack = new DisposableStack();
+  const cases: [address: string, status: number][] = [
+    ["2001:db8::1", 101],
+    ["2001:db8::2", 101],
+    ["2001:db8::ffff:3", 429],
+    // The first half has a line feed in it.
+    ["2001:db8:0a0a:0a0a::1", 101],
+    ["2001:db8:0a0a:0a0a::2", 101],
+    ["2001:db8:0a0a:0a0a::3", 429],
+    ["2001:db8:0:1::1", 101],
+    ["192.0.2.1", 101],
+    ["192.0.2.2", 101],
+    ["192.0.2.1", 101],
+    ["192.0.2.1", 429],
+  ];
+  for (const [address, expected] of cases) {
+    const client = stack.use(await RawClient.connect(frontend));
+    const headers = { "X-Forwarded-For": address };
+    await client.write(handshakeBytes({ path: newPath(), headers }));
+    const { status } = await client.readResponse();
+    assert.equal(status, expected, address);
+  }
+});
+
+/**
+ * What makes the examples spread channels over two sockets: their own commented
+ * lines. Those of nginx are tried in scale_test.ts and systemd_test.ts.
+ */
 const twoSockets: Partial<
   Record<FrontendName, (one: string, two: string) => Replacement[]>
 > = {
-  nginx: (one, two) => [
-    ["#upstream staps {\n", "upstream staps {\n"],
-    ["#    hash $uri consistent;\n", "    hash $uri consistent;\n"],
-    ["#    server unix:/run/staps-1/staps.sock", `    server unix:${one}`],
-    ["#    server unix:/run/staps-2/staps.sock", `    server unix:${two}`],
-    ["\n#}\n", "\n}\n"],
-    // The block that it takes the place of.
-    [
-      `upstream staps {\n    server unix:${one} max_fails=0;\n}\n`,
-      "",
-    ],
-  ],
   haproxy: (one, two) => [
     ["    #balance uri path-only\n", "    balance uri path-only\n"],
     ["    #hash-type consistent\n", "    hash-type consistent\n"],

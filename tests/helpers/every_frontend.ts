@@ -13,11 +13,16 @@ import { inFrontendGroup } from "./nginx.ts";
 import { Process, stapsCommand } from "./process.ts";
 import { handshakeBytes } from "./raw_client.ts";
 import { assertNoPath, newPath } from "./shared_staps.ts";
+import { stepsTogether } from "./steps.ts";
 
 /** Half of the frontends' time-outs, as in the shipped files. */
 export const idleTimeoutS = 3;
 
-/** The shipped time-outs, shortened: twice {@linkcode idleTimeoutS}, and requests are held for 1 s. */
+/** How many clients a channel may have, and when whoever is one too many should come back. */
+export const channelClients = 20;
+export const retryAfterS = 17;
+
+/** The shipped time-outs, shortened: twice {@linkcode idleTimeoutS}, 4 s for a head, and requests are held for 1 s. */
 export const shortTimeouts: Readonly<
   Record<FrontendName, readonly Replacement[]>
 > = {
@@ -25,18 +30,24 @@ export const shortTimeouts: Readonly<
     ["proxy_read_timeout 75s;", "proxy_read_timeout 6s;"],
     ["proxy_send_timeout 60s;", "proxy_send_timeout 6s;"],
     [" send_timeout 60s;", " send_timeout 6s;"],
+    ["client_header_timeout 10s;", "client_header_timeout 4s;"],
   ],
   apache: [
     ["    Timeout 75\n", "    Timeout 6\n"],
     ["timeout=75 ", "timeout=6 "],
+    ["handshake=10 header=10-20,", "handshake=4 header=4-8,"],
   ],
   haproxy: [
     ["timeout client       75s", "timeout client       6s"],
     ["timeout server       75s", "timeout server       6s"],
     ["timeout tunnel       75s", "timeout tunnel       6s"],
+    ["timeout http-request 10s", "timeout http-request 4s"],
   ],
   // It has none for silence.
-  caddy: [["lb_try_duration 10s", "lb_try_duration 1s"]],
+  caddy: [
+    ["lb_try_duration 10s", "lb_try_duration 1s"],
+    ["read_header 10s", "read_header 4s"],
+  ],
 };
 
 /** What clients are answered while staps isn't there. */
@@ -125,18 +136,13 @@ export class EveryFrontend {
     t: Deno.TestContext,
     trials: Readonly<Record<string, Trial>>,
   ): Promise<void> {
-    const steps = Object.entries(trials).flatMap(([what, trial]) =>
-      Array.from(this.#frontends, ([name, frontend]) =>
-        t.step({
-          name: `${name} ${what}`,
-          fn: () => trial(frontend, name),
-          // Steps at the same time.
-          sanitizeOps: false,
-          sanitizeResources: false,
-          sanitizeExit: false,
-        }))
-    );
-    await Promise.all(steps);
+    const steps: Record<string, () => Promise<void>> = {};
+    for (const [what, trial] of Object.entries(trials)) {
+      for (const [name, frontend] of this.#frontends) {
+        steps[`${name} ${what}`] = () => trial(frontend, name);
+      }
+    }
+    await stepsTogether(t, steps);
   }
 
   /** Registers the last test of the file: nobody has logged a path that `newPath()` made. */
@@ -160,7 +166,9 @@ export class EveryFrontend {
     await Deno.writeTextFile(
       `${this.#folder.path}/conf`,
       `[staps]\nsocket = ${this.socket}\n[admin]\nsocket = ${this.adminSocket}\n` +
-        `[limits]\nidle_timeout_s = ${idleTimeoutS}\n[log]\nlevel = debug\n`,
+        `[limits]\nidle_timeout_s = ${idleTimeoutS}\n` +
+        `channel_clients = ${channelClients}\nretry_after_s = ${retryAfterS}\n` +
+        "[log]\nlevel = debug\n",
     );
     await this.startStaps();
     const started = await Promise.all(frontendNames.map(async (name) => {
