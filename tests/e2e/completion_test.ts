@@ -10,7 +10,8 @@ import {
 import { block } from "../helpers/docs.ts";
 import { TempFolder } from "../helpers/folder.ts";
 import { ensurePackages } from "../helpers/packages.ts";
-import { runProgram, stapsCommand } from "../helpers/process.ts";
+import { runProgram } from "../helpers/process.ts";
+import { Shells } from "../helpers/shells.ts";
 
 Deno.test.beforeAll(() => ensurePackages(["fish", "zsh"]));
 
@@ -109,27 +110,16 @@ for (const shell of shells) {
   });
 }
 
-Deno.test("staps completion prints the script", async () => {
-  const { code, stdout } = await runProgram(Deno.execPath(), [
-    ...stapsCommand,
-    ...["completion", "fish"],
-  ]);
-  assert.equal(code, 0);
-  assert.equal(stdout, completionScript("fish", commandTree()));
-});
-
 Deno.test("docs/commands.md installs them where the shells look", async () => {
   await using folder = await TempFolder.make();
-  const words = [Deno.execPath(), ...stapsCommand].map((word) => `'${word}'`);
+  await using typing = await Shells.make();
   const code = (await block("docs/commands.md", "install"))
     .replaceAll("> /", `> ${folder.path}/`);
   const files = Array.from(code.matchAll(/> (\S+)/g), ([, file]) => file!);
   for (const file of files) {
     await Deno.mkdir(dirname(file), { recursive: true });
   }
-  const { code: status, stderr } = await runProgram("bash", [
-    ...["-ec", `staps() { ${words.join(" ")} "$@"; }\n${code}`],
-  ]);
+  const { code: status, stderr } = await typing.run(code);
   assert.equal(status, 0, stderr);
   for (const [index, shell] of shells.entries()) {
     assert.equal(

@@ -2,54 +2,47 @@
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
 import { eventually } from "../helpers/eventually.ts";
-import { freePort, TempFolder } from "../helpers/folder.ts";
-import { listenerConfig } from "../helpers/listener.ts";
-import { Process, stapsCommand } from "../helpers/process.ts";
+import { freePort } from "../helpers/folder.ts";
+import { type Outcome, Process } from "../helpers/process.ts";
 import { newPath, shareStaps } from "../helpers/shared_staps.ts";
+import { Shells } from "../helpers/shells.ts";
 
 const page = "docs/http.md";
 const port = freePort();
 const shared = shareStaps({
-  config: `${listenerConfig}[log]\nlevel = debug\n`,
+  config: "[log]\nlevel = debug\n",
   args: [`--listen=127.0.0.1:${port}`],
 });
 
-/** Programs that the blocks name, by what they do. */
-const programs: Readonly<Record<string, string>> = {
-  staps: [Deno.execPath(), ...stapsCommand].map((word) => `'${word}'`)
-    .join(" ") + ' "$@"',
-  backup: "echo saved; echo 'but not all' >&2",
-};
-
-let bin: TempFolder;
+let shells: Shells;
 
 Deno.test.beforeAll(async () => {
-  bin = await TempFolder.make();
-  for (const [name, code] of Object.entries(programs)) {
-    const file = `${bin.path}/${name}`;
-    await Deno.writeTextFile(file, `#!/bin/sh\n${code}\n`, { mode: 0o755 });
-  }
+  shells = await Shells.make({
+    backup: "echo saved; echo 'but not all' >&2",
+  });
 });
-Deno.test.afterAll(() => bin[Symbol.asyncDispose]());
+Deno.test.afterAll(() => shells[Symbol.asyncDispose]());
 
 function urlOf(path: string, scheme = "http"): string {
   return `${scheme}://127.0.0.1:${port}${path}`;
 }
 
-/** Begins to run a block in a shell, with a channel's URL in `URL`. */
-async function shell(
+/** Begins to run a block, with a channel's URL in `URL`. */
+async function start(
   name: string,
   path: string,
   scheme?: string,
 ): Promise<Process> {
-  return new Process("sh", ["-ec", await block(page, name)], {
-    env: {
-      URL: urlOf(path, scheme),
-      BUILD: "7",
-      PATH: `${bin.path}:${Deno.env.get("PATH")}`,
-    },
-    detached: true,
-  });
+  const env = { URL: urlOf(path, scheme), BUILD: "7" };
+  return shells.start(await block(page, name), { env, detached: true });
+}
+
+/** Runs a block to its end. */
+async function run(name: string, path: string): Promise<Outcome> {
+  await using shell = await start(name, path);
+  const { code } = await shell.status;
+  assert.equal(code, 0, shell.output);
+  return { code, stdout: shell.stdout, stderr: shell.stderr };
 }
 
 /** Ends a shell, and what runs in it. */
@@ -75,15 +68,11 @@ async function deliver(path: string): Promise<number> {
 
 Deno.test("docs/http.md: curl publishes, and is told how many got it", async () => {
   const path = newPath();
-  const [a, b] = [
-    await shared.clients.join(path),
-    await shared.clients.join(path),
-  ];
-  await using curl = await shell("post", path);
-  assert.equal((await curl.status).code, 0);
-  assert.deepEqual([await a.next(), await b.next()], ["hello", "hello"]);
+  const [a, b] = await shared.clients.joinMany(path, 2);
+  const { stdout } = await run("post", path);
+  assert.deepEqual([await a!.next(), await b!.next()], ["hello", "hello"]);
   const documented = JSON.parse(await block(page, "answer"));
-  assert.deepEqual(JSON.parse(curl.stdout), documented);
+  assert.deepEqual(JSON.parse(stdout), documented);
 });
 
 /** A command of a transcript, and what it prints. */
@@ -109,20 +98,18 @@ async function transcript(name: string, path: string): Promise<Command[]> {
 
 Deno.test("README.md: two terminals and curl talk as they do there", async () => {
   const path = newPath();
-  const env = { PATH: `${bin.path}:${Deno.env.get("PATH")}` };
   const [listening] = await transcript("terminal-one", path);
   // Somebody who doesn't type.
-  await using one = new Process("sh", ["-c", `sleep 60 | ${listening!.code}`], {
-    env,
+  await using one = shells.start(`sleep 60 | ${listening!.code}`, {
     detached: true,
   });
   try {
     const event = '{"ref":"refs/heads/main"}\n';
     await eventually(async () => await deliver(path) === 200, "the first one");
     for (const { code, output } of await transcript("terminal-two", path)) {
-      await using command = new Process("sh", ["-ec", code], { env });
-      assert.equal((await command.status).code, 0, command.output);
-      assert.equal(command.stdout, output);
+      const outcome = await shells.run(code);
+      assert.equal(outcome.code, 0, outcome.stderr);
+      assert.equal(outcome.stdout, output);
     }
     await one.printed(/done/);
     assert.equal(one.stdout, event + listening!.output);
@@ -133,16 +120,15 @@ Deno.test("README.md: two terminals and curl talk as they do there", async () =>
 
 Deno.test("docs/http.md: curl waits until somebody joins", async () => {
   const path = newPath();
-  await using curl = await shell("wait", path);
+  const waiting = run("wait", path);
   const member = await shared.clients.join(path);
   assert.equal(await member.next(), "hello");
-  assert.equal((await curl.status).code, 0);
-  assert.deepEqual(JSON.parse(curl.stdout), { members: 1 });
+  assert.deepEqual(JSON.parse((await waiting).stdout), { members: 1 });
 });
 
 Deno.test("docs/http.md: curl listens", async () => {
   const path = newPath();
-  await using curl = await shell("listen", path);
+  await using curl = await start("listen", path);
   try {
     await curl.printed(/^retry: 5000$/m);
     const member = await shared.clients.join(path);
@@ -161,7 +147,7 @@ for (
   Deno.test(`docs/http.md: a laptop gets GitHub's events: ${name}`, async () => {
     const path = newPath();
     assert.equal(await deliver(path), 404);
-    await using laptop = await shell(name, path, scheme);
+    await using laptop = await start(name, path, scheme);
     try {
       await eventually(async () => await deliver(path) === 200, "the laptop");
       await laptop.printed(/^GitHub says: \{"ref":"refs\/heads\/main"\}$/m);
@@ -173,26 +159,24 @@ for (
 
 Deno.test("docs/http.md: a build waits for those who wait for it", async () => {
   const path = newPath();
-  await using build = await shell("build", path);
+  const building = run("build", path);
   const member = await shared.clients.join(path);
   assert.equal(await member.next(), "build 7 is done");
-  assert.equal((await build.status).code, 0);
+  await building;
 });
 
 Deno.test("docs/http.md: cron publishes what a job prints, whoever is there", async () => {
   const path = newPath();
-  await using alone = await shell("cron", path);
-  assert.equal((await alone.status).code, 0);
+  await run("cron", path);
   const member = await shared.clients.join(path);
-  await using heard = await shell("cron", path);
-  assert.equal((await heard.status).code, 0);
-  assert.equal(heard.output, "");
+  const { stdout, stderr } = await run("cron", path);
+  assert.equal(stdout + stderr, "");
   assert.equal(await member.next(), "saved\nbut not all\n");
 });
 
 Deno.test("docs/http.md: JavaScript listens and publishes", async () => {
   const path = newPath();
-  const file = `${bin.path}/listen.mjs`;
+  const file = `${shells.folder.path}/listen.mjs`;
   await Deno.writeTextFile(file, await block(page, "javascript"));
   await using program = new Process(Deno.execPath(), [
     ...["run", "--no-config", "--allow-net", file, urlOf(path)],
@@ -206,7 +190,7 @@ Deno.test("docs/http.md: JavaScript listens and publishes", async () => {
 
 Deno.test("docs/http.md: Python publishes and listens", async () => {
   const path = newPath();
-  const file = `${bin.path}/listen.py`;
+  const file = `${shells.folder.path}/listen.py`;
   await Deno.writeTextFile(file, await block(page, "python"));
   await using program = new Process("python3", ["-u", file, urlOf(path)]);
   await program.printed(/^nobody is there$/m);
