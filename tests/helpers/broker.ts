@@ -129,6 +129,14 @@ export class Broker extends BrokerProcess {
     }
   }
 
+  /** Deletes every queue of a vhost, whoever uses it. */
+  async deleteQueues(vhost = "/"): Promise<void> {
+    await this.eval(
+      `[rabbit_amqqueue:delete(Q, false, false, <<"test">>) || ` +
+        `Q <- rabbit_amqqueue:list(<<"${vhost}">>)], ok`,
+    );
+  }
+
   /** Closes every client's connection from the broker's side. */
   async closeAllConnections(): Promise<void> {
     await this.eval(
@@ -182,6 +190,12 @@ function defaultKind(): BrokerKind {
 export function kindName({ version, database }: BrokerKind): string {
   return database === "mnesia" ? version : `${version}-${database}`;
 }
+
+/** What the bridge is tested on in full: Khepri only if it is asked for, as it doubles the time. */
+export const kindsToTest: readonly BrokerKind[] = brokerKinds.filter((kind) =>
+  kind.database === "mnesia" ||
+  kindName(kind) === Deno.env.get("STAPS_BROKER")
+);
 
 /** Starts a RabbitMQ of the test's own, installing it if it is missing. */
 export async function startBroker(

@@ -42,6 +42,8 @@ export class BrokerProcess implements AsyncDisposable {
   #paused = false;
   #calls = 0;
   #tls: TlsAccess | undefined;
+  /** Resolves when all evaluations so far have ended. */
+  #evaluating: Promise<void> = Promise.resolve();
 
   constructor(
     programs: BrokerPrograms,
@@ -187,7 +189,14 @@ export class BrokerProcess implements AsyncDisposable {
   }
 
   /** Evaluates an Erlang expression in the server; much faster than rabbitmqctl. */
-  async eval(expression: string): Promise<string> {
+  eval(expression: string): Promise<string> {
+    // Of several erl_call at once, not all get a connection.
+    const result = this.#evaluating.then(() => this.#evaluate(expression));
+    this.#evaluating = result.then(() => {}, () => {});
+    return result;
+  }
+
+  async #evaluate(expression: string): Promise<string> {
     await using call = this.#spawn(
       "erl_call",
       [

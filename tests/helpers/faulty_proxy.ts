@@ -8,24 +8,37 @@ interface Pair {
   readonly target: Socket;
 }
 
+/** Called for each connection; gets what is then called with all that the client sends. */
+type Watch = () => (bytes: Uint8Array) => void;
+
 /** Passes connections on to a port, until it is told not to. */
 export class FaultyProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #target: { readonly host: string; readonly port: number };
   readonly #pairs = new Set<Pair>();
+  readonly #watch: Watch;
   #silent = false;
   #delayMs: () => number = () => 0;
 
-  private constructor(server: Server, target: { host: string; port: number }) {
+  private constructor(
+    server: Server,
+    target: { host: string; port: number },
+    watch: Watch,
+  ) {
     this.#server = server;
     this.#target = target;
+    this.#watch = watch;
     server.on("connection", (client) => this.#connect(client));
   }
 
-  /** Starts a proxy to `port` of `host`. */
-  static async start(port: number, host = "127.0.0.1"): Promise<FaultyProxy> {
+  /** Starts a proxy to `port` of `host`. `watch` sees what clients send. */
+  static async start(
+    port: number,
+    host = "127.0.0.1",
+    watch: Watch = () => () => {},
+  ): Promise<FaultyProxy> {
     const server = createServer({ pauseOnConnect: true });
-    const proxy = new FaultyProxy(server, { host, port });
+    const proxy = new FaultyProxy(server, { host, port }, watch);
     await new Promise<void>((resolve) =>
       server.listen(0, "127.0.0.1", () => resolve())
     );
@@ -105,6 +118,7 @@ export class FaultyProxy implements AsyncDisposable {
     this.#pairs.add(pair);
     client.setNoDelay(true);
     target.setNoDelay(true);
+    client.on("data", this.#watch());
     this.#pass(client, target);
     this.#pass(target, client);
     client.on("error", () => {});

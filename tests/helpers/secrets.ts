@@ -5,6 +5,17 @@ import assert from "node:assert/strict";
 const partLength = 12;
 const partStep = 4;
 
+/** Letters that nobody can have by accident. */
+export function token(): string {
+  return crypto.getRandomValues(new Uint8Array(15)).toHex();
+}
+
+/** Adds a password with everything in it that has a meaning in a URL or an INI file, and gets it. */
+export function newPassword(secrets: Secrets): string {
+  const tail = secrets.add("the password's end", token());
+  return secrets.add("the password", `k/9?%#;&@:+ ~=[${tail}`);
+}
+
 /** Things that nobody may find. */
 export class Secrets {
   /** Each form with its name, as it is and in lower case. */
