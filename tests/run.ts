@@ -21,9 +21,7 @@ import { ensurePackages, testPackages } from "./helpers/packages.ts";
  */
 const alone = [
   "tests/chaos/run_test.ts",
-  "tests/e2e/floods_test.ts",
-  "tests/e2e/brake_test.ts",
-  "tests/e2e/slow_reader_test.ts",
+  "tests/e2e/load_test.ts",
   "tests/e2e/strangers_test.ts",
 ];
 

@@ -16,46 +16,41 @@ class Node extends Process {
   readonly admin: string;
   readonly pidFile: string;
 
-  constructor(
+  private constructor(
     readonly folder: TempFolder,
-    { listener, daemon, env }: {
-      listener: string;
-      daemon: string;
-      env: Record<string, string>;
-    },
+    env: Record<string, string>,
   ) {
-    const file = `${folder.path}/staps.conf`;
-    Deno.writeTextFileSync(
-      file,
-      `[staps]\nlistener = ${listener}\n` +
-        `[daemon]\npid_file = ${folder.path}/pid/staps.pid\n${daemon}`,
-    );
-    const socket = `${folder.path}/run/s.sock`;
-    const admin = `${folder.path}/admin.sock`;
+    const { path } = folder;
+    const [socket, admin] = [`${path}/run/s.sock`, `${path}/admin.sock`];
     super(Deno.execPath(), [
       ...["run", ...permissions, `--config=${repository}/deno.json`],
-      ...[`${repository}/main.ts`, `--config=${file}`],
+      ...[`${repository}/main.ts`, `--config=${path}/staps.conf`],
       ...[`--socket=${socket}`, `--admin-socket=${admin}`],
     ], { env });
     this.socket = socket;
     this.admin = admin;
-    this.pidFile = `${folder.path}/pid/staps.pid`;
+    this.pidFile = `${path}/pid/staps.pid`;
   }
 
+  /** Starts one. `prepare` is called with the folder before. */
   static async start(
     { listener = "own", daemon = "", env = {}, prepare = () => {} }: {
       listener?: string;
       /** Further lines of `[daemon]`. */
       daemon?: string;
-      /** Called with the folder before the start. */
-      prepare?: (folder: string) => void;
       env?: Record<string, string>;
+      prepare?: (folder: string) => void;
     } = {},
   ): Promise<Node> {
     const folder = await TempFolder.make();
     for (const name of ["run", "pid"]) Deno.mkdirSync(`${folder.path}/${name}`);
     prepare(folder.path);
-    const node = new Node(folder, { listener, daemon, env });
+    Deno.writeTextFileSync(
+      `${folder.path}/staps.conf`,
+      `[staps]\nlistener = ${listener}\n` +
+        `[daemon]\npid_file = ${folder.path}/pid/staps.pid\n${daemon}`,
+    );
+    const node = new Node(folder, env);
     await node.printed(/admin socket on/);
     await node.printed(/listening on/);
     return node;
@@ -100,16 +95,11 @@ for (const listener of ["own", "runtime"]) {
       assert.equal(await Deno.readTextFile(node.pidFile), `${node.pid}\n`);
     }
     assert.equal((await node.stop()).code, 0);
-    const left = [
-      ...Deno.readDirSync(node.folder.path),
-      ...Deno.readDirSync(`${node.folder.path}/run`),
-      ...Deno.readDirSync(`${node.folder.path}/pid`),
-    ];
-    assert.deepEqual(left.map(({ name }) => name).sort(), [
-      "pid",
-      "run",
-      "staps.conf",
+    const left = ["", "/run", "/pid"].flatMap((folder) => [
+      ...Deno.readDirSync(node.folder.path + folder),
     ]);
+    const names = left.map(({ name }) => name).sort();
+    assert.deepEqual(names, ["pid", "run", "staps.conf"]);
   });
 }
 

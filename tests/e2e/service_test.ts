@@ -11,6 +11,7 @@ import {
 } from "../helpers/process.ts";
 import type { Rights } from "../helpers/rights_probe.ts";
 import { testUnless } from "../helpers/skip.ts";
+import { Clients, converse } from "../helpers/ws_client.ts";
 
 const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";
 
@@ -106,20 +107,41 @@ Deno.test("staps tells systemd that its broker can't be reached", async () => {
   assert.equal((await staps.stop()).code, 0);
 });
 
-Deno.test("SIGHUP makes limits and log level effective, and names what takes a restart", async () => {
+Deno.test("SIGHUP makes limits and log level effective, and names what takes a restart and what is wrong", async () => {
   await using staps = await startStaps();
   const file = `${staps.folder}/staps.conf`;
-  await Deno.writeTextFile(
-    file,
-    "[staps]\nmode = 0600\n[limits]\nclients = 7\n[log]\nlevel = debug\n",
-  );
-  staps.signal("SIGHUP");
-  await staps.printed(
+  const reload = async (text: string, expected: RegExp): Promise<void> => {
+    await Deno.writeTextFile(file, text);
+    // Others mean nothing.
+    for (const signal of ["SIGUSR1", "SIGUSR2", "SIGHUP"] as const) {
+      staps.signal(signal);
+    }
+    await staps.printed(expected);
+  };
+  const conf = (clients: string): string =>
+    `[staps]\nmode = 0600\n[limits]\nclients = ${clients}\n[log]\nlevel = debug\n`;
+  await reload(
+    conf("7"),
     /reloaded changed="?\[limits\] clients, \[log\] level"?$/m,
   );
   await staps.printed(
     /changed settings need a restart settings="?\[staps\] mode"?$/m,
   );
+  await using clients = new Clients(staps.socket);
+  const [a, b] = await clients.joinMany("/x", 7);
+  await converse(a!, b!);
+  await staps.printed(/ debug /);
+  await assert.rejects(clients.join("/x"));
+  const failed = "reload failed, the old settings stay .*";
+  await reload(conf("8\nclient = 9"), new RegExp(`${failed}"client\\\\?"`));
+  // What was right in the wrong file hasn't been taken over.
+  await assert.rejects(clients.join("/x"));
+  await Deno.remove(file);
+  staps.signal("SIGHUP");
+  await staps.printed(new RegExp(`${failed}staps\\.conf`));
+  await reload(conf("8"), /reloaded changed="?\[limits\] clients"?$/m);
+  await clients.join("/x");
+  assert.equal((await staps.stop()).code, 0);
 });
 
 Deno.test("SIGHUP keeps settings of the environment, and reads the file that one names again", async () => {
@@ -161,30 +183,6 @@ Deno.test("SIGHUP before staps is ready is obeyed when it is", async () => {
   assert.equal(await listener.next(), "RELOADING=1");
   assert.match(await listener.next(), /^READY=1/);
   assert.equal((await staps.stop()).code, 0);
-});
-
-Deno.test("SIGUSR1 and SIGUSR2 mean nothing to staps", async () => {
-  await using staps = await startStaps();
-  staps.signal("SIGUSR1");
-  staps.signal("SIGUSR2");
-  staps.signal("SIGHUP");
-  await staps.printed(/reloaded/);
-  assert.equal((await staps.stop()).code, 0);
-});
-
-Deno.test("SIGHUP with a wrong file changes nothing, and says what is wrong", async () => {
-  await using staps = await startStaps({ config: "[limits]\nclients = 7\n" });
-  const file = `${staps.folder}/staps.conf`;
-  await Deno.writeTextFile(file, "[limits]\nclients = 8\nclient = 9\n");
-  staps.signal("SIGHUP");
-  await staps.printed(/reload failed, the old settings stay .*"client\\?"/);
-  await Deno.remove(file);
-  staps.signal("SIGHUP");
-  await staps.printed(/reload failed, the old settings stay .*staps\.conf/);
-  // What was right in the wrong file hasn't been taken over.
-  await Deno.writeTextFile(file, "[limits]\nclients = 8\n");
-  staps.signal("SIGHUP");
-  await staps.printed(/reloaded changed="?\[limits\] clients"?$/m);
 });
 
 testUnless(needsRoot ?? await withoutMounts(), {
@@ -242,21 +240,10 @@ Deno.test("a running staps can't do what it doesn't need", async () => {
     assert.equal(result, "refused by the runtime", attempt);
   }
   // And it still does what it is for.
-  const client = Deno.createHttpClient({
-    proxy: { transport: "unix", path: `${folder.path}/staps.sock` },
-  });
-  const socket = new WebSocket("ws://localhost/x", {
-    client,
-  } as unknown as string[]);
-  await new Promise((resolve) => socket.onopen = resolve);
-  const closed = new Promise((resolve) => socket.onclose = resolve);
+  await using clients = new Clients(`${folder.path}/staps.sock`);
+  const [a, b] = await clients.joinMany("/x", 2);
+  await converse(a!, b!);
   assert.equal((await staps.stop()).code, 0);
-  await closed;
-  client.close();
-  await assert.rejects(
-    Deno.lstat(`${folder.path}/staps.sock`),
-    Deno.errors.NotFound,
-  );
 });
 
 testUnless(needsRoot, {

@@ -1,5 +1,6 @@
 /** What strangers can make a node hold: memory, descriptors and time, measured. Runs alone. */
 import assert from "node:assert/strict";
+import { ask } from "../helpers/admin.ts";
 import { testDoors } from "../helpers/doors.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
 import {
@@ -163,7 +164,7 @@ testDoors(
 const impatient =
   `[limits]\nidle_timeout_s = 2\nclose_timeout_s = 1\nhandshake_timeout_s = 2\n`;
 
-/** Everything that somebody can begin and not go on with. */
+/** Everything that somebody can begin and not go on with, or break off. */
 const halves: Readonly<
   Record<string, (target: Target) => Promise<RawClient>>
 > = {
@@ -203,6 +204,18 @@ const halves: Readonly<
     }
     return client;
   },
+  "hangs up before its 101": async (target) => {
+    const client = await RawClient.connect(target);
+    await client.write(handshakeBytes({ path: newPath() }));
+    client.close();
+    return client;
+  },
+  "joins, says something, and is gone": async (target) => {
+    const client = await RawClient.join(target, newPath());
+    await client.send(text, "hello and goodbye");
+    client.close();
+    return client;
+  },
   "breaks off in a frame": async (target) => {
     const client = await RawClient.join(target, newPath());
     await client.send(binary, "x", { declaredLength: 1000n });
@@ -211,33 +224,35 @@ const halves: Readonly<
 };
 
 testDoors(
-  "strangers who begin something and stay give all descriptors back in time",
+  "strangers who begin something and stay, or go, give all descriptors and places back in time",
   async ({ staps, target, server }) => {
     await using clients = new Clients(server);
     const { talk } = await innocents(clients);
     await talk();
     using stack = new DisposableStack();
     const before = await openDescriptors(staps.pid);
-    const counts: Record<string, number> = {
-      "answers no ping": 3000,
-      "sends half a request": 1000,
-      "never answers a close": 1000,
-    };
+    let vanished: RawClient | undefined;
     for (const [name, begin] of Object.entries(halves)) {
-      await many(
-        counts[name] ?? 200,
+      const count = name === "answers no ping" ? 1500 : 200;
+      const strangers = await many(
+        count,
         async () => stack.use(await begin(target)),
       );
+      vanished ??= strangers[0]!;
       await talk();
     }
+    assert.equal((await readToClose(vanished!)).code, 1001);
     await eventually(
       async () => await openDescriptors(staps.pid) <= before + 2,
       async () =>
         `${before} descriptors, got ${await openDescriptors(staps.pid)}`,
     );
+    const { text } = await ask(`${staps.folder}/admin`, "/status");
+    const { clients: count, channels } = JSON.parse(text);
+    assert.deepEqual([count, channels], [2, 1]);
     await talk();
   },
-  { config: impatient },
+  { config: `[admin]\nsocket = ~/admin\n${impatient}` },
 );
 
 testDoors(
@@ -265,7 +280,7 @@ testDoors(
     // Each byte is life: longer than the time without any.
     for (let i = 0; i < 20; i++) {
       await frame.write(Uint8Array.of(0));
-      await pause(200);
+      await pause(150);
     }
     await frame.send(ping, "there");
     while ((await frame.readFrame())?.opcode !== pong);
@@ -351,8 +366,11 @@ testDoors(
       // Some that say nothing, so that not even an answer has a descriptor.
       await many(300, async () => stack.use(await RawClient.connect(target)));
       await talk();
+      const { status } = await ask(`${staps.folder}/admin`, "/healthz");
+      assert.equal(status, 200);
     }
     assert.deepEqual(Object.keys(answers), ["101", "503"]);
+    // As many as there are descriptors for, beside the reserve.
     assert.ok(answers[101]! > 100, JSON.stringify(answers));
     await eventually(async () => {
       using client = await RawClient.connect(target);
@@ -368,6 +386,6 @@ testDoors(
   },
   {
     through: ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh"],
-    config: impatient,
+    config: `[admin]\nsocket = ~/admin\n${impatient}`,
   },
 );

@@ -1,76 +1,43 @@
 /** The two ways to a node: its own socket, and nginx with the shipped example. */
-import { type Nginx, startNginx } from "./nginx.ts";
+import { startNginx } from "./nginx.ts";
 import { type Staps, type StapsOptions, startStaps } from "./process.ts";
 import type { Target } from "./raw_client.ts";
 
 /** A running node, and where its clients connect to. */
-export interface Door extends AsyncDisposable {
+export interface Door {
   readonly staps: Staps;
   readonly target: Target;
   /** The same for {@linkcode Clients}. */
   readonly server: string;
 }
 
-/** The names of the two ways. */
-export const doorNames = ["direct", "through nginx"] as const;
+/** The shipped limits per address, raised: all clients have the same here. */
+const noLimits = [
+  ["rate=50r/s", "rate=100000r/s"],
+  ["staps_connections 1000", "staps_connections 60000"],
+  ["burst=1000 nodelay", "burst=100000 nodelay"],
+] as const;
 
-/** Starts a node, and nginx if that is the way, without its limits per address: all clients have the same here. */
-export async function openDoor(
-  name: typeof doorNames[number],
-  { config = "", ...options }: StapsOptions = {},
-): Promise<Door> {
-  const staps = await startStaps({
-    ...options,
-    config: config.includes("[staps]")
-      ? config
-      : `[staps]\nmode = 0666\n${config}`,
-  });
-  let nginx: Nginx | undefined;
-  try {
-    if (name === "through nginx") {
-      await Deno.chmod(staps.folder, 0o755);
-      nginx = await startNginx({
-        socket: staps.socket,
-        replace: [
-          ["rate=50r/s", "rate=100000r/s"],
-          [
-            "limit_conn staps_connections 1000",
-            "limit_conn staps_connections 60000",
-          ],
-          [
-            "limit_req zone=staps_handshakes burst=1000 nodelay",
-            "limit_req zone=staps_handshakes burst=100000 nodelay",
-          ],
-        ],
-      });
-    }
-  } catch (error) {
-    await staps[Symbol.asyncDispose]();
-    throw error;
-  }
-  return {
-    staps,
-    target: nginx === undefined
-      ? { socket: staps.socket }
-      : { port: nginx.port },
-    server: nginx === undefined ? staps.socket : nginx.url,
-    async [Symbol.asyncDispose](): Promise<void> {
-      await nginx?.[Symbol.asyncDispose]();
-      await staps[Symbol.asyncDispose]();
-    },
-  };
-}
-
-/** Registers a test for each way. */
+/** Registers a test of both ways, one after the other, each with a node of its own. */
 export function testDoors(
   name: string,
   test: (door: Door) => Promise<void>,
-  options: StapsOptions = {},
+  { config = "", ...options }: StapsOptions = {},
 ): void {
-  for (const doorName of doorNames) {
-    Deno.test(`${name}, ${doorName}`, async () => {
-      await using door = await openDoor(doorName, options);
-      await test(door);
+  const start = (): Promise<Staps> =>
+    startStaps({ ...options, config: `[staps]\nmode = 0666\n${config}` });
+  Deno.test(name, async (t) => {
+    await t.step("direct", async () => {
+      await using staps = await start();
+      const { socket } = staps;
+      await test({ staps, target: { socket }, server: socket });
     });
-  }
+    await t.step("through nginx", async () => {
+      await using staps = await start();
+      await Deno.chmod(staps.folder, 0o755);
+      const { socket } = staps;
+      await using nginx = await startNginx({ socket, replace: noLimits });
+      await test({ staps, target: nginx, server: nginx.url });
+    });
+  });
 }
