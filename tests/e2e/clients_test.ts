@@ -1,6 +1,5 @@
 /** The programs of docs/clients.md, taken from the page and run against a real staps. */
 import assert from "node:assert/strict";
-import { channelHash } from "../../src/relay/channel_hash.ts";
 import denoJson from "../../deno.json" with { type: "json" };
 import { block } from "../helpers/docs.ts";
 import { eventually } from "../helpers/eventually.ts";
@@ -12,6 +11,7 @@ import {
   runProgram,
   stapsCommand,
 } from "../helpers/process.ts";
+import { RestartableStaps } from "../helpers/restartable_staps.ts";
 import { type Client, Clients } from "../helpers/ws_client.ts";
 
 const page = "docs/clients.md";
@@ -98,54 +98,33 @@ async function succeed(
   return stdout;
 }
 
-/** A staps that comes back at the same address. */
-class Server implements AsyncDisposable {
-  readonly port = freePort();
+/** A staps that comes back at the same address, and a channel. */
+class Server {
   readonly path = `/${crypto.randomUUID()}`;
-  #process: Process | undefined;
-  readonly #folder: string;
+  readonly base: string;
+  readonly url: string;
 
-  constructor(folder: string) {
-    this.#folder = folder;
+  private constructor(readonly staps: RestartableStaps, port: number) {
+    this.base = `ws://127.0.0.1:${port}`;
+    this.url = this.base + this.path;
   }
 
-  get base(): string {
-    return `ws://127.0.0.1:${this.port}`;
-  }
-
-  get url(): string {
-    return this.base + this.path;
-  }
-
-  async start(): Promise<void> {
-    const config = `${this.#folder}/${this.port}.conf`;
-    await Deno.writeTextFile(
-      config,
-      "[limits]\nmessage_bytes = 1000\nshutdown_spread_ms = 300\n",
-    );
-    this.#process = new Process(Deno.execPath(), [
-      ...[...stapsCommand, "serve", `--config=${config}`],
-      `--socket=${this.#folder}/${this.port}.sock`,
-      `--listen=127.0.0.1:${this.port}`,
-    ]);
-    await this.#process.printed(/listening on ws:/);
+  static async start(stack: AsyncDisposableStack): Promise<Server> {
+    const port = freePort();
+    const staps = await RestartableStaps.start(folder.path, {
+      name: `${port}`,
+      config: "[limits]\nmessage_bytes = 1000\nshutdown_spread_ms = 300\n",
+      args: [`--listen=127.0.0.1:${port}`],
+    });
+    return new Server(stack.use(staps), port);
   }
 
   /** Resolves when `count` clients have joined the channel since the start. */
   async joined(count: number): Promise<void> {
-    const hash = channelHash(this.path);
     await eventually(
-      () => this.#process!.stderr.split(`channel=${hash}`).length > count,
-      () => `client ${count}:\n${this.#process!.stderr}`,
+      () => this.staps.joined(this.path) >= count,
+      `client ${count}`,
     );
-  }
-
-  async stop(signal: Deno.Signal): Promise<void> {
-    await this.#process!.stop(signal);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#process?.[Symbol.asyncDispose]();
   }
 }
 
@@ -160,8 +139,8 @@ async function speak(program: Process, other: Client): Promise<void> {
 
 for (const name of ["node", "deno", "python", "go"]) {
   Deno.test(`docs/clients.md: the program for ${name} talks, comes back, and stops when it is refused`, async () => {
-    await using server = new Server(folder.path);
-    await server.start();
+    await using stack = new AsyncDisposableStack();
+    const server = await Server.start(stack);
     const [command, ...args] = programs[name]!;
     await using program = new Process(command!, [...args, server.url], {
       cwd: folder.path,
@@ -175,8 +154,8 @@ for (const name of ["node", "deno", "python", "go"]) {
       const other = await clients.join(server.path);
       await speak(program, other);
       if (signal === undefined) break;
-      await server.stop(signal);
-      await server.start();
+      await server.staps.stop(signal);
+      await server.staps.start();
     }
     await program.write("x".repeat(2000) + "\n");
     const { code } = await program.status;
@@ -233,8 +212,8 @@ Deno.test("docs/clients.md: every program says that messages were missed, and tr
 });
 
 Deno.test("docs/clients.md: the shell's commands publish, wait, and look", async () => {
-  await using server = new Server(folder.path);
-  await server.start();
+  await using stack = new AsyncDisposableStack();
+  const server = await Server.start(stack);
   const example = "wss://staps.example.org";
   const sh = async (name: string, url?: string): Promise<string[]> => {
     const code = await block(page, name);
@@ -286,8 +265,8 @@ Deno.test("docs/clients.md: the shell's commands publish, wait, and look", async
     await server.joined(5);
     peer.send("two");
     await loop.printed(/^got: two$/m);
-    await server.stop("SIGTERM");
-    await server.start();
+    await server.staps.stop("SIGTERM");
+    await server.staps.start();
     await server.joined(1);
     await using again = new Clients(server.base);
     const other = await again.join(server.path);

@@ -1,9 +1,9 @@
 /** Messages by POST between nodes, through a real RabbitMQ: every answer is true, whatever becomes of the broker. */
 import assert from "node:assert/strict";
 import { AmqpBridge } from "../../src/amqp/bridge.ts";
+import { bridgeOptions } from "../helpers/bridge_node.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
 import { whyNoBroker } from "../helpers/broker_programs.ts";
-import { brokerUrl } from "../helpers/broker_url.ts";
 import { EventClient } from "../helpers/event_client.ts";
 import { eventually, pause } from "../helpers/eventually.ts";
 import { request } from "../helpers/http.ts";
@@ -34,18 +34,9 @@ interface Node extends TestServer {
 }
 
 async function startNode(exchange: string): Promise<Node> {
-  const url = brokerUrl(broker!.url());
-  const bridge = new AmqpBridge({
-    ...{ amqp: url, hosts: [url], exchange, settleMs },
-    onOutage: "local",
-    onGap: "close",
-    outboxBytes: 2 ** 26,
-    queueBytes: 2 ** 26,
-    queueType: "classic",
-    queueExpiresS: 60,
-    heartbeatS: 2,
-    joinTimeoutS: 5,
-  });
+  const bridge = new AmqpBridge(bridgeOptions(broker!.url(), {
+    ...{ exchange, settleMs, queueType: "classic" },
+  }));
   const server = await startServer({ bridge });
   return { ...server, bridge };
 }
@@ -74,72 +65,67 @@ function post(
   return request(node, { method: "POST", path, body, headers });
 }
 
-testUnless(whyNot, {
-  name:
-    "a POST to a node without members reaches those of another one, and is answered with 200",
-  fn: async () => {
-    await using stack = new AsyncDisposableStack();
-    const [a, b, c] = await startNodes(stack, 3);
-    const path = newPath();
-    const member = await b!.connect(path);
-    using events = await EventClient.connect(c!, path);
-    for (const node of [a!, b!]) {
-      const answer = await post(node, path, { body: "hello" });
-      assert.equal(answer.status, 200, answer.text);
-      const { members, other_nodes, broker_confirmed } = JSON.parse(
-        answer.text,
+/** What is shown, each with nodes of its own. */
+const tests: Readonly<
+  Record<string, (stack: AsyncDisposableStack) => Promise<void>>
+> = {
+  "a POST to a node without members reaches those of another one, and is answered with 200":
+    async (stack) => {
+      const [a, b, c] = await startNodes(stack, 3);
+      const path = newPath();
+      const member = await b!.connect(path);
+      using events = await EventClient.connect(c!, path);
+      for (const node of [a!, b!]) {
+        const answer = await post(node, path, { body: "hello" });
+        assert.equal(answer.status, 200, answer.text);
+        const { members, other_nodes, broker_confirmed } = JSON.parse(
+          answer.text,
+        );
+        assert.equal(members, node === b ? 1 : 0);
+        if (node === a) assert.equal(other_nodes, true);
+        assert.equal(broker_confirmed, true);
+        assert.equal(await member.next(), "hello");
+        assert.equal((await events.next())?.data, "hello");
+      }
+      // What members publish then, others get, each once.
+      const late = await a!.connect(path);
+      late.send("from a member");
+      await post(a!, path, { body: "posted again" });
+      assert.deepEqual(
+        (await member.take(2)).sort(),
+        ["from a member", "posted again"],
       );
-      assert.equal(members, node === b ? 1 : 0);
-      if (node === a) assert.equal(other_nodes, true);
-      assert.equal(broker_confirmed, true);
-      assert.equal(await member.next(), "hello");
-      assert.equal((await events.next())?.data, "hello");
-    }
-    // What members publish then, others get, each once.
-    const late = await a!.connect(path);
-    late.send("from a member");
-    await post(a!, path, { body: "posted again" });
-    assert.deepEqual(
-      (await member.take(2)).sort(),
-      ["from a member", "posted again"],
-    );
-    assert.equal(await late.next(), "posted again");
-  },
-});
+      assert.equal(await late.next(), "posted again");
+    },
 
-testUnless(whyNot, {
-  name:
-    "a POST is answered with 404 when nobody is anywhere, any more too, and nothing is kept",
-  fn: async () => {
-    await using stack = new AsyncDisposableStack();
-    const [a, b] = await startNodes(stack);
-    const path = newPath();
-    assert.equal((await post(a!, path)).status, 404);
-    const member = await b!.connect(path);
-    const here = await a!.connect(path);
-    assert.equal((await post(a!, path, { body: "1" })).status, 200);
-    assert.deepEqual([await member.next(), await here.next()], ["1", "1"]);
-    for (const client of [member, here]) client.close();
-    await eventually(
-      () => a!.bridge.state().channels + b!.bridge.state().channels === 0,
-      "the channel's end",
-    );
-    const answer = await post(a!, path, { body: "2" });
-    assert.equal(answer.status, 404);
-    assert.equal(
-      answer.text,
-      '{"members":0,"other_nodes":false,"broker_confirmed":true}\n',
-    );
-    const next = await b!.connect(path);
-    assert.equal((await post(b!, path, { body: "3" })).status, 200);
-    assert.equal(await next.next(), "3");
-  },
-});
+  "a POST is answered with 404 when nobody is anywhere, any more too, and nothing is kept":
+    async (stack) => {
+      const [a, b] = await startNodes(stack);
+      const path = newPath();
+      assert.equal((await post(a!, path)).status, 404);
+      const member = await b!.connect(path);
+      const here = await a!.connect(path);
+      assert.equal((await post(a!, path, { body: "1" })).status, 200);
+      assert.deepEqual([await member.next(), await here.next()], ["1", "1"]);
+      for (const client of [member, here]) client.close();
+      await eventually(
+        () => a!.bridge.state().channels + b!.bridge.state().channels === 0,
+        "the channel's end",
+      );
+      const answer = await post(a!, path, { body: "2" });
+      assert.equal(answer.status, 404);
+      assert.equal(
+        answer.text,
+        '{"members":0,"other_nodes":false,"broker_confirmed":true}\n',
+      );
+      const next = await b!.connect(path);
+      assert.equal((await post(b!, path, { body: "3" })).status, 200);
+      assert.equal(await next.next(), "3");
+    },
 
-testUnless(whyNot, {
-  name: "a POST right after the last member has left isn't answered with 200",
-  fn: async () => {
-    await using stack = new AsyncDisposableStack();
+  "a POST right after the last member has left isn't answered with 200": async (
+    stack,
+  ) => {
     const [a] = await startNodes(stack, 1);
     for (let i = 0; i < 10; i++) {
       const path = newPath();
@@ -149,12 +135,10 @@ testUnless(whyNot, {
       assert.equal((await post(a!, path)).status, 404);
     }
   },
-});
 
-testUnless(whyNot, {
-  name: "a POST that waits reaches whoever joins, on another node too",
-  fn: async () => {
-    await using stack = new AsyncDisposableStack();
+  "a POST that waits reaches whoever joins, on another node too": async (
+    stack,
+  ) => {
     const [a, b] = await startNodes(stack);
     for (const node of [a!, b!]) {
       const path = newPath();
@@ -167,117 +151,119 @@ testUnless(whyNot, {
       assert.equal((await posted).status, 200);
     }
   },
-});
 
-testUnless(whyNot, {
-  name:
-    "a POST isn't answered with 200 for the queue of a node that is no more",
-  fn: async () => {
-    await using stack = new AsyncDisposableStack();
-    const exchange = `staps-${crypto.randomUUID()}`;
-    const a = stack.use(await startNode(exchange));
-    const killed = stack.use(
-      await startStaps({
-        config: `[staps]\namqp = ${broker!.url()}\n` +
-          `[bridge]\nexchange = ${exchange}\n`,
-      }),
-    );
-    const path = newPath();
-    const clients = stack.use(new Clients(killed.socket));
-    const member = await clients.join(path);
-    assert.equal((await post(a, path)).status, 200);
-    await member.next();
-    await killed.stop("SIGKILL");
-    const answer = await post(a, path);
-    assert.equal(answer.status, 503, answer.text);
-    assert.equal(answer.headers.get("retry-after"), "5");
-  },
-});
+  "a POST isn't answered with 200 for the queue of a node that is no more":
+    async (stack) => {
+      const exchange = `staps-${crypto.randomUUID()}`;
+      const a = stack.use(await startNode(exchange));
+      const killed = stack.use(
+        await startStaps({
+          config: `[staps]\namqp = ${broker!.url()}\n` +
+            `[bridge]\nexchange = ${exchange}\n`,
+        }),
+      );
+      const path = newPath();
+      const clients = stack.use(new Clients(killed.socket));
+      const member = await clients.join(path);
+      assert.equal((await post(a, path)).status, 200);
+      await member.next();
+      await killed.stop("SIGKILL");
+      const answer = await post(a, path);
+      assert.equal(answer.status, 503, answer.text);
+      assert.equal(answer.headers.get("retry-after"), "5");
+    },
 
-testUnless(whyNot, {
-  name:
-    `no POST of ${outagePosts} gets a wrong answer while the broker is killed and restarted`,
-  fn: async () => {
-    await using stack = new AsyncDisposableStack();
-    const [a, b] = await startNodes(stack);
-    const [path, empty] = [newPath(), newPath()];
-    const member = await b!.connect(path);
-    // A binding that the broker has just confirmed is one that it may forget.
-    await pause(1500);
-    let fresh: Awaited<ReturnType<typeof join>> | undefined;
-    const join = async (): Promise<{
-      path: string;
-      isOpen: () => boolean;
-    }> => {
-      const freshPath = newPath();
-      const client = await b!.connect(freshPath);
-      let isOpen = true;
-      void client.closed.then(() => isOpen = false);
-      return { path: freshPath, isOpen: () => isOpen };
-    };
-    const statuses = new Map<string, number>();
-    const outcomes = new Map<string, number>();
-    const wrong: string[] = [];
-    let next = 0;
-    let isOver = false;
-    const lane = async (): Promise<void> => {
-      while (next < outagePosts || !isOver) {
-        const number = next++;
-        // Every tenth is for nobody, and one for somebody who came during the outage.
-        const newcomer = number % 10 === 8 ? fresh : undefined;
-        const target = number % 10 === 9 ? empty : newcomer?.path ?? path;
-        const { status } = await post(a!, target, { body: String(number) });
-        if (target === path) statuses.set(String(number), status);
-        if (newcomer !== undefined && status === 404) {
-          // Perhaps it has just been told that it may have missed something.
-          await pause(200);
-          if (newcomer.isOpen()) wrong.push("404 with a newcomer");
+  [`no POST of ${outagePosts} gets a wrong answer while the broker is killed and restarted`]:
+    async (stack) => {
+      const [a, b] = await startNodes(stack);
+      const [path, empty] = [newPath(), newPath()];
+      const member = await b!.connect(path);
+      // A binding that the broker has just confirmed is one that it may forget.
+      await pause(1500);
+      let fresh: Awaited<ReturnType<typeof join>> | undefined;
+      const join = async (): Promise<{
+        path: string;
+        isOpen: () => boolean;
+      }> => {
+        const freshPath = newPath();
+        const client = await b!.connect(freshPath);
+        let isOpen = true;
+        void client.closed.then(() => isOpen = false);
+        return { path: freshPath, isOpen: () => isOpen };
+      };
+      const statuses = new Map<string, number>();
+      const outcomes = new Map<string, number>();
+      const wrong: string[] = [];
+      let next = 0;
+      let isOver = false;
+      const lane = async (): Promise<void> => {
+        while (next < outagePosts || !isOver) {
+          const number = next++;
+          // Every tenth is for nobody, and one for somebody who came during the outage.
+          const newcomer = number % 10 === 8 ? fresh : undefined;
+          const target = number % 10 === 9 ? empty : newcomer?.path ?? path;
+          const { status } = await post(a!, target, { body: String(number) });
+          if (target === path) statuses.set(String(number), status);
+          if (newcomer !== undefined && status === 404) {
+            // Perhaps it has just been told that it may have missed something.
+            await pause(200);
+            if (newcomer.isOpen()) wrong.push("404 with a newcomer");
+          }
+          const who = target === empty
+            ? "nobody"
+            : target === path
+            ? "somebody"
+            : "newcomer";
+          const outcome = `${who} ${status}`;
+          outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+          // An answer at once, again and again, would use up all of them.
+          if (status === 503) await pause(100);
         }
-        const who = target === empty
-          ? "nobody"
-          : target === path
-          ? "somebody"
-          : "newcomer";
-        const outcome = `${who} ${status}`;
-        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-        // An answer at once, again and again, would use up all of them.
-        if (status === 503) await pause(100);
+      };
+      const all = Promise.all(Array.from({ length: lanes }, lane));
+      for (let i = 0; i < 2; i++) {
+        await eventually(() => a!.bridge.state().connected, "the connection");
+        await pause(2_000);
+        await broker!.kill();
+        // Joins for the time being; the broker learns of it when it is back.
+        fresh = await join();
+        await pause(500);
+        await broker!.start();
       }
-    };
-    const all = Promise.all(Array.from({ length: lanes }, lane));
-    for (let i = 0; i < 2; i++) {
       await eventually(() => a!.bridge.state().connected, "the connection");
-      await pause(2_000);
-      await broker!.kill();
-      // Joins for the time being; the broker learns of it when it is back.
-      fresh = await join();
-      await pause(500);
-      await broker!.start();
-    }
-    await eventually(() => a!.bridge.state().connected, "the connection");
-    await pause(settleMs + 1_000);
-    isOver = true;
-    await all;
-    await post(a!, path, { body: "end" });
-    const got = new Set<string>();
-    for (let content; (content = await member.next()) !== "end";) {
-      got.add(content as string);
-    }
-    for (const [number, status] of statuses) {
-      if (status === 404 || status === 200 && !got.has(number)) {
-        wrong.push(`${status} for message ${number}`);
+      await pause(settleMs + 1_000);
+      isOver = true;
+      await all;
+      await post(a!, path, { body: "end" });
+      const got = new Set<string>();
+      for (let content; (content = await member.next()) !== "end";) {
+        got.add(content as string);
       }
-    }
-    assert.deepEqual(wrong, []);
-    const line = JSON.stringify(Object.fromEntries(outcomes));
-    assert.equal(outcomes.get("nobody 200"), undefined, line);
-    for (const each of ["somebody 200", "somebody 503", "nobody 404"]) {
-      assert.ok((outcomes.get(each) ?? 0) > 0, line);
-    }
-    const sum = [...outcomes.values()].reduce((sum, count) => sum + count, 0);
-    assert.ok(sum >= outagePosts);
-    if (Deno.env.has("STAPS_POSTS")) {
-      await Deno.stderr.write(new TextEncoder().encode(`${line}\n`));
-    }
-  },
-});
+      for (const [number, status] of statuses) {
+        if (status === 404 || status === 200 && !got.has(number)) {
+          wrong.push(`${status} for message ${number}`);
+        }
+      }
+      assert.deepEqual(wrong, []);
+      const line = JSON.stringify(Object.fromEntries(outcomes));
+      assert.equal(outcomes.get("nobody 200"), undefined, line);
+      for (const each of ["somebody 200", "somebody 503", "nobody 404"]) {
+        assert.ok((outcomes.get(each) ?? 0) > 0, line);
+      }
+      const sum = [...outcomes.values()].reduce((sum, count) => sum + count, 0);
+      assert.ok(sum >= outagePosts);
+      if (Deno.env.has("STAPS_POSTS")) {
+        await Deno.stderr.write(new TextEncoder().encode(`${line}\n`));
+      }
+    },
+};
+
+for (const [name, test] of Object.entries(tests)) {
+  testUnless(whyNot, {
+    name,
+    async fn(): Promise<void> {
+      await using stack = new AsyncDisposableStack();
+      await test(stack);
+    },
+  });
+}

@@ -3,13 +3,13 @@
  * and what nginx does with those of a node that is away.
  */
 import assert from "node:assert/strict";
-import { channelHash } from "../../src/relay/channel_hash.ts";
 import { block } from "../helpers/docs.ts";
 import { eventually, within } from "../helpers/eventually.ts";
 import { freePort, TempFolder } from "../helpers/folder.ts";
 import { inFrontendGroup, type Nginx, startNginx } from "../helpers/nginx.ts";
-import { Process, repository, stapsCommand } from "../helpers/process.ts";
+import { repository } from "../helpers/process.ts";
 import { handshakeBytes, RawClient } from "../helpers/raw_client.ts";
+import { RestartableStaps as Node } from "../helpers/restartable_staps.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { type Client, Clients } from "../helpers/ws_client.ts";
 
@@ -18,58 +18,15 @@ const page = "docs/scale.md";
 /** How often somebody says something in each channel that should notice nothing, in milliseconds. */
 const talkMs = 100;
 
-/** A node that comes back at the same address. */
-class Node implements AsyncDisposable {
-  readonly socket: string;
-  readonly #config: string;
-  #process: Process | undefined;
-
-  private constructor(folder: string, name: string) {
-    this.socket = `${folder}/${name}`;
-    this.#config = `${folder}/staps.conf`;
-  }
-
-  static async start(folder: string, name: string): Promise<Node> {
-    const node = new Node(folder, name);
-    await node.start();
-    return node;
-  }
-
-  async start(): Promise<void> {
-    const [command, ...args] = inFrontendGroup;
-    this.#process = new Process(command!, [
-      ...[...args, Deno.execPath(), ...stapsCommand, "serve"],
-      ...[`--config=${this.#config}`, `--socket=${this.socket}`],
-    ]);
-    await this.#process.printed(/listening/);
-  }
-
-  async stop(signal: Deno.Signal = "SIGTERM"): Promise<void> {
-    await this.#process!.stop(signal);
-  }
-
-  /** How many clients of the channel `path` have come since the start. */
-  joined(path: string): number {
-    const line = new RegExp(
-      `client connected .*channel=${channelHash(path)}`,
-      "g",
-    );
-    return this.#process!.stderr.match(line)?.length ?? 0;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#process?.[Symbol.asyncDispose]();
-  }
-}
-
 /** Three nodes in a folder, which goes with them. */
 async function startNodes(
   stack: AsyncDisposableStack,
 ): Promise<readonly [Node, Node, Node]> {
   const folder = stack.use(await TempFolder.make());
-  await Deno.writeTextFile(`${folder.path}/staps.conf`, "");
   const [a, b, c] = await Promise.all(
-    ["1", "2", "3"].map((name) => Node.start(folder.path, name)),
+    ["1", "2", "3"].map((name) =>
+      Node.start(folder.path, { name, through: inFrontendGroup })
+    ),
   );
   return [stack.use(a!), stack.use(b!), stack.use(c!)];
 }

@@ -115,6 +115,17 @@ export class Machine implements AsyncDisposable {
     return stdout.trim();
   }
 
+  /** Runs a script of sh(1) in the machine, and gets what it printed. @throws {Error} If it fails. */
+  sh(script: string): Promise<string> {
+    return this.ok("sh", "-ec", script);
+  }
+
+  /** Checks that a script of sh(1) fails in the machine. @throws {Error} If it doesn't. */
+  async shFails(script: string): Promise<void> {
+    const { code, stdout } = await this.run("sh", "-ec", script);
+    if (code === 0) throw new Error(`${script} didn't fail:\n${stdout}`);
+  }
+
   /**
    * Puts a file into the machine. Not by its path on the host: a link in there
    * could lead out.
