@@ -1,17 +1,61 @@
 /**
- * What a real RabbitMQ refuses, and may take back: staps names it with the
- * broker's own words, and goes on trying.
+ * What a real RabbitMQ refuses: staps names it with the broker's own words,
+ * gives up where that is final, and goes on trying where it may heal.
  */
 import assert from "node:assert/strict";
 import type { AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
+import { ConfigError } from "../../src/common/errors.ts";
 import { publish } from "../relay/bridge_contract.ts";
-import { type Broker, startBroker } from "../helpers/broker.ts";
+import {
+  type Broker,
+  type BrokerKind,
+  kindName,
+  kindsToTest,
+  startBroker,
+} from "../helpers/broker.ts";
+import { whyNoBroker } from "../helpers/broker_programs.ts";
 import { addTlsPort, makeCertificate } from "../helpers/broker_tls.ts";
-import { eventually } from "../helpers/eventually.ts";
 import { type BridgeNode, startBridgeNode } from "../helpers/bridge_node.ts";
+import { block } from "../helpers/docs.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { FaultyProxy } from "../helpers/faulty_proxy.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { freePort, TempFolder } from "../helpers/folder.ts";
 import { runProgram, spawnStaps } from "../helpers/process.ts";
+import { testUnless } from "../helpers/skip.ts";
+import { stepsTogether } from "../helpers/steps.ts";
+
+const everything = { configure: ".*", write: ".*", read: ".*" };
+type NodeOptions = Partial<AmqpBridgeOptions>;
+
+/** Makes a user who may do everything but what `permissions` says, and gets the URL. */
+async function urlOfUser(
+  broker: Broker,
+  user: string,
+  { vhost = "/", permissions = {} }: {
+    vhost?: string;
+    permissions?: Partial<typeof everything>;
+  } = {},
+): Promise<string> {
+  await broker.addUser(user, {
+    ...{ password: "s3cret", vhost },
+    permissions: { ...everything, ...permissions },
+  });
+  return broker.url(vhost, { user: `${user}:s3cret` });
+}
+
+async function limit(
+  broker: Broker,
+  kind: "vhost" | "user",
+  { name, ...limits }: { name: string } & Record<string, number | string>,
+): Promise<void> {
+  const place = kind === "vhost" ? ["-p", name] : [name];
+  const json = JSON.stringify(limits);
+  await broker.rabbitmqctl(`set_${kind}_limits`, ...place, json);
+}
+
+function setChannelMax(broker: Broker, count: number): Promise<string> {
+  return broker.eval(`application:set_env(rabbit, channel_max, ${count})`);
+}
 
 /** Gets why a node isn't connected. */
 async function problem({ bridge }: BridgeNode): Promise<string> {
@@ -28,169 +72,222 @@ async function connected({ bridge }: BridgeNode): Promise<void> {
   );
 }
 
-Deno.test("AmqpBridge goes on trying where RabbitMQ's no can heal, and says what it is", async (t) => {
-  await using broker = await startBroker();
+/** A start that must fail for good. */
+interface Refusal {
+  /** Makes the broker refuse, and gets the URL. */
+  readonly url: (broker: Broker) => string | Promise<string>;
+  readonly options?: NodeOptions;
+  readonly expected: RegExp;
+  readonly hint?: RegExp;
+}
 
-  async function limit(
-    kind: "vhost" | "user",
-    name: string,
-    limits: Record<string, number>,
-  ): Promise<void> {
-    const place = kind === "vhost" ? ["-p", name] : [name];
-    await broker.rabbitmqctl(
-      `set_${kind}_limits`,
-      ...place,
-      JSON.stringify(limits),
-    );
-  }
-
-  async function makeUser(user: string): Promise<string> {
-    await broker.addUser(user, {
-      password: "secret",
-      permissions: { configure: ".*", write: ".*", read: ".*" },
-    });
-    return broker.url("/", { user: `${user}:secret` });
-  }
-
-  const cases: {
-    name: string;
-    /** Makes the broker refuse, and gets the URL. */
-    set: (vhost: string) => Promise<string>;
-    expected: RegExp;
-    heal: (vhost: string) => Promise<unknown>;
-  }[] = [
-    {
-      name: "the virtual host's connection limit",
-      set: async (vhost) => {
-        await limit("vhost", vhost, { "max-connections": 0 });
-        return broker.url(vhost);
-      },
-      expected:
-        /^the virtual host "test-\d+" may have no more connections: each node needs two \(530 NOT_ALLOWED - access to vhost 'test-\d+' refused for user 'staps': connection limit \(0\) is reached\)$/,
-      heal: (vhost) => limit("vhost", vhost, { "max-connections": -1 }),
-    },
-    {
-      name: "the user's connection limit",
-      set: async () => {
-        const url = await makeUser("few-connections");
-        await limit("user", "few-connections", { "max-connections": 0 });
-        return url;
-      },
-      expected:
-        /^the user "few-connections" may have no more connections: .* \(530 NOT_ALLOWED - connection refused for user 'few-connections': user connection limit \(0\) is reached\)$/,
-      heal: () => limit("user", "few-connections", { "max-connections": -1 }),
-    },
-    {
-      name: "the user's channel limit",
-      set: async () => {
-        const url = await makeUser("few-channels");
-        await limit("user", "few-channels", { "max-channels": 0 });
-        return url;
-      },
-      expected:
-        /^the user "few-channels" may open no more channels: each node needs three or more \(530 NOT_ALLOWED - number of channels opened for user '[^']+' has reached the maximum allowed user limit of \(0\)\)$/,
-      heal: () => limit("user", "few-channels", { "max-channels": 3 }),
-    },
-    {
-      name: "a virtual host that is down",
-      set: async (vhost) => {
-        await broker.eval(
-          `rabbit_vhost_sup_sup:stop_and_delete_vhost(<<"${vhost}">>)`,
-        );
-        return broker.url(vhost);
-      },
-      expected:
-        /^the virtual host "test-\d+" is down \(541 INTERNAL_ERROR - access to vhost .* is down\)$/,
-      heal: (vhost) => broker.rabbitmqctl("restart_vhost", "--vhost", vhost),
-    },
-    {
-      name: "the virtual host's queue limit",
-      set: async (vhost) => {
-        await limit("vhost", vhost, { "max-queues": 0 });
-        return broker.url(vhost);
-      },
-      expected:
-        /^the virtual host "test-\d+" may have no more queues: each node needs one \(406 PRECONDITION_FAILED - cannot declare queue 'staps.node.\w+': queue limit in vhost .* is reached\)$/,
-      heal: (vhost) => limit("vhost", vhost, { "max-queues": -1 }),
-    },
-    {
-      name: "one channel on each connection",
-      set: async (vhost) => {
-        await broker.eval("application:set_env(rabbit, channel_max, 1)");
-        return broker.url(vhost);
-      },
-      expected:
-        /^the broker allows 1 channel on a connection \(channel_max\), and staps needs 2 or more$/,
-      heal: () => broker.eval("application:set_env(rabbit, channel_max, 2047)"),
-    },
-  ];
-  for (const { name, set, expected, heal } of cases) {
-    await t.step(name, async () => {
+/** A user that lacks just one of the rights in docs/bridge.md, which are needed on the exchange and on the queue. */
+function lacking(
+  right: keyof typeof everything,
+  object: "exchange" | "queue",
+): [string, Refusal] {
+  const user = `no-${right}-${object}`;
+  const other = object === "exchange" ? "^staps\\.node\\." : "^staps$";
+  const name = object === "exchange" ? '"staps"' : '"staps\\.node';
+  return [`a user without the right to ${right} the ${object}`, {
+    url: async (broker) => {
       const vhost = await broker.addVhost();
-      await using node = await startBridgeNode(await set(vhost));
-      try {
-        assert.match(await problem(node), expected);
-      } finally {
-        await heal(vhost);
-      }
-      await connected(node);
-      await node.bridge.probe(5_000);
-    });
-  }
+      return await urlOfUser(broker, user, {
+        ...{ vhost, permissions: { [right]: other } },
+      });
+    },
+    expected: new RegExp(
+      `user "${user}" lacks the right "${right}" on the ${object} ${name}.* virtual host "test-`,
+    ),
+  }];
+}
 
-  await t.step("a default queue type that can't do it", async () => {
-    const vhost = "streams";
-    await broker.rabbitmqctl(
-      ...["add_vhost", vhost, "--default-queue-type", "stream"],
-    );
-    await broker.permit(
-      "staps",
-      { configure: ".*", write: ".*", read: ".*" },
-      vhost,
-    );
-    await using node = await startBridgeNode(broker.url(vhost));
-    assert.match(
-      await problem(node),
-      /^the broker's queues can't do .* likely the virtual host "streams" has another default queue type .* \(406 PRECONDITION_FAILED - invalid arg .* rabbit_stream_queue\)$/,
-    );
-  });
-
-  // It ended with the status 78, which systemd never tries again.
-  await t.step("a process of its own keeps running, and logs it", async () => {
-    const vhost = await broker.addVhost();
-    await limit("vhost", vhost, { "max-connections": 0 });
-    await using staps = await spawnStaps({
-      config: `[staps]\namqp = ${broker.url(vhost)}\n`,
-    });
-    await staps.printed(/may have no more connections.*530 NOT_ALLOWED/);
-    await limit("vhost", vhost, { "max-connections": -1 });
-    await staps.printed(/bridge connected/);
-  });
-});
-
-Deno.test("AmqpBridge makes do with few channels", async (t) => {
-  await using broker = await startBroker();
-  for (const channelMax of [2, 3, 6, 10]) {
-    await t.step(`${channelMax} on a connection`, async () => {
+const refusals: Readonly<Record<string, Refusal>> = {
+  ...Object.fromEntries(
+    (["configure", "write", "read"] as const).flatMap((right) => [
+      lacking(right, "exchange"),
+      lacking(right, "queue"),
+    ]),
+  ),
+  "a wrong password": {
+    url: (broker) => broker.url("/", { user: "staps:s3cret" }),
+    expected:
+      /refuses user or password \(403 ACCESS_REFUSED - Login was refused/,
+  },
+  "an empty password": {
+    url: (broker) => broker.url("/", { user: "staps:" }),
+    expected: /empty password, which RabbitMQ refuses/,
+    hint: /rabbitmqctl change_password staps/,
+  },
+  "an unknown virtual host": {
+    url: (broker) => broker.url("nowhere"),
+    expected:
+      /virtual host "nowhere" .* doesn't exist \(530 NOT_ALLOWED - vhost nowhere not found\)$/,
+  },
+  "a virtual host without any right": {
+    url: async (broker) => {
+      await broker.addUser("outsider", { password: "s3cret" });
+      return broker.url("/", { user: "outsider:s3cret" });
+    },
+    expected:
+      /virtual host "\/".*: "outsider" has no rights in it \(530 NOT_ALLOWED - access to vhost '\/' refused for user 'outsider'\)$/,
+  },
+  "an exchange with other arguments": {
+    url: async (broker) => {
+      const vhost = await broker.addVhost();
       await broker.eval(
-        `application:set_env(rabbit, channel_max, ${channelMax})`,
+        `rabbit_exchange:declare(rabbit_misc:r(<<"${vhost}">>, exchange, <<"staps">>), ` +
+          `fanout, true, false, false, [], <<"test">>), ok`,
       );
-      await works(broker, broker.url(await broker.addVhost()));
+      return broker.url(vhost);
+    },
+    expected:
+      /the exchange "staps".*other arguments \(406 PRECONDITION_FAILED - inequivalent arg 'type'/,
+  },
+  "an authority that can't be read": {
+    url: (broker) => `amqps://staps:secret@localhost:${broker.tls.port}/`,
+    options: { ca: "/nowhere/ca.pem" },
+    expected: /"ca" in \[bridge\].*no file "\/nowhere\/ca\.pem"/,
+  },
+};
+
+async function assertRefused(
+  broker: Broker,
+  { url, options, expected, hint }: Refusal,
+): Promise<void> {
+  const amqp = await url(broker);
+  await assert.rejects(
+    async () => {
+      await using _node = await startBridgeNode(amqp, options);
+    },
+    (error: unknown) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, expected);
+      assert.doesNotMatch(error.message, /\n/);
+      assert.doesNotMatch(`${error.message} ${error.hint}`, /s3cret/);
+      if (hint !== undefined) assert.match(error.hint!, hint);
+      return true;
+    },
+  );
+}
+
+/** A refusal that is taken back. */
+interface Illness {
+  /** Makes the broker refuse, and gets the URL. */
+  readonly set: (broker: Broker, vhost: string) => Promise<string>;
+  readonly expected: RegExp;
+  readonly heal: (broker: Broker, vhost: string) => Promise<unknown>;
+}
+
+/** A limit of a virtual host, or of a user of its own. */
+function ofLimit(
+  kind: "vhost" | "user",
+  name: "max-connections" | "max-channels" | "max-queues",
+  expected: RegExp,
+): Illness {
+  const user = `limited-${name}`;
+  const set = (broker: Broker, vhost: string, count: number): Promise<void> =>
+    limit(broker, kind, {
+      name: kind === "user" ? user : vhost,
+      [name]: count,
     });
+  return {
+    set: async (broker, vhost) => {
+      const url = kind === "user"
+        ? await urlOfUser(broker, user)
+        : broker.url(vhost);
+      await set(broker, vhost, 0);
+      return url;
+    },
+    expected,
+    heal: (broker, vhost) =>
+      set(broker, vhost, name === "max-channels" ? 3 : -1),
+  };
+}
+
+const illnesses: Readonly<Record<string, Illness>> = {
+  "the virtual host's connection limit": ofLimit(
+    ...["vhost", "max-connections"] as const,
+    /^the virtual host "test-\d+" may have no more connections: each node needs two \(530 NOT_ALLOWED - access to vhost 'test-\d+' refused for user 'staps': connection limit \(0\) is reached\)$/,
+  ),
+  "the virtual host's queue limit": ofLimit(
+    ...["vhost", "max-queues"] as const,
+    /^the virtual host "test-\d+" may have no more queues: each node needs one \(406 PRECONDITION_FAILED - cannot declare queue 'staps.node.\w+': queue limit in vhost .* is reached\)$/,
+  ),
+  "the user's connection limit": ofLimit(
+    ...["user", "max-connections"] as const,
+    /^the user "limited-max-connections" may have no more connections: .* \(530 NOT_ALLOWED - connection refused for user '[^']+': user connection limit \(0\) is reached\)$/,
+  ),
+  "the user's channel limit": ofLimit(
+    ...["user", "max-channels"] as const,
+    /^the user "limited-max-channels" may open no more channels: each node needs three or more \(530 NOT_ALLOWED - number of channels opened for user '[^']+' has reached the maximum allowed user limit of \(0\)\)$/,
+  ),
+  "a virtual host that is down": {
+    set: async (broker, vhost) => {
+      await broker.eval(
+        `rabbit_vhost_sup_sup:stop_and_delete_vhost(<<"${vhost}">>)`,
+      );
+      return broker.url(vhost);
+    },
+    expected:
+      /^the virtual host "test-\d+" is down \(541 INTERNAL_ERROR - access to vhost .* is down\)$/,
+    heal: (broker, vhost) =>
+      broker.rabbitmqctl("restart_vhost", "--vhost", vhost),
+  },
+};
+
+const oneChannel: Illness = {
+  set: async (broker, vhost) => {
+    await setChannelMax(broker, 1);
+    return broker.url(vhost);
+  },
+  expected:
+    /^the broker allows 1 channel on a connection \(channel_max\), and staps needs 2 or more$/,
+  heal: (broker) => setChannelMax(broker, 2047),
+};
+
+async function assertHeals(
+  broker: Broker,
+  { set, expected, heal }: Illness,
+): Promise<void> {
+  const vhost = await broker.addVhost();
+  await using node = await startBridgeNode(await set(broker, vhost));
+  try {
+    assert.match(await problem(node), expected);
+  } finally {
+    await heal(broker, vhost);
   }
-  await broker.eval("application:set_env(rabbit, channel_max, 2047)");
-  await t.step("a user with five", async () => {
-    await broker.addUser("few", {
-      password: "secret",
-      permissions: { configure: ".*", write: ".*", read: ".*" },
-    });
-    await broker.rabbitmqctl("set_user_limits", "few", '{"max-channels": 5}');
-    await works(broker, broker.url("/", { user: "few:secret" }));
+  await connected(node);
+  await node.bridge.probe(5_000);
+}
+
+async function testQueueType(broker: Broker): Promise<void> {
+  const vhost = "streams";
+  await broker.rabbitmqctl(
+    ...["add_vhost", vhost, "--default-queue-type", "stream"],
+  );
+  await broker.permit("staps", everything, vhost);
+  await using node = await startBridgeNode(broker.url(vhost));
+  assert.match(
+    await problem(node),
+    /^the broker's queues can't do .* likely the virtual host "streams" has another default queue type .* \(406 PRECONDITION_FAILED - invalid arg .* rabbit_stream_queue\)$/,
+  );
+}
+
+// It ended with the status 78, which systemd never tries again.
+async function testProcess(broker: Broker): Promise<void> {
+  const name = await broker.addVhost();
+  await limit(broker, "vhost", { name, "max-connections": 0 });
+  await using staps = await spawnStaps({
+    config: `[staps]\namqp = ${broker.url(name)}\n`,
   });
-});
+  await staps.printed(/may have no more connections.*530 NOT_ALLOWED/);
+  await limit(broker, "vhost", { name, "max-connections": -1 });
+  await staps.printed(/bridge connected/);
+}
 
 /** Joins and leaves more channels at once than there are AMQP channels, and connects anew. */
-async function works(broker: Broker, amqp: string): Promise<void> {
+async function makeDo(broker: Broker, amqp: string): Promise<void> {
   await using proxy = await FaultyProxy.start(broker.port);
   await using a = await startBridgeNode(
     amqp.replace(`:${broker.port}/`, `:${proxy.port}/`),
@@ -213,23 +310,27 @@ async function works(broker: Broker, amqp: string): Promise<void> {
   assert.deepEqual(a.listener.gaps, []);
 }
 
-Deno.test("AmqpBridge says what is wrong with TLS, and goes on trying", async (t) => {
-  await using broker = await startBroker({ tls: true });
+/** What is wrong with TLS on a connection, and then nothing. */
+async function testTls(t: Deno.TestContext, broker: Broker): Promise<void> {
   const { ca, port } = broker.tls;
-  const tls = (port: number): string =>
-    `amqps://staps:secret@localhost:${port}/`;
-  const minute = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d";
+  const tls = (port: number, host = "localhost"): string =>
+    `amqps://staps:secret@${host}:${port}/`;
+  const clock = "this machine's clock says \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d";
   const own = await makeCertificate(broker);
   await using folder = await TempFolder.make();
-  const stranger = {
-    cert: `${folder.path}/cert`,
-    key: `${folder.path}/key`,
-  };
+  const stranger = { cert: `${folder.path}/cert`, key: `${folder.path}/key` };
   await runProgram("openssl", [
     ..."req -x509 -days 2 -nodes -newkey rsa:2048 -subj /CN=other".split(" "),
     ...["-keyout", stranger.key, "-out", stranger.cert],
   ]);
-
+  const valid = async (from: number, until: number): Promise<number> =>
+    addTlsPort(
+      broker,
+      await makeCertificate(broker, {
+        from: new Date(Date.UTC(from, 0)),
+        until: new Date(Date.UTC(until, 0)),
+      }),
+    );
   const named = await addTlsPort(broker, own);
   const demand = "{verify, verify_peer}, {fail_if_no_peer_cert, true}";
   const demanding = await addTlsPort(broker, own, demand);
@@ -238,90 +339,192 @@ Deno.test("AmqpBridge says what is wrong with TLS, and goes on trying", async (t
     own,
     `${demand}, {versions, ['tlsv1.2']}`,
   );
-  const year = (year: number): Date => new Date(Date.UTC(year, 0));
-  const expired = await addTlsPort(
-    broker,
-    await makeCertificate(broker, { from: year(2019), until: year(2020) }),
-  );
+  const expired = await valid(2019, 2020);
   // As on a machine whose clock is at 1970.
-  const future = await addTlsPort(
-    broker,
-    await makeCertificate(broker, { from: year(2048), until: year(2049) }),
-  );
+  const future = await valid(2048, 2049);
 
-  const cases: [string, string, Partial<AmqpBridgeOptions>, RegExp][] = [
-    [
-      "amqp:// to a port for TLS",
+  const wrong: Record<string, [string, NodeOptions, RegExp]> = {
+    "amqp:// to a port for TLS": [
       `amqp://staps:secret@localhost:${port}/`,
       {},
       /^port \d+ speaks TLS: it wants "amqps:\/\/" instead of "amqp:\/\/" \((read ECONNRESET|Socket closed abruptly .*)\)$/,
     ],
-    [
-      "amqps:// to a port without TLS",
+    "amqps:// to a port without TLS": [
       tls(broker.port),
       { ca },
       /^port \d+ doesn't speak TLS: likely it wants "amqp:\/\/" instead of "amqps:\/\/" \(.*InvalidContentType.*\)$/,
     ],
-    [
-      "an unknown authority",
+    "an unknown authority": [
       tls(port),
       {},
       new RegExp(
-        `^the broker's certificate isn't trusted, and this machine's clock says ${minute}:\\d\\dZ: ` +
+        `^the broker's certificate isn't trusted, and ${clock}:\\d\\dZ: ` +
           `if that is right, likely "ca" in \\[bridge\\] .* \\(.*certificate.*\\)$`,
       ),
     ],
-    [
-      "a certificate for another name",
-      `amqps://staps:secret@127.0.0.1:${named}/`,
+    "an authority that didn't sign it": [
+      tls(port),
+      { ca: stranger.cert },
+      /^the broker's certificate isn't trusted, .* \(.*certificate.*\)$/,
+    ],
+    "a certificate for another name": [
+      tls(named, "127.0.0.1"),
       { ca },
       /^the broker's certificate is for another name \(.*127\.0\.0\.1.*\)$/,
     ],
-    [
-      "a certificate that has expired",
+    "a certificate that has expired": [
       tls(expired),
       { ca },
       new RegExp(
-        `^the broker's certificate expired at 2020-01-01T00:00:00Z, and this machine's clock says ${minute}.*: if that is right, the broker needs a new one \\(`,
+        `^the broker's certificate expired at 2020-01-01T00:00:00Z, and ${clock}.*: if that is right, the broker needs a new one \\(`,
       ),
     ],
-    [
-      "a clock that is far off",
+    "a clock that is far off": [
       tls(future),
       { ca },
       new RegExp(
-        `^the broker's certificate isn't valid before 2048-01-01T00:00:00Z, and this machine's clock says ${minute}.*: likely the clock is off \\(`,
+        `^the broker's certificate isn't valid before 2048-01-01T00:00:00Z, and ${clock}.*: likely the clock is off \\(`,
       ),
     ],
-    [
-      "a client certificate that is missing",
+    "a client certificate that is missing": [
       tls(demanding),
       { ca },
       /^the broker wants a certificate of this node, "cert" and "key" in \[bridge\] \(.*CertificateRequired\)$/,
     ],
-    [
-      "a client certificate that is missing, TLS 1.2",
+    "a client certificate that is missing, TLS 1.2": [
       tls(demanding12),
       { ca },
       /^the broker ends TLS: likely it wants a certificate of this node, .* \(.*HandshakeFailure\)$/,
     ],
-    [
-      "a client certificate that the broker doesn't trust",
+    "a client certificate that the broker doesn't trust": [
       tls(demanding),
       { ca, ...stranger },
       /^the broker refuses this node's certificate, .* \(.*fatal alert.*\)$/,
     ],
-  ];
-  for (const [name, url, options, expected] of cases) {
+  };
+  for (const [name, [url, options, expected]] of Object.entries(wrong)) {
     await t.step(name, async () => {
       await using node = await startBridgeNode(url, options);
       assert.match(await problem(node), expected);
     });
   }
-  for (const port of [demanding, demanding12]) {
-    await t.step(`nothing: a client certificate, port ${port}`, async () => {
-      await using node = await startBridgeNode(tls(port), { ca, ...own });
+
+  const right: Record<string, [string, NodeOptions]> = {
+    "TLS by name": [tls(port), { ca }],
+    "TLS by address": [tls(port, "127.0.0.1"), { ca }],
+    "a client certificate": [tls(demanding), { ca, ...own }],
+    "a client certificate, TLS 1.2": [tls(demanding12), { ca, ...own }],
+    "IPv6": [`amqp://staps:secret@[::1]:${broker.port}/`, {}],
+    "several hosts, the first one down": ["amqp://staps:secret@unused/", {
+      hosts: [
+        { hostname: "127.0.0.1", port: freePort() },
+        { hostname: "localhost", port: broker.port },
+      ],
+    }],
+  };
+  for (const [name, [url, options]] of Object.entries(right)) {
+    await t.step(`nothing: ${name}`, async () => {
+      await using node = await startBridgeNode(url, options);
       await connected(node);
     });
   }
-});
+}
+
+/** Follows docs/bridge.md: the last step, as it changes the tests' own user. */
+async function testRights(broker: Broker): Promise<void> {
+  const lines = (await block("docs/bridge.md", "rights")).trim().split("\n");
+  for (const line of lines) {
+    // The words as a shell reads them.
+    const [program, ...args] = Array.from(
+      line.matchAll(/'([^']*)'|(\S+)/g),
+      ([, quoted, plain]) => quoted ?? plain!,
+    );
+    assert.equal(program, "rabbitmqctl");
+    // There is a user of that name already.
+    if (args[0] === "add_user") args[0] = "change_password";
+    await broker.rabbitmqctl(...args);
+  }
+  const url = broker.url("staps", { user: "staps:PASSWORD" });
+  {
+    await using a = await startBridgeNode(url);
+    await a.bridge.join("/x");
+    await using b = await startBridgeNode(url);
+    await b.bridge.join("/x");
+    publish(b, "/x", "hello");
+    assert.deepEqual(await a.listener.got("/x", 1), ["hello"]);
+    for (const { bridge } of [a, b]) bridge.leave("/x");
+  }
+  const queues = await broker.rabbitmqctl("list_queues", "--vhost", "staps");
+  assert.doesNotMatch(queues, /staps\.node/);
+}
+
+/** Whether `broker` took the configuration of docs/bridge.md, `advanced` and the rest. */
+async function testConfiguration(
+  broker: Broker,
+  advanced: string,
+): Promise<void> {
+  const [, ticktime] = /net_ticktime, (\d+)/.exec(advanced)!;
+  assert.equal(await broker.eval("net_kernel:get_net_ticktime()"), ticktime);
+  const handling = "application:get_env(rabbit, cluster_partition_handling)";
+  assert.equal(await broker.eval(handling), "{ok, autoheal}");
+}
+
+async function testRefusals(
+  t: Deno.TestContext,
+  kind: BrokerKind,
+): Promise<void> {
+  const advanced = await block("docs/bridge.md", "advanced.config");
+  await using broker = await startBroker({
+    ...{ ...kind, tls: true, advanced },
+    config: await block("docs/bridge.md", "rabbitmq.conf"),
+  });
+  const steps: Record<string, () => Promise<void>> = {};
+  for (const [name, refusal] of Object.entries(refusals)) {
+    steps[`start() gives up and names ${name}`] = () =>
+      assertRefused(broker, refusal);
+  }
+  for (const [name, illness] of Object.entries(illnesses)) {
+    steps[`goes on trying and names ${name}`] = () =>
+      assertHeals(broker, illness);
+  }
+  await stepsTogether(t, {
+    ...steps,
+    "goes on trying and names a default queue type that can't do it": () =>
+      testQueueType(broker),
+    "a process of its own keeps running, and logs it": () =>
+      testProcess(broker),
+  });
+  await t.step(
+    "goes on trying and names one channel on each connection",
+    () => assertHeals(broker, oneChannel),
+  );
+  for (const channelMax of [2, 3, 6, 10]) {
+    await t.step(`makes do with ${channelMax} on a connection`, async () => {
+      await setChannelMax(broker, channelMax);
+      await makeDo(broker, broker.url(await broker.addVhost()));
+    });
+  }
+  await setChannelMax(broker, 2047);
+  await t.step("makes do with five for its user", async () => {
+    const vhost = await broker.addVhost();
+    const url = await urlOfUser(broker, "few", { vhost });
+    await limit(broker, "user", { name: "few", "max-channels": 5 });
+    await makeDo(broker, url);
+  });
+  await t.step("says what is wrong with TLS", (t) => testTls(t, broker));
+  await t.step(
+    "docs/bridge.md: the broker takes its configuration",
+    () => testConfiguration(broker, advanced),
+  );
+  await t.step(
+    "docs/bridge.md: the rights are enough",
+    () => testRights(broker),
+  );
+}
+
+for (const kind of kindsToTest) {
+  testUnless(await whyNoBroker(kind.version), {
+    name: `AmqpBridge says what RabbitMQ ${kindName(kind)} refuses`,
+    fn: (t) => testRefusals(t, kind),
+  });
+}
