@@ -88,8 +88,8 @@ async function installPackage(
   await step("dpkg installs it, and it runs", async () => {
     const name = path.slice(path.lastIndexOf("/") + 1);
     await machine.put(`/root/${name}`, await Deno.readFile(path));
-    await paste(machine, `${deploy}#install`);
-    const look = await paste(machine, `${deploy}#look`);
+    await paste(machine, [deploy, "install"]);
+    const look = await paste(machine, [deploy, "look"]);
     assert.match(look, /active \(running\)/);
     await machine.sh("systemctl is-active staps; systemctl is-enabled staps");
     assert.match(
@@ -125,7 +125,7 @@ async function openToNginx(machine: Machine, step: Step): Promise<void> {
     // Where this machine's limit is lower, root in a container can't raise it.
     const limit = await machine.sh("ulimit -Hn");
     const files = limit === "unlimited" ? 65_536 : Math.min(65_536, +limit);
-    await paste(machine, `${deploy}#frontend`, [
+    await paste(machine, [deploy, "frontend"], [
       ["nofile 65536", `nofile ${files}`],
     ]);
     // As the page says: the old processes still answer for a moment.
@@ -140,7 +140,7 @@ async function openToNginx(machine: Machine, step: Step): Promise<void> {
       await machine.sh("staps check --through ws://127.0.0.1"),
       /clients talk through ws:\/\/127\.0\.0\.1/,
     );
-    assert.match(await paste(machine, `${deploy}#try`), /^hello$/m);
+    assert.match(await paste(machine, [deploy, "try"]), /^hello$/m);
   });
 
   await step(
@@ -188,7 +188,7 @@ async function openToNginx(machine: Machine, step: Step): Promise<void> {
         /"\/run\/staps\/staps\.sock" is free: staps\.service makes its folder/,
       );
       await machine.sh("systemctl start staps");
-      await paste(machine, `${deploy}#reload`);
+      await paste(machine, [deploy, "reload"]);
     },
   );
 }
@@ -240,7 +240,7 @@ async function runService(machine: Machine, step: Step): Promise<void> {
     "reload keeps connections, takes new limits over, and reports the rest",
     async () => {
       await replace(machine, /#message_bytes = .*/, "message_bytes = 100");
-      await paste(machine, `${deploy}#reload`);
+      await paste(machine, [deploy, "reload"]);
       await journalHas(machine, /reloaded changed="?\[limits\] message_bytes/);
       await clients.open("c", url);
       await clients.send("c", "x".repeat(101));
@@ -351,8 +351,8 @@ async function runService(machine: Machine, step: Step): Promise<void> {
   );
 
   await step("two instances share the channels behind one nginx", async () => {
-    await paste(machine, `${scale}#instances`);
-    await paste(machine, `${scale}#instance-settings`);
+    await paste(machine, [scale, "instances"]);
+    await paste(machine, [scale, "instance-settings"]);
     await journalHas(
       machine,
       /\/etc\/staps\/staps\.conf, \/etc\/staps\/1\.conf/,
@@ -363,7 +363,7 @@ async function runService(machine: Machine, step: Step): Promise<void> {
     const many = text.match(/^#(upstream staps \{\n(?:#.*\n)*?#\})/m)![1]!
       .replaceAll(/^#/gm, "");
     await machine.put(site, text.replace(/^upstream staps \{[^}]*\}/m, many));
-    await paste(machine, `${scale}#nginx`);
+    await paste(machine, [scale, "nginx"]);
     for (let i = 0; i < 16; i++) {
       const channel = `ws://127.0.0.1/${crypto.randomUUID()}`;
       await clients.open(`x${i}`, channel);
@@ -381,14 +381,14 @@ async function runService(machine: Machine, step: Step): Promise<void> {
       count += channels;
     }
     assert.equal(count, 16);
-    const status = await paste(machine, `${scale}#instance-status`);
+    const status = await paste(machine, [scale, "instance-status"]);
     assert.match(status, /staps@1\.service/);
     assert.match(status, /staps@2\.service/);
     // One going leaves the other's clients and socket alone.
     await machine.sh("systemctl restart staps@1");
     await machine.sh("test -S /run/staps-2/staps.sock");
-    await paste(machine, `${upgrade}#rolling`);
-    await paste(machine, `${scale}#restart-all`);
+    await paste(machine, [upgrade, "rolling"]);
+    await paste(machine, [scale, "restart-all"]);
     await machine.sh("systemctl is-active staps@1 staps@2");
   });
 
@@ -399,7 +399,7 @@ async function runService(machine: Machine, step: Step): Promise<void> {
       const pids = (): Promise<string> =>
         machine.sh("systemctl show --value --property=MainPID staps@1 staps@2");
       const pidsBefore = await pids();
-      await paste(machine, `${upgrade}#upgrade`, [
+      await paste(machine, [upgrade, "upgrade"], [
         ["apt install", "apt install --yes"],
       ]);
       await machine.sh("systemctl is-active staps@1 staps@2");
@@ -407,7 +407,7 @@ async function runService(machine: Machine, step: Step): Promise<void> {
       assert.equal(await machine.sh(`cat ${config}`), before);
       // Disabled before, it stays so.
       await machine.shFails("systemctl is-enabled staps");
-      await paste(machine, `${upgrade}#check`);
+      await paste(machine, [upgrade, "check"]);
     },
   );
 
@@ -423,7 +423,7 @@ async function runService(machine: Machine, step: Step): Promise<void> {
 /** Removes the package, and finds nothing of it. */
 async function purge(machine: Machine, step: Step): Promise<void> {
   await step("purge leaves nothing", async () => {
-    await paste(machine, `${upgrade}#purge`, [[
+    await paste(machine, [upgrade, "purge"], [[
       "apt purge",
       "apt purge --yes",
     ]]);
@@ -445,7 +445,7 @@ async function installOneFile(
 ): Promise<void> {
   await step("the single file does in the same unit", async () => {
     await machine.put("/root/staps.tar", await Deno.readFile(archive));
-    await paste(machine, `${deploy}#one-file`);
+    await paste(machine, [deploy, "one-file"]);
     await machine.sh(`systemctl is-active staps; test -S ${socket}`);
     // It was unpacked once, for all users.
     await machine.sh("test -d /var/cache/staps-program");
@@ -460,7 +460,7 @@ async function installOneFile(
     const { blocks } = await readPage(deploy);
     const { code } = blocks.find(({ language }) => language === "ini")!;
     await machine.put(config, code);
-    await paste(machine, `${deploy}#daemon`, [[
+    await paste(machine, [deploy, "daemon"], [[
       "staps serve",
       "setsid staps serve > /root/log 2>&1 &",
     ]]);
@@ -483,13 +483,12 @@ async function installOneFile(
   });
 }
 
-/** Runs a block, such as `docs/deploy.md#install`, in the machine as if typed by root, and gets what it printed. */
+/** Runs a page's block in the machine as if typed by root, and gets what it printed. */
 async function paste(
   machine: Machine,
-  place: string,
+  [page, name]: readonly [page: string, block: string],
   replace: readonly (readonly [from: string, to: string])[] = [],
 ): Promise<string> {
-  const [page, name] = place.split("#") as [string, string];
   const code = replaceOnce(await block(page, name), replace);
   return await machine.sh(`cd /root\n${code}`);
 }
