@@ -42,8 +42,8 @@ class Channel {
     return channel;
   }
 
-  start(script: string, stdin?: "piped"): Process {
-    return shells.start(script, { env: this.env, ...stdin && { stdin } });
+  start(script: string): Process {
+    return shells.start(script, { env: this.env });
   }
 
   run(script: string): Promise<Outcome> {
