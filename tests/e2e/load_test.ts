@@ -111,9 +111,10 @@ testDoors(
 );
 
 testDoors(
-  "256 MiB as fast as it goes arrive at a reader of 50 MB/s, whose memory isn't the node's",
+  "1 GiB as fast as it goes arrives at a reader of 50 MB/s, whose memory isn't the node's",
   async ({ staps, target }) => {
-    const count = 256 * MiB / payload.length;
+    // nginx passes on what it gets: a quarter is enough.
+    const count = ("socket" in target ? 1024 : 256) * MiB / payload.length;
     const path = newPath();
     using publisher = await RawClient.join(target, path);
     using reader = await RawClient.join(target, path);
