@@ -12,7 +12,7 @@
  */
 import { parseArgs } from "node:util";
 import { AmqpBridge } from "../src/amqp/bridge.ts";
-import { bridgeOptions } from "../tests/helpers/bridge_node.ts";
+import { bridgeOptions } from "../tests/helpers/bridge_options.ts";
 import type { BridgeListener } from "../src/relay/bridge.ts";
 import { type Broker, startBroker } from "../tests/helpers/broker.ts";
 import { eventually } from "../tests/helpers/eventually.ts";

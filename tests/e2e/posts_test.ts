@@ -1,7 +1,7 @@
 /** Messages by POST between nodes, through a real RabbitMQ: every answer is true, whatever becomes of the broker. */
 import assert from "node:assert/strict";
 import { AmqpBridge } from "../../src/amqp/bridge.ts";
-import { bridgeOptions } from "../helpers/bridge_node.ts";
+import { bridgeOptions } from "../helpers/bridge_options.ts";
 import { type Broker, startBroker } from "../helpers/broker.ts";
 import { whyNoBroker } from "../helpers/broker_programs.ts";
 import { EventClient } from "../helpers/event_client.ts";
