@@ -1,7 +1,7 @@
 /** What staps is to cost at most, beside others in the same run. */
 import type { PeerName } from "./peers.ts";
 import { cpuRatio, type Results, rowOf } from "./results.ts";
-import { markdown } from "./table.ts";
+import { markdown } from "../tools/table.ts";
 import { idleClients } from "./workloads.ts";
 
 /** An aim and what was found. */

@@ -12,14 +12,14 @@
  */
 import { parseArgs } from "node:util";
 import { AmqpBridge } from "../src/amqp/bridge.ts";
-import { bridgeOptions } from "../tests/helpers/bridge_options.ts";
+import { bridgeOptions } from "../tools/bridge_options.ts";
 import type { BridgeListener } from "../src/relay/bridge.ts";
-import { type Broker, startBroker } from "../tests/helpers/broker.ts";
-import { eventually } from "../tests/helpers/eventually.ts";
-import { machine } from "./machine.ts";
-import { writeBetween } from "./page.ts";
+import { type Broker, startBroker } from "../tools/broker.ts";
+import { eventually } from "../tools/eventually.ts";
+import { machine } from "../tools/machine.ts";
+import { writeBetween } from "../tools/page.ts";
 import { type Loop, type Safety, startLoop } from "./peers/amqplib_loop.ts";
-import { spread } from "./statistics.ts";
+import { spread } from "../tools/statistics.ts";
 
 const channels = 50;
 const messageBytes = 64;

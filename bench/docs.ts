@@ -1,9 +1,9 @@
 /** Puts the results of a run where people read them. */
 import { aimTable } from "./aims.ts";
-import { writeBetween } from "./page.ts";
+import { writeBetween } from "../tools/page.ts";
 import type { PeerName } from "./peers.ts";
 import { cpu, cpuRatio, median, type Results, rowOf } from "./results.ts";
-import { markdown, short, tsv } from "./table.ts";
+import { markdown, short, tsv } from "../tools/table.ts";
 import { connectTable, trafficTable } from "./tables.ts";
 import { idleClients, storm } from "./workloads.ts";
 

@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { aimTable } from "./aims.ts";
 import { writeDocs } from "./docs.ts";
 import { Generator } from "./generator.ts";
-import { machine } from "./machine.ts";
+import { machine } from "../tools/machine.ts";
 import {
   type ConnectRow,
   type Effort,
@@ -16,8 +16,8 @@ import {
 import { hasOlderStaps, useOlderStaps } from "./older.ts";
 import { type PeerName, peers } from "./peers.ts";
 import { failures, type Results } from "./results.ts";
-import { spread } from "./statistics.ts";
-import { text } from "./table.ts";
+import { spread } from "../tools/statistics.ts";
+import { text } from "../tools/table.ts";
 import { connectTable, trafficTable } from "./tables.ts";
 import { idle, storm, traffic } from "./workloads.ts";
 

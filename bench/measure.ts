@@ -1,6 +1,6 @@
 /** Measures peers under one workload, in turn: A B C, C B A, and so on. */
 import { join } from "node:path";
-import { pause } from "../tests/helpers/eventually.ts";
+import { pause } from "../tools/eventually.ts";
 import { Generator } from "./generator.ts";
 import type { Percentiles } from "./load/samples.ts";
 import { type PeerName, peers } from "./peers.ts";

@@ -1,6 +1,6 @@
 /** nginx in front of other peers, and as a peer by itself with nchan in it. */
 import { join } from "node:path";
-import { ensurePackages } from "../tests/helpers/packages.ts";
+import { ensurePackages } from "../tools/packages.ts";
 import type { Address } from "./load/libc.ts";
 import type { PeerContext } from "./peers.ts";
 import { running, type RunningPeer, Server } from "./server.ts";

@@ -64,7 +64,7 @@ function stapsOf(version: StapsVersion): Command {
 const staps = stapsOf(thisStaps);
 const stapsBefore: Command = (...args) => stapsOf(olderStaps())(...args);
 const relay: Command = (socket) => {
-  const script = new URL("peers/relay.ts", import.meta.url).pathname;
+  const script = new URL("../tools/relay.ts", import.meta.url).pathname;
   return [Deno.execPath(), "run", "--allow-all", script, socket];
 };
 const ws: Command = (socket) => ["node", join(cacheFolder(), "ws.mjs"), socket];

@@ -1,7 +1,7 @@
 /** Everything that a run found, and how its figures relate. */
 import type { ConnectRow, Row, Slice } from "./measure.ts";
 import type { PeerName } from "./peers.ts";
-import { ratio, spread } from "./statistics.ts";
+import { ratio, spread } from "../tools/statistics.ts";
 import type { TrafficWorkload } from "./workloads.ts";
 
 /** Everything that a run found. */

@@ -2,8 +2,8 @@
 import type { ConnectRow } from "./measure.ts";
 import type { PeerName } from "./peers.ts";
 import { cpu, cpuRatio, median, type TrafficResult } from "./results.ts";
-import { spread } from "./statistics.ts";
-import { short, type Table } from "./table.ts";
+import { spread } from "../tools/statistics.ts";
+import { short, type Table } from "../tools/table.ts";
 
 const trafficColumns = [
   "workload",

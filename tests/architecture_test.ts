@@ -1,8 +1,8 @@
 /** Who may import whom, and which package is known to which file. */
 import assert from "node:assert/strict";
-import { join, normalize } from "node:path/posix";
+import { dirname, join, normalize } from "node:path/posix";
 import { block } from "./helpers/docs.ts";
-import { repository } from "./helpers/process.ts";
+import { repository } from "../tools/process.ts";
 
 /**
  * The folders of src/, and what each may import beside its own files: folders,
@@ -37,7 +37,7 @@ const program = sources.filter(({ path }) => path.startsWith("src/"));
 
 async function readSources(): Promise<Source[]> {
   const found: Source[] = [];
-  for (const folder of ["", "src/", "tests/", "scripts/", "bench/"]) {
+  for (const folder of ["", "src/", "tests/", "scripts/", "bench/", "tools/"]) {
     for await (const path of typeScriptFiles(folder)) {
       const text = await Deno.readTextFile(`${repository}/${path}`);
       const imports = Array.from(
@@ -113,6 +113,41 @@ Deno.test("every file of src/ is in a folder with rules, and imports only what t
       if (!isAllowed(folder, nameOf(imported))) {
         problems.push(`${path} may not import ${imported}`);
       }
+    }
+  }
+  assert.deepEqual(problems, []);
+});
+
+/**
+ * What files outside src/ may import beside src/ and their own folder, by the
+ * beginning of their path; the last one that fits counts. Folders of tests
+ * share nothing but what is in helpers; soak and matrix are runs of chaos.
+ */
+const rulesOutside: Readonly<Record<string, readonly string[]>> = {
+  "scripts/": ["scripts/", "main.ts"],
+  "tools/": ["tools/"],
+  "bench/": ["bench/", "tools/", "scripts/"],
+  "tests/": ["tests/helpers/", "tools/", "scripts/", "main.ts"],
+  "tests/bench/": ["tests/helpers/", "tools/", "bench/"],
+  "tests/floods/": ["tests/helpers/", "tests/chaos/", "tools/", "scripts/"],
+  "tests/matrix/": ["tests/helpers/", "tests/chaos/", "tools/"],
+  "tests/soak/": ["tests/helpers/", "tests/chaos/", "tools/", "scripts/"],
+};
+
+Deno.test("tests and bench share what is in tools/, and folders of tests what is in helpers/", () => {
+  const problems = [];
+  for (const { path, imports } of sources) {
+    const rule = Object.keys(rulesOutside).findLast((each) =>
+      path.startsWith(each)
+    );
+    if (rule === undefined) continue;
+    const [, own = "none"] = /^(tests\/[^/]+\/)/.exec(path) ?? [];
+    const may = ["src/", own, ...rulesOutside[rule]!];
+    for (const imported of imports) {
+      if (
+        imported.endsWith(".ts") && dirname(imported) !== dirname(path) &&
+        !may.some((each) => imported.startsWith(each))
+      ) problems.push(`${path} may not import ${imported}`);
     }
   }
   assert.deepEqual(problems, []);

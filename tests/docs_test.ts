@@ -16,9 +16,9 @@ import {
   readPages,
   resolveLink,
 } from "./helpers/docs.ts";
-import { TempFolder } from "./helpers/folder.ts";
-import { ensurePackages } from "./helpers/packages.ts";
-import { repository, runProgram } from "./helpers/process.ts";
+import { TempFolder } from "../tools/folder.ts";
+import { ensurePackages } from "../tools/packages.ts";
+import { repository, runProgram } from "../tools/process.ts";
 
 const pages = await readPages();
 

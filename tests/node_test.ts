@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { listenerNamed, listeners, statusText } from "../src/node.ts";
 import { NoBridge } from "../src/relay/bridge.ts";
-import { TempFolder } from "./helpers/folder.ts";
+import { TempFolder } from "../tools/folder.ts";
 import { startServer } from "./helpers/server.ts";
 import { StubBridge } from "./helpers/stub_bridge.ts";
 

@@ -4,7 +4,7 @@ import { limitTable } from "../src/relay/limits.ts";
 import { allSettings } from "../src/settings/table.ts";
 import { docFiles } from "../scripts/deb_docs.ts";
 import { block, readPage, readPages } from "./helpers/docs.ts";
-import { repository, runProgram } from "./helpers/process.ts";
+import { repository, runProgram } from "../tools/process.ts";
 
 /** The version of Deno that everything here is for. */
 const denoVersion = "2.9.6";

@@ -13,7 +13,7 @@
  *
  * The exit status is 0 if something passed and nothing failed, else 1.
  */
-import { ensurePackages, testPackages } from "./helpers/packages.ts";
+import { ensurePackages, testPackages } from "../tools/packages.ts";
 
 /**
  * These measure memory or descriptors, or need the whole machine to keep up:

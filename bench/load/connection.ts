@@ -8,12 +8,8 @@ import {
   opcodes,
   readClose,
   type Told,
-} from "../../tests/helpers/frames.ts";
-import {
-  handshakeBytes,
-  isUpgrade,
-  readHead,
-} from "../../tests/helpers/handshake.ts";
+} from "../../tools/frames.ts";
+import { handshakeBytes, isUpgrade, readHead } from "../../tools/handshake.ts";
 import { connect, send } from "./libc.ts";
 import { blankPayload, get, lastByte, numbers, put } from "./payload.ts";
 import type { Session } from "./session.ts";

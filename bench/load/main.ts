@@ -4,11 +4,7 @@
  *
  * `bench/generator.ts` is its other end.
  */
-import {
-  handshakeBytes,
-  isUpgrade,
-  readHead,
-} from "../../tests/helpers/handshake.ts";
+import { handshakeBytes, isUpgrade, readHead } from "../../tools/handshake.ts";
 import { type Address, close, connect, receive, send } from "./libc.ts";
 import { memoryBytes, spent, threadTimes } from "../processes.ts";
 import { Reactor } from "./reactor.ts";

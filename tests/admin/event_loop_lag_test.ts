@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { EventLoopLag } from "../../src/admin/event_loop_lag.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 
 Deno.test("EventLoopLag sees a loop that is kept busy", async () => {
   using lag = new EventLoopLag();

@@ -6,7 +6,7 @@ import { type Bridge, NoBridge } from "../../src/relay/bridge.ts";
 import { StartupError } from "../../src/common/errors.ts";
 import { version } from "../../src/common/version.ts";
 import { ask, readSamples } from "../helpers/admin.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 import { startServer, type TestServer } from "../helpers/server.ts";
 import { StubBridge } from "../helpers/stub_bridge.ts";
 

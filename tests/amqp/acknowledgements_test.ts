@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Acknowledgements } from "../../src/amqp/acknowledgements.ts";
 import type { ConsumeMessage } from "../../src/amqp/connect.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 
 Deno.test("Acknowledgements takes a hundred messages together, or what came in a moment", async () => {
   const upTo: number[] = [];

@@ -11,7 +11,7 @@ import type { Membership } from "../../src/amqp/membership.ts";
 import { Memberships } from "../../src/amqp/memberships.ts";
 import { everyNode } from "../../src/amqp/outbox.ts";
 import type { News } from "../../src/amqp/sender.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 
 const own = "0123456789abcdef";
 const [one, two] = ["1".repeat(16), "2".repeat(16)] as const;

@@ -5,8 +5,8 @@ import { Connector, type Steps } from "../../src/amqp/connector.ts";
 import type { Link } from "../../src/amqp/link.ts";
 import { ConfigError } from "../../src/common/errors.ts";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
-import { brokerUrl } from "../helpers/broker_url.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { brokerUrl } from "../../tools/broker_url.ts";
+import { eventually } from "../../tools/eventually.ts";
 
 /** A link that only lives and dies. */
 class FakeLink {

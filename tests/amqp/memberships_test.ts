@@ -4,7 +4,7 @@ import { Memberships, slotCount } from "../../src/amqp/memberships.ts";
 import type { Membership } from "../../src/amqp/membership.ts";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 import { fc } from "../helpers/property.ts";
 
 /** A broker's bindings, and which operations are under way. */

@@ -5,7 +5,7 @@ import type { Membership } from "../../src/amqp/membership.ts";
 import { Memberships } from "../../src/amqp/memberships.ts";
 import { Numbers } from "../../src/amqp/numbers.ts";
 import { everyNode } from "../../src/amqp/outbox.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 
 const other = "fedcba9876543210";
 

@@ -3,7 +3,7 @@ import type { Link } from "../../src/amqp/link.ts";
 import { everyNode } from "../../src/amqp/outbox.ts";
 import { Peers } from "../../src/amqp/peers.ts";
 import type { QueueState } from "../../src/amqp/queue_search.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 
 const [one, two] = ["1".repeat(16), "2".repeat(16)] as const;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readPemFiles } from "../../src/amqp/pem.ts";
 import { ConfigError } from "../../src/common/errors.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 
 const pem = (label: string): string =>
   `-----BEGIN ${label}-----\nAAAA\n-----END ${label}-----\n`;

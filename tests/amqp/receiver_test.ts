@@ -7,9 +7,9 @@ import { everyNode } from "../../src/amqp/outbox.ts";
 import { QueueWatch } from "../../src/amqp/queue_watch.ts";
 import { Receiver } from "../../src/amqp/receiver.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 import { type Content, text } from "../helpers/messages.ts";
-import { RecordingListener } from "../relay/bridge_contract.ts";
+import { RecordingListener } from "../helpers/bridge_contract.ts";
 
 const own = "0123456789abcdef";
 const other = "fedcba9876543210";

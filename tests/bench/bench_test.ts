@@ -6,8 +6,8 @@ import { Generator } from "../../bench/generator.ts";
 import type { Row, Slice } from "../../bench/measure.ts";
 import type { Results } from "../../bench/results.ts";
 import { traffic } from "../../bench/workloads.ts";
-import { runProgram } from "../helpers/process.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { runProgram } from "../../tools/process.ts";
+import { TempFolder } from "../../tools/folder.ts";
 
 const top = new URL("../../", import.meta.url).pathname;
 

@@ -3,7 +3,7 @@
  * a checker that finds nothing wrong with it is itself wrong.
  */
 import { within } from "../../src/common/timing.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import type { ViolationKind } from "./verdict.ts";
 
 /** What a member gets. */

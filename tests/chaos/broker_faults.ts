@@ -1,6 +1,6 @@
 /** What the brokers' administrator does, and what happens to brokers, as faults. */
-import type { Broker } from "../helpers/broker.ts";
-import { eventually, pause } from "../helpers/eventually.ts";
+import type { Broker } from "../../tools/broker.ts";
+import { eventually, pause } from "../../tools/eventually.ts";
 import type { Random } from "../helpers/random.ts";
 import type { Cluster } from "./cluster.ts";
 

@@ -1,8 +1,8 @@
 /** `deno task chaos`: its plans, and its command line. What it finds is in run_test.ts. */
 import assert from "node:assert/strict";
-import { whyNoBroker } from "../helpers/broker_programs.ts";
+import { whyNoBroker } from "../../tools/broker_programs.ts";
 import { block } from "../helpers/docs.ts";
-import { Process, repository } from "../helpers/process.ts";
+import { Process, repository } from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 import { nodeCount } from "./cluster.ts";
 import { faults as allFaults } from "./faults.ts";

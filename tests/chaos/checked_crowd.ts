@@ -1,5 +1,5 @@
 /** A crowd whose checker keeps pace: of what happens nothing is kept but what is still under way. */
-import { repository } from "../helpers/process.ts";
+import { repository } from "../../tools/process.ts";
 import { Checker, type CheckerOptions } from "./checker.ts";
 import { Crowd, type CrowdOptions } from "./crowd.ts";
 import { History } from "./history.ts";

@@ -1,8 +1,8 @@
 /** The checker finds nothing wrong with what is right, and whatever is wrong, while a crowd is at work. */
 import assert from "node:assert/strict";
-import { eventually } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { startStaps } from "../helpers/process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { startStaps } from "../../tools/process.ts";
 import { Random } from "../helpers/random.ts";
 import { BrokenServer, type FlawName, flaws } from "./broken_server.ts";
 import {

@@ -1,6 +1,6 @@
 /** One client of the crowd: what it says, sees and does, all of it told to a history. */
 import { crc32 } from "node:zlib";
-import { Connection, type Ending } from "../helpers/connection.ts";
+import { Connection, type Ending } from "../../tools/connection.ts";
 import type { Random } from "../helpers/random.ts";
 import {
   concat,
@@ -9,7 +9,7 @@ import {
   opcodes,
   RawClient,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import type { History, MessageKind } from "./history.ts";
 import { maxUnnamedBytes, type Payloads, readName } from "./payload.ts";
 

@@ -1,7 +1,7 @@
 /** What clients do to nodes, as faults: too many of them, too much, too slow, and against the protocol. */
 import assert from "node:assert/strict";
 import { closes } from "../../src/relay/close.ts";
-import { eventually, pause } from "../helpers/eventually.ts";
+import { eventually, pause } from "../../tools/eventually.ts";
 import {
   concat,
   type Frame,
@@ -11,7 +11,7 @@ import {
   RawClient,
   readClose,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Blow } from "./faults.ts";
 import { pay, visitors } from "./visits.ts";

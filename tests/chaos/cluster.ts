@@ -7,10 +7,10 @@ import {
   type Broker,
   type BrokerKind,
   startBroker,
-} from "../helpers/broker.ts";
-import { BrokerCluster, startCluster } from "../helpers/broker_cluster.ts";
-import { FaultyProxy } from "../helpers/faulty_proxy.ts";
-import { ensurePackages } from "../helpers/packages.ts";
+} from "../../tools/broker.ts";
+import { BrokerCluster, startCluster } from "../../tools/broker_cluster.ts";
+import { FaultyProxy } from "../../tools/faulty_proxy.ts";
+import { ensurePackages } from "../../tools/packages.ts";
 import type { Door } from "./client.ts";
 import type { Brokers } from "./excuses.ts";
 import { Frontend } from "./frontend.ts";

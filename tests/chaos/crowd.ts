@@ -7,7 +7,7 @@
  * channel nobody publishes any more, and those who are there wait until they
  * have everything; then it is `settled`, all leave, and a new channel begins.
  */
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 import type { Random } from "../helpers/random.ts";
 import {
   type Arrival,

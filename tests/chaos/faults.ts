@@ -4,8 +4,8 @@
  * see; whether the promises held decides the checker, from the history.
  */
 import assert from "node:assert/strict";
-import { eventually, pause } from "../helpers/eventually.ts";
-import type { FaultyProxy } from "../helpers/faulty_proxy.ts";
+import { eventually, pause } from "../../tools/eventually.ts";
+import type { FaultyProxy } from "../../tools/faulty_proxy.ts";
 import type { Random } from "../helpers/random.ts";
 import {
   limitingPolicy,

@@ -1,8 +1,8 @@
 /** nginx with the configuration that we ship, over all nodes in turn. */
-import { eventually } from "../helpers/eventually.ts";
-import { freePort } from "../helpers/folder.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { freePort } from "../../tools/folder.ts";
 import { writeNginxConfig } from "../helpers/nginx.ts";
-import { Process } from "../helpers/process.ts";
+import { Process } from "../../tools/process.ts";
 import type { Node } from "./node.ts";
 
 /** The header in which it says where a client got to. */

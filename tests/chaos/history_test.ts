@@ -1,7 +1,7 @@
 /** Histories in files, the messages in them, and what the protocol says about ends. */
 import assert from "node:assert/strict";
-import { TempFolder } from "../helpers/folder.ts";
-import { type Outcome, repository, runProgram } from "../helpers/process.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { type Outcome, repository, runProgram } from "../../tools/process.ts";
 import { fc } from "../helpers/property.ts";
 import { Random } from "../helpers/random.ts";
 import { protocol } from "./checked_crowd.ts";

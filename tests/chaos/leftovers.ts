@@ -1,6 +1,6 @@
 /** What is left behind when all clients have gone: on the nodes, and on the broker. */
-import { eventually } from "../helpers/eventually.ts";
-import { runProgram } from "../helpers/process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { runProgram } from "../../tools/process.ts";
 import type { Cluster } from "./cluster.ts";
 import { type Node, queueExpiresS } from "./node.ts";
 

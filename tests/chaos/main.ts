@@ -6,7 +6,7 @@
  * the command line.
  */
 import { parseArgs } from "node:util";
-import { type BrokerKind, brokerKinds, kindName } from "../helpers/broker.ts";
+import { type BrokerKind, brokerKinds, kindName } from "../../tools/broker.ts";
 import { randomSeed } from "../helpers/random.ts";
 import { Cluster, nodeCount } from "./cluster.ts";
 import type { Brokers } from "./excuses.ts";

@@ -1,15 +1,15 @@
 /** One node of staps, a process that keeps its folder, sockets and configuration over restarts. */
 import type { Status } from "../../src/admin/status.ts";
 import { ask, readSamples } from "../helpers/admin.ts";
-import type { Broker } from "../helpers/broker.ts";
-import { eventually, within } from "../helpers/eventually.ts";
-import type { FaultyProxy } from "../helpers/faulty_proxy.ts";
+import type { Broker } from "../../tools/broker.ts";
+import { eventually, within } from "../../tools/eventually.ts";
+import type { FaultyProxy } from "../../tools/faulty_proxy.ts";
 import {
   denoDir,
   Process,
   runProgram,
   stapsCommand,
-} from "../helpers/process.ts";
+} from "../../tools/process.ts";
 import { residentBytes } from "../helpers/resident.ts";
 import type { SmallDisk } from "./small_disk.ts";
 

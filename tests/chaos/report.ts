@@ -1,7 +1,7 @@
 /** What came of a run, for a terminal and for docs/reliability.md. */
-import { machine } from "../../bench/machine.ts";
-import { writeBetween } from "../../bench/page.ts";
-import { markdown, type Table, text } from "../../bench/table.ts";
+import { machine } from "../../tools/machine.ts";
+import { writeBetween } from "../../tools/page.ts";
+import { markdown, type Table, text } from "../../tools/table.ts";
 import { faults } from "./faults.ts";
 import type { RunResult } from "./run.ts";
 import { lineOf } from "./verdict.ts";

@@ -1,6 +1,6 @@
 /** One run: a crowd on a cluster, one fault after the other, and the verdict. */
 import { closes } from "../../src/relay/close.ts";
-import { eventually, pause } from "../helpers/eventually.ts";
+import { aborted, eventually, pause } from "../../tools/eventually.ts";
 import { Random } from "../helpers/random.ts";
 import { protocol } from "./checked_crowd.ts";
 import { checkFile } from "./checker.ts";
@@ -288,13 +288,4 @@ async function strike(
     if (!exact) heal();
   }
   return exact && heal;
-}
-
-/** Rejects when `signal` says so. */
-export function aborted(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_, reject) => {
-    const abort = (): void => reject(new Error("The run was interrupted"));
-    if (signal?.aborted) abort();
-    else signal?.addEventListener("abort", abort);
-  });
 }

@@ -4,7 +4,7 @@
  * that breaks a promise is found out.
  */
 import assert from "node:assert/strict";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import { Cluster } from "./cluster.ts";
 import type { FaultKind } from "./excuses.ts";
 import { faults } from "./faults.ts";

@@ -1,6 +1,6 @@
 /** A folder on a file system of its own, which can be full. */
-import { eventually } from "../helpers/eventually.ts";
-import { runProgram } from "../helpers/process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { runProgram } from "../../tools/process.ts";
 
 /** Room for everything that a long run logs. It takes memory only as it fills. */
 const roomBytes = 2 * 1024 ** 3;

@@ -4,15 +4,15 @@
  * does what, and when. What becomes of them isn't checked here; what they may
  * do to others is, as ever, by the history.
  */
-import { pause } from "../helpers/eventually.ts";
-import { Process, repository } from "../helpers/process.ts";
+import { pause } from "../../tools/eventually.ts";
+import { Process, repository } from "../../tools/process.ts";
 import {
   concat,
   frameBytes,
   opcodes,
   RawClient,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import { Random } from "../helpers/random.ts";
 import { sendHalfRequest, type Visit } from "./visits.ts";
 

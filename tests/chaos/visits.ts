@@ -3,7 +3,7 @@
  * breaks off, stalls, or sends what WebSocket doesn't allow. None of them sends
  * a whole message, so that others may be in the same channel and check theirs.
  */
-import { pause } from "../helpers/eventually.ts";
+import { pause } from "../../tools/eventually.ts";
 import {
   closePayload,
   concat,
@@ -13,7 +13,7 @@ import {
   opcodes,
   RawClient,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 
 /** Where a visitor goes, and what it decides by. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { askAdmin } from "../../src/commands/ask_admin.ts";
 import { StartupError } from "../../src/common/errors.ts";
 import { writeAll } from "../../src/common/terminal.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import { nodeStatus } from "../helpers/node_status.ts";
 
 /** Gets the error of asking a server that answers each request with what `answer` gives. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { findInstances, instanceConfig } from "../../src/commands/instance.ts";
 import { UsageError } from "../../src/common/errors.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { repository } from "../helpers/process.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { repository } from "../../tools/process.ts";
 
 Deno.test("instanceConfig() gets the files of the instance, in the folder that its unit makes", async () => {
   const unit = await Deno.readTextFile(`${repository}/staps@.service`);

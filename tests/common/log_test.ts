@@ -6,7 +6,7 @@ import {
   type LogOptions,
 } from "../../src/common/log.ts";
 import { sleep } from "../../src/common/timing.ts";
-import { type Outcome, repository, runProgram } from "../helpers/process.ts";
+import { type Outcome, repository, runProgram } from "../../tools/process.ts";
 import { anyText, fc } from "../helpers/property.ts";
 
 const everything: LogOptions = { level: "debug", format: "text" };

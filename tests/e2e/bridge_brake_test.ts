@@ -6,12 +6,12 @@
 import assert from "node:assert/strict";
 import { closes } from "../../src/relay/close.ts";
 import { ask, readSamples } from "../helpers/admin.ts";
-import { type Broker, startBroker } from "../helpers/broker.ts";
-import { eventually, within } from "../helpers/eventually.ts";
-import { FaultyProxy } from "../helpers/faulty_proxy.ts";
-import { type Staps, startStaps } from "../helpers/process.ts";
+import { type Broker, startBroker } from "../../tools/broker.ts";
+import { eventually, within } from "../../tools/eventually.ts";
+import { FaultyProxy } from "../../tools/faulty_proxy.ts";
+import { type Staps, startStaps } from "../../tools/process.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { type Client, Clients } from "../helpers/ws_client.ts";
+import { type Client, Clients } from "../../tools/ws_client.ts";
 
 const KiB = 1024;
 const outboxBytes = 256 * KiB;

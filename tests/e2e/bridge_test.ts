@@ -3,18 +3,18 @@ import assert from "node:assert/strict";
 import type { AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
-import { publish, testContract } from "../relay/bridge_contract.ts";
+import { publish, testContract } from "../helpers/bridge_contract.ts";
 import {
   type Broker,
   type BrokerKind,
   kindName,
   kindsToTest,
   startBroker,
-} from "../helpers/broker.ts";
+} from "../../tools/broker.ts";
 import { type BridgeNode, startBridgeNode } from "../helpers/bridge_node.ts";
-import { whyNoBroker } from "../helpers/broker_programs.ts";
-import { eventually, pause, within } from "../helpers/eventually.ts";
-import { FaultyProxy } from "../helpers/faulty_proxy.ts";
+import { whyNoBroker } from "../../tools/broker_programs.ts";
+import { eventually, pause, within } from "../../tools/eventually.ts";
+import { FaultyProxy } from "../../tools/faulty_proxy.ts";
 import {
   encodeProperties,
   ForeignNode,

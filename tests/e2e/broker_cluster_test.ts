@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { type ChannelModel, connect } from "amqplib";
-import type { Broker } from "../helpers/broker.ts";
-import { startCluster } from "../helpers/broker_cluster.ts";
-import { whyNoBroker } from "../helpers/broker_programs.ts";
-import { within } from "../helpers/eventually.ts";
+import type { Broker } from "../../tools/broker.ts";
+import { startCluster } from "../../tools/broker_cluster.ts";
+import { whyNoBroker } from "../../tools/broker_programs.ts";
+import { within } from "../../tools/eventually.ts";
 import { testUnless } from "../helpers/skip.ts";
 
 const queue = "kept";

@@ -10,15 +10,21 @@ import {
   publish,
   RecordingListener,
   type TestNode,
-} from "../relay/bridge_contract.ts";
+} from "../helpers/bridge_contract.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
 import { startBridgeNode } from "../helpers/bridge_node.ts";
-import type { Broker } from "../helpers/broker.ts";
-import { type BrokerCluster, startCluster } from "../helpers/broker_cluster.ts";
-import { type BrokerVersion, whyNoBroker } from "../helpers/broker_programs.ts";
-import { brokerUrl } from "../helpers/broker_url.ts";
-import { eventually, pause } from "../helpers/eventually.ts";
-import { FaultyProxy } from "../helpers/faulty_proxy.ts";
+import type { Broker } from "../../tools/broker.ts";
+import {
+  type BrokerCluster,
+  startCluster,
+} from "../../tools/broker_cluster.ts";
+import {
+  type BrokerVersion,
+  whyNoBroker,
+} from "../../tools/broker_programs.ts";
+import { brokerUrl } from "../../tools/broker_url.ts";
+import { eventually, pause } from "../../tools/eventually.ts";
+import { FaultyProxy } from "../../tools/faulty_proxy.ts";
 import { testUnless } from "../helpers/skip.ts";
 
 /** How long a node may be apart from the others after the end of a broker. */

@@ -4,8 +4,8 @@ import { connect } from "../../src/amqp/connect.ts";
 import { checkBroker } from "../../src/commands/check/broker.ts";
 import type { Finding } from "../../src/commands/check/finding.ts";
 import { loadConfig } from "../../src/settings/config.ts";
-import { type Broker, startBroker } from "../helpers/broker.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { type Broker, startBroker } from "../../tools/broker.ts";
+import { TempFolder } from "../../tools/folder.ts";
 
 /** The pattern of the nodes' queues, as an administrator would write it. */
 const nodeQueues = "^staps\\.node\\.[0-9a-f]+$";

@@ -1,9 +1,9 @@
 /** `staps check` as administrators run it, in surroundings that are broken in many ways. */
 import assert from "node:assert/strict";
 import type { Finding } from "../../src/commands/check/finding.ts";
-import { startBroker } from "../helpers/broker.ts";
+import { startBroker } from "../../tools/broker.ts";
 import { block } from "../helpers/docs.ts";
-import { freePort, TempFolder } from "../helpers/folder.ts";
+import { freePort, TempFolder } from "../../tools/folder.ts";
 import { inFrontendGroup, startNginx } from "../helpers/nginx.ts";
 import {
   type Outcome,
@@ -11,7 +11,7 @@ import {
   spawnStaps,
   stapsCommand,
   startStaps,
-} from "../helpers/process.ts";
+} from "../../tools/process.ts";
 import { newPassword, Secrets } from "../helpers/secrets.ts";
 import { startServer } from "../helpers/server.ts";
 

@@ -2,17 +2,17 @@
 import assert from "node:assert/strict";
 import denoJson from "../../deno.json" with { type: "json" };
 import { block } from "../helpers/docs.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { freePort, TempFolder } from "../helpers/folder.ts";
-import { ensurePackages } from "../helpers/packages.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { freePort, TempFolder } from "../../tools/folder.ts";
+import { ensurePackages } from "../../tools/packages.ts";
 import {
   denoDir,
   Process,
   runProgram,
   stapsCommand,
-} from "../helpers/process.ts";
+} from "../../tools/process.ts";
 import { RestartableStaps } from "../helpers/restartable_staps.ts";
-import { type Client, Clients } from "../helpers/ws_client.ts";
+import { type Client, Clients } from "../../tools/ws_client.ts";
 
 const page = "docs/clients.md";
 

@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { joinStatus } from "../../src/commands/join/ending.ts";
 import { channelHash } from "../../src/relay/channel_hash.ts";
 import { block, readPage } from "../helpers/docs.ts";
-import { eventually, within } from "../helpers/eventually.ts";
+import { eventually, within } from "../../tools/eventually.ts";
 import { startFrontend } from "../helpers/frontends.ts";
 import { inFrontendGroup } from "../helpers/nginx.ts";
-import { type Outcome, Process, runProgram } from "../helpers/process.ts";
+import { type Outcome, Process, runProgram } from "../../tools/process.ts";
 import { Screen } from "../helpers/screen.ts";
 import { newPath, shareStaps } from "../helpers/shared_staps.ts";
 import { Shells } from "../helpers/shells.ts";
-import type { Client } from "../helpers/ws_client.ts";
+import type { Client } from "../../tools/ws_client.ts";
 
 const page = "docs/commands.md";
 const shared = shareStaps({

@@ -8,9 +8,9 @@ import {
   shells,
 } from "../../src/commands/completion.ts";
 import { block } from "../helpers/docs.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { ensurePackages } from "../helpers/packages.ts";
-import { runProgram } from "../helpers/process.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { runProgram } from "../../tools/process.ts";
 import { Shells } from "../helpers/shells.ts";
 
 Deno.test.beforeAll(() => ensurePackages(["fish", "zsh"]));

@@ -8,10 +8,10 @@
 import assert from "node:assert/strict";
 import { closes } from "../../src/relay/close.ts";
 import { ask } from "../helpers/admin.ts";
-import { type Broker, startBroker } from "../helpers/broker.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { FaultyProxy } from "../helpers/faulty_proxy.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { type Broker, startBroker } from "../../tools/broker.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { FaultyProxy } from "../../tools/faulty_proxy.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import { inFrontendGroup, startNginx } from "../helpers/nginx.ts";
 import {
   denoDir,
@@ -19,7 +19,7 @@ import {
   type Staps,
   stapsCommand,
   startStaps,
-} from "../helpers/process.ts";
+} from "../../tools/process.ts";
 import {
   closePayload,
   concat,
@@ -30,7 +30,7 @@ import {
   RawClient,
   readClose,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import { newPassword, Secrets, token } from "../helpers/secrets.ts";
 
 /** Keeps everything that is sent to the broker, after the log-in of each connection. */

@@ -5,10 +5,10 @@ import { statusStatus } from "../../src/commands/status/status.ts";
 import { readEnvironment } from "../../src/settings/environment.ts";
 import { builtPackage } from "../helpers/builds.ts";
 import { block, readPage } from "../helpers/docs.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { Podman } from "../helpers/podman.ts";
-import { repository, runOrThrow, runProgram } from "../helpers/process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { Podman } from "./podman.ts";
+import { repository, runOrThrow, runProgram } from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 import { readYaml } from "../helpers/yaml.ts";
 

@@ -1,11 +1,11 @@
 /** Web pages in a real browser, Chromium, behind the shipped nginx example: those of other sites can't use staps. */
 import assert from "node:assert/strict";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 import { inFrontendGroup, startNginx } from "../helpers/nginx.ts";
-import { ensurePackages } from "../helpers/packages.ts";
-import { Process, startStaps } from "../helpers/process.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { Process, startStaps } from "../../tools/process.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { Clients } from "../helpers/ws_client.ts";
+import { Clients } from "../../tools/ws_client.ts";
 
 /** Not the script in /usr/bin, which passes no signals on. */
 const chromium = "/usr/lib/chromium/chromium-headless-shell";

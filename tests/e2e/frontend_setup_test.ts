@@ -6,15 +6,15 @@
  */
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { ensurePackages } from "../helpers/packages.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { ensurePackages } from "../../tools/packages.ts";
 import {
   type Outcome,
   Process,
   repository,
   runProgram,
   stapsCommand,
-} from "../helpers/process.ts";
+} from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 
 /** A machine of its own: its processes end with the first one, and it has only a loopback interface. */

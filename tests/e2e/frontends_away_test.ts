@@ -1,7 +1,7 @@
 /** What every example of a frontend does while staps is away, with Debian's real servers. */
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 import {
   ask,
   EveryFrontend,
@@ -17,7 +17,7 @@ import {
 } from "../helpers/frontends.ts";
 import { replaceOnce } from "../helpers/nginx.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { Clients, converse } from "../helpers/ws_client.ts";
+import { Clients, converse } from "../../tools/ws_client.ts";
 
 const every = new EveryFrontend();
 

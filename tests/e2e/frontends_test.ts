@@ -1,9 +1,9 @@
 /** What every example of a frontend does while staps is there, with Debian's real servers. */
 import assert from "node:assert/strict";
-import { writeBetween } from "../../bench/page.ts";
+import { writeBetween } from "../../tools/page.ts";
 import { channelHash } from "../../src/relay/channel_hash.ts";
 import { readPage } from "../helpers/docs.ts";
-import { eventually, pause, within } from "../helpers/eventually.ts";
+import { eventually, pause, within } from "../../tools/eventually.ts";
 import {
   ask,
   channelClients,
@@ -15,7 +15,7 @@ import {
   shortTimeouts,
   statusWithoutStaps,
 } from "../helpers/every_frontend.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import {
   type MakeRequest,
   requests,
@@ -28,16 +28,16 @@ import {
   type Replacement,
   startFrontend,
 } from "../helpers/frontends.ts";
-import { ensurePackages } from "../helpers/packages.ts";
-import { Process, repository, runProgram } from "../helpers/process.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { Process, repository, runProgram } from "../../tools/process.ts";
 import {
   handshakeBytes,
   opcodes,
   RawClient,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { Clients, converse } from "../helpers/ws_client.ts";
+import { Clients, converse } from "../../tools/ws_client.ts";
 
 const every = new EveryFrontend();
 

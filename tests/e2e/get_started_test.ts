@@ -1,14 +1,14 @@
 /** docs/get-started.md, done as it says; tests/e2e/quickstart_test.ts does the README with the real npx. */
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
-import { eventually, within } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { eventually, within } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import {
   denoDir,
   Process,
   repository,
   runProgram,
-} from "../helpers/process.ts";
+} from "../../tools/process.ts";
 
 const page = "docs/get-started.md";
 

@@ -1,9 +1,9 @@
 /** docs/http.md: each block is run as it stands there, against the real program. */
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { freePort } from "../helpers/folder.ts";
-import { type Outcome, Process } from "../helpers/process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { freePort } from "../../tools/folder.ts";
+import { type Outcome, Process } from "../../tools/process.ts";
 import { newPath, shareStaps } from "../helpers/shared_staps.ts";
 import { Shells } from "../helpers/shells.ts";
 

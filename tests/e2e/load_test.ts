@@ -2,18 +2,18 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { testDoors } from "../helpers/doors.ts";
-import { eventually, pause } from "../helpers/eventually.ts";
-import { startStaps } from "../helpers/process.ts";
+import { eventually, pause } from "../../tools/eventually.ts";
+import { startStaps } from "../../tools/process.ts";
 import {
   concat,
   frameBytes,
   opcodes,
   RawClient,
   readClose,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import { peakBytes, resetPeak, residentBytes } from "../helpers/resident.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { Clients, converse } from "../helpers/ws_client.ts";
+import { Clients, converse } from "../../tools/ws_client.ts";
 
 const MiB = 1024 * 1024;
 const { text, binary, close, ping, pong } = opcodes;

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { permissions } from "../../scripts/permissions.ts";
 import { ask } from "../helpers/admin.ts";
-import { eventually, within } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { eventually, within } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import { NotifyListener } from "../helpers/notify_listener.ts";
-import { Process, repository } from "../helpers/process.ts";
+import { Process, repository } from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { Clients, converse } from "../helpers/ws_client.ts";
+import { Clients, converse } from "../../tools/ws_client.ts";
 
 /** A staps with all the files that it can have, and the permissions it is shipped with. */
 class Node extends Process {

@@ -1,17 +1,17 @@
 /** Messages by POST between nodes, through a real RabbitMQ: every answer is true, whatever becomes of the broker. */
 import assert from "node:assert/strict";
 import { AmqpBridge } from "../../src/amqp/bridge.ts";
-import { bridgeOptions } from "../helpers/bridge_options.ts";
-import { type Broker, startBroker } from "../helpers/broker.ts";
-import { whyNoBroker } from "../helpers/broker_programs.ts";
+import { bridgeOptions } from "../../tools/bridge_options.ts";
+import { type Broker, startBroker } from "../../tools/broker.ts";
+import { whyNoBroker } from "../../tools/broker_programs.ts";
 import { EventClient } from "../helpers/event_client.ts";
-import { eventually, pause } from "../helpers/eventually.ts";
+import { eventually, pause } from "../../tools/eventually.ts";
 import { request } from "../helpers/http.ts";
-import { startStaps } from "../helpers/process.ts";
+import { startStaps } from "../../tools/process.ts";
 import { startServer, type TestServer } from "../helpers/server.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { testUnless } from "../helpers/skip.ts";
-import { Clients } from "../helpers/ws_client.ts";
+import { Clients } from "../../tools/ws_client.ts";
 
 /** How many messages are posted while the broker is killed and restarted: 10,000 before a release. */
 const outagePosts = Number(Deno.env.get("STAPS_POSTS") ?? 1500);

@@ -3,16 +3,16 @@ import assert from "node:assert/strict";
 import { figures } from "../../src/admin/figures.ts";
 import { Admin } from "../../src/admin/server.ts";
 import { block, readPage } from "../helpers/docs.ts";
-import { eventually, pause } from "../helpers/eventually.ts";
-import { freePort, TempFolder } from "../helpers/folder.ts";
+import { eventually, pause } from "../../tools/eventually.ts";
+import { freePort, TempFolder } from "../../tools/folder.ts";
 import {
   frontendGroup,
   mainConfig,
   Nginx,
   replaceOnce,
 } from "../helpers/nginx.ts";
-import { ensurePackages } from "../helpers/packages.ts";
-import { Process, repository, runProgram } from "../helpers/process.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { Process, repository, runProgram } from "../../tools/process.ts";
 import { startServer } from "../helpers/server.ts";
 import { StubBridge } from "../helpers/stub_bridge.ts";
 

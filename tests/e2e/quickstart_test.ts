@@ -1,12 +1,12 @@
 /** The README's two commands, as a stranger meets them: a fresh clone, and nothing in any cache. */
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
-import { eventually, within } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { ensurePackages } from "../helpers/packages.ts";
-import { Process, repository, runProgram } from "../helpers/process.ts";
+import { eventually, within } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { Process, repository, runProgram } from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
-import { Clients, converse } from "../helpers/ws_client.ts";
+import { Clients, converse } from "../../tools/ws_client.ts";
 
 /** Downloading Deno and the dependencies may take this long, in milliseconds. */
 const downloadTimeoutMs = 5 * 60 * 1000;

@@ -2,17 +2,17 @@
 import assert from "node:assert/strict";
 import type { Reason } from "../../src/admin/readiness.ts";
 import { ask, readSamples } from "../helpers/admin.ts";
-import { startBroker } from "../helpers/broker.ts";
+import { startBroker } from "../../tools/broker.ts";
 import { block } from "../helpers/docs.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { FaultyProxy } from "../helpers/faulty_proxy.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { FaultyProxy } from "../../tools/faulty_proxy.ts";
 import {
   runProgram,
   type Staps,
   stapsCommand,
   startStaps,
-} from "../helpers/process.ts";
-import { Clients, converse } from "../helpers/ws_client.ts";
+} from "../../tools/process.ts";
+import { Clients, converse } from "../../tools/ws_client.ts";
 
 /** Fresh folders are short: an admin socket fits beside the other one. */
 const config = (amqp: string): string =>

@@ -5,22 +5,22 @@
 import assert from "node:assert/strict";
 import type { AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
 import { ConfigError } from "../../src/common/errors.ts";
-import { publish } from "../relay/bridge_contract.ts";
+import { publish } from "../helpers/bridge_contract.ts";
 import {
   type Broker,
   type BrokerKind,
   kindName,
   kindsToTest,
   startBroker,
-} from "../helpers/broker.ts";
-import { whyNoBroker } from "../helpers/broker_programs.ts";
-import { addTlsPort, makeCertificate } from "../helpers/broker_tls.ts";
+} from "../../tools/broker.ts";
+import { whyNoBroker } from "../../tools/broker_programs.ts";
+import { addTlsPort, makeCertificate } from "./broker_tls.ts";
 import { type BridgeNode, startBridgeNode } from "../helpers/bridge_node.ts";
 import { block } from "../helpers/docs.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { FaultyProxy } from "../helpers/faulty_proxy.ts";
-import { freePort, TempFolder } from "../helpers/folder.ts";
-import { runProgram, spawnStaps } from "../helpers/process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { FaultyProxy } from "../../tools/faulty_proxy.ts";
+import { freePort, TempFolder } from "../../tools/folder.ts";
+import { runProgram, spawnStaps } from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 import { stepsTogether } from "../helpers/steps.ts";
 

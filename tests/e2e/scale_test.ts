@@ -4,14 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
-import { eventually, within } from "../helpers/eventually.ts";
-import { freePort, TempFolder } from "../helpers/folder.ts";
+import { eventually, within } from "../../tools/eventually.ts";
+import { freePort, TempFolder } from "../../tools/folder.ts";
 import { inFrontendGroup, type Nginx, startNginx } from "../helpers/nginx.ts";
-import { repository } from "../helpers/process.ts";
-import { handshakeBytes, RawClient } from "../helpers/raw_client.ts";
+import { repository } from "../../tools/process.ts";
+import { handshakeBytes, RawClient } from "../../tools/raw_client.ts";
 import { RestartableStaps as Node } from "../helpers/restartable_staps.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { type Client, Clients } from "../helpers/ws_client.ts";
+import { type Client, Clients } from "../../tools/ws_client.ts";
 
 const page = "docs/scale.md";
 

@@ -1,17 +1,17 @@
 /** The real process as a service: notifications, reload, [daemon], rights. */
 import assert from "node:assert/strict";
 import { permissions } from "../../scripts/permissions.ts";
-import { freePort, TempFolder } from "../helpers/folder.ts";
+import { freePort, TempFolder } from "../../tools/folder.ts";
 import { NotifyListener } from "../helpers/notify_listener.ts";
 import {
   denoDir,
   Process,
   repository,
   startStaps,
-} from "../helpers/process.ts";
-import type { Rights } from "../helpers/rights_probe.ts";
+} from "../../tools/process.ts";
+import type { Rights } from "./rights_probe.ts";
 import { testUnless } from "../helpers/skip.ts";
-import { Clients, converse } from "../helpers/ws_client.ts";
+import { Clients, converse } from "../../tools/ws_client.ts";
 
 const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";
 
@@ -224,7 +224,7 @@ testUnless(needsRoot ?? await withoutMounts(), {
 Deno.test("a running staps can't do what it doesn't need", async () => {
   await using folder = await TempFolder.make();
   await using staps = await startWithPermissions(folder, {
-    flags: [`--preload=${repository}/tests/helpers/rights_probe.ts`],
+    flags: [`--preload=${repository}/tests/e2e/rights_probe.ts`],
     env: {
       STAPS_PROBE: `${folder.path}/staps.conf:${folder.path}/forbidden`,
     },

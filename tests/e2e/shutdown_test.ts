@@ -1,8 +1,8 @@
 /** How the real process says goodbye, and that nobody can delay it. */
 import assert from "node:assert/strict";
 import { testDoors } from "../helpers/doors.ts";
-import { eventually, pause, within } from "../helpers/eventually.ts";
-import { spawnStaps, type Staps, startStaps } from "../helpers/process.ts";
+import { eventually, pause, within } from "../../tools/eventually.ts";
+import { spawnStaps, type Staps, startStaps } from "../../tools/process.ts";
 import {
   frameBytes,
   handshakeBytes,
@@ -10,9 +10,9 @@ import {
   RawClient,
   readClose,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { Clients } from "../helpers/ws_client.ts";
+import { Clients } from "../../tools/ws_client.ts";
 
 async function assertGone(staps: Staps): Promise<void> {
   await assert.rejects(Deno.lstat(staps.socket), Deno.errors.NotFound);

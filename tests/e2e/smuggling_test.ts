@@ -5,11 +5,11 @@
  */
 import assert from "node:assert/strict";
 import { inFrontendGroup, type Nginx, startNginx } from "../helpers/nginx.ts";
-import { type Staps, startStaps } from "../helpers/process.ts";
-import { RawClient, type Target } from "../helpers/raw_client.ts";
+import { type Staps, startStaps } from "../../tools/process.ts";
+import { RawClient, type Target } from "../../tools/raw_client.ts";
 import { Random } from "../helpers/random.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { type Client, Clients } from "../helpers/ws_client.ts";
+import { type Client, Clients } from "../../tools/ws_client.ts";
 
 let staps: Staps;
 let nginx: Nginx;

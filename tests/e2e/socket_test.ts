@@ -1,15 +1,15 @@
 /** The real process's socket file: who gets it, who doesn't, and with what permissions. */
 import assert from "node:assert/strict";
-import { eventually, within } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { ensurePackages } from "../helpers/packages.ts";
+import { eventually, within } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { ensurePackages } from "../../tools/packages.ts";
 import {
   spawnStaps,
   type StapsOptions,
   startStaps,
-} from "../helpers/process.ts";
+} from "../../tools/process.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { Clients, converse } from "../helpers/ws_client.ts";
+import { Clients, converse } from "../../tools/ws_client.ts";
 
 /** Checks that staps can't start, and says why on one line. */
 async function assertFails(

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import type { Reason } from "../../src/admin/readiness.ts";
 import { ask, readSamples } from "../helpers/admin.ts";
-import type { Broker } from "../helpers/broker.ts";
-import { startCluster } from "../helpers/broker_cluster.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { type Staps, startStaps } from "../helpers/process.ts";
+import type { Broker } from "../../tools/broker.ts";
+import { startCluster } from "../../tools/broker_cluster.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { type Staps, startStaps } from "../../tools/process.ts";
 
 function startNode(broker: Broker): Promise<Staps> {
   return startStaps({

@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { ask } from "../helpers/admin.ts";
 import { testDoors } from "../helpers/doors.ts";
-import { eventually, pause } from "../helpers/eventually.ts";
+import { eventually, pause } from "../../tools/eventually.ts";
 import {
   handshakeBytes,
   opcodes,
   RawClient,
   readClose,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import {
   openDescriptors,
   peakBytes,
@@ -17,7 +17,7 @@ import {
   residentBytes,
 } from "../helpers/resident.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { type Client, Clients, converse } from "../helpers/ws_client.ts";
+import { type Client, Clients, converse } from "../../tools/ws_client.ts";
 
 const MiB = 1024 * 1024;
 /** The default of `message_bytes`. */

@@ -8,13 +8,13 @@
 import assert from "node:assert/strict";
 import { builtExecutable, builtPackage } from "../helpers/builds.ts";
 import { block, readPage } from "../helpers/docs.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { attack } from "../helpers/frontend_attacks.ts";
-import { bootIfPossible, type Machine } from "../helpers/machine.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { attack } from "./frontend_attacks.ts";
+import { bootIfPossible, type Machine } from "./machine.ts";
 import { replaceOnce } from "../helpers/nginx.ts";
-import { RemoteClients } from "../helpers/remote_clients.ts";
-import { repository, runOrThrow } from "../helpers/process.ts";
+import { RemoteClients } from "./remote_clients.ts";
+import { repository, runOrThrow } from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 
 const url = `ws://127.0.0.1/${crypto.randomUUID()}`;

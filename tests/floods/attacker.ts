@@ -8,7 +8,7 @@ import {
   opcodes,
   RawClient,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 
 const MiB = 1024 * 1024;
 /** How much is written at a time, in bytes. */

@@ -6,14 +6,14 @@
 import { parseArgs } from "node:util";
 import { runtimeEnvironment } from "../../scripts/runtime_environment.ts";
 import { print } from "../chaos/terminal.ts";
-import { pause } from "../helpers/eventually.ts";
+import { pause } from "../../tools/eventually.ts";
 import { type Nginx, startNginx } from "../helpers/nginx.ts";
 import {
   Process,
   repository,
   type Staps,
   startStaps,
-} from "../helpers/process.ts";
+} from "../../tools/process.ts";
 import { residentBytes } from "../helpers/resident.ts";
 import { floods } from "./attacker.ts";
 import type { Latency } from "./probe.ts";

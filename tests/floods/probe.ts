@@ -4,7 +4,7 @@
  *
  * On stdout comes one line of JSON, {@linkcode Latency}.
  */
-import { frameBytes, opcodes, RawClient } from "../helpers/raw_client.ts";
+import { frameBytes, opcodes, RawClient } from "../../tools/raw_client.ts";
 import { sleep } from "../../src/common/timing.ts";
 
 /** How long messages took, in milliseconds. */

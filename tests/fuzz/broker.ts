@@ -4,8 +4,8 @@ import { Buffer } from "node:buffer";
 import { readBatch } from "../../src/amqp/batch.ts";
 import { readEnvelope } from "../../src/amqp/envelope.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
-import { type Broker, startBroker } from "../helpers/broker.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { type Broker, startBroker } from "../../tools/broker.ts";
+import { eventually } from "../../tools/eventually.ts";
 import {
   BrokerRefusal,
   encodeProperties,
@@ -16,9 +16,9 @@ import {
   short,
   uint,
 } from "../helpers/foreign_node.ts";
-import { concat } from "../helpers/raw_client.ts";
+import { concat } from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
-import { type Client, Clients, type Received } from "../helpers/ws_client.ts";
+import { type Client, Clients, type Received } from "../../tools/ws_client.ts";
 import { batchLike, propertiesLike } from "./decoders.ts";
 import { mutateBytes, oddText } from "./mutations.ts";
 import { canary, FuzzedNode, paths } from "./node.ts";

@@ -5,9 +5,9 @@ import {
   frameBytes,
   handshakeBytes,
   opcodes,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
-import type { Received } from "../helpers/ws_client.ts";
+import type { Received } from "../../tools/ws_client.ts";
 import { randomFrames } from "./frame_input.ts";
 import { readFrames } from "./frame_model.ts";
 import { mutateBytes } from "./mutations.ts";

@@ -1,7 +1,7 @@
 /** Puts the counts of a run where people read them. */
-import { machine } from "../../bench/machine.ts";
-import { writeBetween } from "../../bench/page.ts";
-import { markdown } from "../../bench/table.ts";
+import { machine } from "../../tools/machine.ts";
+import { writeBetween } from "../../tools/page.ts";
+import { markdown } from "../../tools/table.ts";
 import type { Report } from "./run.ts";
 import { targets } from "./targets.ts";
 

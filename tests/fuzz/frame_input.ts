@@ -5,7 +5,7 @@ import {
   frameBytes,
   type FrameOptions,
   opcodes,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 import { mutateBytes } from "./mutations.ts";
 

@@ -3,7 +3,7 @@
  * src/listener: one frame after the other, all bytes at hand. Slow and short,
  * to be compared with what is fast.
  */
-import { concat, opcodes } from "../helpers/raw_client.ts";
+import { concat, opcodes } from "../../tools/raw_client.ts";
 
 /** A rule of RFC 6455, or the limit of messages, by what breaks it. */
 export type Rule = keyof typeof closeCodes;

@@ -1,7 +1,7 @@
 /** A short run of the fuzzer, the same in every run of the tests; `deno task fuzz` has long ones. */
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
-import { repository, runProgram } from "../helpers/process.ts";
+import { repository, runProgram } from "../../tools/process.ts";
 import { findingText, replayCommand, runTarget } from "./run.ts";
 import { shown } from "./smaller.ts";
 import { pureTarget, randomOf } from "./target.ts";

@@ -1,6 +1,6 @@
 /** The same handshake to both listeners, with staps's own rules behind them: the status must be the same. */
 import { RequestHeadParser } from "../../src/listener/request_head.ts";
-import { handshakeBytes } from "../helpers/raw_client.ts";
+import { handshakeBytes } from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 import {
   type ListenerPair,

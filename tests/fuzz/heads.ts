@@ -9,9 +9,9 @@ import {
   type WholeHead,
 } from "../../src/listener/request_head.ts";
 import { channelPath } from "../../src/relay/handshake.ts";
-import { within } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { RawClient } from "../helpers/raw_client.ts";
+import { within } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { RawClient } from "../../tools/raw_client.ts";
 import { compareHeads, type Seen } from "./head_differences.ts";
 import { randomHead } from "./request_input.ts";
 import { count, inLanes, lanes, type Session, type Target } from "./target.ts";

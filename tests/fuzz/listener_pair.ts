@@ -5,15 +5,15 @@ import * as runtime from "../../src/listener/runtime.ts";
 import type { Listener } from "../../src/listener/http.ts";
 import type { Message, SocketHandler } from "../../src/listener/socket.ts";
 import { readHandshake } from "../../src/relay/handshake.ts";
-import { within } from "../helpers/eventually.ts";
+import { within } from "../../tools/eventually.ts";
 import {
   type Frame,
   frameBytes,
   opcodes,
   type RawClient,
   readClose,
-} from "../helpers/raw_client.ts";
-import { TestServer } from "../listener/contract.ts";
+} from "../../tools/raw_client.ts";
+import { TestServer } from "../helpers/listener_contract.ts";
 import { write } from "./wire.ts";
 
 /** The largest message. */

@@ -1,6 +1,6 @@
 /** The same bytes of a WebSocket to both listeners: messages, answers and closes must be the same. */
 import assert from "node:assert/strict";
-import { handshakeBytes } from "../helpers/raw_client.ts";
+import { handshakeBytes } from "../../tools/raw_client.ts";
 import { randomFrames } from "./frame_input.ts";
 import { readFrames } from "./frame_model.ts";
 import {

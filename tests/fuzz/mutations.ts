@@ -1,5 +1,5 @@
 /** Small damage to bytes and text, of the kinds that have found bugs elsewhere. */
-import { concat } from "../helpers/raw_client.ts";
+import { concat } from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 
 /** Bytes that parsers mind: limits of signs and lengths, blanks, separators. */

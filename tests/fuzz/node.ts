@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import type { Status } from "../../src/admin/status.ts";
 import { ask } from "../helpers/admin.ts";
-import { eventTimeoutMs, eventually, pause } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { type Staps, startStaps } from "../helpers/process.ts";
-import type { Target } from "../helpers/raw_client.ts";
-import { type Client, Clients, type Received } from "../helpers/ws_client.ts";
+import { eventTimeoutMs, eventually, pause } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { type Staps, startStaps } from "../../tools/process.ts";
+import type { Target } from "../../tools/raw_client.ts";
+import { type Client, Clients, type Received } from "../../tools/ws_client.ts";
 
 /** What all paths of a run contain, and nothing that staps writes may. */
 export const canary = "c4n4ry-0f-the-p4th";

@@ -1,5 +1,5 @@
 /** Requests of HTTP as a client may send them, right, wrong, or nearly so. */
-import { sampleKey } from "../helpers/raw_client.ts";
+import { sampleKey } from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 import { mutateBytes } from "./mutations.ts";
 

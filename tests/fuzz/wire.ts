@@ -1,6 +1,6 @@
 /** Bytes to a listener, whole or in pieces, and what comes back: nothing of WebSocket or HTTP. */
-import { pause } from "../helpers/eventually.ts";
-import { RawClient } from "../helpers/raw_client.ts";
+import { pause } from "../../tools/eventually.ts";
+import { RawClient } from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 import type { FuzzedNode } from "./node.ts";
 

@@ -1,7 +1,7 @@
 /** Bridges against a real broker, without clients: what comes is written down. */
 import { AmqpBridge, type AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
-import { RecordingListener, type TestNode } from "../relay/bridge_contract.ts";
-import { bridgeOptions } from "./bridge_options.ts";
+import { RecordingListener, type TestNode } from "./bridge_contract.ts";
+import { bridgeOptions } from "../../tools/bridge_options.ts";
 
 /** A node with a real bridge. Its disposal closes it. */
 export interface BridgeNode extends TestNode, AsyncDisposable {

@@ -1,7 +1,7 @@
 /** The executable and the Debian package, made once for all tests of a run: each takes seconds of all processors. */
 import { compile } from "../../scripts/compile.ts";
 import { makePackage } from "../../scripts/deb.ts";
-import { exists } from "./folder.ts";
+import { exists } from "../../tools/folder.ts";
 
 /** Gets the path of the self-extracting executable. */
 export function builtExecutable(): Promise<string> {

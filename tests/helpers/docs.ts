@@ -9,7 +9,7 @@
  * languages need no mark, see `tests/docs_test.ts`.
  */
 import { dirname, join, normalize } from "node:path/posix";
-import { repository } from "./process.ts";
+import { repository } from "../../tools/process.ts";
 
 /** A fenced block of a page. */
 export interface Block {

@@ -1,7 +1,11 @@
 /** The two ways to a node: its own socket, and nginx with the shipped example. */
 import { startNginx } from "./nginx.ts";
-import { type Staps, type StapsOptions, startStaps } from "./process.ts";
-import type { Target } from "./raw_client.ts";
+import {
+  type Staps,
+  type StapsOptions,
+  startStaps,
+} from "../../tools/process.ts";
+import type { Target } from "../../tools/raw_client.ts";
 
 /** A running node, and where its clients connect to. */
 export interface Door {

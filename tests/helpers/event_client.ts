@@ -1,5 +1,5 @@
 /** A client of an event stream, which reads it as the specification says. */
-import { within } from "./eventually.ts";
+import { within } from "../../tools/eventually.ts";
 import type { HttpTarget } from "./http.ts";
 
 /** An event (https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation). */

@@ -1,6 +1,6 @@
 /** staps, and every frontend that we ship an example for before it, for all tests of a file. */
 import assert from "node:assert/strict";
-import { TempFolder } from "./folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import { statusOf } from "./frontend_requests.ts";
 import {
   type Frontend,
@@ -10,8 +10,8 @@ import {
   startFrontend,
 } from "./frontends.ts";
 import { inFrontendGroup } from "./nginx.ts";
-import { Process, stapsCommand } from "./process.ts";
-import { handshakeBytes } from "./raw_client.ts";
+import { Process, stapsCommand } from "../../tools/process.ts";
+import { handshakeBytes } from "../../tools/raw_client.ts";
 import { assertNoPath, newPath } from "./shared_staps.ts";
 import { stepsTogether } from "./steps.ts";
 

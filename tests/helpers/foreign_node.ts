@@ -3,8 +3,8 @@
  * at all. It writes AMQP 0-9-1 by itself, so that it can send what no library
  * would: properties are the bytes that it is told to send.
  */
-import { within } from "./eventually.ts";
-import { concat } from "./raw_client.ts";
+import { within } from "../../tools/eventually.ts";
+import { concat } from "../../tools/raw_client.ts";
 
 /** A message as it goes over the wire. */
 export interface ForeignMessage {

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { concat, frameBytes, FrameReader, opcodes } from "./frames.ts";
+import {
+  concat,
+  frameBytes,
+  FrameReader,
+  opcodes,
+} from "../../tools/frames.ts";
 import { Random } from "./random.ts";
 
 const { continuation, text, binary, close, ping } = opcodes;

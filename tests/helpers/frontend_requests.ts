@@ -1,5 +1,9 @@
 /** Requests whose answers the tables in docs/frontends.md tell, for staps alone and for each frontend. */
-import { handshakeBytes, RawClient, type Target } from "./raw_client.ts";
+import {
+  handshakeBytes,
+  RawClient,
+  type Target,
+} from "../../tools/raw_client.ts";
 
 /** Makes the bytes of a request from a UUID of version 4 in lower case. */
 export type MakeRequest = (uuid: string) => Uint8Array<ArrayBuffer>;

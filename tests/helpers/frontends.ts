@@ -3,8 +3,8 @@
  * only what belongs to the machine is replaced: ports, folders, certificates and
  * the socket.
  */
-import { eventually } from "./eventually.ts";
-import { accepts, freePort, TempFolder } from "./folder.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { accepts, freePort, TempFolder } from "../../tools/folder.ts";
 import {
   frontendGroup,
   logsIn,
@@ -12,8 +12,8 @@ import {
   replaceOnce,
   writeSite,
 } from "./nginx.ts";
-import { ensurePackages, type TestPackage } from "./packages.ts";
-import { Process, repository, runProgram } from "./process.ts";
+import { ensurePackages, type TestPackage } from "../../tools/packages.ts";
+import { Process, repository, runProgram } from "../../tools/process.ts";
 import { childrenOf } from "./resident.ts";
 
 /** A replacement in an example. What is replaced must occur once. */

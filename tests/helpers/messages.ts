@@ -1,6 +1,6 @@
 /** Messages as tests write them, and as they compare them. */
 import { makeMessage, type Message } from "../../src/relay/message.ts";
-import { FrameReader, opcodes } from "./frames.ts";
+import { FrameReader, opcodes } from "../../tools/frames.ts";
 
 /** What a message says: text, or bytes. Assertions compare it as it is. */
 export type Content = string | Uint8Array<ArrayBuffer>;

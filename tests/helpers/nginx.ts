@@ -1,8 +1,8 @@
 /** Debian's real nginx, run from the file that we ship. */
-import { eventually } from "./eventually.ts";
-import { accepts, freePort, TempFolder } from "./folder.ts";
-import { ensurePackages } from "./packages.ts";
-import { Process, repository } from "./process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { accepts, freePort, TempFolder } from "../../tools/folder.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { Process, repository } from "../../tools/process.ts";
 import { childrenOf } from "./resident.ts";
 
 /** Whose rights nginx's workers have: a user without any, in a group that may use the socket. */

@@ -1,5 +1,5 @@
 /** The other end of sd_notify(3). */
-import { within } from "./eventually.ts";
+import { within } from "../../tools/eventually.ts";
 
 /** A socket as systemd has it, and what was sent to it. */
 export class NotifyListener implements AsyncDisposable {

@@ -1,6 +1,6 @@
 /** A staps that comes back at the same address. */
 import { channelHash } from "../../src/relay/channel_hash.ts";
-import { Process, stapsCommand } from "./process.ts";
+import { Process, stapsCommand } from "../../tools/process.ts";
 
 /** Settings of {@linkcode RestartableStaps.start}. */
 export interface RestartableOptions {

@@ -8,10 +8,10 @@ import { NoBridge } from "../../src/relay/bridge.ts";
 import type { HttpSettings } from "../../src/relay/http_settings.ts";
 import type { Limits } from "../../src/relay/limits.ts";
 import { Server, type ServerOptions } from "../../src/relay/server.ts";
-import { TempFolder } from "./folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import { testListener } from "./listener.ts";
-import { handshakeBytes, RawClient } from "./raw_client.ts";
-import { type Client, Clients } from "./ws_client.ts";
+import { handshakeBytes, RawClient } from "../../tools/raw_client.ts";
+import { type Client, Clients } from "../../tools/ws_client.ts";
 
 /** Limits for tests: small enough to hit, short enough to wait for. */
 export const testLimits: Limits = {

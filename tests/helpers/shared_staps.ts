@@ -1,7 +1,11 @@
 /** One staps for all tests of a file, and two clients on it that nothing may disturb. */
 import assert from "node:assert/strict";
-import { type Staps, type StapsOptions, startStaps } from "./process.ts";
-import { type Client, Clients, converse } from "./ws_client.ts";
+import {
+  type Staps,
+  type StapsOptions,
+  startStaps,
+} from "../../tools/process.ts";
+import { type Client, Clients, converse } from "../../tools/ws_client.ts";
 
 /** What {@linkcode shareStaps} keeps; only there while tests run. */
 export interface SharedStaps {

@@ -1,6 +1,6 @@
 /** Shells for what pages tell people to type, with programs of the test's own. */
 import { permissions } from "../../scripts/permissions.ts";
-import { TempFolder } from "./folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import {
   denoDir,
   type Outcome,
@@ -8,7 +8,7 @@ import {
   type ProcessOptions,
   runProgram,
   stapsCommand,
-} from "./process.ts";
+} from "../../tools/process.ts";
 
 /** What a shell gets beside its script. */
 type ShellOptions = Pick<ProcessOptions, "env" | "stdin" | "detached">;

@@ -1,6 +1,6 @@
 /** Files of other programs in YAML, read by Python's parser: we have none ourselves. */
-import { ensurePackages } from "./packages.ts";
-import { repository, runProgram } from "./process.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { repository, runProgram } from "../../tools/process.ts";
 
 /** Gets what is in a YAML file of the repository. Keys are text: `on` is `true` (YAML 1.1). */
 // deno-lint-ignore no-explicit-any -- whatever is in there

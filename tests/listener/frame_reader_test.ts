@@ -13,7 +13,7 @@ import {
   concat,
   frameBytes,
   opcodes,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 
 const { continuation, text, binary, close, ping, pong } = opcodes;
 const messageBytes = 1 << 20;

@@ -12,7 +12,7 @@ import {
   readClosePayload,
   writeHead,
 } from "../../src/listener/frames.ts";
-import { closePayload, frameBytes } from "../helpers/raw_client.ts";
+import { closePayload, frameBytes } from "../../tools/raw_client.ts";
 
 for (const size of [0, 1, 125, 126, 127, 65535, 65536, 70000]) {
   Deno.test(`messageFrame() makes a frame of ${size} bytes with the shortest length`, () => {

@@ -4,9 +4,9 @@ import { Buffer } from "node:buffer";
 import type { Handler } from "../../src/listener/http.ts";
 import { HttpConnection } from "../../src/listener/http_connection.ts";
 import { ticksPerS } from "../../src/listener/silence.ts";
-import { pause } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { RawClient } from "../helpers/raw_client.ts";
+import { pause } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { RawClient } from "../../tools/raw_client.ts";
 
 /** As the module has it. */
 const stallTimeoutS = 10;

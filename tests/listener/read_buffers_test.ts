@@ -5,7 +5,7 @@ import {
   minBufferBytes,
 } from "../../src/listener/frame_reader.ts";
 import { ReadBuffers } from "../../src/listener/read_buffers.ts";
-import { frameBytes, opcodes } from "../helpers/raw_client.ts";
+import { frameBytes, opcodes } from "../../tools/raw_client.ts";
 
 function newBuffers(): { buffers: ReadBuffers; reader: FrameReader } {
   const reader = new FrameReader({ messageBytes: 1 << 20 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BodyDecoder, BodyError } from "../../src/listener/request_body.ts";
 import type { BodyLength } from "../../src/listener/request_head.ts";
 import { fc } from "../helpers/property.ts";
-import { concat } from "../helpers/raw_client.ts";
+import { concat } from "../../tools/raw_client.ts";
 
 const maxBytes = 1000;
 

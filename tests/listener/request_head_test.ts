@@ -8,7 +8,7 @@ import {
   RequestHeadParser,
   type WholeHead,
 } from "../../src/listener/request_head.ts";
-import { concat } from "../helpers/raw_client.ts";
+import { concat } from "../../tools/raw_client.ts";
 
 /** Gets the bytes of `text`: each character is one. A line feed stands for a whole line end, `␊` for a bare one. */
 function bytes(text: string): Uint8Array<ArrayBuffer> {

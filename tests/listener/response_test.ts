@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { writeResponse } from "../../src/listener/response.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 
 interface Options {
   readonly method?: string;

@@ -1,11 +1,11 @@
 import * as runtime from "../../src/listener/runtime.ts";
-import { handshakeBytes } from "../helpers/raw_client.ts";
+import { handshakeBytes } from "../../tools/raw_client.ts";
 import {
   Recorder,
   socketLimits,
   testListener,
   TestServer,
-} from "./contract.ts";
+} from "../helpers/listener_contract.ts";
 
 testListener("the runtime's listener", runtime);
 

@@ -1,23 +1,23 @@
 import assert from "node:assert/strict";
 import type { Handler, ServeOptions } from "../../src/listener/http.ts";
 import * as own from "../../src/listener/serve.ts";
-import { boundSockets } from "../helpers/unix_sockets.ts";
-import { eventually, pause } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { Process } from "../helpers/process.ts";
+import { boundSockets } from "./unix_sockets.ts";
+import { eventually, pause } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { Process } from "../../tools/process.ts";
 import {
   concat,
   frameBytes,
   handshakeBytes,
   opcodes,
   RawClient,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import {
   Recorder,
   socketLimits,
   testListener,
   TestServer,
-} from "./contract.ts";
+} from "../helpers/listener_contract.ts";
 
 testListener("the own listener", own);
 

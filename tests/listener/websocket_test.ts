@@ -5,8 +5,8 @@ import { ticksPerS } from "../../src/listener/silence.ts";
 import type { Message, SocketLimits } from "../../src/listener/socket.ts";
 import { WebSocketConnection } from "../../src/listener/websocket.ts";
 import { pieceOverheadBytes } from "../../src/listener/write_queue.ts";
-import { boundSockets } from "../helpers/unix_sockets.ts";
-import { eventually, within } from "../helpers/eventually.ts";
+import { boundSockets } from "./unix_sockets.ts";
+import { eventually, within } from "../../tools/eventually.ts";
 import {
   closePayload,
   concat,
@@ -14,7 +14,7 @@ import {
   opcodes,
   RawClient,
   readClose,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 
 const { text, binary, close, ping, pong } = opcodes;
 const limits: SocketLimits = {

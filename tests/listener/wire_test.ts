@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Wire } from "../../src/listener/wire.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 
 /** A connection that a test feeds: its reads get what comes, in order. */
 class StubConn {

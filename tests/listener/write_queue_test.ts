@@ -6,7 +6,7 @@ import {
   pieceOverheadBytes,
   WriteQueue,
 } from "../../src/listener/write_queue.ts";
-import { concat } from "../helpers/raw_client.ts";
+import { concat } from "../../tools/raw_client.ts";
 
 /** A connection that takes what the test says, when the test says so. */
 class StubConn {

@@ -1,5 +1,5 @@
 /** What the matrix has: which fault happens to how many nodes, on which brokers, with which queues. */
-import { type BrokerKind, brokerKinds, kindName } from "../helpers/broker.ts";
+import { type BrokerKind, brokerKinds, kindName } from "../../tools/broker.ts";
 import { type Fault, faults } from "./faults.ts";
 
 /** The kind of the nodes' queues: `[bridge] queue_type`. */

@@ -1,7 +1,7 @@
 /** What the matrix adds to chaos' checker, which has tests of its own. */
 import assert from "node:assert/strict";
 import type { HistoryEvent } from "../chaos/history.ts";
-import { repository } from "../helpers/process.ts";
+import { repository } from "../../tools/process.ts";
 import { CellChecker, type Verdict } from "./checker.ts";
 
 const protocol = await Deno.readTextFile(`${repository}/docs/protocol.md`);

@@ -1,8 +1,8 @@
 /** What happens to a cluster of three brokers. The first of them is the one that it hits. */
-import type { Broker } from "../helpers/broker.ts";
-import type { BrokerCluster } from "../helpers/broker_cluster.ts";
-import type { BrokerNetwork } from "../helpers/broker_network.ts";
-import { eventually, pause } from "../helpers/eventually.ts";
+import type { Broker } from "../../tools/broker.ts";
+import type { BrokerCluster } from "../../tools/broker_cluster.ts";
+import type { BrokerNetwork } from "../../tools/broker_network.ts";
+import { eventually, pause } from "../../tools/eventually.ts";
 
 /** Where a node's queue and its connection are, as numbers of brokers. */
 export interface Place {

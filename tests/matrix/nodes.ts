@@ -1,10 +1,10 @@
 /** Real nodes of staps, each with its queue and its connection on the brokers where a fault wants them. */
 import type { Status } from "../../src/admin/status.ts";
 import { ask } from "../helpers/admin.ts";
-import type { BrokerCluster } from "../helpers/broker_cluster.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { FaultyProxy } from "../helpers/faulty_proxy.ts";
-import { type Staps, startStaps } from "../helpers/process.ts";
+import type { BrokerCluster } from "../../tools/broker_cluster.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { FaultyProxy } from "../../tools/faulty_proxy.ts";
+import { type Staps, startStaps } from "../../tools/process.ts";
 import type { QueueType } from "./cells.ts";
 import type { Place } from "./faults.ts";
 

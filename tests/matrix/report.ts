@@ -1,6 +1,6 @@
 /** What came of the cells, for a terminal and for docs/reliability.md. */
-import { machine } from "../../bench/machine.ts";
-import { writeBetween } from "../../bench/page.ts";
+import { machine } from "../../tools/machine.ts";
+import { writeBetween } from "../../tools/page.ts";
 import { brokersOf, type Cell, cells } from "./cells.ts";
 import { faults } from "./faults.ts";
 import type { Result } from "./run.ts";

@@ -1,12 +1,14 @@
 /** Runs scenes of the matrix, one after the other, and gets what came of each cell. */
-import { type BrokerCluster, startCluster } from "../helpers/broker_cluster.ts";
-import { BrokerNetwork } from "../helpers/broker_network.ts";
+import {
+  type BrokerCluster,
+  startCluster,
+} from "../../tools/broker_cluster.ts";
+import { BrokerNetwork } from "../../tools/broker_network.ts";
 import { Crowd, type CrowdKind, foreverMs } from "../chaos/crowd.ts";
 import { History } from "../chaos/history.ts";
-import { aborted } from "../chaos/run.ts";
 import { block } from "../helpers/docs.ts";
-import { pause } from "../helpers/eventually.ts";
-import { repository, type Staps } from "../helpers/process.ts";
+import { aborted, pause } from "../../tools/eventually.ts";
+import { repository, type Staps } from "../../tools/process.ts";
 import { Random } from "../helpers/random.ts";
 import { brokersOf, type Cell, nameOf, type Scene } from "./cells.ts";
 import { CellChecker, type Verdict } from "./checker.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { closes } from "../../src/relay/close.ts";
-import { eventually, within } from "../helpers/eventually.ts";
+import { eventually, within } from "../../tools/eventually.ts";
 import { lacking } from "../helpers/listener.ts";
 import { text } from "../helpers/messages.ts";
 import {
@@ -9,7 +9,7 @@ import {
   opcodes,
   RawClient,
   readClose,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import { startServer, type TestServer } from "../helpers/server.ts";
 import { testUnless } from "../helpers/skip.ts";

@@ -5,7 +5,7 @@ import {
   NoBridge,
 } from "../../src/relay/bridge.ts";
 import { StubBridge } from "../helpers/stub_bridge.ts";
-import { RecordingListener, testContract } from "./bridge_contract.ts";
+import { RecordingListener, testContract } from "../helpers/bridge_contract.ts";
 
 Deno.test("NoBridge does what every bridge does", async (t) => {
   const bridge = new NoBridge();

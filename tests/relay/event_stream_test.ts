@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { asksForEvents } from "../../src/relay/event_stream.ts";
 import { EventClient } from "../helpers/event_client.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 import { request } from "../helpers/http.ts";
 import { lacking } from "../helpers/listener.ts";
 import { text } from "../helpers/messages.ts";

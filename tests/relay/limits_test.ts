@@ -10,12 +10,12 @@ import { findSetting } from "../../src/settings/table.ts";
 import { binary } from "../helpers/messages.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import { readPage } from "../helpers/docs.ts";
-import { eventually, within } from "../helpers/eventually.ts";
+import { eventually, within } from "../../tools/eventually.ts";
 import { lacking } from "../helpers/listener.ts";
-import { handshakeBytes, RawClient } from "../helpers/raw_client.ts";
+import { handshakeBytes, RawClient } from "../../tools/raw_client.ts";
 import { connectStalled, startServer, testLimits } from "../helpers/server.ts";
 import { testUnless } from "../helpers/skip.ts";
-import type { Client } from "../helpers/ws_client.ts";
+import type { Client } from "../../tools/ws_client.ts";
 
 Deno.test("limitTable has settings of the section [limits], by their names", () => {
   for (const name of limitNames) {

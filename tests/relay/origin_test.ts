@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { refuseOrigin } from "../../src/relay/origin.ts";
 import { request } from "../helpers/http.ts";
-import { handshakeBytes, RawClient } from "../helpers/raw_client.ts";
+import { handshakeBytes, RawClient } from "../../tools/raw_client.ts";
 import { startServer } from "../helpers/server.ts";
 
 function isRefused(

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { preferredWaitS } from "../../src/relay/posts.ts";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 import { request } from "../helpers/http.ts";
 import { lacking } from "../helpers/listener.ts";
 import { text } from "../helpers/messages.ts";
-import { RawClient } from "../helpers/raw_client.ts";
+import { RawClient } from "../../tools/raw_client.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import {
   connectStalled,

@@ -14,11 +14,11 @@ import {
   opcodes,
   RawClient,
   readClose,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import { lacking, listenerConfig, testListener } from "../helpers/listener.ts";
 import { testUnless } from "../helpers/skip.ts";
 import { newPath, shareStaps } from "../helpers/shared_staps.ts";
-import { converse, type Received } from "../helpers/ws_client.ts";
+import { converse, type Received } from "../../tools/ws_client.ts";
 
 const { continuation, text, binary, close, ping, pong } = opcodes;
 

@@ -13,11 +13,11 @@ import {
   RawClient,
   type Response,
   sampleKey,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import { lacking, listenerConfig } from "../helpers/listener.ts";
 import { newPath, shareStaps } from "../helpers/shared_staps.ts";
 import { testUnless } from "../helpers/skip.ts";
-import { converse } from "../helpers/ws_client.ts";
+import { converse } from "../../tools/ws_client.ts";
 
 const shared = shareStaps({
   config: `${listenerConfig}[log]\nlevel = debug\n`,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { HttpServer } from "../../src/listener/http.ts";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { closes } from "../../src/relay/close.ts";
-import { eventually, within } from "../helpers/eventually.ts";
+import { eventually, within } from "../../tools/eventually.ts";
 import { text } from "../helpers/messages.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import { startServer, type TestServer } from "../helpers/server.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Client } from "../../src/relay/client.ts";
 import type { Message } from "../../src/relay/message.ts";
 import { Turn } from "../../src/relay/turn.ts";
-import { concat } from "../helpers/raw_client.ts";
+import { concat } from "../../tools/raw_client.ts";
 import { type Content, contentsIn, text } from "../helpers/messages.ts";
 import { fc } from "../helpers/property.ts";
 

@@ -5,14 +5,14 @@ import { compile } from "../../scripts/compile.ts";
 import { permissions } from "../../scripts/permissions.ts";
 import { version } from "../../src/common/version.ts";
 import { builtExecutable } from "../helpers/builds.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import {
   type Outcome,
   Process,
   repository,
   runProgram,
-} from "../helpers/process.ts";
+} from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 
 const through = ["setpriv", "--reuid=33", "--regid=33", "--clear-groups"];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { docFiles, withLinks } from "../../scripts/deb_docs.ts";
-import { repository } from "../helpers/process.ts";
+import { repository } from "../../tools/process.ts";
 import { parsePage, resolveLink } from "../helpers/docs.ts";
 
 Deno.test("docFiles() has all pages, and no link that leads out of the package", async () => {

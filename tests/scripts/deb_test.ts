@@ -7,10 +7,10 @@ import { commandTree } from "../../src/commands/cli.ts";
 import { allSettings } from "../../src/settings/table.ts";
 import { builtPackage } from "../helpers/builds.ts";
 import { loadText } from "../helpers/config.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { ensurePackages } from "../helpers/packages.ts";
-import { Process, repository } from "../helpers/process.ts";
-import { within } from "../helpers/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { Process, repository } from "../../tools/process.ts";
+import { within } from "../../tools/eventually.ts";
 
 /** Reading 100 MB takes these a while on a busy machine. */
 const slowMs = 4 * 60_000;

@@ -1,7 +1,7 @@
 /** `deno task dev`, as the task runs it; tests/e2e/quickstart_test.ts tries the rest. */
 import assert from "node:assert/strict";
-import { TempFolder } from "../helpers/folder.ts";
-import { denoDir, Process, repository } from "../helpers/process.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { denoDir, Process, repository } from "../../tools/process.ts";
 
 Deno.test("deno task dev says goodbye on Ctrl-C", async () => {
   const { tasks } = JSON.parse(

@@ -5,8 +5,8 @@ import type { Component, Sbom } from "../../scripts/sbom.ts";
 import { version } from "../../src/common/version.ts";
 import { builtExecutable, builtPackage } from "../helpers/builds.ts";
 import { block } from "../helpers/docs.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { repository, runProgram } from "../helpers/process.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { repository, runProgram } from "../../tools/process.ts";
 import { readYaml } from "../helpers/yaml.ts";
 
 const changelog = `# Changes

@@ -16,7 +16,7 @@ import {
 } from "../../src/settings/table.ts";
 import { loadText, valueOf } from "../helpers/config.ts";
 import { block } from "../helpers/docs.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 
 /** Where no file is. */
 const systemFile = "/nowhere/staps.conf";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { loadConfig } from "../../src/settings/config.ts";
 import { exposedPasswordFile } from "../../src/settings/exposure.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 
 Deno.test("exposedPasswordFile() names a file with a password that everybody may read", async () => {
   await using folder = await TempFolder.make();

@@ -8,8 +8,8 @@ import {
 } from "../../src/settings/config.ts";
 import { allSettings } from "../../src/settings/table.ts";
 import { loadText, messageFor, refusal } from "../helpers/config.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { repository, runProgram } from "../helpers/process.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { repository, runProgram } from "../../tools/process.ts";
 
 /** The largest file in bytes, 1 MiB. */
 const maxFileBytes = 1024 * 1024;

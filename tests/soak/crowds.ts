@@ -7,7 +7,7 @@ import {
   RawClient,
   readClose,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
 
 const churnClientsPerChannel = 4;

@@ -1,6 +1,6 @@
 /** What a run found, as people read it. */
-import { machine } from "../../bench/machine.ts";
-import { writeBetween } from "../../bench/page.ts";
+import { machine } from "../../tools/machine.ts";
+import { writeBetween } from "../../tools/page.ts";
 import { type Finding, usedBytes } from "./analysis.ts";
 import type { QuietMoment, SoakResult } from "./run.ts";
 

@@ -1,7 +1,7 @@
 /** The processes that are watched, and what is read of them. */
 import type { Node } from "../chaos/node.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { Process, repository } from "../helpers/process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { Process, repository } from "../../tools/process.ts";
 import { openDescriptors, residentBytes } from "../helpers/resident.ts";
 import { runtimeEnvironment } from "../../scripts/runtime_environment.ts";
 import type { Probe } from "./probe.ts";
@@ -79,7 +79,7 @@ export class Relay extends Process {
     const socket = `${folder}/relay.sock`;
     super(Deno.execPath(), [
       ...["run", "--allow-all", `--preload=${probeScript}`],
-      ...[`${repository}/bench/peers/relay.ts`, socket],
+      ...[`${repository}/tools/relay.ts`, socket],
     ], { env: { ...watchedEnvironment, HOME: folder } });
     this.folder = folder;
     this.socket = socket;

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { setModeInList } from "../../src/system/access_list.ts";
 import { bindUnixSocket } from "../../src/system/unix_socket.ts";
-import { TempFolder } from "../helpers/folder.ts";
-import { ensurePackages } from "../helpers/packages.ts";
-import { runOrThrow, runProgram } from "../helpers/process.ts";
+import { TempFolder } from "../../tools/folder.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { runOrThrow, runProgram } from "../../tools/process.ts";
 
 /** Gets the list of a file, one entry a line as in acl(5), with what is effective. */
 async function listOf(path: string): Promise<string[]> {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Accounts } from "../../src/system/accounts.ts";
-import { runProgram } from "../helpers/process.ts";
+import { runProgram } from "../../tools/process.ts";
 
 /** Gets what id(1) says. */
 async function id(...args: string[]): Promise<string> {

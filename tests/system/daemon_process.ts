@@ -1,7 +1,7 @@
 /** A process that becomes a daemon: `DaemonProcess` here, and what it starts. */
 import { Daemon } from "../../src/system/daemon.ts";
 import type { Owner } from "../../src/system/unix_socket.ts";
-import { Process } from "../helpers/process.ts";
+import { Process } from "../../tools/process.ts";
 
 /** What the process prints. */
 interface DaemonReport {

@@ -1,7 +1,7 @@
 /** The section [daemon], in processes of its own: rights and umask belong to a whole process. */
 import assert from "node:assert/strict";
 import { DaemonProcess } from "./daemon_process.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import { testUnless } from "../helpers/skip.ts";
 
 const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";

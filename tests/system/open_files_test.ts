@@ -5,8 +5,8 @@ import {
   filesFor,
   refusedFor,
 } from "../../src/system/open_files.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { Process } from "../helpers/process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { Process } from "../../tools/process.ts";
 
 Deno.test("fdLimit() says what the system says, of other processes too, and of none", async () => {
   const text = await Deno.readTextFile("/proc/self/limits");

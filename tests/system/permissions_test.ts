@@ -1,6 +1,6 @@
 /** In processes of their own, because what is given up is gone. What a whole node may still do: e2e/service_test.ts. */
 import assert from "node:assert/strict";
-import { repository, runProgram } from "../helpers/process.ts";
+import { repository, runProgram } from "../../tools/process.ts";
 
 const script = `
   import { keepOnly } from "${repository}/src/system/permissions.ts";

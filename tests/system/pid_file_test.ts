@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { PidFile } from "../../src/system/pid_file.ts";
 import { DaemonProcess } from "./daemon_process.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import { testUnless } from "../helpers/skip.ts";
 
 const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Process, repository } from "../helpers/process.ts";
+import { Process, repository } from "../../tools/process.ts";
 
 /** Runs `script`, which has everything that system/signals.ts exports, until it ends. */
 function start(script: string, env: Record<string, string> = {}): Process {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { SocketFile } from "../../src/system/socket_file.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 
 /** A listening socket in a folder of its own, and its file. */
 class Bound implements AsyncDisposable {

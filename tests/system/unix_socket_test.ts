@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { StartupError } from "../../src/common/errors.ts";
 import { bindUnixSocket } from "../../src/system/unix_socket.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { TempFolder } from "../../tools/folder.ts";
 
 function listen(path: string, mode = 0o600): Promise<Deno.UnixListener> {
   return bindUnixSocket(path, {

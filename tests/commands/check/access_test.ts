@@ -5,7 +5,7 @@ import {
   may,
   modeText,
 } from "../../../src/commands/check/access.ts";
-import { TempFolder } from "../../helpers/folder.ts";
+import { TempFolder } from "../../../tools/folder.ts";
 
 const alice = { name: "alice", uid: 1000, gids: [1000, 33] };
 const root = { name: "root", uid: 0, gids: [0] };

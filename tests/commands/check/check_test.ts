@@ -9,10 +9,10 @@ import {
 import { checkDescriptors } from "../../../src/commands/check/descriptors.ts";
 import type { Finding } from "../../../src/commands/check/finding.ts";
 import { checkFrontend } from "../../../src/commands/check/frontend.ts";
-import { brokerUrl } from "../../helpers/broker_url.ts";
+import { brokerUrl } from "../../../tools/broker_url.ts";
 import { commandContext } from "../../helpers/command_line.ts";
 import { block } from "../../helpers/docs.ts";
-import { TempFolder } from "../../helpers/folder.ts";
+import { TempFolder } from "../../../tools/folder.ts";
 
 Deno.test("check.run() tells by its status that a server wouldn't start, and refuses a user who doesn't exist", async () => {
   await using folder = await TempFolder.make();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { checkConfiguration } from "../../../src/commands/check/configuration.ts";
 import type { Finding } from "../../../src/commands/check/finding.ts";
 import { readConfig } from "../../../src/settings/config.ts";
-import { TempFolder } from "../../helpers/folder.ts";
+import { TempFolder } from "../../../tools/folder.ts";
 
 /** Checks a configuration file with this text and mode, for a user who isn't its owner. */
 async function findings(text: string, mode: number): Promise<Finding[]> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { checkDaemonFiles } from "../../../src/commands/check/daemon_files.ts";
 import { readConfig } from "../../../src/settings/config.ts";
-import { TempFolder } from "../../helpers/folder.ts";
+import { TempFolder } from "../../../tools/folder.ts";
 
 Deno.test("checkDaemonFiles() looks at dir, and at the folder of pid_file", async () => {
   await using folder = await TempFolder.make();

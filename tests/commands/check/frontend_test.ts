@@ -5,7 +5,7 @@ import {
   nginxUser,
 } from "../../../src/commands/check/frontend.ts";
 import { Accounts } from "../../../src/system/accounts.ts";
-import { TempFolder } from "../../helpers/folder.ts";
+import { TempFolder } from "../../../tools/folder.ts";
 
 const alice = { name: "alice", uid: 1000, gids: [1000, 33] };
 

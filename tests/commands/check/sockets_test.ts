@@ -5,7 +5,7 @@ import {
   whoAnswers,
 } from "../../../src/commands/check/sockets.ts";
 import { identityOf } from "../../../src/system/outside.ts";
-import { TempFolder } from "../../helpers/folder.ts";
+import { TempFolder } from "../../../tools/folder.ts";
 import { startServer } from "../../helpers/server.ts";
 
 const root = { name: "root", uid: 0, gids: [0] };

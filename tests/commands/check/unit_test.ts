@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { folderOfUnit } from "../../../src/commands/check/unit.ts";
-import { TempFolder } from "../../helpers/folder.ts";
-import { repository } from "../../helpers/process.ts";
+import { TempFolder } from "../../../tools/folder.ts";
+import { repository } from "../../../tools/process.ts";
 
 Deno.test("folderOfUnit() knows the folders that our units make, where systemd runs", async () => {
   await using empty = await TempFolder.make();

@@ -5,7 +5,7 @@ import {
   type ConnectionOptions,
 } from "../../../src/commands/join/connection.ts";
 import { StartupError } from "../../../src/common/errors.ts";
-import { freePort, TempFolder } from "../../helpers/folder.ts";
+import { freePort, TempFolder } from "../../../tools/folder.ts";
 import { serveHttp } from "../http_server.ts";
 
 const path = "/11111111-2222-4333-8444-555555555555";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { LineEditor } from "../../../src/commands/join/line_editor.ts";
-import { eventually } from "../../helpers/eventually.ts";
+import { eventually } from "../../../tools/eventually.ts";
 import { Screen } from "../../helpers/screen.ts";
 
 const columns = 20;

@@ -8,10 +8,10 @@ import {
 import type { Output } from "../../../src/commands/subcommand.ts";
 import { StartupError } from "../../../src/common/errors.ts";
 import { commandContext } from "../../helpers/command_line.ts";
-import { eventually, pause, within } from "../../helpers/eventually.ts";
-import { TempFolder } from "../../helpers/folder.ts";
+import { eventually, pause, within } from "../../../tools/eventually.ts";
+import { TempFolder } from "../../../tools/folder.ts";
 import { startServer, type TestServer } from "../../helpers/server.ts";
-import type { Received } from "../../helpers/ws_client.ts";
+import type { Received } from "../../../tools/ws_client.ts";
 import { serveHttp } from "../http_server.ts";
 
 const path = "/11111111-2222-4333-8444-555555555555";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join, type JoinOptions } from "../../../src/commands/join/join.ts";
 import { trustOf } from "../../../src/commands/join/trust.ts";
 import { StartupError, UsageError } from "../../../src/common/errors.ts";
-import { Authority, type Certificate } from "../../helpers/certificates.ts";
+import { Authority, type Certificate } from "../../../tools/certificates.ts";
 import { commandContext } from "../../helpers/command_line.ts";
 import { serveHttp } from "../http_server.ts";
 

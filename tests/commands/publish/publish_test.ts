@@ -8,8 +8,8 @@ import {
 } from "../../../src/commands/publish/publish.ts";
 import { StartupError, UsageError } from "../../../src/common/errors.ts";
 import { commandContext, refusal } from "../../helpers/command_line.ts";
-import { Authority } from "../../helpers/certificates.ts";
-import { TempFolder } from "../../helpers/folder.ts";
+import { Authority } from "../../../tools/certificates.ts";
+import { TempFolder } from "../../../tools/folder.ts";
 import { startServer } from "../../helpers/server.ts";
 import { serveHttp } from "../http_server.ts";
 

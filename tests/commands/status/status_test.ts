@@ -6,8 +6,8 @@ import {
 } from "../../../src/commands/status/status.ts";
 import { UsageError } from "../../../src/common/errors.ts";
 import { commandContext } from "../../helpers/command_line.ts";
-import { eventually, within } from "../../helpers/eventually.ts";
-import { TempFolder } from "../../helpers/folder.ts";
+import { eventually, within } from "../../../tools/eventually.ts";
+import { TempFolder } from "../../../tools/folder.ts";
 import { nodeStatus } from "../../helpers/node_status.ts";
 
 /** Answers on the admin socket `path` that the node is ready, or isn't. */

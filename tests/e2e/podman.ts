@@ -1,8 +1,8 @@
 /** podman, with a store, a folder and containers of the test's own: no image is downloaded. */
-import { eventually } from "./eventually.ts";
-import { debian12 } from "./debian_systems.ts";
-import { ensurePackages } from "./packages.ts";
-import { type Outcome, runOrThrow, runProgram } from "./process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { debian12 } from "../../tools/debian_systems.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { type Outcome, runOrThrow, runProgram } from "../../tools/process.ts";
 
 /** How long a step such as a build may take, in milliseconds: other tests run. */
 const stepTimeoutMs = 3 * 60_000;

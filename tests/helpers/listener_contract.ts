@@ -13,8 +13,8 @@ import type {
   SocketFault,
   SocketHandler,
 } from "../../src/listener/socket.ts";
-import { eventually, within } from "../helpers/eventually.ts";
-import { TempFolder } from "../helpers/folder.ts";
+import { eventually, within } from "../../tools/eventually.ts";
+import { TempFolder } from "../../tools/folder.ts";
 import {
   closePayload,
   handshakeBytes,
@@ -22,7 +22,7 @@ import {
   RawClient,
   readClose,
   type Target,
-} from "../helpers/raw_client.ts";
+} from "../../tools/raw_client.ts";
 
 /** The limits of the WebSockets here. */
 export const socketLimits = {

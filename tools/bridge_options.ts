@@ -1,5 +1,5 @@
 /** Settings of a bridge to a test's broker. */
-import type { AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
+import type { AmqpBridgeOptions } from "../src/amqp/bridge.ts";
 import { brokerUrl } from "./broker_url.ts";
 
 /** Gets the settings of a bridge to the broker at `amqp`, by default with room for 64 MiB and a heartbeat of 2 s. */

@@ -1,10 +1,10 @@
 /** The soak in a tiny form, so that it can't rot. Says nothing about memory. */
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
-import { repository, runProgram } from "../helpers/process.ts";
+import { repository, runProgram } from "../../tools/process.ts";
 import { stepsTogether } from "../helpers/steps.ts";
-import { isFlat } from "../soak/report.ts";
-import { soak } from "../soak/run.ts";
+import { isFlat } from "./report.ts";
+import { soak } from "./run.ts";
 
 Deno.test("deno task soak", (t) =>
   stepsTogether(t, {

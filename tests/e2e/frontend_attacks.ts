@@ -5,8 +5,8 @@
  */
 import type { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
-import { eventTimeoutMs } from "./eventually.ts";
-import { runOrThrow, runProgram } from "./process.ts";
+import { eventTimeoutMs } from "../../tools/eventually.ts";
+import { runOrThrow, runProgram } from "../../tools/process.ts";
 
 /** More clients than the examples allow for one address. */
 const tooMany = 1100;

@@ -3,7 +3,7 @@ import { eventTimeoutMs, within } from "./eventually.ts";
 import { TempFolder } from "./folder.ts";
 
 /** The repository's top folder. */
-export const repository = new URL("../..", import.meta.url).pathname.replace(
+export const repository = new URL("..", import.meta.url).pathname.replace(
   /\/$/,
   "",
 );

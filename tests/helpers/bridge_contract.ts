@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { own, release } from "../../src/common/large_memory.ts";
 import type { Bridge, BridgeListener } from "../../src/relay/bridge.ts";
 import type { Message } from "../../src/relay/message.ts";
-import { eventually } from "../helpers/eventually.ts";
-import { type Content, contentOf, messageOf } from "../helpers/messages.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { type Content, contentOf, messageOf } from "./messages.ts";
 
 /** A node that remembers what its bridge tells it. */
 export class RecordingListener implements BridgeListener {

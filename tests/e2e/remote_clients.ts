@@ -3,7 +3,7 @@
  * `RemoteClients` here, and the process that it starts, told what to do by lines
  * of JSON on standard input, and telling what happens in the same way.
  */
-import { eventually } from "./eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 
 /** What happened to a client. */
 export interface RemoteEvent {

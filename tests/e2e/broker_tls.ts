@@ -1,7 +1,7 @@
 /** More ways into a broker through TLS, with certificates that its own authority signed. */
 import { dirname, relative } from "node:path";
-import type { Broker } from "./broker.ts";
-import { freePort } from "./folder.ts";
+import type { Broker } from "../../tools/broker.ts";
+import { freePort } from "../../tools/folder.ts";
 
 /** Two PEM files. */
 export interface CertificateFiles {

@@ -56,3 +56,12 @@ export async function eventually<T>(
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
+
+/** Rejects when `signal` says so. */
+export function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = (): void => reject(new Error("The run was interrupted"));
+    if (signal?.aborted) abort();
+    else signal?.addEventListener("abort", abort);
+  });
+}

@@ -5,13 +5,13 @@
  * The base system is made once and kept, see debootstrap.ts; a machine is a
  * copy of it.
  */
-import { debian12, debian13 } from "./debian_systems.ts";
-import { systemsFolder } from "./debootstrap.ts";
-import { eventTimeoutMs, eventually, within } from "./eventually.ts";
-import { exists } from "./folder.ts";
-import { ensurePackages } from "./packages.ts";
-import { type Outcome, Process, runOrThrow } from "./process.ts";
-import { childrenOf } from "./resident.ts";
+import { debian12, debian13 } from "../../tools/debian_systems.ts";
+import { systemsFolder } from "../../tools/debootstrap.ts";
+import { eventTimeoutMs, eventually, within } from "../../tools/eventually.ts";
+import { exists } from "../../tools/folder.ts";
+import { ensurePackages } from "../../tools/packages.ts";
+import { type Outcome, Process, runOrThrow } from "../../tools/process.ts";
+import { childrenOf } from "../helpers/resident.ts";
 
 /** How long a command in a machine may take, such as installing a package, in milliseconds. */
 const commandTimeoutMs = 2 * 60_000;
