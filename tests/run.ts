@@ -192,7 +192,7 @@ async function runOnce(
       `--junit-path=${report}`,
     ];
     const success = await runDeno([...args, ...flags, ...files]);
-    const run = readReport(await Deno.readTextFile(report));
+    const run = readReport(await Deno.readTextFile(report), files);
     // A file that fails outside its tests isn't in the report.
     if (!success && run.tally.failed === 0) run.tally.failed = 1;
     return run;
@@ -205,10 +205,13 @@ async function runOnce(
  * Counts the tests of a JUnit report: a `testcase` element has a child that
  * says what went wrong, or none. A step counts as a test. Tests that a filter
  * leaves out are in the report as skipped; ours give a reason, see `skip.ts`.
+ *
+ * It names the file that registered a test, which may be a helper: then the one
+ * of `files` counts that stands in the error, or in that of a step.
  */
-function readReport(xml: string): Run {
+function readReport(xml: string, files: readonly string[]): Run {
   const tally = noTally();
-  const failures = new Map<string, string[]>();
+  const failed: { name: string; owner: string | undefined }[] = [];
   for (
     const [, name, file, body] of xml.matchAll(
       /<testcase name="([^"]*)" classname="([^"]*)"[^>]*>(.*?)<\/testcase>/gs,
@@ -219,8 +222,16 @@ function readReport(xml: string): Run {
     } else if (/^\s*<(failure|error)/.test(body!)) {
       tally.failed++;
       const path = unescapeXml(file!).replace(/^\.\//, "");
-      failures.set(path, [...failures.get(path) ?? [], unescapeXml(name!)]);
+      const owner = files.find((each) => each === path) ??
+        files.find((each) => body!.includes(`/${each}:`));
+      failed.push({ name: unescapeXml(name!), owner });
     } else tally.passed++;
+  }
+  const failures = new Map<string, string[]>();
+  for (const { name, owner } of failed) {
+    const step = failed.find((each) => each.name.startsWith(`${name} > `));
+    const path = owner ?? step?.owner ?? "";
+    failures.set(path, [...failures.get(path) ?? [], name]);
   }
   return { tally, failures };
 }
