@@ -26,14 +26,20 @@ const alone = [
 ];
 
 /**
- * These have brokers of their own, and wait for them most of the time: they run after
- * the others, as many at a time as there are processors.
+ * These have clusters of brokers, which would make the others late: they run
+ * after them.
  */
 const waiting = [
   "tests/e2e/broker_loss_test.ts",
   "tests/e2e/split_cluster_test.ts",
   "tests/chaos/chaos_test.ts",
 ];
+
+/**
+ * How many files run at the same time: most wait for a broker, a frontend or a
+ * time limit for half of their time.
+ */
+const jobs = navigator.hardwareConcurrency + 1;
 
 /** These run once more on the runtime's listener; what it can't do is skipped, see helpers/listener.ts. */
 const onBothListeners = [
@@ -68,6 +74,7 @@ async function main(args: readonly string[]): Promise<number> {
   // See helpers/builds.ts.
   await Deno.mkdir(`${temporary}/builds`);
   Deno.env.set("TMPDIR", temporary);
+  Deno.env.set("DENO_JOBS", String(jobs));
   addEventListener(
     "unload",
     () => Deno.removeSync(temporary, { recursive: true }),
