@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { Finding } from "../../src/commands/check/finding.ts";
 import { startBroker } from "../../tools/broker.ts";
 import { block } from "../helpers/docs.ts";
+import { startFrontend } from "../helpers/frontends.ts";
 import { freePort, TempFolder } from "../../tools/folder.ts";
 import { inFrontendGroup, startNginx } from "../helpers/nginx.ts";
 import {
@@ -283,11 +284,18 @@ Deno.test("staps check --through joins a channel through the frontend, and says 
     () => new Response("no such page", { status: 404 }),
   );
   const [, open] = await staps.printed(/listening on ws:\/\/(\S+)/);
-  const through = (url: string, socket = staps.socket): Promise<Outcome> =>
+  const through = (
+    url: string,
+    { socket = staps.socket, args = [] }: { socket?: string; args?: string[] } =
+      {},
+  ): Promise<Outcome> =>
     runCheck({
       config: `[staps]\nsocket = ${socket}\n`,
-      args: ["--user=root", "--frontend=root", "--through", url],
+      args: ["--user=root", "--frontend=root", "--through", url, ...args],
     });
+  await using tls = await startFrontend("nginx", { socket: staps.socket });
+  const ca = `${staps.folder}/ca.pem`;
+  await Deno.writeTextFile(ca, tls.certificate);
   const own = `ws://127.0.0.1:${nginx.port}`;
   const line = await block("docs/commands.md", "through");
   const [, url] = /^staps check --through (\S+)\n$/.exec(line)!;
@@ -296,6 +304,16 @@ Deno.test("staps check --through joins a channel through the frontend, and says 
       through(url!.replace(/wss:\/\/.*/, own)),
       ...[0, "ok"] as const,
       new RegExp(`^clients talk through ${own}$`),
+    ],
+    [
+      through(tls.tlsUrl, { args: ["--ca", ca] }),
+      ...[0, "ok"] as const,
+      new RegExp(`^clients talk through ${tls.tlsUrl}$`),
+    ],
+    [
+      through(tls.tlsUrl),
+      ...[1, "fail"] as const,
+      /its certificate is self-signed/,
     ],
     [
       through(`http://127.0.0.1:${freePort()}`),
@@ -308,7 +326,7 @@ Deno.test("staps check --through joins a channel through the frontend, and says 
       /got HTTP status 404, expected 101 \("no such page"\)/,
     ],
     [
-      through(own, other.socket),
+      through(own, { socket: other.socket }),
       ...[1, "fail"] as const,
       /^Another staps answers at ws:\/\/127\.0\.0\.1:\d+ than the/,
     ],
