@@ -146,6 +146,9 @@ export function readQuestion(
 /** An answer tells numbers of so many moments, so far apart, in milliseconds. */
 export const moments = { count: 60, stepMs: 250 } as const;
 
+/** An answer's body has no more. */
+const maxWords = 2 + moments.count;
+
 /** What a node replies. */
 export interface Answer {
   /** Everything of it up to this number was sent when it answered. */
@@ -165,10 +168,12 @@ export function writeAnswer(
 
 /** Reads what {@linkcode writeAnswer} wrote; `undefined` if somebody else wrote it. */
 export function readAnswer(body: Uint8Array<ArrayBuffer>): Answer | undefined {
-  const numbers = new TextDecoder().decode(body).split(" ").map(Number);
+  const words = new TextDecoder().decode(body).split(" ", maxWords + 1);
+  const numbers = words.map(Number);
   const [last, ageMs, ...sent] = numbers;
-  if (ageMs === undefined || !numbers.every(Number.isSafeInteger)) {
-    return undefined;
-  }
-  return { last: last!, ageMs, sent: sent.slice(0, moments.count) };
+  if (
+    ageMs === undefined || words.length > maxWords ||
+    !numbers.every(Number.isSafeInteger)
+  ) return undefined;
+  return { last: last!, ageMs, sent };
 }

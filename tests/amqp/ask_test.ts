@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Ask } from "../../src/amqp/ask.ts";
+import { Ask, moments, readAnswer, writeAnswer } from "../../src/amqp/ask.ts";
 import { newMembership } from "../../src/amqp/membership.ts";
 
 Deno.test("Ask takes the replies of 1,000 nodes, and no more", () => {
@@ -19,4 +19,15 @@ Deno.test("Ask takes the replies of 1,000 nodes, and no more", () => {
   // The highest number counts.
   assert.equal(ask.answer("another", 5), true);
   assert.deepEqual(["another", "999"].map((node) => ask.lastOf(node)), [7, 0]);
+});
+
+Deno.test("readAnswer() reads what writeAnswer() wrote, and nothing that is longer or no number", () => {
+  const sent = Array.from({ length: moments.count }, (_, i) => 90 - i);
+  const answer = { last: 100, ageMs: 5, sent };
+  assert.deepEqual(readAnswer(writeAnswer(answer)), answer);
+  const tooMany = writeAnswer({ ...answer, sent: [...sent, 0] });
+  assert.equal(readAnswer(tooMany), undefined);
+  for (const text of ["", "1", "1 x", "1 2 0.5"]) {
+    assert.equal(readAnswer(new TextEncoder().encode(text)), undefined, text);
+  }
 });
