@@ -17,7 +17,8 @@
  *   is asked again.
  *
  * The wait is bounded. A node that hasn't answered by then, or isn't heard, may
- * have sent something after it that clients here had to get; see `late_asks.ts`.
+ * have sent something after it that clients here had to get. It is asked as soon
+ * as it is heard; see `late_asks.ts`.
  *
  * One broker routes by a binding when it has confirmed it: nobody asks there.
  */
@@ -27,6 +28,7 @@ import type { Connector } from "./connector.ts";
 import type { Envelope } from "./envelope.ts";
 import { LateAsks } from "./late_asks.ts";
 import type { Membership } from "./membership.ts";
+import type { Memberships } from "./memberships.ts";
 import { nodeKey } from "./node_queue.ts";
 import { everyNode } from "./outbox.ts";
 import type { Peers } from "./peers.ts";
@@ -52,6 +54,7 @@ export interface AgreementOptions {
   readonly sender: Pick<Sender, "publishNews" | "sentUpTo">;
   readonly probe: Pick<Probe, "ask">;
   readonly peers: Pick<Peers, "areKnown" | "hearsMs" | "present">;
+  readonly memberships: Pick<Memberships, "wanted">;
   /** Called when messages of a channel are missing, or may be. */
   readonly onGap: (membership: Membership, reason: string) => void;
 }
@@ -132,6 +135,16 @@ export class Agreement {
     if (!ask || new TextDecoder().decode(body) !== this.#options.node) return;
     ask.echo(node, key);
     this.#check(ask);
+  }
+
+  /** A node is there again which was met at `metMs`: joins didn't wait for it, and have to be told what they missed. */
+  nodeReturned(node: string, metMs: number): void {
+    const asks = new Set<Ask>();
+    for (const { tracker } of this.#options.memberships.wanted()) {
+      const ask = this.#byTracker.get(tracker);
+      if (ask?.endedAfter(metMs) && !ask.isAnsweredBy(node)) asks.add(ask);
+    }
+    for (const ask of asks) this.#late.add(ask, [node]);
   }
 
   /** Ends all waits, as the connection was lost: so do the joins. */

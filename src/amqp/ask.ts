@@ -56,6 +56,11 @@ export class Ask {
     return this.#channels.keys();
   }
 
+  /** Whether joins succeeded after `ms`. */
+  endedAfter(ms: number): boolean {
+    return this.#endMs > ms && this.#endMs < Infinity;
+  }
+
   /** How long ago joins succeeded, in milliseconds. */
   get ageMs(): number {
     return performance.now() - this.#endMs;
@@ -97,6 +102,11 @@ export class Ask {
     else if (this.#echoed.size < maxNodes) {
       this.#echoed.set(node, new Set([key]));
     }
+  }
+
+  /** Whether `node` has told a number. */
+  isAnsweredBy(node: string): boolean {
+    return this.#answered.has(node);
   }
 
   /** The highest number that `node` told while joins waited, 0 if none. */

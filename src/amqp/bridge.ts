@@ -158,9 +158,10 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       sender,
       queue: () => queue.name,
       hears: () => probe.roundTripMs !== undefined,
+      onReturn: (node, metMs) => this.#agreement.nodeReturned(node, metMs),
     });
     const agreement = this.#agreement = new Agreement({
-      ...{ node, connector, sender, probe, peers },
+      ...{ node, connector, sender, probe, peers, memberships },
       isCluster: options.hosts.length > 1 || queue.isQuorum,
       waitMs: Math.min(maxAgreementMs, joinTimeoutMs / 2),
       onGap: (membership, reason) => this.#gap(membership, reason),

@@ -90,7 +90,10 @@ export class LateAsks {
   /** Takes a question that `nodes` haven't answered. */
   add(ask: Ask, nodes: readonly string[]): void {
     if (nodes.length === 0) return;
-    const waits = new Map(nodes.map((node) => [node, newWait()]));
+    const waits = this.#asks.get(ask.number)?.waits ?? new Map();
+    for (const node of nodes) {
+      if (!waits.has(node)) waits.set(node, newWait());
+    }
     this.#asks.set(ask.number, { ask, waits });
     const maxAsks = Math.min(most.asks, most.answers / nodes.length);
     for (const oldest of this.#asks.values()) {
@@ -115,6 +118,7 @@ export class LateAsks {
       tracker.expect(node, before) === "gap"
     );
     if (isLong && missing.length > 0) return;
+    ask.answer(node, before);
     waits.delete(node);
     if (waits.size === 0) this.#asks.delete(ask.number);
     for (const membership of missing) {

@@ -8,6 +8,9 @@
  * them to say so at once. A node that hears nobody of those
  * that were there asks the broker for their queues: a queue that is there or
  * deleted is of a node that died, one that can't be reached is behind a split.
+ *
+ * Whoever joins while a node isn't heard doesn't wait for it, and may miss what
+ * it sends on its side of the split. So `onReturn` tells when it is heard again.
  */
 import type { Connector } from "./connector.ts";
 import type { Envelope } from "./envelope.ts";
@@ -31,7 +34,7 @@ const silentTicks = 20;
 /** Whoever wasn't heard for so long is forgotten, in milliseconds. */
 const rememberMs = 300_000;
 
-/** So many nodes are remembered at most, the latest ones. */
+/** So many nodes are remembered at most, the latest ones; and as many names of those that were forgotten. */
 const maxPeers = 1_000;
 
 /** So many of their queues are asked for at a time, every so many ticks: an answer may take long. */
@@ -55,12 +58,16 @@ export interface PeersOptions {
   readonly queue: () => string;
   /** Whether messages come out of it. */
   readonly hears: () => boolean;
+  /** Called when a node is heard that wasn't {@linkcode Peers.present} for some time, with when it was met. */
+  readonly onReturn: (node: string, metMs: number) => void;
 }
 
 /** Another node. */
 interface Peer {
   readonly queue: string;
-  readonly heardMs: number;
+  /** When it was heard first. */
+  readonly metMs: number;
+  heardMs: number;
   /** When it last said that it gets messages. */
   readonly hearsMs: number;
   /** Whether it answers when somebody joins, see `agreement.ts`; older nodes don't. */
@@ -72,6 +79,8 @@ export class Peers {
   readonly #options: PeersOptions;
   /** By name, those heard last at the end. */
   readonly #peers = new Map<string, Peer>();
+  /** When those were met that were forgotten, by name: they may come back. */
+  readonly #former = new Map<string, number>();
   #ticks = 0;
   /** How many ticks in a row nobody was heard. */
   #silentTicks = 0;
@@ -113,27 +122,46 @@ export class Peers {
     return this.#peers.get(node)?.hearsMs;
   }
 
-  /** Another node says that it is there, or goes. */
+  /** Something of another node came, whatever it was. */
+  noticed(node: string): void {
+    const peer = this.#peers.get(node);
+    if (!peer) return;
+    this.#silentTicks = 0;
+    this.#isCutOff = false;
+    const nowMs = performance.now();
+    const isBack = nowMs - peer.heardMs >= presentMs;
+    peer.heardMs = nowMs;
+    if (isBack && peer.answers) this.#options.onReturn(node, peer.metMs);
+  }
+
+  /** Another node says that it is there, or goes. {@linkcode noticed} comes first. */
   heard(
     { kind, node, sequence, since }: Envelope,
     body: Uint8Array<ArrayBuffer>,
   ): void {
-    const former = this.#peers.get(node);
+    const known = this.#peers.get(node);
     this.#peers.delete(node);
     this.#silentTicks = 0;
     this.#isCutOff = false;
+    const formerMs = this.#former.get(node);
+    this.#former.delete(node);
     if (kind === "bye" || body.length > maxNameBytes) return;
     const queue = new TextDecoder().decode(body);
     const heardMs = performance.now();
     const hears = sequence >= hearsMessages;
+    const answers = sequence >= answersAsks;
     this.#peers.set(node, {
       queue,
+      metMs: known?.metMs ?? formerMs ?? heardMs,
       heardMs,
-      hearsMs: hears ? heardMs : former?.hearsMs ?? -Infinity,
-      answers: sequence >= answersAsks,
+      hearsMs: hears ? heardMs : known?.hearsMs ?? -Infinity,
+      answers,
     });
     const [oldest] = this.#peers.keys();
-    if (this.#peers.size > maxPeers) this.#peers.delete(oldest!);
+    if (this.#peers.size > maxPeers) this.#forget(oldest!);
+    if (formerMs !== undefined && answers) {
+      this.#options.onReturn(node, formerMs);
+    }
     const { link } = this.#options.connector;
     if (since === wantsReply && link) {
       this.#tell(link, { kind: "alive", key: nodeKey(node) });
@@ -162,13 +190,21 @@ export class Peers {
     }
     const forgetMs = performance.now() - rememberMs;
     for (const [node, { heardMs }] of this.#peers) {
-      if (heardMs < forgetMs) this.#peers.delete(node);
+      if (heardMs < forgetMs) this.#forget(node);
     }
     if (this.#peers.size === 0) this.#isCutOff = false;
     // Nobody can be heard while the broker takes nothing from anybody.
     if (link.blocked !== undefined) this.#silentTicks = 0;
     if (++this.#silentTicks <= silentTicks || this.#peers.size === 0) return;
     if (this.#silentTicks % askTicks === 0) void this.#ask(link);
+  }
+
+  /** Keeps of a node only that it was there. */
+  #forget(node: string): void {
+    this.#former.set(node, this.#peers.get(node)!.metMs);
+    this.#peers.delete(node);
+    const [oldest] = this.#former.keys();
+    if (this.#former.size > maxPeers) this.#former.delete(oldest!);
   }
 
   /** Finds out whether those that aren't heard died, or can't be reached. */

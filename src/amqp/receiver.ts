@@ -39,7 +39,7 @@ export interface ReceiverOptions {
   readonly numbers: Pick<Numbers, "heard">;
   readonly agreement: Pick<Agreement, "answered" | "echoed" | "returned">;
   readonly answers: Pick<Answers, "asked">;
-  readonly peers: Pick<Peers, "heard">;
+  readonly peers: Pick<Peers, "heard" | "noticed">;
   readonly watch: QueueWatch;
   readonly posts: Pick<Posts, "received">;
   /** Called when a message was handed over whose node wants to know how many members got it. */
@@ -81,6 +81,7 @@ export class Receiver {
       if (envelope.node === node) probe.returned(envelope.sequence);
       return;
     }
+    this.#options.peers.noticed(envelope.node);
     if (envelope.kind === "receipt") {
       const { sequence, since: members } = envelope;
       return this.#options.posts.received(sequence, members);

@@ -53,6 +53,7 @@ class Bench {
       connector: this.connector,
       sender: this.sender,
       probe: { ask: () => {} },
+      memberships: this.memberships,
       // Others may come and go.
       peers: { areKnown: true, present: this.present, hearsMs: () => Infinity },
       onGap: ({ path }) => void this.gaps.push(path),
@@ -263,6 +264,33 @@ Deno.test("Agreement asks a node again that has answered, and isn't heard", asyn
     bench.answer(one, { ageMs: 5_000, before });
     assert.deepEqual(bench.gaps, gaps);
   }
+});
+
+// It was: what a node sent on its side of a split cluster to clients who joined
+// meanwhile was lost, and nobody was told.
+Deno.test("Agreement asks a node that is back what it sent since joins that didn't wait for it", async () => {
+  const metMs = performance.now();
+  const bench = new Bench();
+  bench.present.length = 0;
+  const joins = [bench.join("/a"), bench.join("/b")];
+  await Promise.all(joins.map(({ done }) => done));
+  bench.message(one, 45, 44);
+  bench.told.length = 0;
+  // One that it met later has sent nothing that anybody could have missed.
+  bench.agreement.nodeReturned(two, performance.now());
+  bench.agreement.nodeReturned(one, metMs);
+  bench.agreement.nodeReturned(one, metMs);
+  bench.agreement.tick();
+  assert.deepEqual(bench.told.map(({ key }) => key), [`node.${one}`]);
+  const { keys, ageMs } = readQuestion(bench.told[0]!.body);
+  assert.equal(keys.length, 2);
+  assert.ok(ageMs > 0);
+  bench.answer(one, { ageMs });
+  assert.deepEqual(bench.gaps, ["/a"]);
+  // Now all is known.
+  bench.agreement.nodeReturned(one, metMs);
+  bench.agreement.tick();
+  assert.equal(bench.told.length, 1);
 });
 
 Deno.test("Answers tell a number first, then come through each channel, as soon as there is a connection", async () => {

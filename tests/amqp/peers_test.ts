@@ -13,6 +13,8 @@ class Bench {
   /** What the numbers of those said. */
   readonly numbers: (number | undefined)[][] = [];
   readonly asked: string[] = [];
+  /** Who was heard again, and when it was met. */
+  readonly returns: [node: string, metMs: number][] = [];
   readonly states = new Map<string, QueueState>();
   /** Whether the node gets messages. */
   hears = true;
@@ -35,6 +37,7 @@ class Bench {
     },
     queue: () => "own",
     hears: () => this.hears,
+    onReturn: (node, metMs) => void this.returns.push([node, metMs]),
   });
 
   hear(
@@ -178,6 +181,44 @@ Deno.test("Peers knows who is there and answers, until that goes, or isn't heard
     assert.deepEqual([peers.areKnown, peers.present], [false, [one]]);
     performance.now = () => startMs + 1_001;
     assert.deepEqual([peers.areKnown, peers.present], [true, []]);
+  } finally {
+    performance.now = now;
+  }
+});
+
+Deno.test("Peers tells who is heard again after a silence, even if it was forgotten", () => {
+  const bench = new Bench();
+  const { peers } = bench;
+  const old = "3".repeat(16);
+  const { now } = performance;
+  let nowMs = 1_000_000;
+  performance.now = () => nowMs;
+  try {
+    const metMs = nowMs;
+    bench.hear("alive", one, "q1", [1, 0]);
+    bench.hear("alive", two, "q2", [1, 0]);
+    // Of a version that answers nobody.
+    bench.hear("alive", old, "q3");
+    nowMs += 9_000;
+    // Any message is a sign of life.
+    for (const node of [one, two, old]) peers.noticed(node);
+    nowMs += 9_000;
+    assert.deepEqual(peers.present, [one, two]);
+    nowMs += 1_000;
+    assert.deepEqual(peers.present, []);
+    for (const node of [one, one, old]) peers.noticed(node);
+    assert.deepEqual(bench.returns, [[one, metMs]]);
+    assert.deepEqual(peers.present, [one]);
+    nowMs += 301_000;
+    bench.tick(1);
+    assert.equal(peers.size, 0);
+    peers.noticed(one);
+    bench.hear("alive", one, "q1", [1, 0]);
+    // Whoever said goodbye is another one.
+    bench.hear("bye", two);
+    bench.hear("alive", two, "q2", [1, 0]);
+    bench.hear("alive", one, "q1", [1, 0]);
+    assert.deepEqual(bench.returns, [[one, metMs], [one, metMs]]);
   } finally {
     performance.now = now;
   }

@@ -20,6 +20,8 @@ class Bench {
   readonly gaps: string[] = [];
   readonly probes: string[] = [];
   readonly heard: string[] = [];
+  /** Who sent anything at all. */
+  readonly noticed: string[] = [];
   readonly receipts: string[] = [];
   readonly receiver: Receiver;
   readonly memberships: Memberships;
@@ -64,6 +66,7 @@ class Bench {
       peers: {
         heard: ({ kind }, body) =>
           void this.heard.push(`${kind}: ${Buffer.from(body)}`),
+        noticed: (node) => void this.noticed.push(node),
       },
       watch: new QueueWatch(10_000),
       posts: {
@@ -205,6 +208,9 @@ Deno.test("Receiver hands over other nodes' news, whether they are for all or fo
     "alive: queue",
     "bye: ",
   ]);
+  bench.receive("text", "a sign of life");
+  bench.receive("text", "no news", { node: own });
+  assert.deepEqual(bench.noticed, Array(5).fill(other));
   assert.deepEqual(bench.gaps, []);
 });
 
