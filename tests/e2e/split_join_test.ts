@@ -13,8 +13,8 @@ import { Clients, converse } from "../../tools/ws_client.ts";
 /** Nodes that weren't heard for so long aren't waited for; a bit more than that, in milliseconds. */
 const silenceMs = 11_000;
 
-const network = await BrokerNetwork.make(3);
-const whyNot = typeof network === "string" ? network : await whyNoBroker("4.0");
+const network = await whyNoBroker("4.0") ?? await BrokerNetwork.make(3);
+const whyNot = typeof network === "string" ? network : undefined;
 
 /** A node that knows of one broker only, but that it is one of a cluster. */
 function startNode(broker: Broker): Promise<Staps> {
