@@ -145,6 +145,7 @@ export class Agreement {
       if (ask?.endedAfter(metMs) && !ask.isAnsweredBy(node)) asks.add(ask);
     }
     for (const ask of asks) this.#late.add(ask, [node]);
+    this.#late.ask(node);
   }
 
   /** Ends all waits, as the connection was lost: so do the joins. */

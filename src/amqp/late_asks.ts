@@ -44,7 +44,7 @@ const maxDrift = 1.001;
 /** So many questions are kept at most, and so many answers waited for. */
 const most = { asks: 10_000, answers: 100_000 } as const;
 
-/** So many are sent in a second at most. */
+/** So many are sent in a second at most, and to a node that is heard again. */
 const maxSent = 200;
 
 /** What {@linkcode LateAsks} works with. */
@@ -99,6 +99,17 @@ export class LateAsks {
     for (const oldest of this.#asks.values()) {
       if (this.#asks.size <= maxAsks) return;
       this.#giveUp(oldest);
+    }
+  }
+
+  /** Asks a node at once that is heard again. */
+  ask(node: string): void {
+    let sent = 0;
+    for (const { ask, waits } of this.#asks.values()) {
+      const wait = waits.get(node);
+      if (!wait || wait.askedMs !== undefined) continue;
+      if (sent++ >= maxSent) return;
+      this.#send(ask, node, wait);
     }
   }
 
