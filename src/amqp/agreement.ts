@@ -137,12 +137,12 @@ export class Agreement {
     this.#check(ask);
   }
 
-  /** A node is there again which was met at `metMs`: joins didn't wait for it, and have to be told what they missed. */
-  nodeReturned(node: string, metMs: number): void {
+  /** A node is heard again that was started at `startMs`: joins since then that didn't wait for it may have missed something. */
+  nodeReturned(node: string, startMs: number): void {
     const asks = new Set<Ask>();
     for (const { tracker } of this.#options.memberships.wanted()) {
       const ask = this.#byTracker.get(tracker);
-      if (ask?.endedAfter(metMs) && !ask.isAnsweredBy(node)) asks.add(ask);
+      if (ask?.endedAfter(startMs) && !ask.isAnsweredBy(node)) asks.add(ask);
     }
     for (const ask of asks) this.#late.add(ask, [node]);
     this.#late.ask(node);

@@ -158,7 +158,7 @@ export class AmqpBridge implements Bridge, BridgeHealth {
       sender,
       queue: () => queue.name,
       hears: () => probe.roundTripMs !== undefined,
-      onReturn: (node, metMs) => this.#agreement.nodeReturned(node, metMs),
+      onReturn: (node, startMs) => this.#agreement.nodeReturned(node, startMs),
     });
     const agreement = this.#agreement = new Agreement({
       ...{ node, connector, sender, probe, peers, memberships },

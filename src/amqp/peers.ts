@@ -3,8 +3,8 @@
  * although its broker works: the brokers of a cluster may be split, each with
  * some of the nodes, and messages to oneself come back on either side.
  *
- * Every few seconds a node tells all others that it is there, and the name of
- * its queue; and that it goes, when it does. One that is connected anew asks
+ * Every few seconds a node tells all others that it is there, the name of its
+ * queue, and for how long it has been running; and that it goes, when it does. One that is connected anew asks
  * them to say so at once. A node that hears nobody of those
  * that were there asks the broker for their queues: a queue that is there or
  * deleted is of a node that died, one that can't be reached is behind a split.
@@ -34,15 +34,15 @@ const silentTicks = 20;
 /** Whoever wasn't heard for so long is forgotten, in milliseconds. */
 const rememberMs = 300_000;
 
-/** So many nodes are remembered at most, the latest ones; and as many names of those that were forgotten. */
+/** So many nodes are remembered at most, the latest ones. */
 const maxPeers = 1_000;
 
 /** So many of their queues are asked for at a time, every so many ticks: an answer may take long. */
 const maxAsked = 3;
 const askTicks = 15;
 
-/** A queue's name in a message isn't longer; nodes make shorter ones. */
-const maxNameBytes = 128;
+/** The body of an `alive` isn't longer: a queue's name, a blank, and milliseconds. */
+const maxBodyBytes = 150;
 
 /** What the first number of an `alive` says: that its node answers asks, or even gets messages at the moment. */
 const answersAsks = 1;
@@ -58,15 +58,14 @@ export interface PeersOptions {
   readonly queue: () => string;
   /** Whether messages come out of it. */
   readonly hears: () => boolean;
-  /** Called when a node is heard that wasn't {@linkcode Peers.present} for some time, with when it was met. */
-  readonly onReturn: (node: string, metMs: number) => void;
+  /** Called when a node is heard that wasn't {@linkcode Peers.present}, with when it was started. */
+  readonly onReturn: (node: string, startMs: number) => void;
 }
 
 /** Another node. */
 interface Peer {
   readonly queue: string;
-  /** When it was heard first. */
-  readonly metMs: number;
+  readonly startMs: number;
   heardMs: number;
   /** When it last said that it gets messages. */
   readonly hearsMs: number;
@@ -79,13 +78,12 @@ export class Peers {
   readonly #options: PeersOptions;
   /** By name, those heard last at the end. */
   readonly #peers = new Map<string, Peer>();
-  /** When those were met that were forgotten, by name: they may come back. */
-  readonly #former = new Map<string, number>();
   #ticks = 0;
   /** How many ticks in a row nobody was heard. */
   #silentTicks = 0;
   #isAsking = false;
   #isCutOff = false;
+  readonly #startMs = performance.now();
   #connectedMs = 0;
   /** Whether the others were told that this node gets messages. */
   #saidHears = false;
@@ -131,7 +129,7 @@ export class Peers {
     const nowMs = performance.now();
     const isBack = nowMs - peer.heardMs >= presentMs;
     peer.heardMs = nowMs;
-    if (isBack && peer.answers) this.#options.onReturn(node, peer.metMs);
+    if (isBack && peer.answers) this.#options.onReturn(node, peer.startMs);
   }
 
   /** Another node says that it is there, or goes. {@linkcode noticed} comes first. */
@@ -143,25 +141,24 @@ export class Peers {
     this.#peers.delete(node);
     this.#silentTicks = 0;
     this.#isCutOff = false;
-    const formerMs = this.#former.get(node);
-    this.#former.delete(node);
-    if (kind === "bye" || body.length > maxNameBytes) return;
-    const queue = new TextDecoder().decode(body);
+    if (kind === "bye" || body.length > maxBodyBytes) return;
+    const [queue, runMs] = new TextDecoder().decode(body).split(" ");
     const heardMs = performance.now();
+    // Older nodes don't tell.
+    const startMs = heardMs - (Number(runMs) || 0);
     const hears = sequence >= hearsMessages;
     const answers = sequence >= answersAsks;
     this.#peers.set(node, {
-      queue,
-      metMs: known?.metMs ?? formerMs ?? heardMs,
+      queue: queue!,
+      startMs,
       heardMs,
       hearsMs: hears ? heardMs : known?.hearsMs ?? -Infinity,
       answers,
     });
     const [oldest] = this.#peers.keys();
-    if (this.#peers.size > maxPeers) this.#forget(oldest!);
-    if (formerMs !== undefined && answers) {
-      this.#options.onReturn(node, formerMs);
-    }
+    if (this.#peers.size > maxPeers) this.#peers.delete(oldest!);
+    // It is new, or was forgotten, or this node was started while it wasn't heard.
+    if (!known && answers) this.#options.onReturn(node, startMs);
     const { link } = this.#options.connector;
     if (since === wantsReply && link) {
       this.#tell(link, { kind: "alive", key: nodeKey(node) });
@@ -190,21 +187,13 @@ export class Peers {
     }
     const forgetMs = performance.now() - rememberMs;
     for (const [node, { heardMs }] of this.#peers) {
-      if (heardMs < forgetMs) this.#forget(node);
+      if (heardMs < forgetMs) this.#peers.delete(node);
     }
     if (this.#peers.size === 0) this.#isCutOff = false;
     // Nobody can be heard while the broker takes nothing from anybody.
     if (link.blocked !== undefined) this.#silentTicks = 0;
     if (++this.#silentTicks <= silentTicks || this.#peers.size === 0) return;
     if (this.#silentTicks % askTicks === 0) void this.#ask(link);
-  }
-
-  /** Keeps of a node only that it was there. */
-  #forget(node: string): void {
-    this.#former.set(node, this.#peers.get(node)!.metMs);
-    this.#peers.delete(node);
-    const [oldest] = this.#former.keys();
-    if (this.#former.size > maxPeers) this.#former.delete(oldest!);
   }
 
   /** Finds out whether those that aren't heard died, or can't be reached. */
@@ -238,7 +227,9 @@ export class Peers {
   ): void {
     if (!link.isReady) return;
     const { sender, queue } = this.#options;
-    const body = new TextEncoder().encode(kind === "alive" ? queue() : "");
+    const runMs = Math.round(performance.now() - this.#startMs);
+    const text = kind === "alive" ? `${queue()} ${runMs}` : "";
+    const body = new TextEncoder().encode(text);
     const hears = this.#options.hears();
     if (key === everyNode) this.#saidHears = hears;
     const answers = hears ? hearsMessages : answersAsks;

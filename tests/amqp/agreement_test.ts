@@ -269,18 +269,18 @@ Deno.test("Agreement asks a node again that has answered, and isn't heard", asyn
 // It was: what a node sent on its side of a split cluster to clients who joined
 // meanwhile was lost, and nobody was told.
 Deno.test("Agreement asks a node that is back what it sent since joins that didn't wait for it", async () => {
-  const metMs = performance.now();
+  const startMs = performance.now();
   const bench = new Bench();
   bench.present.length = 0;
   const joins = [bench.join("/a"), bench.join("/b")];
   await Promise.all(joins.map(({ done }) => done));
   bench.message(one, 45, 44);
   bench.told.length = 0;
-  // One that it met later has sent nothing that anybody could have missed.
+  // One that was started later has sent nothing that anybody could have missed.
   bench.agreement.nodeReturned(two, performance.now());
   // At once: whatever it sends until it answers comes to those who missed something.
-  bench.agreement.nodeReturned(one, metMs);
-  bench.agreement.nodeReturned(one, metMs);
+  bench.agreement.nodeReturned(one, startMs);
+  bench.agreement.nodeReturned(one, startMs);
   assert.deepEqual(bench.told.map(({ key }) => key), [`node.${one}`]);
   const { keys, ageMs } = readQuestion(bench.told[0]!.body);
   assert.equal(keys.length, 2);
@@ -288,7 +288,7 @@ Deno.test("Agreement asks a node that is back what it sent since joins that didn
   bench.answer(one, { ageMs });
   assert.deepEqual(bench.gaps, ["/a"]);
   // Now all is known.
-  bench.agreement.nodeReturned(one, metMs);
+  bench.agreement.nodeReturned(one, startMs);
   assert.equal(bench.told.length, 1);
 });
 
