@@ -5,17 +5,13 @@ import { testDoors } from "../helpers/doors.ts";
 import { eventually, pause } from "../../tools/eventually.ts";
 import {
   handshakeBytes,
+  type HandshakeOptions,
   opcodes,
   RawClient,
   readClose,
   type Target,
 } from "../../tools/raw_client.ts";
-import {
-  openDescriptors,
-  peakBytes,
-  resetPeak,
-  residentBytes,
-} from "../helpers/resident.ts";
+import { assertTakesLess, openDescriptors } from "../helpers/resident.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { type Client, Clients, converse } from "../../tools/ws_client.ts";
 
@@ -52,13 +48,6 @@ async function readToClose(
   }
 }
 
-async function assertCutOff(client: RawClient, limit: number): Promise<void> {
-  assert.deepEqual(await readToClose(client), {
-    code: 1009,
-    reason: `message over ${limit} bytes`,
-  });
-}
-
 /** Two who talk while strangers do what they do. */
 async function innocents(
   clients: Clients,
@@ -68,18 +57,6 @@ async function innocents(
   return { talk: () => converse(a, b) };
 }
 
-/** Goes on writing what nobody asked for, until there is enough of it or nobody takes it. */
-async function goOn(client: RawClient): Promise<void> {
-  const part = new Uint8Array(64 * 1024);
-  try {
-    for (let sent = 0; sent < 4 * MiB; sent += part.length) {
-      await client.write(part);
-    }
-  } catch {
-    // Ended meanwhile.
-  }
-}
-
 /**
  * The limit for those. Up to its last allowed byte a chain is a message like
  * others, and takes memory by right: 20 of them 20 MiB with the default limit.
@@ -87,6 +64,20 @@ async function goOn(client: RawClient): Promise<void> {
  * kept beyond a limit can't hide.
  */
 const chainBytes = 128 * 1024;
+
+/** Checks that a client is closed for its message, and that whatever it writes then is nobody's trouble. */
+async function assertCutOff(client: RawClient): Promise<void> {
+  assert.deepEqual(await readToClose(client), {
+    code: 1009,
+    reason: `message over ${chainBytes} bytes`,
+  });
+  const part = new Uint8Array(64 * 1024);
+  try {
+    for (let i = 0; i < 64; i++) await client.write(part);
+  } catch {
+    // Ended meanwhile.
+  }
+}
 
 testDoors(
   "20 frames of 63 MiB are cut off at their headers, and 20 endless chains of fragments at their first byte over the limit, all at once",
@@ -101,126 +92,92 @@ testDoors(
     const frames = await many(20, join);
     const chains = await many(20, join);
     const part = new Uint8Array(chainBytes / 8).fill(0x61);
-    const before = await residentBytes(staps.pid);
-    await resetPeak(staps.pid);
 
-    await Promise.all(chains.map(async (client, i) => {
-      await client.send(opcodeOf(i), part, { fin: false });
-      for (let sent = part.length; sent < chainBytes; sent += part.length) {
-        await client.send(continuation, part, { fin: false });
-      }
-      await client.send(ping);
-      assert.equal((await client.readFrame())?.opcode, pong);
-    }));
-    // Now each of them holds all that it may.
-    await Promise.all([
-      ...frames.map(async (client, i) => {
-        const declaredLength = 63n * BigInt(MiB);
-        await client.send(opcodeOf(i), "", { declaredLength });
-        await assertCutOff(client, chainBytes);
-        await goOn(client);
-      }),
-      ...chains.map(async (client) => {
-        await client.send(continuation, "a", { fin: false });
-        await assertCutOff(client, chainBytes);
-        await goOn(client);
-      }),
-      talk(),
-    ]);
-    await talk();
-    const more = await peakBytes(staps.pid) - before;
-    assert.ok(
-      more < 16 * MiB,
-      `Expected less than 16 MiB more, got ${more / MiB} MiB`,
-    );
+    await assertTakesLess({ pid: staps.pid, mostMib: 16 }, async () => {
+      await Promise.all(chains.map(async (client, i) => {
+        await client.send(opcodeOf(i), part, { fin: false });
+        for (let sent = part.length; sent < chainBytes; sent += part.length) {
+          await client.send(continuation, part, { fin: false });
+        }
+        await client.send(ping);
+        assert.equal((await client.readFrame())?.opcode, pong);
+      }));
+      // Now each of them holds all that it may.
+      await Promise.all([
+        ...frames.map(async (client, i) => {
+          const declaredLength = 63n * BigInt(MiB);
+          await client.send(opcodeOf(i), "", { declaredLength });
+          await assertCutOff(client);
+        }),
+        ...chains.map(async (client) => {
+          await client.send(continuation, "a", { fin: false });
+          await assertCutOff(client);
+        }),
+        talk(),
+      ]);
+      await talk();
+    });
   },
   { config: `[limits]\nmessage_bytes = ${chainBytes}\n` },
-);
-
-testDoors(
-  "a text of 520 MiB in fragments ends at its first byte over the limit, and only its sender does",
-  async ({ staps, target, server }) => {
-    await using clients = new Clients(server);
-    const { talk } = await innocents(clients);
-    await talk();
-    using client = await RawClient.join(target, newPath());
-    const part = new Uint8Array(MiB).fill(0x61);
-    const ending = readToClose(client);
-    try {
-      await client.send(text, part, { fin: false });
-      for (let i = 1; i < 520; i++) {
-        await client.send(continuation, part, { fin: i === 519 });
-      }
-    } catch {
-      // Cut off while it writes.
-    }
-    assert.equal((await ending).code, 1009);
-    await talk();
-    assert.ok(!staps.ended);
-  },
 );
 
 /** Where nobody has much time. */
 const impatient =
   `[limits]\nidle_timeout_s = 2\nclose_timeout_s = 1\nhandshake_timeout_s = 2\n`;
 
+type Begin = (target: Target) => Promise<RawClient>;
+
+/** Connects, and sends the part of a request that `cut` leaves. */
+function requesting(
+  options: HandshakeOptions = {},
+  cut?: number,
+): Begin {
+  return async (target) => {
+    const client = await RawClient.connect(target);
+    const bytes = handshakeBytes({ path: newPath(), ...options });
+    await client.write(bytes.subarray(0, cut));
+    return client;
+  };
+}
+
+/** Joins, and sends a frame. */
+function joining(...frame: Parameters<RawClient["send"]>): Begin {
+  return async (target) => {
+    const client = await RawClient.join(target, newPath());
+    // nginx resets the connection if a close is answered in time.
+    await client.send(...frame).catch(() => {});
+    return client;
+  };
+}
+
+/** Does so, and is gone. */
+function leaving(begin: Begin): Begin {
+  return async (target) => {
+    const client = await begin(target);
+    client.close();
+    return client;
+  };
+}
+
+const body = { "Content-Length": "100", "Upgrade": undefined };
+
 /** Everything that somebody can begin and not go on with, or break off. */
-const halves: Readonly<
-  Record<string, (target: Target) => Promise<RawClient>>
-> = {
+const halves: Readonly<Record<string, Begin>> = {
   "answers no ping": (target) => RawClient.join(target, newPath()),
-  "sends half a request": async (target) => {
-    const client = await RawClient.connect(target);
-    await client.write(handshakeBytes({ path: newPath() }).subarray(0, 60));
-    return client;
-  },
+  "sends half a request": requesting({}, 60),
   "sends nothing": (target) => RawClient.connect(target),
-  "sends a request without its body": async (target) => {
-    const client = await RawClient.connect(target);
-    const headers = { "Content-Length": "100", "Upgrade": undefined };
-    await client.write(
-      handshakeBytes({ method: "POST", path: newPath(), headers }),
-    );
-    return client;
-  },
-  "never reads its 101": async (target) => {
-    const client = await RawClient.connect(target);
-    await client.write(handshakeBytes({ path: newPath() }));
-    return client;
-  },
-  "never answers a close": async (target) => {
-    const client = await RawClient.join(target, newPath());
-    await client.send(text, "x", { rsv: 1 });
-    return client;
-  },
-  "goes on sending after a close": async (target) => {
-    const client = await RawClient.join(target, newPath());
-    try {
-      await client.send(binary, new Uint8Array(MiB), {
-        declaredLength: 63n * BigInt(MiB),
-      });
-    } catch {
-      // nginx resets the connection if the close is answered in time.
-    }
-    return client;
-  },
-  "hangs up before its 101": async (target) => {
-    const client = await RawClient.connect(target);
-    await client.write(handshakeBytes({ path: newPath() }));
-    client.close();
-    return client;
-  },
-  "joins, says something, and is gone": async (target) => {
-    const client = await RawClient.join(target, newPath());
-    await client.send(text, "hello and goodbye");
-    client.close();
-    return client;
-  },
-  "breaks off in a frame": async (target) => {
-    const client = await RawClient.join(target, newPath());
-    await client.send(binary, "x", { declaredLength: 1000n });
-    return client;
-  },
+  "sends a request without its body": requesting({
+    method: "POST",
+    headers: body,
+  }),
+  "never reads its 101": requesting(),
+  "never answers a close": joining(text, "x", { rsv: 1 }),
+  "goes on sending after a close": joining(binary, new Uint8Array(MiB), {
+    declaredLength: 63n * BigInt(MiB),
+  }),
+  "hangs up before its 101": leaving(requesting()),
+  "joins, says something, and is gone": leaving(joining(text, "goodbye")),
+  "breaks off in a frame": joining(binary, "x", { declaredLength: 1000n }),
 };
 
 /** How many do what is worth most to them; 200 the rest. */
@@ -326,31 +283,31 @@ testDoors(
 );
 
 testDoors(
-  "each of many holds one message while its channel is braked, and all go on afterwards",
+  "each of many holds one message while its channel is braked, and all go on afterwards, but who is stuck",
   async ({ staps, target, server }) => {
     await using clients = new Clients(server);
     const path = newPath();
     using stuck = await RawClient.join(target, path);
     const senders = await clients.joinMany(path, 20);
     const message = new Uint8Array(messageBytes);
-    await resetPeak(staps.pid);
-    const before = await residentBytes(staps.pid);
-    // Enough for those who wait to be the most of them, whatever the kernel and nginx take.
-    for (const sender of senders) {
-      for (let i = 0; i < 2; i++) sender.send(message);
-    }
-    await staps.printed(/why=slow/);
-    await Promise.all(
-      senders.map((sender) => sender.take(2 * (senders.length - 1))),
-    );
-    const more = await peakBytes(staps.pid) - before;
-    assert.ok(
-      more < 128 * MiB,
-      `Expected less than 128 MiB, got ${more / MiB}`,
-    );
-    stuck.close();
+    await assertTakesLess({ pid: staps.pid, mostMib: 128 }, async () => {
+      // Enough for those who wait to be the most of them, whatever the kernel and nginx take.
+      for (const sender of senders) {
+        for (let i = 0; i < 2; i++) sender.send(message);
+      }
+      await staps.printed(/why=slow code=4000/);
+      await Promise.all(
+        senders.map((sender) => sender.take(2 * (senders.length - 1))),
+      );
+    });
+    // It is told, behind what was queued for it, and nobody else.
+    assert.deepEqual(await readToClose(stuck), {
+      code: 4000,
+      reason: "reads too slowly",
+    });
+    assert.equal(staps.stderr.match(/client ended/g)?.length, 1);
   },
-  { config: "[limits]\nslow_after_s = 2\n" },
+  { config: "[limits]\nslow_after_s = 2\nclose_timeout_s = 30\n" },
 );
 
 testDoors(

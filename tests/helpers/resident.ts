@@ -1,18 +1,22 @@
 /** What a process holds, from outside (proc(5)). */
+import assert from "node:assert/strict";
 
 /** Gets the resident memory of the process `pid` in bytes. */
 export function residentBytes(pid: number): Promise<number> {
   return statusBytes(pid, "VmRSS");
 }
 
-/** Gets the most that it was since {@linkcode resetPeak}, in bytes. */
-export function peakBytes(pid: number): Promise<number> {
-  return statusBytes(pid, "VmHWM");
-}
-
-/** Lets {@linkcode peakBytes} begin anew. */
-export async function resetPeak(pid: number): Promise<void> {
+/** Checks that the process `pid` never has `mostMib` more resident memory than now while `act` goes on. */
+export async function assertTakesLess(
+  { pid, mostMib }: { pid: number; mostMib: number },
+  act: () => Promise<void>,
+): Promise<void> {
+  const before = await residentBytes(pid);
+  // The peak begins anew.
   await Deno.writeTextFile(`/proc/${pid}/clear_refs`, "5");
+  await act();
+  const more = (await statusBytes(pid, "VmHWM") - before) / 1024 / 1024;
+  assert.ok(more < mostMib, `Expected less than ${mostMib} MiB, got ${more}`);
 }
 
 /** Gets how many descriptors the process `pid` has open. */
