@@ -13,7 +13,7 @@ import {
 } from "../helpers/nginx.ts";
 import { ensurePackages } from "../../tools/packages.ts";
 import { Process, repository, runProgram } from "../../tools/process.ts";
-import { startServer } from "../helpers/server.ts";
+import { startServer, type TestServer } from "../helpers/server.ts";
 import { StubBridge } from "../helpers/stub_bridge.ts";
 
 Deno.test.beforeAll(() => ensurePackages(["nginx", "prometheus"]));
@@ -22,35 +22,27 @@ function shipped(name: string): Promise<string> {
   return Deno.readTextFile(`${repository}/monitoring/${name}`);
 }
 
-interface Dashboard {
-  readonly panels: readonly {
-    readonly id: number;
-    readonly type: string;
-    readonly title: string;
-    readonly description?: string;
-    readonly gridPos: { x: number; y: number; w: number; h: number };
-    readonly targets?: readonly { readonly expr: string }[];
-  }[];
-  readonly templating: {
-    readonly list: readonly { name: string; definition?: string }[];
-  };
+interface Panel {
+  readonly id: number;
+  readonly type: string;
+  readonly title: string;
+  readonly description?: string;
+  readonly gridPos: { x: number; y: number; w: number; h: number };
+  readonly targets?: readonly { readonly expr: string }[];
 }
 
-async function readDashboard(): Promise<Dashboard> {
-  return JSON.parse(await shipped("grafana-dashboard.json"));
-}
+const { panels }: { panels: Panel[] } = JSON.parse(
+  await shipped("grafana-dashboard.json"),
+);
 
-/** Gets what Prometheus is to be asked for each panel, with Grafana's variables filled in. */
-async function dashboardQueries(): Promise<[title: string, query: string][]> {
-  const { panels } = await readDashboard();
-  return panels.flatMap(({ title, targets = [] }) =>
-    targets.map(({ expr }): [string, string] => [
-      title,
-      expr.replaceAll("$__rate_interval", "10s").replaceAll("$job", ".*")
-        .replaceAll("$instance", ".*"),
-    ])
-  );
-}
+/** What Prometheus is to be asked for the panels, with Grafana's variables filled in. */
+const queries = panels.flatMap(({ title, targets = [] }) =>
+  targets.map(({ expr }) => ({
+    title,
+    query: expr.replaceAll("$__rate_interval", "10s")
+      .replaceAll(/\$(job|instance)/g, ".*"),
+  }))
+);
 
 /** Gets the metrics that `text` names. */
 function metricsIn(text: string): string[] {
@@ -66,209 +58,173 @@ const sampleNames = new Set(
   ),
 );
 
-async function promtool(...args: string[]): Promise<void> {
-  const { code, stdout, stderr } = await runProgram("promtool", args);
-  assert.equal(code, 0, stdout + stderr);
-}
-
 Deno.test("alerts name metrics that exist, and the dashboard shows every one but the version", async () => {
   const used = metricsIn(await shipped("alerts.yml"));
   assert.ok(used.length > 5);
   assert.deepEqual(used.filter((name) => !sampleNames.has(name)), []);
-  const queries = await dashboardQueries();
-  const shown = queries.flatMap(([, query]) => metricsIn(query))
+  const shown = queries.flatMap(({ query }) => metricsIn(query))
     .map((name) => name.replace(/_(bucket|sum|count)$/, ""));
   const missing = figures.map(({ name }) => name)
     .filter((name) => !shown.includes(name));
   assert.deepEqual(missing, ["staps_build_info"]);
 });
 
-Deno.test("the dashboard's panels are told apart, explained, and don't overlap", async () => {
-  const { panels } = await readDashboard();
+Deno.test("the dashboard's panels are told apart, explained, and don't overlap", () => {
   const taken = new Set<string>();
-  for (const { id, title, type, description, gridPos } of panels) {
+  for (const { title, type, description, gridPos: { x, y, w, h } } of panels) {
     assert.ok(type === "row" || description, title);
-    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
-      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
-        assert.ok(!taken.has(`${x}/${y}`), `${title} overlaps`);
-        taken.add(`${x}/${y}`);
+    for (let column = x; column < x + w; column++) {
+      for (let row = y; row < y + h; row++) {
+        assert.ok(!taken.has(`${column}/${row}`), `${title} overlaps`);
+        taken.add(`${column}/${row}`);
       }
     }
-    assert.equal(panels.filter((panel) => panel.id === id).length, 1, title);
   }
+  assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
 });
 
 Deno.test("alerts fire when they should, and not before", async () => {
-  await using folder = await TempFolder.make();
-  const summaries = {
-    StapsNotReady: ["critical", "staps at n isn't ready: /readyz says why"],
-    StapsClientsNearLimit: [
-      "warning",
-      "staps at n has 95% of the clients that it may have",
-    ],
-    StapsMessagesLost: [
-      "warning",
-      "Messages between nodes were lost, or may have been; the clients concerned were closed",
-    ],
-  } as const;
-  const expected: [keyof typeof summaries, time: string, fires: boolean][] = [
-    ["StapsNotReady", "2m30s", false],
-    ["StapsNotReady", "4m", true],
-    ["StapsNotReady", "9m", false],
-    ["StapsClientsNearLimit", "4m", false],
-    ["StapsClientsNearLimit", "6m", true],
-    ["StapsMessagesLost", "4m", true],
+  const series = {
+    ready: "1x8 0x20 1x20",
+    clients: "95x60",
+    clients_limit: "100x60",
+    bridge_gaps_total: "0x10 1x50",
+  };
+  const [critical, warning] = ["critical", "warning"];
+  const lost =
+    "Messages between nodes were lost, or may have been; the clients concerned were closed";
+  const nearLimit = "staps at n has 95% of the clients that it may have";
+  const notReady = "staps at n isn't ready: /readyz says why";
+  // Those without a severity don't fire at that time.
+  const expected = [
+    ["StapsNotReady", "2m30s"],
+    ["StapsNotReady", "4m", critical, notReady],
+    ["StapsNotReady", "9m"],
+    ["StapsClientsNearLimit", "4m"],
+    ["StapsClientsNearLimit", "6m", warning, nearLimit],
+    ["StapsMessagesLost", "4m", warning, lost],
   ];
-  const series = (name: string, values: string): unknown => ({
-    series: `staps_${name}{job="staps",instance="n"}`,
-    values,
-  });
   const test = {
     rule_files: [`${repository}/monitoring/alerts.yml`],
     evaluation_interval: "15s",
     tests: [{
       interval: "15s",
-      input_series: [
-        series("ready", "1x8 0x20 1x20"),
-        series("clients", "95x60"),
-        series("clients_limit", "100x60"),
-        series("bridge_gaps_total", "0x10 1x50"),
-      ],
-      alert_rule_test: expected.map(([alertname, eval_time, fires]) => {
-        const [severity, summary] = summaries[alertname];
+      input_series: Object.entries(series).map(([name, values]) => ({
+        series: `staps_${name}{job="staps",instance="n"}`,
+        values,
+      })),
+      alert_rule_test: expected.map((row) => {
+        const [alertname, eval_time, severity, summary] = row;
         const alert = {
           exp_labels: { severity, job: "staps", instance: "n" },
           exp_annotations: { summary },
         };
-        return { eval_time, alertname, exp_alerts: fires ? [alert] : [] };
+        const exp_alerts = severity === undefined ? [] : [alert];
+        return { alertname, eval_time, exp_alerts };
       }),
     }],
   };
+  await using folder = await TempFolder.make();
   const file = `${folder.path}/test.yml`;
   // JSON is YAML.
   await Deno.writeTextFile(file, JSON.stringify(test));
-  await promtool("test", "rules", file);
+  const outcome = await runProgram("promtool", ["test", "rules", file]);
+  assert.equal(outcome.code, 0, outcome.stdout + outcome.stderr);
 });
 
-interface QueryResult {
-  readonly metric: Record<string, string>;
-  readonly value: [number, string];
+/** What Prometheus answers, as far as it is looked at here. */
+interface Answer {
+  readonly result: {
+    readonly metric: Record<string, string>;
+    readonly value: [number, string];
+  }[];
+  readonly groups: { readonly rules: { name: string; health: string }[] }[];
 }
 
-/** A real Prometheus that scrapes `target` each second. */
+/** A real Prometheus that scrapes each second what `monitoring/prometheus.yml` says. */
 class Prometheus extends Process {
-  readonly #api: string;
-
-  constructor(folder: string, port: number) {
+  constructor(folder: string, readonly port: number) {
     super("prometheus", [
       `--config.file=${folder}/prometheus.yml`,
       `--storage.tsdb.path=${folder}/data`,
       `--web.listen-address=127.0.0.1:${port}`,
       "--log.level=warn",
     ]);
-    this.#api = `http://127.0.0.1:${port}/api/v1`;
   }
 
-  /** Gets the answer to a query; nothing while it doesn't answer yet. */
-  async query(query: string): Promise<QueryResult[]> {
-    const data = await this.#get(`query?query=${encodeURIComponent(query)}`);
-    return (data?.result ?? []) as QueryResult[];
+  async get(path: string): Promise<Answer> {
+    const answer = await fetch(`http://127.0.0.1:${this.port}/api/v1/${path}`);
+    const { data, error } = await answer.json();
+    assert.equal(error, undefined);
+    return data;
   }
 
-  /** Gets each alert's name and whether it can be evaluated. */
-  async rules(): Promise<{ name: string; health: string }[]> {
-    const data = await this.#get("rules");
-    const groups = (data?.groups ?? []) as {
-      rules: { name: string; health: string }[];
-    }[];
-    return groups.flatMap(({ rules }) => rules);
+  async query(query: string): Promise<Answer["result"]> {
+    return (await this.get(`query?query=${encodeURIComponent(query)}`)).result;
   }
+}
 
-  async #get(path: string): Promise<Record<string, unknown> | undefined> {
-    try {
-      const answer = await fetch(`${this.#api}/${path}`);
-      const { data, error } = await answer.json();
-      if (error !== undefined) {
-        throw new assert.AssertionError({ message: error });
-      }
-      return data;
-    } catch (error) {
-      if (error instanceof TypeError || error instanceof SyntaxError) {
-        return undefined;
-      }
-      throw error;
-    }
+/** Lets a client come and talk five times a second: figures per second need something that goes on. */
+async function makeTraffic(
+  { connect }: TestServer,
+  signal: AbortSignal,
+): Promise<void> {
+  const path = `/${crypto.randomUUID()}`;
+  const sender = await connect(path);
+  await connect(path);
+  while (!signal.aborted) {
+    sender.send("x");
+    (await connect(path)).close(1000);
+    await pause(200);
   }
 }
 
 Deno.test("Prometheus scrapes staps through nginx, and the dashboard's queries return data", async (t) => {
+  await using stack = new AsyncDisposableStack();
   const bridge = new StubBridge();
-  await using testServer = await startServer({ bridge });
-  const socket = `${testServer.socket}.admin`;
+  const testServer = stack.use(await startServer({ bridge }));
   const { server } = testServer;
+  const socket = `${testServer.socket}.admin`;
   // Group and mode are what check and the frontend's tests are about.
-  await using _admin = await Admin.start({
-    socket,
-    mode: 0o666,
-    server,
-    bridge,
-  });
+  stack.use(await Admin.start({ socket, mode: 0o666, server, bridge }));
 
   const [nginxPort, prometheusPort] = [freePort(), freePort()];
   const nginxFolder = await TempFolder.make();
+  const { path: folder } = stack.use(await TempFolder.make());
   const site = (await shipped("nginx.conf"))
     .replaceAll("/run/staps/admin.sock", socket);
-  await Deno.writeTextFile(
-    `${nginxFolder.path}/site.conf`,
-    replaceOnce(site, [[
-      "listen 127.0.0.1:9464",
-      `listen 127.0.0.1:${nginxPort}`,
-    ]]),
-  );
-  await Deno.writeTextFile(
-    `${nginxFolder.path}/nginx.conf`,
-    mainConfig(nginxFolder.path, frontendGroup),
-  );
-  await using folder = await TempFolder.make();
-  await Deno.writeTextFile(
-    `${folder.path}/prometheus.yml`,
-    "global: {scrape_interval: 1s, evaluation_interval: 1s}\n" +
+  const scrape = await shipped("prometheus.yml");
+  const files = {
+    [`${nginxFolder.path}/site.conf`]: replaceOnce(site, [
+      ["listen 127.0.0.1:9464", `listen 127.0.0.1:${nginxPort}`],
+    ]),
+    [`${nginxFolder.path}/nginx.conf`]: mainConfig(
+      nginxFolder.path,
+      frontendGroup,
+    ),
+    [`${folder}/prometheus.yml`]:
+      "global: {scrape_interval: 1s, evaluation_interval: 1s}\n" +
       `rule_files: [${repository}/monitoring/alerts.yml]\nscrape_configs:\n` +
-      replaceOnce(await shipped("prometheus.yml"), [
-        ["127.0.0.1:9464", `127.0.0.1:${nginxPort}`],
-      ]),
-  );
-  await using _nginx = new Nginx(nginxFolder, nginxPort);
-  await using prometheus = new Prometheus(folder.path, prometheusPort);
-
-  // Figures per second need something that goes on.
-  const path = `/${crypto.randomUUID()}`;
-  const sender = await testServer.connect(path);
-  await testServer.connect(path);
-  let traffic = true;
-  const going = (async () => {
-    while (traffic) {
-      sender.send("x");
-      const guest = await testServer.connect(path);
-      guest.close(1000);
-      await pause(200);
-    }
-  })();
-  await using _stop = {
-    async [Symbol.asyncDispose](): Promise<void> {
-      traffic = false;
-      await going;
-    },
+      replaceOnce(scrape, [["127.0.0.1:9464", `127.0.0.1:${nginxPort}`]]),
   };
+  for (const [file, text] of Object.entries(files)) {
+    await Deno.writeTextFile(file, text);
+  }
+  stack.use(new Nginx(nginxFolder, nginxPort));
+  const prometheus = stack.use(new Prometheus(folder, prometheusPort));
+  const over = new AbortController();
+  const traffic = makeTraffic(testServer, over.signal);
+  stack.defer(() => {
+    over.abort();
+    return traffic;
+  });
 
   await t.step("the target is up", async () => {
-    await eventually(
-      async () => {
-        const [up] = await prometheus.query('up{job="staps"}');
-        return up?.value[1] === "1";
-      },
-      () => `a scrape, got:\n${prometheus.output}`,
-    );
+    await eventually(async () => {
+      // Nothing answers at first.
+      const [up] = await prometheus.query('up{job="staps"}').catch(() => []);
+      return up?.value[1] === "1";
+    }, () => `a scrape, got:\n${prometheus.output}`);
   });
   await t.step("every metric is there", async () => {
     for (const name of sampleNames) {
@@ -277,7 +233,7 @@ Deno.test("Prometheus scrapes staps through nginx, and the dashboard's queries r
     }
   });
   await t.step("every query of the dashboard returns data", async () => {
-    for (const [title, query] of await dashboardQueries()) {
+    for (const { title, query } of queries) {
       await eventually(async () => {
         const result = await prometheus.query(query);
         return result.some(({ value }) => value[1] !== "NaN");
@@ -285,14 +241,13 @@ Deno.test("Prometheus scrapes staps through nginx, and the dashboard's queries r
     }
   });
   await t.step("every alert can be evaluated", async () => {
-    await eventually(
-      async () => {
-        const rules = await prometheus.rules();
-        return rules.length > 10 &&
-          rules.every(({ health }) => health === "ok");
-      },
-      async () => `health of ${JSON.stringify(await prometheus.rules())}`,
-    );
+    let wrong: unknown[] = [];
+    await eventually(async () => {
+      const { groups } = await prometheus.get("rules");
+      const all = groups.flatMap(({ rules }) => rules);
+      wrong = all.filter(({ health }) => health !== "ok");
+      return all.length > 10 && wrong.length === 0;
+    }, () => `health of ${JSON.stringify(wrong)}`);
   });
   await t.step("nginx lets nothing else through", async () => {
     const pages = ["/metrics", "/readyz", "/status", "/"];
