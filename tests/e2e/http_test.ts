@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
 import { eventually } from "../../tools/eventually.ts";
 import { freePort } from "../../tools/folder.ts";
-import { type Outcome, Process } from "../../tools/process.ts";
+import { Process } from "../../tools/process.ts";
 import { newPath, shareStaps } from "../helpers/shared_staps.ts";
 import { Shells } from "../helpers/shells.ts";
 
@@ -27,7 +27,7 @@ function urlOf(path: string, scheme = "http"): string {
   return `${scheme}://127.0.0.1:${port}${path}`;
 }
 
-/** Begins to run a block, with a channel's URL in `URL`. */
+/** Begins to run a block, with a channel's URL in `URL`. What runs in the shell goes with it. */
 async function start(
   name: string,
   path: string,
@@ -38,16 +38,10 @@ async function start(
 }
 
 /** Runs a block to its end. */
-async function run(name: string, path: string): Promise<Outcome> {
+async function run(name: string, path: string): Promise<Process> {
   await using shell = await start(name, path);
-  const { code } = await shell.status;
-  assert.equal(code, 0, shell.output);
-  return { code, stdout: shell.stdout, stderr: shell.stderr };
-}
-
-/** Ends a shell, and what runs in it. */
-function end({ pid }: Process): void {
-  Deno.kill(-pid, "SIGKILL");
+  assert.equal((await shell.status).code, 0, shell.output);
+  return shell;
 }
 
 /** Posts as GitHub does. */
@@ -60,10 +54,17 @@ async function deliver(path: string): Promise<number> {
       "X-GitHub-Event": "push",
       "X-Hub-Signature-256": "sha256=0",
     },
-    body: '{"ref":"refs/heads/main"}',
+    body: event,
   });
   await response.body?.cancel();
   return response.status;
+}
+
+const event = '{"ref":"refs/heads/main"}';
+
+/** Posts until somebody gets it. */
+async function deliverSoon(path: string): Promise<void> {
+  await eventually(async () => await deliver(path) === 200, "somebody");
 }
 
 Deno.test("docs/http.md: curl publishes, and is told how many got it", async () => {
@@ -75,24 +76,18 @@ Deno.test("docs/http.md: curl publishes, and is told how many got it", async () 
   assert.deepEqual(JSON.parse(stdout), documented);
 });
 
-/** A command of a transcript, and what it prints. */
-interface Command {
-  readonly code: string;
-  readonly output: string;
-}
-
 /** Gets what is typed and printed in a terminal on the README's first screen, with this server's URL. */
-async function transcript(name: string, path: string): Promise<Command[]> {
-  const text = await block("README.md", name);
+async function transcript(
+  name: string,
+  path: string,
+): Promise<{ code: string; output: string }[]> {
+  const text = (await block("README.md", name)).replaceAll(
+    /(ws|http)s:\/\/example\.org\/[0-9a-f-]+/g,
+    (_, scheme) => urlOf(path, scheme),
+  );
   return text.split(/^\$ /m).slice(1).map((part) => {
-    const [code, ...output] = part.trimEnd().split("\n");
-    return {
-      code: code!.replace(
-        /(ws|http)s:\/\/example\.org\/[0-9a-f-]+/,
-        (_, scheme) => urlOf(path, scheme),
-      ),
-      output: output.map((line) => `${line}\n`).join(""),
-    };
+    const end = part.indexOf("\n");
+    return { code: part.slice(0, end), output: part.slice(end + 1) };
   });
 }
 
@@ -103,42 +98,40 @@ Deno.test("README.md: two terminals and curl talk as they do there", async () =>
   await using one = shells.start(`sleep 60 | ${listening!.code}`, {
     detached: true,
   });
-  try {
-    const event = '{"ref":"refs/heads/main"}\n';
-    await eventually(async () => await deliver(path) === 200, "the first one");
-    for (const { code, output } of await transcript("terminal-two", path)) {
-      const outcome = await shells.run(code);
-      assert.equal(outcome.code, 0, outcome.stderr);
-      assert.equal(outcome.stdout, output);
-    }
-    await one.printed(/done/);
-    assert.equal(one.stdout, event + listening!.output);
-  } finally {
-    end(one);
+  await deliverSoon(path);
+  for (const { code, output } of await transcript("terminal-two", path)) {
+    const outcome = await shells.run(code);
+    assert.equal(outcome.code, 0, outcome.stderr);
+    assert.equal(outcome.stdout, output);
   }
+  await one.printed(/done/);
+  assert.equal(one.stdout, `${event}\n${listening!.output}`);
 });
 
-Deno.test("docs/http.md: curl waits until somebody joins", async () => {
-  const path = newPath();
-  const waiting = run("wait", path);
-  const member = await shared.clients.join(path);
-  assert.equal(await member.next(), "hello");
-  assert.deepEqual(JSON.parse((await waiting).stdout), { members: 1 });
-});
+for (
+  const [name, message] of [
+    ["wait", "hello"],
+    ["build", "build 7 is done"],
+  ] as const
+) {
+  Deno.test(`docs/http.md: curl waits until somebody joins: ${name}`, async () => {
+    const path = newPath();
+    const waiting = run(name, path);
+    const member = await shared.clients.join(path);
+    assert.equal(await member.next(), message);
+    assert.equal((await waiting).stdout, '{"members":1}\n');
+  });
+}
 
 Deno.test("docs/http.md: curl listens", async () => {
   const path = newPath();
   await using curl = await start("listen", path);
-  try {
-    await curl.printed(/^retry: 5000$/m);
-    const member = await shared.clients.join(path);
-    member.send("hello\nworld");
-    await curl.printed(/^data: hello\ndata: world\n$/m);
-    member.send(new Uint8Array([1]));
-    await curl.printed(/^event: binary\ndata: AQ==\n$/m);
-  } finally {
-    end(curl);
-  }
+  await curl.printed(/^retry: 5000$/m);
+  const member = await shared.clients.join(path);
+  member.send("hello\nworld");
+  await curl.printed(/^data: hello\ndata: world\n$/m);
+  member.send(new Uint8Array([1]));
+  await curl.printed(/^event: binary\ndata: AQ==\n$/m);
 });
 
 for (
@@ -148,29 +141,16 @@ for (
     const path = newPath();
     assert.equal(await deliver(path), 404);
     await using laptop = await start(name, path, scheme);
-    try {
-      await eventually(async () => await deliver(path) === 200, "the laptop");
-      await laptop.printed(/^GitHub says: \{"ref":"refs\/heads\/main"\}$/m);
-    } finally {
-      end(laptop);
-    }
+    await deliverSoon(path);
+    await laptop.printed(/^GitHub says: \{"ref":"refs\/heads\/main"\}$/m);
   });
 }
-
-Deno.test("docs/http.md: a build waits for those who wait for it", async () => {
-  const path = newPath();
-  const building = run("build", path);
-  const member = await shared.clients.join(path);
-  assert.equal(await member.next(), "build 7 is done");
-  await building;
-});
 
 Deno.test("docs/http.md: cron publishes what a job prints, whoever is there", async () => {
   const path = newPath();
   await run("cron", path);
   const member = await shared.clients.join(path);
-  const { stdout, stderr } = await run("cron", path);
-  assert.equal(stdout + stderr, "");
+  assert.equal((await run("cron", path)).output, "");
   assert.equal(await member.next(), "saved\nbut not all\n");
 });
 
@@ -194,10 +174,7 @@ Deno.test("docs/http.md: Python publishes and listens", async () => {
   await Deno.writeTextFile(file, await block(page, "python"));
   await using program = new Process("python3", ["-u", file, urlOf(path)]);
   await program.printed(/^nobody is there$/m);
-  await eventually(
-    async () => (await deliver(path)) === 200,
-    "the program to listen",
-  );
+  await deliverSoon(path);
   await program.printed(/^got: \{"ref":"refs\/heads\/main"\}$/m);
 });
 
