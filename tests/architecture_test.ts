@@ -26,96 +26,83 @@ interface Source {
   /** Its path in the repository. */
   readonly path: string;
   readonly text: string;
-  /** What it imports: paths in the repository, `node:` modules and packages. */
-  readonly imports: readonly string[];
-  /** Those of `imports` of which it takes types only: nothing is left of them when it runs. */
-  readonly typesOnly: ReadonlySet<string>;
+  readonly imports: readonly {
+    /** A path in the repository, a `node:` module or a package. */
+    readonly name: string;
+    /** Whether it takes types only: nothing is left of that when it runs. */
+    readonly isType: boolean;
+  }[];
 }
 
-const sources = await readSources();
-const program = sources.filter(({ path }) => path.startsWith("src/"));
+const importPattern =
+  /^(?:import|export)\b( type\b)?[^"';]*?\bfrom "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)/gm;
 
-async function readSources(): Promise<Source[]> {
-  const found: Source[] = [];
-  for (const folder of ["", "src/", "tests/", "scripts/", "bench/", "tools/"]) {
-    for await (const path of typeScriptFiles(folder)) {
-      const text = await Deno.readTextFile(`${repository}/${path}`);
-      const imports = Array.from(
-        text.matchAll(
-          /^(?:import|export)\b( type\b)?[^"';]*?\bfrom "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)/gm,
-        ),
-        ([, type, from, bare, dynamic]) => {
-          const name = (from ?? bare ?? dynamic)!;
-          return {
-            name: name.startsWith(".")
-              ? normalize(join(path, "..", name))
-              : name,
-            isType: type !== undefined,
-          };
-        },
-      );
-      found.push({
-        path,
-        text,
-        imports: imports.map(({ name }) => name),
-        typesOnly: new Set(
-          imports.filter(({ isType }) => isType).map(({ name }) => name),
-        ),
-      });
-    }
-  }
-  return found;
+async function readSource(path: string): Promise<Source> {
+  const text = await Deno.readTextFile(`${repository}/${path}`);
+  const imports = Array.from(
+    text.matchAll(importPattern),
+    ([, type, from, bare, dynamic]) => {
+      const name = (from ?? bare ?? dynamic)!;
+      const isFile = name.startsWith(".");
+      return {
+        name: isFile ? normalize(join(path, "..", name)) : name,
+        isType: type !== undefined,
+      };
+    },
+  );
+  return { path, text, imports };
 }
 
-/** Gets the paths of TypeScript files in a folder and those in it; at the top, of its own only. */
-async function* typeScriptFiles(folder: string): AsyncGenerator<string> {
+/** Reads the TypeScript files in a folder and those in it; at the top, of its own only. */
+async function* readSources(folder: string): AsyncGenerator<Source> {
   for await (const entry of Deno.readDir(`${repository}/${folder}`)) {
     const path = `${folder}${entry.name}`;
-    if (entry.isFile && path.endsWith(".ts")) yield path;
-    else if (entry.isDirectory && folder !== "") {
-      yield* typeScriptFiles(`${path}/`);
-    }
+    if (entry.isFile && path.endsWith(".ts")) yield await readSource(path);
+    else if (entry.isDirectory && folder !== "") yield* readSources(`${path}/`);
   }
 }
 
-/** Gets the name of a file of `src/`, such as `relay/client`. */
-function nameOf(path: string): string {
-  return path.replace(/^src\//, "").replace(/\.ts$/, "");
+const sources: Source[] = [];
+for (const folder of ["", "src/", "tests/", "scripts/", "bench/", "tools/"]) {
+  sources.push(...await Array.fromAsync(readSources(folder)));
 }
+const program = sources.filter(({ path }) => path.startsWith("src/"));
 
-/** Gets the folder of a file of `src/`; `node` is one by itself. */
-function folderOf(name: string): string {
-  return name.split("/")[0]!;
-}
-
-function isAllowed(folder: string, target: string): boolean {
-  const targetFolder = folderOf(target);
-  if (targetFolder === folder) return true;
-  return rules[folder]!.some((rule) =>
-    rule.startsWith("all but ")
-      ? targetFolder !== rule.slice("all but ".length)
-      : [target, targetFolder].includes(rule)
+/** Checks that `files` import only what `isAllowed` lets them. */
+function checkImports(
+  files: readonly Source[],
+  isAllowed: (
+    source: Source,
+    imported: Source["imports"][number],
+  ) => boolean,
+): void {
+  const problems = files.flatMap((source) =>
+    source.imports.filter((imported) => !isAllowed(source, imported))
+      .map(({ name }) => `${source.path} may not import ${name}`)
   );
+  assert.deepEqual(problems, []);
+}
+
+/** Gets the path of a file of `src/` in there, such as `relay/client`, and its folder; `node` is one by itself. */
+function placeOf(path: string): { name: string; folder: string } {
+  const name = path.replace(/^src\//, "").replace(/\.ts$/, "");
+  return { name, folder: name.split("/")[0]! };
 }
 
 Deno.test("every file of src/ is in a folder with rules, and imports only what they allow", () => {
-  const problems = [];
-  for (const { path, imports, typesOnly } of program) {
-    const folder = folderOf(nameOf(path));
-    if (rules[folder] === undefined) {
-      problems.push(`${path} is in no folder with rules: see this test`);
-      continue;
-    }
-    for (const imported of imports) {
-      if (!imported.endsWith(".ts")) continue;
-      // Settings are of the types that those declare for whom they are.
-      if (folder === "settings" && typesOnly.has(imported)) continue;
-      if (!isAllowed(folder, nameOf(imported))) {
-        problems.push(`${path} may not import ${imported}`);
-      }
-    }
-  }
-  assert.deepEqual(problems, []);
+  checkImports(program, ({ path }, { name: imported, isType }) => {
+    const { folder } = placeOf(path);
+    assert.ok(rules[folder], `${path} is in no folder with rules: see above`);
+    const target = placeOf(imported);
+    if (!imported.endsWith(".ts") || target.folder === folder) return true;
+    // Settings are of the types that those declare for whom they are.
+    if (folder === "settings" && isType) return true;
+    return rules[folder].some((rule) =>
+      rule.startsWith("all but ")
+        ? rule !== `all but ${target.folder}`
+        : [target.name, target.folder].includes(rule)
+    );
+  });
 });
 
 /**
@@ -135,22 +122,15 @@ const rulesOutside: Readonly<Record<string, readonly string[]>> = {
 };
 
 Deno.test("tests and bench share what is in tools/, and folders of tests what is in helpers/", () => {
-  const problems = [];
-  for (const { path, imports } of sources) {
-    const rule = Object.keys(rulesOutside).findLast((each) =>
-      path.startsWith(each)
-    );
-    if (rule === undefined) continue;
-    const [, own = "none"] = /^(tests\/[^/]+\/)/.exec(path) ?? [];
-    const may = ["src/", own, ...rulesOutside[rule]!];
-    for (const imported of imports) {
-      if (
-        imported.endsWith(".ts") && dirname(imported) !== dirname(path) &&
-        !may.some((each) => imported.startsWith(each))
-      ) problems.push(`${path} may not import ${imported}`);
-    }
-  }
-  assert.deepEqual(problems, []);
+  checkImports(sources, ({ path }, { name }) => {
+    const place = Object.keys(rulesOutside)
+      .findLast((each) => path.startsWith(each));
+    if (place === undefined || !name.endsWith(".ts")) return true;
+    const [own = "none"] = /^tests\/[^/]+\//.exec(path) ?? [];
+    return dirname(name) === dirname(path) ||
+      ["src/", own, ...rulesOutside[place]!]
+        .some((each) => name.startsWith(each));
+  });
 });
 
 Deno.test("docs/architecture.md has the same rules", async () => {
@@ -182,17 +162,14 @@ Deno.test("docs/architecture.md's steps are in the files that it names", async (
 });
 
 Deno.test("no file loads itself, not through others either", () => {
-  const importsOf = new Map(
-    sources.map(({ path, imports, typesOnly }) => [
-      path,
-      imports.filter((name) => !typesOnly.has(name)),
-    ]),
-  );
+  const byPath = new Map(sources.map((source) => [source.path, source]));
   const done = new Set<string>();
   const visit = (path: string, way: readonly string[]): void => {
     assert.ok(!way.includes(path), [...way, path].join(" imports "));
     if (done.has(path)) return;
-    for (const next of importsOf.get(path) ?? []) visit(next, [...way, path]);
+    for (const { name, isType } of byPath.get(path)?.imports ?? []) {
+      if (!isType) visit(name, [...way, path]);
+    }
     done.add(path);
   };
   for (const { path } of sources) visit(path, []);
@@ -205,46 +182,35 @@ Deno.test("only main.ts ends the process, and a second signal or a bug", () => {
   assert.deepEqual(found, ["src/system/signals.ts"]);
 });
 
-/** What `deno.json` says of packages: their names, versions included. */
-interface Manifest {
-  readonly imports: Readonly<Record<string, string>>;
+/** Packages with their versions, as `deno.json` has them. */
+const packages: Readonly<Record<string, string>> = JSON.parse(
+  await Deno.readTextFile(`${repository}/deno.json`),
+).imports;
+
+// A benchmark's peers are programs of their own.
+const ours = sources.filter(({ path }) => !path.startsWith("bench/"));
+
+/** Whether `imported` is the package `name`, or a part of it. */
+function isOf(name: string, imported: string): boolean {
+  return imported === name || imported.startsWith(`${name}/`);
 }
 
-const manifest: Manifest = JSON.parse(
-  await Deno.readTextFile(`${repository}/deno.json`),
-);
-
-Deno.test("every package is pinned, and is imported in one file only", () => {
-  for (const [name, specifier] of Object.entries(manifest.imports)) {
-    assert.match(specifier, /^npm:(@[\w-]+\/)?[\w-]+@\d+\.\d+\.\d+$/);
-    assert.ok(specifier.startsWith(`npm:${name}@`), specifier);
-    const importers = sources.filter(({ path, imports, typesOnly }) =>
-      // A benchmark's peers are programs of their own.
-      !path.startsWith("bench/") &&
-      imports.some((each) =>
-        (each === name || each.startsWith(`${name}/`)) && !typesOnly.has(each)
-      )
+Deno.test("every package is pinned, and is imported in one file only of the program, and of the tests", () => {
+  for (const [name, specifier] of Object.entries(packages)) {
+    const [, version] = specifier.split(`npm:${name}@`);
+    assert.match(version ?? "", /^\d+\.\d+\.\d+$/, specifier);
+    const importers = ours.filter(({ imports }) =>
+      imports.some((each) => isOf(name, each.name) && !each.isType)
     ).map(({ path }) => path);
-    assert.ok(
-      importers.length <= 1,
-      `${name} is imported by ${importers.join(", ")}, expected one file`,
-    );
+    const folders = new Set(importers.map((path) => path.split("/")[0]));
+    assert.equal(folders.size, importers.length, `${importers}: ${name}`);
   }
 });
 
 Deno.test("nothing is imported but files of this repository, node: modules and packages of deno.json", () => {
-  const problems = [];
-  for (const { path, imports } of sources) {
-    if (path.startsWith("bench/")) continue;
-    for (const name of imports) {
-      const known = /\.(ts|json)$/.test(name) || name.startsWith("node:") ||
-        Object.keys(manifest.imports).some((each) =>
-          name === each || name.startsWith(`${each}/`)
-        );
-      if (!known) problems.push(`${path} imports ${name}`);
-    }
-  }
-  assert.deepEqual(problems, []);
+  checkImports(ours, (_, { name }) =>
+    /\.(ts|json)$|^node:/.test(name) ||
+    Object.keys(packages).some((each) => isOf(each, name)));
 });
 
 Deno.test("the README's table of dependencies has every package with its version, and no other", async () => {
@@ -254,7 +220,7 @@ Deno.test("the README's table of dependencies has every package with its version
   );
   assert.deepEqual(
     Array.from(rows, ([, name, version]) => `npm:${name}@${version}`).sort(),
-    Object.values(manifest.imports).sort(),
+    Object.values(packages).sort(),
   );
 });
 
