@@ -57,13 +57,13 @@ const phaseTimeoutMs = 30 * 60 * 1000;
 /** So many files at most get a second run. */
 const maxFilesAgain = 3;
 
-interface Tally {
-  passed: number;
-  failed: number;
-  /** The names of the tests that failed, and passed when they were alone. */
-  flaky: string[];
-  /** The names of the skipped tests; each tells the reason. */
-  skipped: string[];
+/** What became of a test, a step or a check. */
+interface Result {
+  readonly name: string;
+  /** The test file; empty if that isn't known. */
+  readonly file: string;
+  /** A flaky one failed beside others, and passed alone. */
+  state: "passed" | "failed" | "flaky" | "skipped";
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -81,75 +81,77 @@ async function main(args: readonly string[]): Promise<number> {
     () => Deno.removeSync(temporary, { recursive: true }),
   );
 
-  const total = noTally();
-  const patterns = args.filter((arg) =>
-    !arg.startsWith("-") && !followsFilter(arg, args)
+  const patterns = args.filter((arg, index) =>
+    !arg.startsWith("-") && args[index - 1] !== "--filter"
   );
   const flags = args.filter((arg) => !patterns.includes(arg) && arg !== "--");
-  const all = await Array.fromAsync(testFiles(["tests"]));
+  const all = (await Array.fromAsync(testFiles("tests"))).sort();
   for (const file of [...alone, ...waiting, ...onBothListeners]) {
     if (!all.includes(file)) throw new Error(`Cannot find ${file}`);
   }
-  const files = all
-    .filter((file) =>
-      patterns.length === 0 || patterns.some((part) => file.includes(part))
-    )
-    .sort();
-
-  if (args.length === 0) {
-    try {
-      await ensurePackages(testPackages);
-    } catch (error) {
-      // Tests that can do without still run.
-      print((error as Error).message);
-      total.failed++;
-    }
-    for (const check of [["fmt", "--check"], ["lint"], ["check", "."]]) {
-      add(total, await runCheck(check));
-    }
-  }
+  const files = all.filter((file) =>
+    patterns.length === 0 || patterns.some((part) => file.includes(part))
+  );
   const among = (list: readonly string[]): string[] =>
     files.filter((file) => list.includes(file));
-  const others = files.filter((file) =>
-    !alone.includes(file) && !waiting.includes(file)
-  );
-  add(total, await runTests(others, flags));
-  Deno.env.set("STAPS_LISTENER", "runtime");
-  add(total, await runTests(among(onBothListeners), flags));
-  Deno.env.delete("STAPS_LISTENER");
-  add(total, await runTests(among(waiting), flags));
-  for (const file of among(alone)) add(total, await runTests([file], flags));
 
-  for (const name of total.skipped) print(name);
-  for (const name of total.flaky) {
+  const results = args.length === 0 ? await prepare() : [];
+  const later = [...alone, ...waiting];
+  const others = files.filter((file) => !later.includes(file));
+  results.push(...await runTests(others, flags));
+  Deno.env.set("STAPS_LISTENER", "runtime");
+  results.push(...await runTests(among(onBothListeners), flags));
+  Deno.env.delete("STAPS_LISTENER");
+  results.push(...await runTests(among(waiting), flags));
+  for (const file of among(alone)) {
+    results.push(...await runTests([file], flags));
+  }
+
+  const of = (...states: Result["state"][]): Result[] =>
+    results.filter(({ state }) => states.includes(state));
+  for (const { name } of of("skipped")) print(name);
+  for (const { name } of of("flaky")) {
     print(`${name} (flaky: failed beside others, passed alone)`);
   }
-  const { passed, failed, skipped: { length } } = total;
-  const skipped = length > 0 ? `, ${length} skipped` : "";
-  print(`${passed} passed, ${failed} failed${skipped}`);
-  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+  const [passed, failed, skipped] = [
+    of("passed", "flaky").length,
+    of("failed").length,
+    of("skipped").length,
+  ];
+  print(
+    `${passed} passed, ${failed} failed` +
+      (skipped > 0 ? `, ${skipped} skipped` : ""),
+  );
+  return failed === 0 && passed > 0 ? 0 : 1;
 }
 
-/** Tells whether `arg` is the NAME of `--filter NAME`. */
-function followsFilter(arg: string, args: readonly string[]): boolean {
-  return args[args.indexOf(arg) - 1] === "--filter";
-}
-
-async function* testFiles(folders: readonly string[]): AsyncGenerator<string> {
-  for (const folder of folders) {
-    for await (const entry of Deno.readDir(folder)) {
-      const path = `${folder}/${entry.name}`;
-      if (entry.isDirectory) yield* testFiles([path]);
-      else if (entry.name.endsWith("_test.ts")) yield path;
-    }
+async function* testFiles(folder: string): AsyncGenerator<string> {
+  for await (const entry of Deno.readDir(folder)) {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory) yield* testFiles(path);
+    else if (entry.name.endsWith("_test.ts")) yield path;
   }
 }
 
-/** Runs one of Deno's own checks, which counts as a test. */
-async function runCheck(args: readonly string[]): Promise<Tally> {
-  print(`deno ${args.join(" ")}`);
-  const success = await runDeno(args);
-  return { ...noTally(), [success ? "passed" : "failed"]: 1 };
+/** Installs what tests need, and runs Deno's own checks; each counts as a test. */
+async function prepare(): Promise<Result[]> {
+  const results: Result[] = [];
+  const add = (name: string, success: boolean): void => {
+    results.push({ name, file: "", state: success ? "passed" : "failed" });
+  };
+  try {
+    await ensurePackages(testPackages);
+  } catch (error) {
+    // Tests that can do without still run.
+    print((error as Error).message);
+    add("packages", false);
+  }
+  for (const check of [["fmt", "--check"], ["lint"], ["check", "."]]) {
+    const name = `deno ${check.join(" ")}`;
+    print(name);
+    add(name, await runDeno(check));
+  }
+  return results;
 }
 
 /**
@@ -159,89 +161,82 @@ async function runCheck(args: readonly string[]): Promise<Tally> {
 async function runTests(
   files: readonly string[],
   flags: readonly string[],
-): Promise<Tally> {
-  if (files.length === 0) return noTally();
+): Promise<Result[]> {
+  if (files.length === 0) return [];
   const listener = Deno.env.get("STAPS_LISTENER");
   if (listener !== undefined) print(`with listener = ${listener}:`);
-  const { tally, failures } = await runOnce(files, ["--parallel", ...flags]);
-  const again = files.filter((file) => failures.has(file));
-  if (again.length === 0 || again.length > maxFilesAgain) return tally;
+  const results = await runOnce(files, ["--parallel", ...flags]);
+  const failed = results.filter(({ state }) => state === "failed");
+  const again = files.filter((each) =>
+    failed.some(({ file }) => file === each)
+  );
+  if (again.length > maxFilesAgain) return results;
   for (const file of again) {
     print(`once more, alone: ${file}`);
     const second = await runOnce([file], flags);
-    const stillFail = second.failures.get(file) ?? [];
-    const flaky = failures.get(file)!.filter((name) =>
-      second.tally.passed > 0 && !stillFail.includes(name)
-    );
-    tally.failed -= flaky.length;
-    tally.passed += flaky.length;
-    tally.flaky.push(...flaky);
+    if (!second.some(({ state }) => state === "passed")) continue;
+    for (const result of failed) {
+      const failsAgain = second.some(({ name, state }) =>
+        state === "failed" && name === result.name
+      );
+      if (result.file === file && !failsAgain) result.state = "flaky";
+    }
   }
-  return tally;
-}
-
-/** How a run of `deno test` ended. */
-interface Run {
-  readonly tally: Tally;
-  /** The names of the tests that failed, by file. */
-  readonly failures: ReadonlyMap<string, string[]>;
+  return results;
 }
 
 async function runOnce(
   files: readonly string[],
   flags: readonly string[],
-): Promise<Run> {
+): Promise<Result[]> {
   const report = await Deno.makeTempFile({ suffix: ".xml" });
-  try {
-    const args = [
-      "test",
-      "--allow-all",
-      "--no-check",
-      `--junit-path=${report}`,
-    ];
-    const success = await runDeno([...args, ...flags, ...files]);
-    const run = readReport(await Deno.readTextFile(report), files);
-    // A file that fails outside its tests isn't in the report.
-    if (!success && run.tally.failed === 0) run.tally.failed = 1;
-    return run;
-  } finally {
-    await Deno.remove(report);
+  const success = await runDeno([
+    ...["test", "--allow-all", "--no-check", `--junit-path=${report}`],
+    ...flags,
+    ...files,
+  ]);
+  const results = readReport(await Deno.readTextFile(report), files);
+  // A file that fails outside its tests isn't in the report.
+  if (!success && !results.some(({ state }) => state === "failed")) {
+    results.push({ name: "outside of tests", file: "", state: "failed" });
   }
+  return results;
 }
 
 /**
- * Counts the tests of a JUnit report: a `testcase` element has a child that
- * says what went wrong, or none. A step counts as a test. Tests that a filter
- * leaves out are in the report as skipped; ours give a reason, see `skip.ts`.
+ * Reads a JUnit report: a `testcase` element has a child that says what went
+ * wrong, or none. A step counts as a test. Tests that a filter leaves out are in
+ * the report as skipped; ours give a reason, see `skip.ts`.
  *
  * It names the file that registered a test, which may be a helper: then the one
  * of `files` counts that stands in the error, or in that of a step.
  */
-function readReport(xml: string, files: readonly string[]): Run {
-  const tally = noTally();
-  const failed: { name: string; owner: string | undefined }[] = [];
-  for (
-    const [, name, file, body] of xml.matchAll(
-      /<testcase name="([^"]*)" classname="([^"]*)"[^>]*>(.*?)<\/testcase>/gs,
-    )
-  ) {
-    if (/^\s*<skipped/.test(body!)) {
-      if (name!.includes("(skipped: ")) tally.skipped.push(unescapeXml(name!));
-    } else if (/^\s*<(failure|error)/.test(body!)) {
-      tally.failed++;
-      const path = unescapeXml(file!).replace(/^\.\//, "");
-      const owner = files.find((each) => each === path) ??
-        files.find((each) => body!.includes(`/${each}:`));
-      failed.push({ name: unescapeXml(name!), owner });
-    } else tally.passed++;
+function readReport(xml: string, files: readonly string[]): Result[] {
+  const results: Result[] = [];
+  const cases = xml.matchAll(
+    /<testcase name="([^"]*)" classname="([^"]*)"[^>]*>(.*?)<\/testcase>/gs,
+  );
+  for (const [, quotedName, classname, body] of cases) {
+    const name = unescapeXml(quotedName!);
+    const [, outcome] = /^\s*<(skipped|failure|error)/.exec(body!) ?? [];
+    if (outcome === "skipped" && !name.includes("(skipped: ")) continue;
+    const path = unescapeXml(classname!).replace(/^\.\//, "");
+    const file = files.find((each) => each === path) ??
+      files.find((each) => body!.includes(`/${each}:`)) ?? "";
+    const state = outcome === undefined
+      ? "passed"
+      : outcome === "skipped"
+      ? "skipped"
+      : "failed";
+    results.push({ name, file, state });
   }
-  const failures = new Map<string, string[]>();
-  for (const { name, owner } of failed) {
-    const step = failed.find((each) => each.name.startsWith(`${name} > `));
-    const path = owner ?? step?.owner ?? "";
-    failures.set(path, [...failures.get(path) ?? [], name]);
-  }
-  return { tally, failures };
+  return results.map((result) => ({
+    ...result,
+    file: result.file ||
+      results.find(({ name, file }) =>
+        file !== "" && name.startsWith(`${result.name} > `)
+      )?.file || "",
+  }));
 }
 
 function unescapeXml(text: string): string {
@@ -285,17 +280,6 @@ async function runDeno(args: readonly string[]): Promise<boolean> {
     Deno.removeSignalListener("SIGTERM", interrupted);
     endGroup();
   }
-}
-
-function noTally(): Tally {
-  return { passed: 0, failed: 0, flaky: [], skipped: [] };
-}
-
-function add(total: Tally, part: Tally): void {
-  total.passed += part.passed;
-  total.failed += part.failed;
-  total.flaky.push(...part.flaky);
-  total.skipped.push(...part.skipped);
 }
 
 function print(line: string): void {
