@@ -14,6 +14,7 @@ import {
   runProgram,
 } from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
+import { Clients } from "../../tools/ws_client.ts";
 
 const through = ["setpriv", "--reuid=33", "--regid=33", "--clear-groups"];
 const needsRoot = Deno.uid() === 0 ? undefined : "only root can be two users";
@@ -66,6 +67,16 @@ async function unpacks(options: Parameters<typeof run>[0]): Promise<void> {
   assert.deepEqual(outcome, { code: 0, stdout: label, stderr: "" });
 }
 
+/** Runs it, and checks that it gives up, and why. */
+async function gives(
+  expected: RegExp,
+  options: Parameters<typeof run>[0],
+): Promise<void> {
+  const { code, stderr } = await run(options);
+  assert.equal(code, 1);
+  assert.match(stderr, expected);
+}
+
 /** The folder that the executable has unpacked into, below `cache`. */
 async function unpacked(cache: string): Promise<string> {
   const names = await Array.fromAsync(Deno.readDir(cache), ({ name }) => name);
@@ -73,19 +84,33 @@ async function unpacked(cache: string): Promise<string> {
   return `${cache}/${names[0]}`;
 }
 
-Deno.test("the self-extracting executable unpacks once, for its user alone", async () => {
-  await using folder = await TempFolder.make();
-  const cache = `${folder.path}/deep/cache`;
+/** Registers a test of the self-extracting executable with a folder of its own, unless there is a reason not to. */
+function test(
+  name: string,
+  run: (folder: string) => Promise<void>,
+  reason?: string,
+): void {
+  testUnless(reason, {
+    name: `the self-extracting executable ${name}`,
+    async fn(): Promise<void> {
+      await using folder = await TempFolder.make();
+      await run(folder.path);
+    },
+  });
+}
+
+test("unpacks once, for its user alone, started twice at once too", async (folder) => {
+  const cache = `${folder}/deep/cache`;
   const env = { STAPS_CACHE: cache };
-  await unpacks({ env });
-  const content = await unpacked(cache);
+  await Promise.all([1, 2, 3].map(() => unpacks({ env })));
+  const program = `${await unpacked(cache)}/staps`;
   assert.equal((await Deno.stat(cache)).mode! & 0o777, 0o700);
-  const { ino } = await Deno.stat(`${content}/staps`);
+  const { ino } = await Deno.stat(program);
   await unpacks({ env });
-  assert.equal((await Deno.stat(`${content}/staps`)).ino, ino);
+  assert.equal((await Deno.stat(program)).ino, ino);
 });
 
-Deno.test("the self-extracting executable tells what it is, and carries the licences of what is in it", async () => {
+test("tells what it is, and carries the licences of what is in it", async () => {
   const options = { executable: staps, env: { STAPS_CACHE: usualCache } };
   assert.deepEqual(await run(options), {
     code: 0,
@@ -116,11 +141,10 @@ async function hangUpOf(pid: number): Promise<"ends" | "ignores" | "listens"> {
   return isIn("SigIgn") ? "ignores" : isIn("SigCgt") ? "listens" : "ends";
 }
 
-Deno.test("a server in the self-extracting executable is listed as staps, and outlives SIGHUP from its first moment on", async () => {
-  await using folder = await TempFolder.make();
-  await using process = new Process(staps, [
-    `--socket=${folder.path}/s`,
-  ], { env: { STAPS_CACHE: usualCache, HOME: folder.path } });
+test("is listed as staps, and as a server outlives SIGHUP from its first moment on", async (folder) => {
+  await using process = new Process(staps, [`--socket=${folder}/s`], {
+    env: { STAPS_CACHE: usualCache, HOME: folder },
+  });
   await eventually(
     async () => await hangUpOf(process.pid) === "ignores",
     "the shell's first line",
@@ -136,27 +160,26 @@ Deno.test("a server in the self-extracting executable is listed as staps, and ou
   assert.equal((await process.stop()).code, 0);
 });
 
-Deno.test("the self-extracting executable replaces what somebody has changed", async () => {
-  await using folder = await TempFolder.make();
-  const env = { STAPS_CACHE: `${folder.path}/cache` };
+test("replaces what somebody has changed", async (folder) => {
+  const env = { STAPS_CACHE: `${folder}/cache` };
   await unpacks({ env });
   const program = `${await unpacked(env.STAPS_CACHE)}/staps.js`;
   const original = await Deno.readTextFile(program);
   const { mtime } = await Deno.stat(program);
-  await Deno.chmod(program, 0o600);
   const changes = [
     original.replace("staps", "STAPS"), // as long as before
     original.slice(0, -1),
     "",
   ];
   for (const changed of changes) {
+    await Deno.chmod(program, 0o600);
     await Deno.writeTextFile(program, changed);
     await Deno.utime(program, mtime!, mtime!);
     await unpacks({ env });
     assert.equal(await Deno.readTextFile(program), original);
-    await Deno.chmod(program, 0o600);
   }
   // Touched only: the same file stays.
+  await Deno.chmod(program, 0o600);
   const { ino } = await Deno.stat(program);
   await unpacks({ env });
   assert.equal((await Deno.stat(program)).ino, ino);
@@ -165,84 +188,69 @@ Deno.test("the self-extracting executable replaces what somebody has changed", a
   await unpacks({ env });
 });
 
-Deno.test("the self-extracting executable may be started twice at once", async () => {
-  await using folder = await TempFolder.make();
-  const env = { STAPS_CACHE: `${folder.path}/cache` };
-  await Promise.all([1, 2, 3].map(() => unpacks({ env })));
-  await unpacked(env.STAPS_CACHE);
-});
-
-Deno.test("the self-extracting executable refuses a folder that others may write to", async () => {
-  await using folder = await TempFolder.make();
-  const open = `${folder.path}/open`;
-  await Deno.mkdir(open);
-  await Deno.chmod(open, 0o777);
-  const link = `${folder.path}/link`;
-  const target = `${folder.path}/target`;
-  await Deno.mkdir(target, { mode: 0o700 });
-  await Deno.symlink(target, link);
-  const cases = [
-    [open, "belongs to somebody else, or others may write to it"],
-    [link, "belongs to somebody else, or others may write to it"],
-    [`${open}/below`, "others may write to the folder above"],
-    ["relative", "expected a path that begins with /"],
-    ["/proc/staps", "can't be made"],
-  ];
-  for (const [cache, reason] of cases) {
-    const { code, stderr } = await run({
-      env: { STAPS_CACHE: cache! },
-    });
-    assert.equal(code, 1);
-    assert.equal(
-      stderr,
-      "staps: error: Cannot unpack: no folder can be used\n" +
-        `staps: hint: ${cache}: ${reason}\n` +
+test("refuses a folder that others may write to", async (folder) => {
+  const at = (name: string): string => `${folder}/${name}`;
+  await Deno.mkdir(at("open"));
+  await Deno.chmod(at("open"), 0o777);
+  await Deno.mkdir(at("target"), { mode: 0o700 });
+  await Deno.symlink(at("target"), at("link"));
+  const cases = {
+    [at("open")]: "belongs to somebody else, or others may write to it",
+    [at("link")]: "belongs to somebody else, or others may write to it",
+    [at("open/below")]: "others may write to the folder above",
+    "relative": "expected a path that begins with /",
+    "/proc/staps": "can't be made",
+  };
+  for (const [STAPS_CACHE, reason] of Object.entries(cases)) {
+    assert.deepEqual(await run({ env: { STAPS_CACHE } }), {
+      code: 1,
+      stdout: "",
+      stderr: "staps: error: Cannot unpack: no folder can be used\n" +
+        `staps: hint: ${STAPS_CACHE}: ${reason}\n` +
         "staps: hint: set STAPS_CACHE to a folder of yours, which may be missing yet\n",
-    );
+    });
   }
 });
 
-testUnless(needsRoot, {
-  name:
-    "the self-extracting executable doesn't run what another user has put in its place",
-  async fn(): Promise<void> {
-    await using folder = await TempFolder.make();
-    const home = `${folder.path}/home`;
-    const cache = `${home}/.cache/staps`;
+test(
+  "doesn't run what another user has put in its place",
+  async (folder) => {
+    const home = `${folder}/home`;
     await Deno.mkdir(home);
     await Deno.chown(home, 33, 33);
-    const env = { HOME: home, TMPDIR: folder.path };
-    await unpacks({ env, through });
+    const options = { env: { HOME: home, TMPDIR: folder }, through };
+    await unpacks(options);
     // The other user's own folder, with a good seal, in our place.
-    await runProgram("chown", ["-R", "1:1", cache]);
-    const { code, stderr } = await run({ env, through });
-    assert.equal(code, 1);
-    assert.match(stderr, /belongs to somebody else/);
-    assert.match(stderr, /staps-33: can't be made/);
+    await runProgram("chown", ["-R", "1:1", `${home}/.cache/staps`]);
+    await gives(
+      /belongs to somebody else[^]*staps-33: can't be made/,
+      options,
+    );
   },
-});
+  needsRoot,
+);
 
-/** A /var/cache of its own, in which nobody has unpacked yet. */
-const ownCache = `
-  mount -t tmpfs tmpfs /var/cache
-  mkdir -m 1777 /var/cache/tmp
-  export TMPDIR=/var/cache/tmp
-`;
-const mounted = needsRoot ?? await runProgram("unshare", [
-  ...["--mount", "--propagation", "private", "sh", "-ec", ownCache],
-]);
-const noMount = typeof mounted === "string"
-  ? mounted
-  : mounted.code === 0
-  ? undefined
-  : "mounting isn't allowed here";
+/** Runs a script in which /var/cache is empty: nobody has unpacked yet. */
+function withOwnCache(script: string): Promise<Outcome> {
+  return runProgram("unshare", [
+    ...["--mount", "--propagation", "private", "sh", "-ec"],
+    `mount -t tmpfs tmpfs /var/cache
+     mkdir -m 1777 /var/cache/tmp
+     export TMPDIR=/var/cache/tmp
+     ${script}`,
+  ], { clearEnv: true, env: { PATH: "/usr/bin:/bin" } });
+}
 
-testUnless(noMount, {
-  name:
-    "the self-extracting executable shares what root has unpacked with all users, and nobody else's",
-  async fn(): Promise<void> {
+const noMounts = needsRoot ??
+  ((await withOwnCache("")).code === 0
+    ? undefined
+    : "mounting isn't allowed here");
+
+test(
+  "shares what root has unpacked with all users, and nobody else's",
+  async () => {
     const other = through.join(" ");
-    const script = `${ownCache}
+    const outcome = await withOwnCache(`
       ${other} ${small} --version
       ls $TMPDIR
       rm -rf $TMPDIR/*
@@ -253,77 +261,50 @@ testUnless(noMount, {
       chown -R 34 /var/cache/staps-program
       ${other} ${small} --version
       ls $TMPDIR
-    `;
-    const { code, stdout, stderr } = await runProgram("unshare", [
-      ...["--mount", "--propagation", "private", "sh", "-ec", script],
-    ], { clearEnv: true, env: { PATH: "/usr/bin:/bin" } });
-    assert.equal(code, 0, stderr);
+    `);
     const shared = `${label}drwxr-xr-x 0\n${label}`;
     const own = `${label}staps-33\n`;
-    assert.equal(stdout, own + shared + own);
-    assert.equal(stderr, "");
+    const stdout = own + shared + own;
+    assert.deepEqual(outcome, { code: 0, stdout, stderr: "" });
   },
-});
+  noMounts,
+);
 
-testUnless(needsRoot, {
-  name: "the self-extracting executable works without a home folder",
-  async fn(): Promise<void> {
-    await using folder = await TempFolder.make();
-    await Deno.chmod(folder.path, 0o1777);
-    const env = { TMPDIR: folder.path };
-    await unpacks({ env, through });
-    await unpacked(`${folder.path}/staps-33`);
-  },
-});
+test("works without a home folder", async (folder) => {
+  await Deno.chmod(folder, 0o1777);
+  await unpacks({ env: { TMPDIR: folder }, through });
+  await unpacked(`${folder}/staps-33`);
+}, needsRoot);
 
-testUnless(needsRoot, {
-  name: "the self-extracting executable says that a folder is noexec",
-  async fn(): Promise<void> {
-    await using folder = await TempFolder.make();
-    const mounted = await runProgram("mount", [
-      ...["-t", "tmpfs", "-o", "noexec,mode=755", "tmpfs", folder.path],
-    ]);
-    // In a container that may not mount there is nothing to see.
-    if (mounted.code !== 0) return;
-    try {
-      const { code, stderr } = await run({
-        env: { STAPS_CACHE: `${folder.path}/cache` },
-      });
-      assert.equal(code, 1);
-      assert.match(stderr, /cache: programs can't be run there \(noexec\)/);
-    } finally {
-      await runProgram("umount", [folder.path]);
-    }
-  },
-});
-
-Deno.test("the self-extracting executable says that it is damaged", async () => {
-  await using folder = await TempFolder.make();
-  const damaged = `${folder.path}/staps`;
-  const bytes = await Deno.readFile(small);
-  await Deno.writeFile(damaged, bytes.subarray(0, bytes.length - 1000), {
-    mode: 0o755,
-  });
-  const { code, stderr } = await runProgram(damaged, ["--version"], {
-    env: { STAPS_CACHE: `${folder.path}/cache` },
-  });
+test("says that a folder is noexec", async () => {
+  const { code, stderr } = await withOwnCache(`
+    mount -t tmpfs -o noexec,mode=755 tmpfs /var/cache/tmp
+    STAPS_CACHE=/var/cache/tmp/cache ${small} --version
+  `);
   assert.equal(code, 1);
-  assert.match(stderr, /is damaged/);
-  assert.deepEqual(
-    await Array.fromAsync(Deno.readDir(`${folder.path}/cache`)),
-    [],
-  );
+  assert.match(stderr, /cache: programs can't be run there \(noexec\)/);
+}, noMounts);
+
+test("says that it is damaged", async (folder) => {
+  const executable = `${folder}/staps`;
+  const cache = `${folder}/cache`;
+  const bytes = await Deno.readFile(small);
+  const most = bytes.subarray(0, bytes.length - 1000);
+  await Deno.writeFile(executable, most, { mode: 0o755 });
+  await gives(/is damaged/, { executable, env: { STAPS_CACHE: cache } });
+  assert.deepEqual(await Array.fromAsync(Deno.readDir(cache)), []);
 });
 
-const cases = [
-  ["the self-extracting executable", staps, undefined],
-  [
-    "what deno compile makes",
-    compiled,
-    buildKind === "deno compile" ? undefined : obstacles[0],
-  ],
-] as const;
-for (const [name, executable, reason] of cases) {
+for (
+  const [name, executable, reason] of [
+    ["the self-extracting executable", staps, undefined],
+    [
+      "what deno compile makes",
+      compiled,
+      buildKind === "deno compile" ? undefined : obstacles[0],
+    ],
+  ] as const
+) {
   testUnless(reason, {
     name: `${name} is staps: it serves, reports and ends as the source does`,
     async fn(): Promise<void> {
@@ -338,19 +319,10 @@ for (const [name, executable, reason] of cases) {
       const args = ["--config", config, "--socket", socket];
       await using server = new Process(executable, args, options);
       await server.printed(/listening on .*staps\.sock/);
-      const client = Deno.createHttpClient({
-        proxy: { transport: "unix", path: socket },
-      });
-      const opened = new WebSocket(`ws://localhost/${crypto.randomUUID()}`, {
-        client,
-      } as unknown as string[]);
-      await new Promise((resolve) => opened.onopen = resolve);
-      const closed = new Promise<CloseEvent>((resolve) =>
-        opened.onclose = resolve
-      );
+      await using clients = new Clients(socket);
+      const client = await clients.join("/x");
       assert.equal((await server.stop()).code, 0);
-      assert.equal((await closed).code, 1001);
-      client.close();
+      assert.equal((await client.closed).code, 1001);
       await assert.rejects(Deno.lstat(socket), Deno.errors.NotFound);
 
       await Deno.writeTextFile(config, "[limits]\nclients = 0\n");
