@@ -1,5 +1,6 @@
 /** Who may import whom, and which package is known to which file. */
 import assert from "node:assert/strict";
+import denoJson from "../deno.json" with { type: "json" };
 import { dirname, join, normalize } from "node:path/posix";
 import { block } from "./helpers/docs.ts";
 import { repository } from "../tools/process.ts";
@@ -183,9 +184,7 @@ Deno.test("only main.ts ends the process, and a second signal or a bug", () => {
 });
 
 /** Packages with their versions, as `deno.json` has them. */
-const packages: Readonly<Record<string, string>> = JSON.parse(
-  await Deno.readTextFile(`${repository}/deno.json`),
-).imports;
+const packages: Readonly<Record<string, string>> = denoJson.imports;
 
 // A benchmark's peers are programs of their own.
 const ours = sources.filter(({ path }) => !path.startsWith("bench/"));

@@ -1,5 +1,6 @@
 /** The one executable: how it unpacks, what it distrusts, and that it is staps. */
 import assert from "node:assert/strict";
+import denoJson from "../../deno.json" with { type: "json" };
 import { sleep } from "../../src/common/timing.ts";
 import { compile } from "../../scripts/compile.ts";
 import { permissions } from "../../scripts/permissions.ts";
@@ -335,17 +336,15 @@ for (
   });
 }
 
-Deno.test("deno task start has the permissions that are compiled in, or more", async () => {
-  const { tasks } = JSON.parse(
-    await Deno.readTextFile(`${repository}/deno.json`),
-  );
-  const flags = tasks.start.command.split(" ");
+Deno.test("deno task start has the permissions that are compiled in, or more", () => {
+  const { command } = denoJson.tasks.start;
+  const flags = command.split(" ");
   for (const permission of permissions) {
     const name = permission.replace(/=(?!\/).*/, "");
     if (name === "--no-prompt") continue;
     assert.ok(
-      flags.some((flag: string) => flag.startsWith(name)),
-      `${name} in ${tasks.start.command}`,
+      flags.some((flag) => flag.startsWith(name)),
+      `${name}: ${command}`,
     );
   }
 });

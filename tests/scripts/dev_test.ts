@@ -1,13 +1,11 @@
 /** `deno task dev`, as the task runs it; tests/e2e/quickstart_test.ts tries the rest. */
 import assert from "node:assert/strict";
+import denoJson from "../../deno.json" with { type: "json" };
 import { TempFolder } from "../../tools/folder.ts";
 import { denoDir, Process, repository } from "../../tools/process.ts";
 
 Deno.test("deno task dev says goodbye on Ctrl-C", async () => {
-  const { tasks } = JSON.parse(
-    await Deno.readTextFile(`${repository}/deno.json`),
-  );
-  const [, ...args] = tasks.dev.command.split(" ");
+  const [, ...args] = denoJson.tasks.dev.command.split(" ");
   const script = args.pop();
   await using folder = await TempFolder.make();
   await using dev = new Process(Deno.execPath(), [

@@ -1,5 +1,6 @@
 /** The files of a release, and the workflow that makes them. */
 import assert from "node:assert/strict";
+import denoJson from "../../deno.json" with { type: "json" };
 import { makeRelease, releaseNotes } from "../../scripts/release.ts";
 import type { Component, Sbom } from "../../scripts/sbom.ts";
 import { version } from "../../src/common/version.ts";
@@ -138,10 +139,7 @@ Deno.test("the workflow runs on tags, with pinned actions and few rights, and ca
   assert.ok(
     rehearse.startsWith(`npx --yes deno@${Deno.version.deno} task release`),
   );
-  const { tasks } = JSON.parse(
-    await Deno.readTextFile(`${repository}/deno.json`),
-  );
-  assert.match(tasks.release.command, / scripts\/release\.ts$/);
+  assert.match(denoJson.tasks.release.command, / scripts\/release\.ts$/);
   // It publishes all of the folder that the script fills unless told otherwise.
   assert.match(publish!, /^gh release create .* dist\/release\/\*$/);
   const tag = await block("CONTRIBUTING.md", "tag");

@@ -1,36 +1,26 @@
 import assert from "node:assert/strict";
+import denoJson from "../../deno.json" with { type: "json" };
 import {
   runtimeEnvironment,
   shellEnvironment,
 } from "../../scripts/runtime_environment.ts";
+import { repository } from "../../tools/process.ts";
 
-const top = new URL("../../", import.meta.url);
-
-Deno.test("the task start sets runtimeEnvironment", async () => {
-  const { tasks } = JSON.parse(
-    await Deno.readTextFile(new URL("deno.json", top)),
-  );
-  assert.ok(
-    tasks.start.command.startsWith(`${shellEnvironment} deno run `),
-    tasks.start.command,
-  );
-});
-
-Deno.test("the launchers of the executable and the Debian package set runtimeEnvironment", async () => {
+Deno.test("runtimeEnvironment is set by the task start, both launchers and the systemd units", async () => {
+  const { command } = denoJson.tasks.start;
+  assert.ok(command.startsWith(`${shellEnvironment} deno run `), command);
   for (const file of ["scripts/launcher.sh", "packaging/launcher.sh"]) {
-    const launcher = await Deno.readTextFile(new URL(file, top));
+    const launcher = await Deno.readTextFile(`${repository}/${file}`);
     assert.match(launcher, /^export @ENVIRONMENT@$/m, file);
   }
-});
-
-Deno.test("the systemd units set runtimeEnvironment", async () => {
   for (const file of ["staps.service", "staps@.service"]) {
-    const unit = await Deno.readTextFile(new URL(file, top));
+    const unit = await Deno.readTextFile(`${repository}/${file}`);
     const set = Array.from(
       unit.matchAll(/^Environment=(.*)$/gm),
-      ([, line]) =>
-        line!.split(" ").map((word) => /^(\w+)=(.*)$/.exec(word)!.slice(1)),
+      ([, words]) => words!.split(" "),
     ).flat();
-    assert.deepEqual(Object.fromEntries(set), runtimeEnvironment, file);
+    const expected = Object.entries(runtimeEnvironment)
+      .map(([name, value]) => `${name}=${value}`);
+    assert.deepEqual(set.sort(), expected.sort(), file);
   }
 });
