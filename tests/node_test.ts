@@ -1,53 +1,21 @@
 import assert from "node:assert/strict";
-import { listenerNamed, listeners, statusText } from "../src/node.ts";
+import { statusText } from "../src/node.ts";
 import { NoBridge } from "../src/relay/bridge.ts";
 import { TempFolder } from "../tools/folder.ts";
 import { startServer } from "./helpers/server.ts";
 import { StubBridge } from "./helpers/stub_bridge.ts";
+import { Clients, converse } from "../tools/ws_client.ts";
 
-const respond = (): Promise<Response> => Promise.resolve(new Response("here"));
-const serveOptions = {
-  handshakeTimeoutS: () => 10,
-  bodyBytes: () => 0,
-  maxConnections: () => 10,
-  maxOverloaded: 0,
-  overloaded: () => new Response("full", { status: 503 }),
-  onError: (error: unknown) => {
-    throw error;
-  },
-};
-
-Deno.test("listeners() listen on the unix socket with its permissions, and remove it at the end", async () => {
-  await using folder = await TempFolder.make();
-  const socket = `${folder.path}/s`;
-  const [listen, ...others] = listeners(listenerNamed.own, {
-    socket,
-    mode: 0o620,
-  });
-  assert.deepEqual(others, []);
-  const listener = await listen!(serveOptions, respond);
-  assert.equal(Deno.statSync(socket).mode! & 0o777, 0o620);
-  using client = Deno.createHttpClient({
-    proxy: { transport: "unix", path: socket },
-  });
-  const response = await fetch("http://localhost/", { client });
-  assert.equal(await response.text(), "here");
-  await listener.shutdown();
-  assert.throws(() => Deno.statSync(socket), Deno.errors.NotFound);
-});
-
-Deno.test("listeners() let clients in on a TCP address, too", async () => {
+Deno.test("listeners() listen on the unix socket, with its permissions and until the end, and on a TCP address", async () => {
   await using server = await startServer({
     tcp: { hostname: "127.0.0.1", port: 0 },
   });
-  const address = server.server.addresses[1] as Deno.NetAddr;
-  const client = await server.connect("/x");
-  const socket = new WebSocket(`ws://127.0.0.1:${address.port}/x`);
-  await new Promise((resolve) => socket.onopen = resolve);
-  socket.send("over TCP");
-  assert.equal(await client.next(), "over TCP");
-  socket.close();
-  await new Promise((resolve) => socket.onclose = resolve);
+  assert.equal(Deno.statSync(server.socket).mode! & 0o777, 0o600);
+  const { port } = server.server.addresses[1] as Deno.NetAddr;
+  await using others = new Clients(`ws://127.0.0.1:${port}`);
+  await converse(await server.connect("/x"), await others.join("/x"));
+  await server.server.stop();
+  assert.throws(() => Deno.statSync(server.socket), Deno.errors.NotFound);
 });
 
 Deno.test("listeners() say which address they can't have", async () => {

@@ -15,18 +15,13 @@ export class EventClient implements Disposable {
   comments = 0;
   /** The number of the last `retry`, in milliseconds. */
   retryMs: number | undefined;
-  readonly #client: Deno.HttpClient;
-  readonly #abort: AbortController;
   readonly #lines: AsyncIterator<string>;
+  readonly #resources: DisposableStack;
 
-  private constructor(
-    response: Response,
-    { client, abort }: { client: Deno.HttpClient; abort: AbortController },
-  ) {
-    this.#client = client;
-    this.#abort = abort;
+  private constructor(response: Response, resources: DisposableStack) {
     this.response = response;
     this.#lines = linesOf(response.body!);
+    this.#resources = resources;
   }
 
   /** Connects, and gets the client once the response has begun. */
@@ -34,16 +29,18 @@ export class EventClient implements Disposable {
     { socket }: HttpTarget,
     path: string,
   ): Promise<EventClient> {
-    const client = Deno.createHttpClient({
+    using resources = new DisposableStack();
+    const client = resources.use(Deno.createHttpClient({
       proxy: { transport: "unix", path: socket },
-    });
+    }));
     const abort = new AbortController();
+    resources.defer(() => abort.abort());
     const response = await fetch(`http://localhost${path}`, {
       headers: { Accept: "text/event-stream" },
       signal: abort.signal,
       client,
     });
-    return new EventClient(response, { client, abort });
+    return new EventClient(response, resources.move());
   }
 
   /** Gets the next event, or `undefined` at the end. */
@@ -60,28 +57,23 @@ export class EventClient implements Disposable {
 
   async #next(): Promise<ServerEvent | undefined> {
     let type = "";
-    let data = "";
+    const data: string[] = [];
     while (true) {
       const { done, value: line } = await this.#lines.next();
       if (done) return undefined;
-      if (line === "") {
-        if (data !== "") {
-          return { type: type || "message", data: data.slice(0, -1) };
-        }
-        type = "";
-        continue;
-      }
       const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line)!;
-      if (field === "") this.comments++;
+      if (line === "" && data.length > 0) {
+        return { type: type || "message", data: data.join("\n") };
+      } else if (line === "") type = "";
+      else if (field === "") this.comments++;
       else if (field === "event") type = value!;
-      else if (field === "data") data += `${value}\n`;
+      else if (field === "data") data.push(value!);
       else if (field === "retry") this.retryMs = Number(value);
     }
   }
 
   [Symbol.dispose](): void {
-    this.#abort.abort();
-    this.#client.close();
+    this.#resources.dispose();
   }
 }
 
