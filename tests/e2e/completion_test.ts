@@ -13,23 +13,14 @@ import { ensurePackages } from "../../tools/packages.ts";
 import { runProgram } from "../../tools/process.ts";
 import { Shells } from "../helpers/shells.ts";
 
-Deno.test.beforeAll(() => ensurePackages(["fish", "zsh"]));
+/** Where each shell's script is in the folder of a test. */
+const files: Record<Shell, string> = {
+  bash: "staps.bash",
+  zsh: "_staps",
+  fish: "staps.fish",
+};
 
-/** A folder with the script for each shell. */
-async function scripts(): Promise<TempFolder> {
-  const folder = await TempFolder.make();
-  for (const shell of shells) {
-    await Deno.writeTextFile(
-      `${folder.path}/staps.${shell}`,
-      completionScript(shell, commandTree()),
-    );
-  }
-  await Deno.writeTextFile(
-    `${folder.path}/_staps`,
-    completionScript("zsh", commandTree()),
-  );
-  return folder;
-}
+Deno.test.beforeAll(() => ensurePackages(["fish", "zsh"]));
 
 /** Asks a shell for what can follow the command line `line`, which should be `words`. */
 type Ask = (
@@ -83,7 +74,9 @@ const ask: Record<Shell, Ask> = {
 
 for (const shell of shells) {
   Deno.test(`${shell} completes commands, options and words`, async () => {
-    await using folder = await scripts();
+    await using folder = await TempFolder.make();
+    const script = `${folder.path}/${files[shell]}`;
+    await Deno.writeTextFile(script, completionScript(shell, commandTree()));
     const completes = async (
       line: string,
       words: readonly string[],
@@ -105,7 +98,9 @@ for (const shell of shells) {
     // Options without a command are those of serve.
     await completes("staps --", ["--listen"]);
     await completes("staps completion ", shells);
-    await completes("staps check --config st", ["staps.bash"]);
+    await completes(`staps check --config ${files[shell].slice(0, 3)}`, [
+      files[shell],
+    ]);
     await completes("staps check --user roo", ["root"]);
   });
 }

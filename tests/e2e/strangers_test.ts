@@ -1,8 +1,9 @@
 /** What strangers can make a node hold: memory, descriptors and time, measured. Runs alone. */
 import assert from "node:assert/strict";
 import { ask } from "../helpers/admin.ts";
-import { testDoors } from "../helpers/doors.ts";
+import { type Door, testDoors } from "../helpers/doors.ts";
 import { eventually, pause } from "../../tools/eventually.ts";
+import type { StapsOptions } from "../../tools/process.ts";
 import {
   handshakeBytes,
   type HandshakeOptions,
@@ -13,7 +14,7 @@ import {
 } from "../../tools/raw_client.ts";
 import { assertTakesLess, openDescriptors } from "../helpers/resident.ts";
 import { newPath } from "../helpers/shared_staps.ts";
-import { type Client, Clients, converse } from "../../tools/ws_client.ts";
+import { Clients, converse } from "../../tools/ws_client.ts";
 
 const MiB = 1024 * 1024;
 /** The default of `message_bytes`. */
@@ -48,13 +49,28 @@ async function readToClose(
   }
 }
 
-/** Two who talk while strangers do what they do. */
-async function innocents(
-  clients: Clients,
-): Promise<{ talk(): Promise<void> }> {
-  const path = newPath();
-  const [a, b] = await clients.joinMany(path, 2) as [Client, Client];
-  return { talk: () => converse(a, b) };
+/** What a test gets: the node, and who is there before any stranger. */
+interface Place extends Door {
+  /** Makes well-behaved clients. */
+  readonly clients: Clients;
+  /** Lets two who are there all along talk with each other. */
+  talk(): Promise<void>;
+}
+
+/** Registers a test of both ways to the node, before and after which two clients talk. */
+function test(
+  name: string,
+  options: StapsOptions,
+  run: (place: Place) => Promise<void>,
+): void {
+  testDoors(name, async (door) => {
+    await using clients = new Clients(door.server);
+    const [a, b] = await clients.joinMany(newPath(), 2);
+    const talk = (): Promise<void> => converse(a!, b!);
+    await talk();
+    await run({ ...door, clients, talk });
+    await talk();
+  }, options);
 }
 
 /**
@@ -79,13 +95,11 @@ async function assertCutOff(client: RawClient): Promise<void> {
   }
 }
 
-testDoors(
+test(
   "20 frames of 63 MiB are cut off at their headers, and 20 endless chains of fragments at their first byte over the limit, all at once",
-  async ({ staps, target, server }) => {
-    await using clients = new Clients(server);
-    const { talk } = await innocents(clients);
+  { config: `[limits]\nmessage_bytes = ${chainBytes}\n` },
+  async ({ staps, target, talk }) => {
     using stack = new DisposableStack();
-    await talk();
     const join = async (): Promise<RawClient> =>
       stack.use(await RawClient.join(target, newPath()));
     const opcodeOf = (i: number): number => i % 2 === 0 ? text : binary;
@@ -115,10 +129,8 @@ testDoors(
         }),
         talk(),
       ]);
-      await talk();
     });
   },
-  { config: `[limits]\nmessage_bytes = ${chainBytes}\n` },
 );
 
 /** Where nobody has much time. */
@@ -187,12 +199,10 @@ const howMany: Readonly<Record<string, number>> = {
   "never answers a close": 1000,
 };
 
-testDoors(
+test(
   "strangers who begin something and stay, or go, give all descriptors and places back in time",
-  async ({ staps, target, server }) => {
-    await using clients = new Clients(server);
-    const { talk } = await innocents(clients);
-    await talk();
+  { config: `[admin]\nsocket = ~/admin\n${impatient}` },
+  async ({ staps, target, talk }) => {
     using stack = new DisposableStack();
     const before = await openDescriptors(staps.pid);
     let vanished: RawClient | undefined;
@@ -214,57 +224,53 @@ testDoors(
     const { text } = await ask(`${staps.folder}/admin`, "/status");
     const { clients: count, channels } = JSON.parse(text);
     assert.deepEqual([count, channels], [2, 1]);
-    await talk();
   },
-  { config: `[admin]\nsocket = ~/admin\n${impatient}` },
 );
 
-testDoors(
-  "a request or a frame that trickles ends at its limit",
-  async ({ staps, target }) => {
-    const before = await openDescriptors(staps.pid);
-    using request = await RawClient.connect(target);
-    using frame = await RawClient.join(target, newPath());
-    await frame.send(binary, "", { declaredLength: 20n });
-    const bytes = handshakeBytes({
-      path: newPath(),
-      headers: { "X-A": "a".repeat(500) },
-    });
-    let requestEnded = false;
-    const trickling = (async () => {
-      try {
-        for (const byte of bytes) {
-          await request.write(Uint8Array.of(byte));
-          await pause(100);
-        }
-      } catch {
-        requestEnded = true;
+test("a request or a frame that trickles ends at its limit", {
+  config: impatient,
+}, async ({ staps, target }) => {
+  const before = await openDescriptors(staps.pid);
+  using request = await RawClient.connect(target);
+  using frame = await RawClient.join(target, newPath());
+  await frame.send(binary, "", { declaredLength: 20n });
+  const bytes = handshakeBytes({
+    path: newPath(),
+    headers: { "X-A": "a".repeat(500) },
+  });
+  let requestEnded = false;
+  const trickling = (async () => {
+    try {
+      for (const byte of bytes) {
+        await request.write(Uint8Array.of(byte));
+        await pause(100);
       }
-    })();
-    // Each byte is life: longer than the time without any.
-    for (let i = 0; i < 20; i++) {
-      await frame.write(Uint8Array.of(0));
-      await pause(150);
+    } catch {
+      requestEnded = true;
     }
-    await frame.send(ping, "there");
-    while ((await frame.readFrame())?.opcode !== pong);
-    if ("socket" in target) {
-      await trickling;
-      assert.ok(requestEnded);
-    } else {
-      // nginx waits for the whole of a request, and passes on none of this.
-      assert.ok(await openDescriptors(staps.pid) <= before + 2);
-      request.close();
-      await trickling;
-    }
-  },
-  { config: impatient },
-);
+  })();
+  // Each byte is life: longer than the time without any.
+  for (let i = 0; i < 20; i++) {
+    await frame.write(Uint8Array.of(0));
+    await pause(150);
+  }
+  await frame.send(ping, "there");
+  while ((await frame.readFrame())?.opcode !== pong);
+  if ("socket" in target) {
+    await trickling;
+    assert.ok(requestEnded);
+  } else {
+    // nginx waits for the whole of a request, and passes on none of this.
+    assert.ok(await openDescriptors(staps.pid) <= before + 2);
+    request.close();
+    await trickling;
+  }
+});
 
-testDoors(
+test(
   "a reader that reads nothing of what is less than brake_bytes ends like a dead one",
-  async ({ staps, target, server }) => {
-    await using clients = new Clients(server);
+  { config: impatient },
+  async ({ staps, target, clients }) => {
     const path = newPath();
     using _reader = await RawClient.join(target, path);
     const publisher = await clients.join(path);
@@ -279,13 +285,12 @@ testDoors(
     );
     assert.ok(publisher.isOpen);
   },
-  { config: impatient },
 );
 
-testDoors(
+test(
   "each of many holds one message while its channel is braked, and all go on afterwards, but who is stuck",
-  async ({ staps, target, server }) => {
-    await using clients = new Clients(server);
+  { config: "[limits]\nslow_after_s = 2\nclose_timeout_s = 30\n" },
+  async ({ staps, target, clients }) => {
     const path = newPath();
     using stuck = await RawClient.join(target, path);
     const senders = await clients.joinMany(path, 20);
@@ -307,14 +312,15 @@ testDoors(
     });
     assert.equal(staps.stderr.match(/client ended/g)?.length, 1);
   },
-  { config: "[limits]\nslow_after_s = 2\nclose_timeout_s = 30\n" },
 );
 
-testDoors(
+test(
   "where no more files can be open newcomers get 503, and nobody inside notices",
-  async ({ staps, target, server }) => {
-    await using clients = new Clients(server);
-    const { talk } = await innocents(clients);
+  {
+    through: ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh"],
+    config: `[admin]\nsocket = ~/admin\n${impatient}`,
+  },
+  async ({ staps, target, talk }) => {
     const answers: Record<number, number> = {};
     {
       using stack = new DisposableStack();
@@ -345,11 +351,6 @@ testDoors(
         return false;
       }
     }, "a newcomer to be let in");
-    await talk();
     assert.doesNotMatch(staps.output, /bug|Cannot accept/);
-  },
-  {
-    through: ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh"],
-    config: `[admin]\nsocket = ~/admin\n${impatient}`,
   },
 );
