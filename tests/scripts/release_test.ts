@@ -1,8 +1,9 @@
 /** The files of a release, and the workflow that makes them. */
 import assert from "node:assert/strict";
 import denoJson from "../../deno.json" with { type: "json" };
+import { basename } from "node:path";
 import { makeRelease, releaseNotes } from "../../scripts/release.ts";
-import type { Component, Sbom } from "../../scripts/sbom.ts";
+import type { Sbom } from "../../scripts/sbom.ts";
 import { version } from "../../src/common/version.ts";
 import { builtExecutable, builtPackage } from "../helpers/builds.ts";
 import { block } from "../helpers/docs.ts";
@@ -46,28 +47,27 @@ Deno.test("makeRelease() makes package, executable, materials, notes and checksu
   const output = `${folder.path}/release`;
   await makeRelease({ output, fast: true, selfExtracting: true });
   const name = `staps-${version}`;
-  const executable = `${name}-linux-${Deno.build.arch}`;
-  const sums = await Deno.readTextFile(`${output}/SHA256SUMS`);
-  const files = sums.trimEnd().split("\n").map((line) => line.split("  ")[1]!);
-  const names = await Array.fromAsync(Deno.readDir(output), ({ name }) => name);
-  assert.deepEqual([...files, "SHA256SUMS"].sort(), names.sort());
   const deb = await builtPackage();
-  const packageName = deb.slice(deb.lastIndexOf("/") + 1);
+  const executable = `${name}-linux-${Deno.build.arch}`;
+  const packageName = basename(deb);
   const materials = `${name}.cdx.json`;
-  const expected = ["RELEASE_NOTES.md", executable, materials, packageName];
-  assert.deepEqual(files.toSorted(), expected.toSorted());
-  const check = await runProgram("sha256sum", ["--check", "SHA256SUMS"], {
+  const files = ["RELEASE_NOTES.md", executable, materials, packageName];
+  const names = await Array.fromAsync(Deno.readDir(output), ({ name }) => name);
+  assert.deepEqual(names.sort(), ["SHA256SUMS", ...files].sort());
+  const sums = await runProgram("sha256sum", ["--check", "SHA256SUMS"], {
     cwd: output,
   });
-  assert.equal(check.code, 0, check.stderr);
+  assert.equal(sums.code, 0, sums.stderr);
+  const checked = sums.stdout.trimEnd().split("\n");
+  assert.deepEqual(checked.sort(), files.map((file) => `${file}: OK`).sort());
   // Made from the same source another time.
-  const cases = [
-    [executable, await builtExecutable()],
-    [packageName, deb],
-  ];
-  for (const [made, other] of cases) {
-    const same = await runProgram("cmp", [`${output}/${made}`, other!]);
-    assert.equal(same.stdout + same.stderr, "");
+  const others = { [executable]: await builtExecutable(), [packageName]: deb };
+  for (const [made, other] of Object.entries(others)) {
+    const { stdout, stderr } = await runProgram("cmp", [
+      `${output}/${made}`,
+      other,
+    ]);
+    assert.equal(stdout + stderr, "");
   }
   checkSbom(
     JSON.parse(await Deno.readTextFile(`${output}/${materials}`)),
@@ -100,18 +100,19 @@ function checkSbom(
     for (const ref of dependsOn) assert.ok(refs.includes(ref), ref);
   }
   const libraries = sbom.components.filter(({ type }) => type === "library");
-  const packages = libraries.map(({ name, version }) => `${name}@${version}`);
-  assert.deepEqual(packages.sort(), Object.keys(lock).sort());
-  const sri = ({ hashes }: Component): string =>
-    `sha512-${Uint8Array.fromHex(hashes![0]!.content).toBase64()}`;
-  for (const library of libraries) {
-    const { name, version } = library;
-    assert.equal(sri(library), lock[`${name}@${version}`]!.integrity);
-  }
-  // Those that packaging/copyright names, and no others.
   assert.deepEqual(
-    libraries.filter(({ scope }) => scope === "required")
-      .map(({ name }) => name).sort(),
+    Object.fromEntries(libraries.map(({ name, version, hashes }) => {
+      const hash = Uint8Array.fromHex(hashes![0]!.content).toBase64();
+      return [`${name}@${version}`, `sha512-${hash}`];
+    })),
+    Object.fromEntries(
+      Object.entries(lock).map(([id, { integrity }]) => [id, integrity]),
+    ),
+  );
+  // Those that packaging/copyright names, and no others.
+  const required = libraries.filter(({ scope }) => scope === "required");
+  assert.deepEqual(
+    required.map(({ name }) => name).sort(),
     ["amqplib", "commander", "js-ini", "ws"],
   );
 }
@@ -125,12 +126,10 @@ Deno.test("the workflow runs on tags, with pinned actions and few rights, and ca
     steps: { uses?: string; run?: string }[];
   }[];
   assert.equal(jobs.length, 1);
-  const [{ permissions, steps }] = jobs as [typeof jobs[number]];
+  const { permissions, steps } = jobs[0]!;
   assert.deepEqual(permissions, { contents: "write" });
-  for (const { uses } of steps) {
-    if (uses !== undefined) {
-      assert.match(uses, /^[\w-]+\/[\w-]+@v\d+\.\d+\.\d+$/);
-    }
+  for (const action of steps.flatMap(({ uses }) => uses ?? [])) {
+    assert.match(action, /^[\w-]+\/[\w-]+@v\d+\.\d+\.\d+$/);
   }
   const [make, publish, ...others] = steps.flatMap(({ run }) => run ?? []);
   assert.deepEqual(others, []);
