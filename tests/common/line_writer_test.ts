@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { LineWriter, maxWaitingLength } from "../../src/common/line_writer.ts";
-import { sleep, within } from "../../src/common/timing.ts";
+import { within } from "../../src/common/timing.ts";
 
 /** A LineWriter, and what it writes, once `write` lets it. */
 function keeper(
@@ -32,18 +32,6 @@ Deno.test("LineWriter keeps the order, and writes what comes together at once", 
   first.resolve();
   await writer.flush();
   assert.deepEqual(writes, ["1\n2\n", "3\n4\n"]);
-});
-
-Deno.test("LineWriter.hurry() ends the wait for more lines", async () => {
-  const { writes, writer } = keeper();
-  writer.hurry();
-  writer.add("1\n");
-  await Promise.resolve();
-  assert.deepEqual(writes, []);
-  writer.hurry();
-  await sleep(0);
-  assert.deepEqual(writes, ["1\n"]);
-  await writer.flush();
 });
 
 Deno.test("LineWriter drops what doesn't fit while its reader stalls, and tells how much", async () => {

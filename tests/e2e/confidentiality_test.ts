@@ -100,7 +100,7 @@ class Visitors implements Disposable {
   /** Every answer to a handshake, and every close. */
   heard = "";
   readonly #secrets: Secrets;
-  readonly #clients: RawClient[] = [];
+  readonly #clients = new DisposableStack();
 
   constructor(secrets: Secrets) {
     this.#secrets = secrets;
@@ -122,24 +122,9 @@ class Visitors implements Disposable {
     return this.#secrets.add("a payload", token()).padEnd(length, ".");
   }
 
-  /** Gets headers that programs use for secrets, and that quote the path. */
-  headers(path: string): Record<string, string> {
-    const secret = this.#secrets.add("a header", token());
-    return {
-      Authorization: `Bearer ${secret}`,
-      Cookie: `session=${secret}`,
-      Referer: `http://localhost${path}`,
-      "User-Agent": secret,
-      "Sec-WebSocket-Protocol": `p${secret}`,
-    };
-  }
-
   async join(target: Target, path: string): Promise<RawClient> {
-    const client = await RawClient.connect(target);
-    this.#clients.push(client);
-    const headers = this.headers(path);
-    delete headers["Sec-WebSocket-Protocol"];
-    await client.write(handshakeBytes({ path, headers }));
+    const client = this.#clients.use(await RawClient.connect(target));
+    await client.write(handshakeBytes({ path, headers: this.#headers(path) }));
     await client.upgraded();
     return client;
   }
@@ -150,35 +135,49 @@ class Visitors implements Disposable {
     options: HandshakeOptions & { path: string },
   ): Promise<number | undefined> {
     using client = await RawClient.connect(target);
-    const headers = { ...this.headers(options.path), ...options.headers };
+    const headers = {
+      ...this.#headers(options.path),
+      "Sec-WebSocket-Protocol": `p${this.#secrets.add("a protocol", token())}`,
+      ...options.headers,
+    };
     try {
       await client.write(handshakeBytes({ ...options, headers }));
       const { head, body, status } = await client.readResponse();
-      this.heard += `${head}\n${body}\n`;
       // The chosen one of the client's protocols is all that may come back.
-      this.heard = this.heard.replace(/sec-websocket-protocol: .*/i, "");
+      const kept = head.replace(/sec-websocket-protocol: .*/i, "");
+      this.heard += `${kept}\n${body}\n`;
       return status;
     } catch {
       return undefined;
     }
   }
 
+  /** Gets headers that programs use for secrets, and that quote the path. */
+  #headers(path: string): Record<string, string> {
+    const secret = this.#secrets.add("a header", token());
+    return {
+      Authorization: `Bearer ${secret}`,
+      Cookie: `session=${secret}`,
+      Referer: `http://localhost${path}`,
+      "User-Agent": secret,
+    };
+  }
+
   /** Reads until the connection ends, and gets the close code, if there is one. */
   async closeOf(client: RawClient): Promise<number | undefined> {
     let code;
-    for (;;) {
-      const frame = await client.readFrame();
-      if (frame === undefined) return code;
+    for (let frame; (frame = await client.readFrame()) !== undefined;) {
       if (frame.opcode !== opcodes.close) continue;
       const close = readClose(frame.payload);
       code = close.code;
       this.heard += `${close.reason}\n`;
       await client.send(opcodes.close, closePayload(code)).catch(() => {});
     }
+    return code;
   }
 
   [Symbol.dispose](): void {
-    for (const client of this.#clients) client.close();
+    this.#clients.dispose();
   }
 }
 
