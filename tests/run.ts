@@ -81,6 +81,13 @@ async function main(args: readonly string[]): Promise<number> {
     () => Deno.removeSync(temporary, { recursive: true }),
   );
 
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => {
+      endRunning();
+      Deno.exit(130);
+    });
+  }
+
   const patterns = args.filter((arg, index) =>
     !arg.startsWith("-") && args[index - 1] !== "--filter"
   );
@@ -246,6 +253,9 @@ function unescapeXml(text: string): string {
   return text.replaceAll(/&\w+;/g, (entity) => entities[entity] ?? entity);
 }
 
+/** Ends what {@linkcode runDeno} runs, if it runs something. */
+let endRunning = (): void => {};
+
 /** Tells whether `deno` with `args` succeeded in time. What it prints goes straight on. */
 async function runDeno(args: readonly string[]): Promise<boolean> {
   // A process group of its own, so that a run that hangs takes the servers
@@ -255,31 +265,22 @@ async function runDeno(args: readonly string[]): Promise<boolean> {
     stdin: "null",
     detached: true,
   }).spawn();
-  const endGroup = (): void => {
+  endRunning = () => {
     try {
       Deno.kill(-child.pid, "SIGKILL");
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   };
-  const interrupted = (): void => {
-    endGroup();
-    Deno.exit(130);
-  };
   const timer = setTimeout(() => {
     print(`deno ${args[0]} took more than 30 minutes, and was ended`);
-    endGroup();
+    endRunning();
   }, phaseTimeoutMs);
-  Deno.addSignalListener("SIGINT", interrupted);
-  Deno.addSignalListener("SIGTERM", interrupted);
-  try {
-    return (await child.status).success;
-  } finally {
-    clearTimeout(timer);
-    Deno.removeSignalListener("SIGINT", interrupted);
-    Deno.removeSignalListener("SIGTERM", interrupted);
-    endGroup();
-  }
+  const { success } = await child.status;
+  clearTimeout(timer);
+  endRunning();
+  endRunning = () => {};
+  return success;
 }
 
 function print(line: string): void {

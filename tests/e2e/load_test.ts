@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { testDoors } from "../helpers/doors.ts";
-import { eventually, pause } from "../../tools/eventually.ts";
+import { pause } from "../../tools/eventually.ts";
 import { startStaps } from "../../tools/process.ts";
 import {
   concat,
@@ -10,7 +10,7 @@ import {
   opcodes,
   RawClient,
 } from "../../tools/raw_client.ts";
-import { assertTakesLess, residentBytes } from "../helpers/resident.ts";
+import { assertTakesLess } from "../helpers/resident.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { Clients, converse } from "../../tools/ws_client.ts";
 
@@ -61,47 +61,6 @@ testDoors(
       await publisher.write(block);
       await Promise.all(arrived);
     });
-  },
-);
-
-testDoors(
-  "floods of the smallest frames take little memory, and others go on talking",
-  async ({ staps, target, server }) => {
-    await using clients = new Clients(server);
-    const [a, b] = await clients.joinMany(newPath(), 2);
-    await converse(a!, b!);
-    const before = await residentBytes(staps.pid);
-    for (
-      const [opcode, content] of [
-        [text, ""],
-        [ping, "p".repeat(125)],
-        [ping, ""],
-        [pong, ""],
-      ] as const
-    ) {
-      const path = newPath();
-      using reader = await RawClient.join(target, path);
-      using flooder = await RawClient.join(target, path);
-      void reader.readAway();
-      // Its pongs are never read.
-      const frame = frameBytes(opcode, content);
-      const block = concat(
-        Array.from({ length: Math.ceil(MiB / frame.length) }, () => frame),
-      );
-      let isDone = false;
-      const flood = (async () => {
-        for (let i = 0; i < 8; i++) await flooder.write(block);
-        isDone = true;
-      })();
-      let talks = 0;
-      for (; !isDone; talks++) await converse(a!, b!);
-      await flood;
-      assert.ok(talks > 0);
-    }
-    await eventually(
-      async () => await residentBytes(staps.pid) < before + 128 * MiB,
-      "at most 128 MiB more",
-    );
   },
 );
 

@@ -5,6 +5,8 @@ import { type Door, testDoors } from "../helpers/doors.ts";
 import { eventually, pause } from "../../tools/eventually.ts";
 import type { StapsOptions } from "../../tools/process.ts";
 import {
+  concat,
+  frameBytes,
   handshakeBytes,
   type HandshakeOptions,
   opcodes,
@@ -12,7 +14,11 @@ import {
   readClose,
   type Target,
 } from "../../tools/raw_client.ts";
-import { assertTakesLess, openDescriptors } from "../helpers/resident.ts";
+import {
+  assertTakesLess,
+  openDescriptors,
+  residentBytes,
+} from "../helpers/resident.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { Clients, converse } from "../../tools/ws_client.ts";
 
@@ -285,6 +291,43 @@ test(
       reason: "reads too slowly",
     });
     assert.equal(staps.stderr.match(/client ended/g)?.length, 1);
+  },
+);
+
+/** What costs a flooder least, and a server most. */
+const smallest = [
+  frameBytes(text),
+  frameBytes(ping, "p".repeat(125)),
+  frameBytes(ping),
+  frameBytes(pong),
+];
+
+test(
+  "floods of the smallest frames take little memory, and others go on talking",
+  {},
+  async ({ staps, target, talk }) => {
+    const before = await residentBytes(staps.pid);
+    for (const frame of smallest) {
+      const path = newPath();
+      using reader = await RawClient.join(target, path);
+      // Its pongs are never read.
+      using flooder = await RawClient.join(target, path);
+      void reader.readAway();
+      const block = concat(Array(Math.ceil(MiB / frame.length)).fill(frame));
+      let isDone = false;
+      const flood = (async () => {
+        for (let i = 0; i < 8; i++) await flooder.write(block);
+        isDone = true;
+      })();
+      let talks = 0;
+      for (; !isDone; talks++) await talk();
+      await flood;
+      assert.ok(talks > 0);
+    }
+    await eventually(
+      async () => await residentBytes(staps.pid) < before + 128 * MiB,
+      "at most 128 MiB more",
+    );
   },
 );
 

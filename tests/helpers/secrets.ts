@@ -18,17 +18,13 @@ export function newPassword(secrets: Secrets): string {
 
 /** Things that nobody may find. */
 export class Secrets {
-  /** Each form with its name, as it is and in lower case. */
-  readonly #forms: { name: string; text: string; folded: string }[] = [];
+  /** Each form with its name. */
+  readonly #forms: [name: string, text: string][] = [];
 
   /** Adds a secret, and gets it. It should be long and random: a part of it counts as well. */
   add(name: string, secret: string): string {
     for (const [form, text] of formsOf(secret)) {
-      this.#forms.push({
-        name: `${name} (${form})`,
-        text,
-        folded: text.toLowerCase(),
-      });
+      this.#forms.push([`${name} (${form})`, text]);
     }
     return secret;
   }
@@ -37,12 +33,13 @@ export class Secrets {
   find(where: string | Uint8Array): string[] {
     const text = typeof where === "string" ? where : latin1.decode(where);
     const folded = text.toLowerCase();
-    return this.#forms.filter((form) =>
+    const found = this.#forms.filter(([name, form]) =>
       // Base64 in another letter case is something else.
-      form.name.includes("base64")
-        ? text.includes(form.text)
-        : folded.includes(form.folded)
-    ).map(({ name }) => name);
+      name.includes("base64")
+        ? text.includes(form)
+        : folded.includes(form.toLowerCase())
+    );
+    return found.map(([name]) => name);
   }
 
   /** Checks that there is none in `where`, which the failure calls `what`. */
@@ -54,31 +51,30 @@ export class Secrets {
 
 const latin1 = new TextDecoder("latin1");
 
-function* formsOf(secret: string): Iterable<[form: string, text: string]> {
+function formsOf(secret: string): [form: string, text: string][] {
   const bytes = new TextEncoder().encode(secret);
-  yield ["as it is", secret];
-  // As one byte string is read as another encoding.
-  yield ["in UTF-8", latin1.decode(bytes)];
-  yield ["in UTF-16", [...secret].join("\0")];
-  yield ["reversed", [...secret].reverse().join("")];
-  yield ["percent-encoded", encodeURIComponent(secret)];
-  yield [
-    "percent-encoded throughout",
-    [...bytes].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join(""),
-  ];
-  yield ["as JSON", JSON.stringify(secret).slice(1, -1)];
-  yield ["in hexadecimal", bytes.toHex()];
+  const hex = bytes.toHex();
+  const forms: Record<string, string> = {
+    "as it is": secret,
+    // As one byte string is read as another encoding.
+    "in UTF-8": latin1.decode(bytes),
+    "in UTF-16": [...secret].join("\0"),
+    "reversed": [...secret].reverse().join(""),
+    "percent-encoded": encodeURIComponent(secret),
+    "percent-encoded throughout": hex.replace(/../g, "%$&"),
+    "as JSON": JSON.stringify(secret).slice(1, -1),
+    "in hexadecimal": hex,
+  };
   for (let offset = 0; offset < 3; offset++) {
     const text = base64Within(bytes, offset);
-    yield [`in base64, ${offset} bytes in`, text];
-    yield [
-      `in base64url, ${offset} bytes in`,
-      text.replaceAll("+", "-").replaceAll("/", "_"),
-    ];
+    forms[`in base64, ${offset} bytes in`] = text;
+    forms[`in base64url, ${offset} bytes in`] = text
+      .replaceAll("+", "-").replaceAll("/", "_");
   }
   for (let at = 0; at + partLength <= secret.length; at += partStep) {
-    yield [`from character ${at} on`, secret.slice(at, at + partLength)];
+    forms[`from character ${at} on`] = secret.slice(at, at + partLength);
   }
+  return Object.entries(forms);
 }
 
 /** Gets what is sure to be in the base64 of a text that has `bytes` so many bytes after a multiple of three. */
