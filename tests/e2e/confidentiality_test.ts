@@ -64,11 +64,10 @@ interface Node {
 }
 
 async function startNode(
-  format: string,
-  { amqp, folder }: { amqp: string; folder: string },
+  stack: AsyncDisposableStack,
+  { format, amqp }: { format: string; amqp: string },
 ): Promise<Node> {
-  const dir = `${folder}/${format}`;
-  await Deno.mkdir(dir);
+  const { path: dir } = stack.use(await TempFolder.make());
   const admin = `${dir}/admin.sock`;
   const config = `
 [staps]
@@ -91,7 +90,9 @@ shutdown_spread_ms = 10
 [bridge]
 join_timeout_s = 1
 `;
-  const staps = await startStaps({ config, through: inFrontendGroup });
+  const staps = stack.use(
+    await startStaps({ config, through: inFrontendGroup }),
+  );
   return { format, staps, dir, admin };
 }
 
@@ -334,14 +335,11 @@ Deno.test("a cluster at its most talkative tells no path, payload, header or pas
   );
   const encoded = encodeURIComponent(password);
   const amqp = `amqp://somebody:${encoded}@127.0.0.1:${proxy.port}/`;
-  await using folder = await TempFolder.make();
   await using stack = new AsyncDisposableStack();
   const nodes = await Promise.all(
-    ["text", "json", "journal"].map(async (format) => {
-      const node = await startNode(format, { amqp, folder: folder.path });
-      stack.use(node.staps);
-      return node;
-    }),
+    ["text", "json", "journal"].map((format) =>
+      startNode(stack, { format, amqp })
+    ),
   );
   const [text, json, journal] = nodes as [Node, Node, Node];
   await using nginx = await startNginx({ socket: text.staps.socket });
