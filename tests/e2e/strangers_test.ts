@@ -80,7 +80,7 @@ function test(
 }
 
 /**
- * The limit for those. Up to its last allowed byte a chain is a message like
+ * The limit of frames and chains that are too long. Up to its last allowed byte a chain is a message like
  * others, and takes memory by right: 20 of them 20 MiB with the default limit.
  * With this one they take 3 of the 8 to 12 MiB that were measured, and what is
  * kept beyond a limit can't hide.
@@ -177,32 +177,30 @@ function leaving(begin: Begin): Begin {
   };
 }
 
+const join: Begin = (target) => RawClient.join(target, newPath());
 const body = { "Content-Length": "100", "Upgrade": undefined };
 
-/** Everything that somebody can begin and not go on with, or break off. */
-const halves: Readonly<Record<string, Begin>> = {
-  "answers no ping": (target) => RawClient.join(target, newPath()),
-  "sends half a request": requesting({}, 60),
-  "sends nothing": (target) => RawClient.connect(target),
-  "sends a request without its body": requesting({
-    method: "POST",
-    headers: body,
-  }),
-  "never reads its 101": requesting(),
-  "never answers a close": joining(text, "x", { rsv: 1 }),
-  "goes on sending after a close": joining(binary, new Uint8Array(MiB), {
-    declaredLength: 63n * BigInt(MiB),
-  }),
-  "hangs up before its 101": leaving(requesting()),
-  "joins, says something, and is gone": leaving(joining(text, "goodbye")),
-  "breaks off in a frame": joining(binary, "x", { declaredLength: 1000n }),
-};
-
-/** How many do what is worth most to them; 200 the rest. */
-const howMany: Readonly<Record<string, number>> = {
-  "answers no ping": 3000,
-  "sends half a request": 1000,
-  "never answers a close": 1000,
+/** Everything that somebody can begin and not go on with, or break off, and how many do: most, what is worth most to them. */
+const halves: Readonly<Record<string, [count: number, begin: Begin]>> = {
+  "answers no ping": [3000, join],
+  "sends half a request": [1000, requesting({}, 60)],
+  "sends nothing": [200, (target) => RawClient.connect(target)],
+  "sends a request without its body": [
+    200,
+    requesting({ method: "POST", headers: body }),
+  ],
+  "never reads its 101": [200, requesting()],
+  "never answers a close": [1000, joining(text, "x", { rsv: 1 })],
+  "goes on sending after a close": [
+    200,
+    joining(binary, new Uint8Array(MiB), { declaredLength: 63n << 20n }),
+  ],
+  "hangs up before its 101": [200, leaving(requesting())],
+  "joins, says something, and is gone": [200, leaving(joining(text, "bye"))],
+  "breaks off in a frame": [
+    200,
+    joining(binary, "x", { declaredLength: 1000n }),
+  ],
 };
 
 test(
@@ -212,8 +210,7 @@ test(
     using stack = new DisposableStack();
     const before = await openDescriptors(staps.pid);
     let vanished: RawClient | undefined;
-    for (const [name, begin] of Object.entries(halves)) {
-      const count = howMany[name] ?? 200;
+    for (const [count, begin] of Object.values(halves)) {
       const strangers = await many(
         count,
         async () => stack.use(await begin(target)),
