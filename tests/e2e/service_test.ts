@@ -7,6 +7,7 @@ import {
   denoDir,
   Process,
   repository,
+  runProgram,
   startStaps,
 } from "../../tools/process.ts";
 import type { Rights } from "./rights_probe.ts";
@@ -14,6 +15,9 @@ import { testUnless } from "../helpers/skip.ts";
 import { Clients, converse } from "../../tools/ws_client.ts";
 
 const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";
+const { code: noMounts } = await runProgram("unshare", ["--mount", "true"]);
+const needsMounts = needsRoot ??
+  (noMounts ? "this machine allows no mount namespaces" : undefined);
 
 /** Starts staps with the permissions it is shipped with, not with all as other tests do. */
 async function start(
@@ -30,15 +34,6 @@ async function start(
     ...[`${repository}/main.ts`, `--config=${path}/staps.conf`],
     `--socket=${path}/staps.sock`,
   ], { env });
-}
-
-/** Says why a mount namespace can't be had here. */
-async function withoutMounts(): Promise<string | undefined> {
-  const { success } = await new Deno.Command("unshare", {
-    args: ["--mount", "true"],
-    stderr: "null",
-  }).output();
-  return success ? undefined : "this machine allows no mount namespaces";
 }
 
 Deno.test("staps tells systemd that it is ready, reloads and stops", async () => {
@@ -158,7 +153,7 @@ Deno.test("SIGHUP keeps settings of the environment, and reads the file that one
   await staps.printed(/need a restart settings="\[staps\] amqp"$/m);
 });
 
-testUnless(needsRoot ?? await withoutMounts(), {
+testUnless(needsMounts, {
   name:
     "SIGHUP works for a staps that root started with HOME=/root and without --config",
   async fn(): Promise<void> {
