@@ -1,4 +1,7 @@
 /** The load generator as the rest of the benchmark sees it: a process that does as it is told. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
 import type { Commands } from "./load/main.ts";
 
 /** Descriptors for the largest workload: root may raise its own limit, others get what they have. */
@@ -6,41 +9,32 @@ const descriptors = 65536;
 
 /** Gets a command that runs `args` with as many descriptors as possible. */
 export function withManyDescriptors(args: string[]): string[] {
-  return [
-    "sh",
-    "-c",
-    `ulimit -n ${descriptors} 2>/dev/null || ulimit -n $(ulimit -Hn); exec "$@"`,
-    "sh",
-    ...args,
-  ];
+  const script =
+    `ulimit -n ${descriptors} 2>/dev/null || ulimit -n $(ulimit -Hn); exec "$@"`;
+  return ["sh", "-c", script, "sh", ...args];
 }
 
-/** A load generator's process. */
+/** A load generator's process, with the clients of one server. */
 export class Generator implements AsyncDisposable {
-  readonly #process: Deno.ChildProcess;
-  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #output: ReadableStreamDefaultReader<string>;
-  #text = "";
+  readonly #process;
+  readonly #ended: Promise<unknown>;
+  readonly #answers: AsyncIterator<string>;
 
   constructor() {
-    const script = new URL("load/main.ts", import.meta.url).pathname;
-    // A young generation large enough keeps its own collections out of the latencies.
-    const run = [
+    const [command, ...args] = withManyDescriptors([
       Deno.execPath(),
       "run",
       "--allow-all",
+      // A young generation large enough keeps its own collections out of the latencies.
       "--v8-flags=--max-semi-space-size=64",
-      script,
-    ];
-    const [command, ...args] = withManyDescriptors(run);
-    this.#process = new Deno.Command(command!, {
-      args,
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    this.#input = this.#process.stdin.getWriter();
-    this.#output = this.#process.stdout.pipeThrough(new TextDecoderStream())
-      .getReader();
+      new URL("load/main.ts", import.meta.url).pathname,
+    ]);
+    this.#process = spawn(command!, args, {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    this.#ended = once(this.#process, "exit");
+    const lines = createInterface({ input: this.#process.stdout });
+    this.#answers = lines[Symbol.asyncIterator]();
   }
 
   /**
@@ -50,27 +44,21 @@ export class Generator implements AsyncDisposable {
    */
   async tell<Name extends keyof Commands>(
     name: Name,
-    input: Commands[Name][0],
-  ): Promise<Commands[Name][1]> {
-    await this.#input.write(
-      new TextEncoder().encode(JSON.stringify([name, input]) + "\n"),
-    );
-    while (!this.#text.includes("\n")) {
-      const { value, done } = await this.#output.read();
-      if (done) {
-        throw new Error("The load generator ended: its reason stands above");
-      }
-      this.#text += value;
+    ...input: Parameters<Commands[Name]>
+  ): Promise<ReturnType<Commands[Name]>> {
+    this.#process.stdin.write(JSON.stringify([name, ...input]) + "\n");
+    const { value, done } = await this.#answers.next();
+    if (done) {
+      throw new Error("The load generator ended: its reason stands above");
     }
-    const end = this.#text.indexOf("\n");
-    const { result, error } = JSON.parse(this.#text.slice(0, end));
-    this.#text = this.#text.slice(end + 1);
+    const { result, error } = JSON.parse(value);
     if (error !== undefined) throw new Error(error);
     return result;
   }
 
+  /** Disconnects all clients at once. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#input.close().catch(() => {});
-    await this.#process.status;
+    this.#process.stdin.end();
+    await this.#ended;
   }
 }

@@ -1,11 +1,10 @@
 /** Measures peers under one workload, in turn: A B C, C B A, and so on. */
-import { join } from "node:path";
 import { pause } from "../tools/eventually.ts";
-import { Generator } from "./generator.ts";
-import type { Percentiles } from "./load/samples.ts";
-import { type PeerName, peers } from "./peers.ts";
+import type { Percentiles } from "../tools/statistics.ts";
+import type { RunOptions } from "./load/session.ts";
+import type { PeerName } from "./peers.ts";
 import { memoryBytes } from "./processes.ts";
-import type { RunningPeer } from "./server.ts";
+import { type RunningPeer, startPeer } from "./server.ts";
 import type { TrafficWorkload } from "./workloads.ts";
 
 /** How often and how long. */
@@ -38,98 +37,57 @@ export interface Row {
   failure?: string;
 }
 
-/** More clients than one load generator should have: many systems allow 20,000 descriptors. */
-const manyClients = 10_000;
-
 /** Runs a workload on peers; a peer that loses, doubles or changes a message has a failure. */
 export async function measureTraffic(
   workload: TrafficWorkload,
-  options: {
-    peers: readonly PeerName[];
-    effort: Effort;
-    generator: Generator;
-  },
+  { names, effort }: { names: readonly PeerName[]; effort: Effort },
 ): Promise<Row[]> {
-  const { effort } = options;
-  const { channels, clientsPerChannel, bytes, binary } = workload;
   await using stack = new AsyncDisposableStack();
-  const rows: Row[] = [];
-  const generators = new Map<Row, Generator>();
-  for (const name of options.peers) {
-    const row: Row = { peer: name, slices: [] };
-    rows.push(row);
+  const rows = names.map((peer): Row => ({ peer, slices: [] }));
+  const running = new Map<Row, RunningPeer>();
+  const slice = (row: Row, seconds: number, isWarmUp = false): Promise<Slice> =>
+    runSlice(running.get(row)!, { ...workload, seconds, isWarmUp });
+  for (const row of rows) {
     await failing(row, async () => {
-      const generator = channels * clientsPerChannel > manyClients
-        ? stack.use(new Generator())
-        : options.generator;
-      generators.set(row, generator);
-      const running = stack.use(await startPeer(name, generator));
-      await generator.tell("open", {
-        id: name,
-        channels,
-        clientsPerChannel,
-        bytes,
-        binary,
-        echo: peers[name].echo ?? false,
-        address: running.address,
-        pids: running.pids(),
-      });
-      const seconds = effort.warmUpSeconds;
-      await runSlice(row, { workload, seconds, isWarmUp: true, generator });
+      const peer = stack.use(await startPeer(row.peer));
+      running.set(row, peer);
+      await peer.open(workload);
+      await slice(row, effort.warmUpSeconds, true);
     });
   }
   for (let round = 0; round < effort.rounds; round++) {
     for (const row of round % 2 === 0 ? rows : rows.toReversed()) {
       await failing(row, async () => {
-        const slice = await runSlice(row, {
-          workload,
-          seconds: effort.sliceSeconds,
-          isWarmUp: false,
-          generator: generators.get(row)!,
-        });
-        row.slices.push(slice);
+        row.slices.push(await slice(row, effort.sliceSeconds));
       });
     }
   }
   for (const row of rows) {
     await failing(row, async () => {
-      const { latencyMs } = await generators.get(row)!.tell("close", {
-        id: row.peer,
-      });
-      row.latencyMs = latencyMs;
+      row.latencyMs = await running.get(row)!.generator.tell("latencies");
     });
   }
   return rows;
 }
 
 /** Does `work` unless the row has failed before; keeps its error as the row's failure. */
-async function failing(row: Row, work: () => Promise<void>): Promise<void> {
+async function failing(
+  row: { failure?: string },
+  work: () => Promise<void>,
+): Promise<void> {
   if (row.failure !== undefined) return;
   try {
     await work();
   } catch (error) {
-    row.failure = error instanceof Error ? error.message : String(error);
+    row.failure = (error as Error).message;
   }
 }
 
 async function runSlice(
-  { peer }: Row,
-  options: {
-    workload: TrafficWorkload;
-    seconds: number;
-    isWarmUp: boolean;
-    generator: Generator;
-  },
+  { generator }: RunningPeer,
+  options: RunOptions & { isWarmUp: boolean },
 ): Promise<Slice> {
-  const { workload, generator, ...rest } = options;
-  const { burst, window, busyChannels } = workload;
-  const result = await generator.tell("run", {
-    ...rest,
-    id: peer,
-    burst,
-    window,
-    ...busyChannels === undefined ? {} : { busyChannels },
-  });
+  const result = await generator.tell("run", options);
   return {
     serverUsPerDelivery: result.serverNs / 1000 / result.deliveries,
     deliveriesPerTurn: result.deliveries / result.serverTurns,
@@ -139,33 +97,6 @@ async function runSlice(
     deliveriesPerSecond: result.deliveries / result.seconds,
     latencyMs: result.latencyMs,
   };
-}
-
-/** Starts a peer in a folder of its own, which goes with it. */
-export async function startPeer(
-  name: PeerName,
-  generator: Generator,
-): Promise<RunningPeer> {
-  const folder = await Deno.makeTempDir({ prefix: "staps-bench-" });
-  try {
-    const running = await peers[name].start({ generator, folder });
-    return {
-      ...running,
-      async [Symbol.asyncDispose](): Promise<void> {
-        await running[Symbol.asyncDispose]();
-        await Deno.remove(folder, { recursive: true });
-      },
-    };
-  } catch (error) {
-    const log = await Deno.readTextFile(join(folder, "log")).catch(() => "");
-    await Deno.remove(folder, { recursive: true });
-    throw new Error(
-      `Cannot start ${name}: ${
-        (error as Error).message.split("\n")[0]
-      }; its log ends with ${JSON.stringify(log.slice(-400))}`,
-      { cause: error },
-    );
-  }
 }
 
 /** What clients that only connect cost one peer. */
@@ -186,12 +117,11 @@ const settleMs = 1500;
 
 /** Lets `clients` connect to a fresh process at once, and then do nothing. */
 export async function measureConnects(
-  peer: PeerName,
-  options: { clients: number; generator: Generator; settles: boolean },
+  name: PeerName,
+  { clients, settles }: { clients: number; settles: boolean },
 ): Promise<ConnectRow> {
-  const { clients, generator, settles } = options;
-  const row = {
-    peer,
+  const row: ConnectRow = {
+    peer: name,
     clients,
     startUpMs: 0,
     baseBytes: 0,
@@ -199,38 +129,19 @@ export async function measureConnects(
     connectsPerSecond: 0,
     serverUsPerConnect: 0,
   };
-  try {
-    await using running = await startPeer(peer, generator);
-    row.startUpMs = running.startUpMs;
+  await failing(row, async () => {
+    await using peer = await startPeer(name);
+    row.startUpMs = peer.startUpMs;
     if (settles) await pause(settleMs);
-    const pids = running.pids();
-    row.baseBytes = memoryBytes(pids);
+    row.baseBytes = memoryBytes(peer.pids());
     // Channels of ten: neither one for all nor one for each.
-    const session = {
-      channels: clients / 10,
-      clientsPerChannel: 10,
-      bytes: 64,
-      binary: false,
-      echo: peers[peer].echo ?? false,
-    };
-    const { address } = running;
-    const opened = await generator.tell("open", {
-      id: peer,
-      ...session,
-      address,
-      pids,
-    });
+    const shape = { channels: clients / 10, clientsPerChannel: 10 };
+    const opened = await peer.open({ ...shape, bytes: 64, binary: false });
     row.connectsPerSecond = clients / opened.seconds;
     row.serverUsPerConnect = opened.serverNs / 1000 / clients;
     if (settles) await pause(settleMs);
-    const { bytes } = await generator.tell("memory", { pids });
+    const bytes = await peer.generator.tell("memory");
     row.bytesPerClient = (bytes - row.baseBytes) / clients;
-    await generator.tell("close", { id: peer });
-    return row;
-  } catch (error) {
-    return {
-      ...row,
-      failure: error instanceof Error ? error.message : String(error),
-    };
-  }
+  });
+  return row;
 }

@@ -1,36 +1,21 @@
 /** nginx in front of other peers, and as a peer by itself with nchan in it. */
 import { join } from "node:path";
+import { freePort } from "../tools/folder.ts";
 import { ensurePackages } from "../tools/packages.ts";
 import type { Address } from "./load/libc.ts";
-import type { PeerContext } from "./peers.ts";
-import { running, type RunningPeer, Server } from "./server.ts";
+import type { Program } from "./peers.ts";
 
 const nchanModule = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
-/** Starts `processes` servers behind an nginx. */
-export async function startBehindNginx(
-  { generator, folder }: PeerContext,
-  { command, processes = 1 }: {
-    command: (socket: string, folder: string) => string[];
-    processes?: number;
-  },
-): Promise<RunningPeer> {
-  await using stack = new AsyncDisposableStack();
-  const servers: Server[] = [];
-  const sockets: string[] = [];
-  for (let i = 0; i < processes; i++) {
-    const own = join(folder, `${i}`);
-    await Deno.mkdir(own);
-    const socket = join(own, "s");
-    const server = stack.use(new Server(command(socket, own), own));
-    await server.ready(generator, { unix: socket });
-    servers.push(server);
-    sockets.push(socket);
-  }
+/** Gets an nginx in front of the servers on `sockets`. */
+export async function proxy(
+  folder: string,
+  sockets: readonly string[],
+): Promise<Program> {
   const port = freePort();
-  servers.push(stack.use(
-    await startNginx(
-      `
+  const command = await nginx(
+    folder,
+    `
   upstream staps {
     ${sockets.length > 1 ? "hash $uri consistent;" : ""}
     ${sockets.map((socket) => `server unix:${socket};`).join(" ")}
@@ -45,27 +30,26 @@ export async function startBehindNginx(
       proxy_set_header Host $host;
     }
   }`,
-      { folder },
-    ),
-  ));
-  const peer = await running(servers, { address: { port }, generator });
-  stack.move();
-  return peer;
+  );
+  return { command, address: { port } };
 }
 
-/** Starts nginx with nchan in it, on a unix socket or over TCP. */
-export async function startNchan(
-  { generator, folder }: PeerContext,
+/** Gets an nginx with nchan in it, on a unix socket or over TCP. */
+export async function nchan(
+  folder: string,
   transport: "unix" | "TCP",
-): Promise<RunningPeer> {
+): Promise<Program> {
   await ensurePackages(["libnginx-mod-nchan"]);
-  const port = freePort();
-  const socket = join(folder, "s");
-  const address: Address = transport === "unix" ? { unix: socket } : { port };
-  const listen = transport === "unix" ? `unix:${socket}` : `127.0.0.1:${port}`;
+  const address: Address = transport === "unix"
+    ? { unix: join(folder, "s") }
+    : { port: freePort() };
+  const listen = "unix" in address
+    ? `unix:${address.unix}`
+    : `127.0.0.1:${address.port}`;
   // Nothing for later: a newcomer gets what is published from now on. The
   // buffer is what a reader that falls behind a little can catch up with.
-  const server = await startNginx(
+  const command = await nginx(
+    folder,
     `
   nchan_shared_memory_size 512M;
   server {
@@ -78,17 +62,20 @@ export async function startNchan(
       nchan_message_timeout 10s;
     }
   }`,
-    { folder, modules: `load_module ${nchanModule};` },
+    `load_module ${nchanModule};`,
   );
-  return running([server], { address, generator });
+  return { command, address };
 }
 
-/** Starts nginx in the foreground, with nothing of the system's. */
-async function startNginx(
+/** Gets the command of an nginx in the foreground, with nothing of the system's. */
+async function nginx(
+  folder: string,
   http: string,
-  { folder, modules = "" }: { folder: string; modules?: string },
-): Promise<Server> {
+  modules = "",
+): Promise<string[]> {
   await ensurePackages(["nginx"]);
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((name) => `${name}_temp_path ${folder}/${name};`);
   const file = join(folder, "nginx.conf");
   await Deno.writeTextFile(
     file,
@@ -104,21 +91,11 @@ error_log ${folder}/error.log;
 events { worker_connections 32768; }
 http {
   access_log off;
-  client_body_temp_path ${folder}/body;
-  proxy_temp_path ${folder}/proxy;
-  fastcgi_temp_path ${folder}/fastcgi;
-  uwsgi_temp_path ${folder}/uwsgi;
-  scgi_temp_path ${folder}/scgi;
+  ${temporary.join(" ")}
   map $http_upgrade $connection_upgrade { default upgrade; '' close; }
 ${http}
 }
 `,
   );
-  return new Server(["/usr/sbin/nginx", "-p", folder, "-c", file], folder);
-}
-
-/** Gets a port that nobody listens on at the moment. */
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+  return ["/usr/sbin/nginx", "-p", folder, "-c", file];
 }

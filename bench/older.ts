@@ -13,47 +13,33 @@ export interface StapsVersion {
   readonly flags: readonly string[];
 }
 
-let older: StapsVersion | undefined;
+/** The older staps of this run, if there is one: from {@linkcode useOlderStaps}. */
+export let olderStaps: StapsVersion | undefined;
 
-/** Chooses what {@linkcode olderStaps} gets. For the start of a run. */
+/** Makes the staps in `path` part of this run, on a Deno from npm if its version is given. */
 export async function useOlderStaps(
-  folder: string,
-  options: { denoVersion?: string | undefined },
+  path: string,
+  denoVersion: string | undefined,
 ): Promise<void> {
-  const scripts = pathToFileURL(join(await Deno.realPath(folder), "scripts/"));
+  const folder = await Deno.realPath(path);
+  const scripts = pathToFileURL(join(folder, "scripts/"));
   const { permissions } = await import(`${scripts}permissions.ts`);
   // Versions up to the own listener had flags, too.
   const { runtimeEnvironment, runtimeFlags = [] } = await import(
     `${scripts}runtime_environment.ts`
   );
-  older = {
-    folder: await Deno.realPath(folder),
-    deno: await denoPath(options.denoVersion),
+  olderStaps = {
+    folder,
+    deno: denoVersion === undefined
+      ? Deno.execPath()
+      : await denoPath(denoVersion),
     environment: runtimeEnvironment,
     flags: [...runtimeFlags, ...permissions],
   };
 }
 
-/** Whether there is an older staps in this run. */
-export function hasOlderStaps(): boolean {
-  return older !== undefined;
-}
-
-/**
- * Gets the older staps.
- *
- * @throws {Error} If none was chosen.
- */
-export function olderStaps(): StapsVersion {
-  if (older === undefined) {
-    throw new Error("Cannot measure an older staps: expected --before FOLDER");
-  }
-  return older;
-}
-
-/** Gets the path of Deno in that version, from npm; of this one without a version. */
-async function denoPath(version: string | undefined): Promise<string> {
-  if (version === undefined) return Deno.execPath();
+/** Gets the path of Deno in that version, from npm. */
+async function denoPath(version: string): Promise<string> {
   // The program itself: npx would be a process of the server, and be measured.
   const { code, stdout } = await new Deno.Command("npx", {
     args: ["--yes", `deno@${version}`, "eval", "console.log(Deno.execPath())"],

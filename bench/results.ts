@@ -1,7 +1,7 @@
 /** Everything that a run found, and how its figures relate. */
+import { ratio, spread } from "../tools/statistics.ts";
 import type { ConnectRow, Row, Slice } from "./measure.ts";
 import type { PeerName } from "./peers.ts";
-import { ratio, spread } from "../tools/statistics.ts";
 import type { TrafficWorkload } from "./workloads.ts";
 
 /** Everything that a run found. */
@@ -23,6 +23,9 @@ export interface TrafficResult {
   workload: TrafficWorkload;
   rows: Row[];
 }
+
+/** The main figure: CPU time of the server for each delivery, in microseconds. */
+export const cpu = (slice: Slice): number => slice.serverUsPerDelivery;
 
 /** Gets the median over the rounds; NaN if there are none. */
 export function median(
@@ -46,14 +49,15 @@ export function cpuRatio(
   a: PeerName,
   b: PeerName,
 ): number {
-  const [first, second] = [a, b].map((name) =>
-    rowOf(rows, name)?.slices.map(cpu) ?? []
-  );
-  return ratio(first!, second!).median;
+  const costs = (peer: PeerName): number[] =>
+    rowOf(rows, peer)?.slices.map(cpu) ?? [];
+  return ratio(costs(a), costs(b)).median;
 }
 
-/** The main figure: CPU time of the server for each delivery, in microseconds. */
-export const cpu = (slice: Slice): number => slice.serverUsPerDelivery;
+/** Gets the staps that other peers are compared with: the one that clients reach the same way. */
+export function ownPeer(rows: readonly Row[]): "staps" | "staps-nginx" {
+  return rowOf(rows, "staps-nginx") ? "staps-nginx" : "staps";
+}
 
 /** Gets what failed, one line each. */
 export function failures({ traffic, idle, storms }: Results): string[] {
@@ -61,10 +65,8 @@ export function failures({ traffic, idle, storms }: Results): string[] {
     ...traffic.flatMap(({ workload, rows }) =>
       rows.map((row) => ({ ...row, where: workload.name }))
     ),
-    ...[...idle, ...storms].map((row) => ({
-      ...row,
-      where: `${row.clients} connects`,
-    })),
+    ...[...idle, ...storms]
+      .map((row) => ({ ...row, where: `${row.clients} connects` })),
   ];
   return all.filter(({ failure }) => failure !== undefined)
     .map(({ peer, where, failure }) => `${peer} in ${where}: ${failure}`);

@@ -1,4 +1,4 @@
-/** Medians and their spread. */
+/** Medians, their spread, and percentiles. */
 
 /** A median with the smallest and largest value. */
 export interface Spread {
@@ -27,4 +27,20 @@ export function spread(values: readonly number[]): Spread {
  */
 export function ratio(a: readonly number[], b: readonly number[]): Spread {
   return spread(a.slice(0, b.length).map((value, i) => value / b[i]!));
+}
+
+/** Percentiles of many times, in milliseconds. */
+export interface Percentiles {
+  p50: number;
+  p99: number;
+  p999: number;
+  max: number;
+}
+
+/** Gets the percentiles of `values`; 0 if there are none. */
+export function percentiles(values: readonly number[]): Percentiles {
+  const sorted = Float64Array.from(values).sort();
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+  return { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) };
 }

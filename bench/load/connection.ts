@@ -39,17 +39,19 @@ interface Burst {
 /** A client's connection. */
 export class Connection implements FrameListener {
   readonly fd: number;
+  /** Whose messages it gets. */
+  from: Connection | undefined;
   readonly #reader = new FrameReader(this);
   /** What came of the answer to the handshake, until that is whole. */
   #response: Uint8Array | undefined = new Uint8Array();
+  /** What the server didn't take yet. */
   #unsent: Uint8Array<ArrayBuffer> | undefined;
-  /** Whose messages it gets. */
-  from = -1;
   #nextFrom = 0;
   #nextOwn = 0;
   #number = 0;
   #burst: Burst | undefined;
-  #sentTimes: Float64Array | undefined;
+  /** When its last messages were sent, by their number. */
+  readonly #sentTimes: number[] = [];
 
   constructor(
     readonly session: Session,
@@ -57,7 +59,6 @@ export class Connection implements FrameListener {
     readonly channel: Channel,
   ) {
     this.fd = connect(session.options.address);
-    session.reactor.add(this);
     this.#write(handshakeBytes({ path: `/${channel.name}` }));
   }
 
@@ -69,7 +70,7 @@ export class Connection implements FrameListener {
       const at = i * stepBytes + payloadAt;
       put(this.#number, (j, byte) => bytes[at + 4 + j] = byte ^ maskKey[j]!);
       bytes[at + last] = lastByte(this.#number) ^ maskKey[last & 3]!;
-      this.sentTimes()[this.#number % sentTimes] = performance.now();
+      this.#sentTimes[this.#number % sentTimes] = performance.now();
       this.#number = (this.#number + 1) % numbers;
     }
     this.#write(bytes);
@@ -83,18 +84,11 @@ export class Connection implements FrameListener {
     const payload = blankPayload(payloadBytes);
     put(this.index, (i, byte) => payload[i] = byte);
     const one = frameBytes(binary ? opcodes.binary : opcodes.text, payload);
-    const bytes = new Uint8Array(count * one.length);
-    for (let i = 0; i < count; i++) bytes.set(one, i * one.length);
     return this.#burst = {
-      bytes,
+      bytes: concat(new Array(count).fill(one)),
       stepBytes: one.length,
       payloadAt: one.length - payloadBytes,
     };
-  }
-
-  /** When its last messages were sent, by their number; made for publishers only. */
-  sentTimes(): Float64Array {
-    return this.#sentTimes ??= new Float64Array(sentTimes);
   }
 
   #write(bytes: Uint8Array<ArrayBuffer>): void {
@@ -105,21 +99,19 @@ export class Connection implements FrameListener {
     }
     const count = send(this.fd, bytes);
     if (count === bytes.length) return;
-    this.#unsent = bytes.slice(Math.max(0, count));
-    this.session.reactor.block(this);
+    this.#unsent = bytes.slice(count);
+    this.session.blocked.add(this);
   }
 
-  /** Gets whether everything is sent now. */
+  /** Sends what the server didn't take before, and gets whether all of it is sent now. */
   flush(): boolean {
-    const bytes = this.#unsent;
-    if (bytes === undefined) return true;
+    const bytes = this.#unsent!;
     const count = send(this.fd, bytes);
-    this.#unsent = count === bytes.length
-      ? undefined
-      : bytes.slice(Math.max(0, count));
+    this.#unsent = count === bytes.length ? undefined : bytes.slice(count);
     return this.#unsent === undefined;
   }
 
+  /** Takes the first `count` bytes of `data`. */
   onBytes(data: Uint8Array<ArrayBuffer>, count: number): void {
     if (this.#response === undefined) this.#reader.read(data, count);
     else this.#onResponse(concat([this.#response, data.subarray(0, count)]));
@@ -138,16 +130,26 @@ export class Connection implements FrameListener {
     this.#response = undefined;
     this.session.onJoined();
     const rest = response.subarray(head.length);
-    if (rest.length > 0) this.#reader.read(rest, rest.length);
+    this.#reader.read(rest, rest.length);
   }
 
+  /** @ignore Its {@linkcode FrameReader} tells of a frame. */
   onFrame(data: Uint8Array<ArrayBuffer>, told: Told): void {
-    if (told.opcode >= opcodes.close) this.#onControl(data, told);
-    else this.#onMessage(data, told);
+    if (told.opcode < opcodes.close) return this.#onMessage(data, told);
+    const payload = data.slice(told.start, told.end);
+    if (told.opcode === opcodes.ping) {
+      this.#write(frameBytes(opcodes.pong, payload));
+    }
+    if (told.opcode === opcodes.close) {
+      const { code, reason } = readClose(payload);
+      throw new Error(
+        `The server closed client ${this.index}: ${code} "${reason}"`,
+      );
+    }
   }
 
   #onMessage(data: Uint8Array<ArrayBuffer>, { start, end }: Told): void {
-    const { session } = this;
+    const { session, from } = this;
     const { bytes, echo } = session.options;
     const publisher = get(data, start);
     const number = get(data, start + 4);
@@ -158,40 +160,19 @@ export class Connection implements FrameListener {
         } bytes: expected ${bytes} unchanged`,
       );
     }
-    if (publisher === this.from && number === this.#nextFrom) {
+    if (publisher === from!.index && number === this.#nextFrom) {
       this.#nextFrom = (number + 1) % numbers;
-      session.onDelivery(
-        session.reactor.now -
-          session.clients[publisher]!.sentTimes()[number % sentTimes]!,
-      );
+      session.onDelivery(from!.#sentTimes[number % sentTimes]!);
     } else if (
       echo && publisher === this.index && number === this.#nextOwn
     ) {
       this.#nextOwn = (number + 1) % numbers;
     } else {
-      const expected = `number ${this.#nextFrom} of ${this.from}`;
+      const expected = `number ${this.#nextFrom} of ${from!.index}`;
       throw new Error(
         `Client ${this.index} got message ${number} of client ${publisher}: expected ${expected}`,
       );
     }
     if (--this.channel.remaining === 0) session.onTurnEnd(this.channel);
-  }
-
-  #onControl(
-    data: Uint8Array<ArrayBuffer>,
-    { opcode, start, end }: Told,
-  ): void {
-    const payload = data.slice(start, end);
-    if (opcode === opcodes.ping) this.#write(frameBytes(opcodes.pong, payload));
-    if (opcode === opcodes.close) {
-      const { code, reason } = readClose(payload);
-      throw new Error(
-        `The server closed client ${this.index}: ${code} "${reason}"`,
-      );
-    }
-  }
-
-  onEnd(): void {
-    throw new Error(`The server closed client ${this.index}: no close frame`);
   }
 }

@@ -34,7 +34,7 @@ const EPOLL_CTL_ADD = 1;
 const EPOLLIN = 1;
 const EAGAIN = 11;
 
-/** Where a server listens. */
+/** Where a server listens: the path of its unix socket, or a port of 127.0.0.1. */
 export type Address = { unix: string } | { port: number };
 
 /**
@@ -46,28 +46,15 @@ export type Address = { unix: string } | { port: number };
 export function connect(address: Address): number {
   const isUnix = "unix" in address;
   const fd = libc.socket(isUnix ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
-  if (fd < 0) {
-    throw new Error(
-      `Cannot make a socket: errno ${errno()}, expected a free descriptor`,
-    );
-  }
+  if (fd < 0) throw failure("make a socket");
   const name = isUnix ? unixName(address.unix) : loopbackName(address.port);
   if (libc.connect(fd, name, name.length) !== 0) {
-    const number = errno();
+    const error = failure(`connect to ${JSON.stringify(address)}`);
     libc.close(fd);
-    throw new Error(
-      `Cannot connect to ${JSON.stringify(address)}: errno ${number}`,
-    );
+    throw error;
   }
-  if (!isUnix) {
-    libc.setsockopt(
-      fd,
-      IPPROTO_TCP,
-      TCP_NODELAY,
-      new Uint8Array([1, 0, 0, 0]),
-      4,
-    );
-  }
+  const on = new Uint8Array([1, 0, 0, 0]);
+  if (!isUnix) libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, on, on.length);
   return fd;
 }
 
@@ -85,10 +72,7 @@ function unixName(path: string): Uint8Array<ArrayBuffer> {
 /** Gets a `sockaddr_in` of 127.0.0.1, ip(7). */
 function loopbackName(port: number): Uint8Array<ArrayBuffer> {
   const name = new Uint8Array(16);
-  name[0] = AF_INET;
-  name[2] = port >> 8;
-  name[3] = port & 0xff;
-  name.set([127, 0, 0, 1], 4);
+  name.set([AF_INET, 0, port >> 8, port & 0xff, 127, 0, 0, 1]);
   return name;
 }
 
@@ -99,10 +83,10 @@ export function receive(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
   return count >= 0 ? count : errno() === EAGAIN ? -1 : 0;
 }
 
-/** Gets how many of the bytes the kernel took, 0 if its buffer is full, or -1 if the connection is gone. */
+/** Gets how many of the bytes the kernel took: 0 if its buffer is full, or the connection is gone, as reading tells. */
 export function send(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
   const count = libc.send(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL);
-  return count >= 0 ? count : errno() === EAGAIN ? 0 : -1;
+  return Math.max(0, count);
 }
 
 /** Closes a descriptor. */
@@ -110,7 +94,7 @@ export function close(fd: number): void {
   libc.close(fd);
 }
 
-/** Descriptors that wait for something to read, epoll(7). */
+/** Descriptors that wait for something to read, each with a number of the caller's: epoll(7). */
 export class Poll {
   static readonly #limit = 1024;
   // `struct epoll_event` is packed on x86-64 only: 12 bytes there, else 16.
@@ -119,25 +103,28 @@ export class Poll {
   readonly #fd = libc.epoll_create1(0);
   readonly #events = new Int32Array(Poll.#limit * Poll.#stride);
 
-  /** Adds a descriptor; closing it removes it. */
-  add(fd: number): void {
+  /** Adds a descriptor. */
+  add(fd: number, number: number): void {
     const event = new Int32Array(Poll.#stride);
     event[0] = EPOLLIN;
-    event[Poll.#data] = fd;
+    event[Poll.#data] = number;
     if (libc.epoll_ctl(this.#fd, EPOLL_CTL_ADD, fd, event) !== 0) {
-      throw new Error(`Cannot wait for descriptor ${fd}: errno ${errno()}`);
+      throw failure(`wait for descriptor ${fd}`);
     }
   }
 
-  /** Gets the number of readable descriptors, waiting for one at most `timeoutMs` milliseconds. */
+  /** Gets how many descriptors are readable, waiting for one at most `timeoutMs` milliseconds. */
   wait(timeoutMs: number): number {
-    return Math.max(
-      0,
-      libc.epoll_wait(this.#fd, this.#events, Poll.#limit, timeoutMs),
+    const count = libc.epoll_wait(
+      this.#fd,
+      this.#events,
+      Poll.#limit,
+      timeoutMs,
     );
+    return Math.max(0, count);
   }
 
-  /** Gets a descriptor that the last {@linkcode wait} found, by its position. */
+  /** Gets the number of one that the last {@linkcode wait} found, by its position. */
   ready(index: number): number {
     return this.#events[index * Poll.#stride + Poll.#data]!;
   }
@@ -146,4 +133,8 @@ export class Poll {
 /** Gets the number of the last call's error. Read it at once. */
 function errno(): number {
   return new Deno.UnsafePointerView(libc.__errno_location()!).getInt32();
+}
+
+function failure(what: string): Error {
+  return new Error(`Cannot ${what}: errno ${errno()}`);
 }

@@ -16,16 +16,8 @@ alphabet.forEach((byte, value) => values[byte] = value);
 /** The number after the highest one is 0. */
 export const numbers = 1 << 24;
 
-/** The smallest payload, in bytes. */
-export const minPayloadBytes = 9;
-
-/** Gets a payload of `bytes` bytes without publisher and number: see {@linkcode put} and {@linkcode lastByte}. */
+/** Gets a payload of `bytes` bytes, 9 or more, of which {@linkcode put} and {@linkcode lastByte} say the rest. */
 export function blankPayload(bytes: number): Uint8Array<ArrayBuffer> {
-  if (bytes < minPayloadBytes) {
-    throw new RangeError(
-      `Cannot mark ${bytes} bytes: expected ${minPayloadBytes} or more`,
-    );
-  }
   return new Uint8Array(bytes).fill(alphabet[0]!);
 }
 
@@ -40,8 +32,7 @@ export function put(
 /** Gets the number that stands in four characters at `at`. */
 export function get(data: Uint8Array, at: number): number {
   return values[data[at]!]! | values[data[at + 1]!]! << 6 |
-    values[data[at + 2]!]! << 12 |
-    values[data[at + 3]!]! << 18;
+    values[data[at + 2]!]! << 12 | values[data[at + 3]!]! << 18;
 }
 
 /** Gets the last byte of a payload with the number `number`. */

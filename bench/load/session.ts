@@ -7,14 +7,15 @@
  * two the other one has the next turn.
  */
 import { Channel, Connection } from "./connection.ts";
-import type { Address } from "./libc.ts";
-import type { Reactor } from "./reactor.ts";
-import { Samples } from "./samples.ts";
+import { type Address, Poll, receive } from "./libc.ts";
 
 /** Handshakes that may be under way at once. */
 const maxHandshakes = 128;
-/** How long a turn or a handshake may take before it counts as lost. */
-const timeLimitMs = 15_000;
+/** How long all handshakes, or the turns under way at the end, may take before they count as lost. */
+const connectLimitMs = 60_000;
+const drainLimitMs = 15_000;
+/** Bytes that one read takes at most. */
+const readBytes = 1 << 18;
 
 /** What a session is. */
 export interface SessionOptions {
@@ -24,6 +25,8 @@ export interface SessionOptions {
   echo: boolean;
   channels: number;
   clientsPerChannel: number;
+  /** Only so many channels have turns; all, unless given. */
+  busyChannels?: number;
   /** Size of a message. */
   bytes: number;
   binary: boolean;
@@ -36,160 +39,136 @@ export interface RunOptions {
   burst: number;
   /** Channels with a turn under way at any time. */
   window: number;
-  /** Only so many channels have turns; all, unless given. */
-  busyChannels?: number;
-}
-
-/** What came of {@linkcode Session.run}. */
-export interface RunResult {
-  seconds: number;
-  deliveries: number;
+  /** How long the turns under way at the end may take; 15 s unless given. */
+  limitMs?: number;
 }
 
 /** Clients of one server. */
 export class Session {
-  readonly clients: Connection[] = [];
-  readonly samples = new Samples();
+  /** Connections whose server doesn't read at the moment. */
+  readonly blocked = new Set<Connection>();
+  /** How long each delivery took so far, in milliseconds. */
+  readonly latenciesMs: number[] = [];
+  readonly #poll = new Poll();
+  readonly #buffer = new Uint8Array(readBytes);
+  /** When the bytes that are handled now were read, in milliseconds. */
+  #nowMs = 0;
+  readonly #clients: Connection[] = [];
   readonly #channels: Channel[] = [];
+  /** Channels for whom it will be the turn, in this order. */
+  readonly #waiting: Channel[] = [];
   #joined = 0;
   #deliveries = 0;
   #turns = 0;
-  #nextChannel = 0;
-  #busyChannels = 0;
   #burst = 1;
   /** Whether a turn's end begins another. */
   #isRunning = false;
-  #failure: unknown;
 
-  constructor(
-    readonly reactor: Reactor,
-    readonly options: SessionOptions,
-  ) {}
+  constructor(readonly options: SessionOptions) {}
 
   /** Connects all clients. */
   connect(): void {
-    const { channels, clientsPerChannel } = this.options;
+    const { channels, clientsPerChannel, busyChannels } = this.options;
     for (let i = 0; i < channels; i++) {
       this.#channels.push(new Channel(crypto.randomUUID()));
     }
+    this.#waiting.push(...this.#channels.slice(0, busyChannels));
     const total = channels * clientsPerChannel;
-    const limit = performance.now() + timeLimitMs * 4;
+    const limitMs = performance.now() + connectLimitMs;
     while (this.#joined < total) {
       while (
-        this.clients.length < total &&
-        this.clients.length - this.#joined < maxHandshakes
+        this.#clients.length < total &&
+        this.#clients.length - this.#joined < maxHandshakes
       ) {
         // Channel by channel, so that most handshakes at one time differ in theirs.
-        const channel = this.#channels[this.clients.length % channels]!;
-        const client = new Connection(this, this.clients.length, channel);
-        this.clients.push(client);
+        const index = this.#clients.length;
+        const channel = this.#channels[index % channels]!;
+        const client = new Connection(this, index, channel);
+        this.#poll.add(client.fd, index);
+        this.#clients.push(client);
         channel.members.push(client);
       }
-      this.reactor.step(1000);
-      this.#checkTime(limit, `${total - this.#joined} clients haven't joined`);
+      this.step(1000);
+      checkTime(limitMs, `${total - this.#joined} clients haven't joined`);
     }
     for (const { members } of this.#channels) {
-      members.forEach((member, i) =>
-        member.from = members[i === 0 ? 1 : 0]?.index ?? -1
-      );
+      members.forEach((member, i) => member.from = members[i === 0 ? 1 : 0]);
     }
   }
 
-  /** Publishes for some seconds, then waits until everything has arrived. */
-  run(options: RunOptions): RunResult {
-    const start = performance.now();
-    this.#checkTime(Infinity, "");
+  /** Publishes for some seconds, then waits until everything has arrived; gets the number of deliveries. */
+  run({ seconds, burst, window, limitMs = drainLimitMs }: RunOptions): number {
+    const endMs = performance.now() + seconds * 1000;
     const before = this.#deliveries;
-    const end = start + options.seconds * 1000;
-    this.#burst = options.burst;
+    this.#burst = burst;
     this.#isRunning = true;
-    this.#busyChannels = options.busyChannels ?? this.#channels.length;
-    const window = Math.min(options.window, this.#busyChannels);
-    for (let i = 0; i < window; i++) this.#beginTurn(this.#takeChannel());
-    while (performance.now() < end) {
-      this.reactor.step(100);
-      this.#checkTime(Infinity, "");
+    for (const channel of this.#waiting.splice(0, window)) {
+      this.#beginTurn(channel);
     }
+    while (performance.now() < endMs) this.step(100);
     this.#isRunning = false;
-    this.#drain();
-    return {
-      seconds: (performance.now() - start) / 1000,
-      deliveries: this.#deliveries - before,
-    };
+    const drainedMs = performance.now() + limitMs;
+    while (this.#turns > 0) {
+      this.step(100);
+      const missing = this.#channels.reduce(
+        (sum, { remaining }) => sum + remaining,
+        0,
+      );
+      checkTime(drainedMs, `${missing} deliveries are missing`);
+    }
+    return this.#deliveries - before;
   }
 
-  #takeChannel(): Channel {
-    const channel = this.#channels[this.#nextChannel]!;
-    this.#nextChannel = (this.#nextChannel + 1) % this.#busyChannels;
-    return channel;
+  /** Handles what comes from the server, waiting for it at most `timeoutMs`. */
+  step(timeoutMs: number): void {
+    for (const client of this.blocked) {
+      if (client.flush()) this.blocked.delete(client);
+    }
+    const count = this.#poll.wait(this.blocked.size > 0 ? 1 : timeoutMs);
+    for (let i = 0; i < count; i++) {
+      const client = this.#clients[this.#poll.ready(i)]!;
+      const length = receive(client.fd, this.#buffer);
+      if (length < 0) continue;
+      if (length === 0) {
+        throw new Error(
+          `The server closed client ${client.index}: no close frame`,
+        );
+      }
+      this.#nowMs = performance.now();
+      client.onBytes(this.#buffer, length);
+    }
+  }
+
+  /** A client has joined its channel. */
+  onJoined(): void {
+    this.#joined++;
+  }
+
+  /** A client has received a message that was sent at `sentMs`. */
+  onDelivery(sentMs: number): void {
+    this.#deliveries++;
+    this.latenciesMs.push(this.#nowMs - sentMs);
+  }
+
+  /** All clients of a channel have received a burst. */
+  onTurnEnd(channel: Channel): void {
+    this.#turns--;
+    this.#waiting.push(channel);
+    if (this.#isRunning) this.#beginTurn(this.#waiting.shift()!);
   }
 
   #beginTurn(channel: Channel): void {
     const { members } = channel;
-    channel.remaining = this.#burst *
-      (members.length - (this.options.echo ? 0 : 1));
+    const receivers = members.length - (this.options.echo ? 0 : 1);
+    channel.remaining = this.#burst * receivers;
     this.#turns++;
     const publisher = members[channel.publisher]!;
     if (members.length === 2) channel.publisher = 1 - channel.publisher;
     publisher.publish(this.#burst);
   }
+}
 
-  onTurnEnd(channel: Channel): void {
-    this.#turns--;
-    if (!this.#isRunning) return;
-    // Everyone's turn comes, unless all have one at the same time anyway.
-    this.#beginTurn(
-      this.#turns + 1 === this.#channels.length
-        ? channel
-        : this.#takeFreeChannel(),
-    );
-  }
-
-  #takeFreeChannel(): Channel {
-    let channel = this.#takeChannel();
-    while (channel.remaining > 0) channel = this.#takeChannel();
-    return channel;
-  }
-
-  onDelivery(latencyMs: number): void {
-    this.#deliveries++;
-    this.samples.add(latencyMs);
-  }
-
-  onJoined(): void {
-    this.#joined++;
-  }
-
-  #drain(): void {
-    const limit = performance.now() + timeLimitMs;
-    while (this.#turns > 0) {
-      this.reactor.step(100);
-      const missing = this.#channels.reduce(
-        (sum, { remaining }) => sum + remaining,
-        0,
-      );
-      this.#checkTime(limit, `${missing} deliveries are missing`);
-    }
-  }
-
-  /** Ends the session because of `error`, which whoever waits for the session will get. */
-  fail(error: unknown): void {
-    this.#failure ??= error;
-    this.close();
-  }
-
-  #checkTime(limit: number, problem: string): void {
-    if (this.#failure !== undefined) throw this.#failure;
-    if (performance.now() > limit) {
-      throw new Error(
-        `The server lost something: after its time limit ${problem}`,
-      );
-    }
-  }
-
-  /** Disconnects all clients at once. */
-  close(): void {
-    for (const client of this.clients) this.reactor.remove(client);
-    this.clients.length = 0;
-  }
+function checkTime(limitMs: number, problem: string): void {
+  if (performance.now() <= limitMs) return;
+  throw new Error(`The server lost something: after its time limit ${problem}`);
 }

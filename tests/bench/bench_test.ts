@@ -6,23 +6,20 @@ import { Generator } from "../../bench/generator.ts";
 import type { Row, Slice } from "../../bench/measure.ts";
 import type { Results } from "../../bench/results.ts";
 import { traffic } from "../../bench/workloads.ts";
-import { runProgram } from "../../tools/process.ts";
+import { type Outcome, repository, runProgram } from "../../tools/process.ts";
 import { TempFolder } from "../../tools/folder.ts";
-
-const top = new URL("../../", import.meta.url).pathname;
 
 Deno.test("deno task bench measures staps and the 20-line relay under the same load", async () => {
   await using folder = await TempFolder.make();
   const file = `${folder.path}/results.json`;
-  const { code, stdout, stderr } = await runProgram(Deno.execPath(), [
-    ..."run --allow-all bench/main.ts --rounds 1 --seconds 0.05".split(" "),
-    ..."--only fanout-64-text,pairs-64-binary".split(" "),
-    ..."--peers staps,relay --json".split(" "),
-    file,
-  ], { cwd: top });
+  const { code, stdout, stderr } = await bench(
+    ..."--rounds 1 --seconds 0.05 --peers staps,relay".split(" "),
+    ...["--only", "fanout-64-text,pairs-64-binary", "--json", file],
+  );
   assert.equal(code, 0, stdout + stderr);
   assert.match(stdout, /^pairs-64-binary +relay +[\d.]+ /m);
-  const { traffic } = JSON.parse(await Deno.readTextFile(file));
+  const results = JSON.parse(await Deno.readTextFile(file));
+  const { traffic } = results;
   const names = traffic.map(
     ({ workload }: { workload: { name: string } }) => workload.name,
   );
@@ -41,7 +38,19 @@ Deno.test("deno task bench measures staps and the 20-line relay under the same l
       assert.ok(slice.serverUsPerDelivery > 0 && slice.deliveriesPerSecond > 0);
     }
   }
+
+  traffic[2].rows[1].failure = "deliveries are missing";
+  await Deno.writeTextFile(file, JSON.stringify({ ...results, traffic }));
+  const again = await bench("--from", file);
+  assert.equal(again.code, 1);
+  assert.match(again.stdout, /^failed: relay in pairs-64-binary: deliv/m);
 });
+
+/** Runs the benchmark to its end. */
+function bench(...args: string[]): Promise<Outcome> {
+  const script = `${repository}/bench/main.ts`;
+  return runProgram(Deno.execPath(), ["run", "--allow-all", script, ...args]);
+}
 
 Deno.test("aimTable() tells by its worst workload how far an aim is met", () => {
   const row = (peer: "staps" | "ws", costs: readonly number[]): Row => ({
@@ -69,78 +78,89 @@ Deno.test("aimTable() tells by its worst workload how far an aim is met", () => 
 });
 
 /** What a relay can do wrong with a message, the how manieth of it given, for one receiver. */
-const faults: Record<
-  string,
-  {
-    expected: RegExp;
-    send(socket: WebSocket, data: string, count: number): void;
-  }
-> = {
-  loses: {
-    expected: /expected number \d+ of 0|deliveries are missing/,
-    send: (socket, data, count) => count === 7 || socket.send(data),
-  },
-  doubles: {
-    expected: /expected number \d+ of 0/,
-    send: (socket, data, count) => {
+const faults: [
+  name: string,
+  send: (socket: WebSocket, data: string, count: number) => void,
+  expected: RegExp,
+][] = [
+  [
+    "loses a message",
+    (socket, data, count) => count === 7 || socket.send(data),
+    /expected number \d+ of 0|deliveries are missing/,
+  ],
+  [
+    "falls silent",
+    (socket, data, count) => count < 7 && socket.send(data),
+    /\d deliveries are missing/,
+  ],
+  [
+    "doubles a message",
+    (socket, data, count) => {
       socket.send(data);
       if (count === 7) socket.send(data);
     },
-  },
-  changes: {
-    expected: /expected 64 unchanged/,
-    send: (socket, data, count) =>
+    /expected number \d+ of 0/,
+  ],
+  [
+    "changes a message",
+    (socket, data, count) =>
       socket.send(count === 7 ? data.slice(0, -1) + "!" : data),
-  },
-  cuts: {
-    expected: /expected 64 unchanged/,
-    send: (socket, data, count) =>
-      socket.send(count === 7 ? data.slice(1) : data),
-  },
-  "hangs up on": {
-    expected: /The server closed client \d: 4321 "why not"/,
-    send: (socket, data, count) =>
+    /expected 64 unchanged/,
+  ],
+  [
+    "cuts a message",
+    (socket, data, count) =>
+      socket.send(count === 7 ? data.slice(0, 20) + data.slice(21) : data),
+    /63 bytes: expected 64 unchanged/,
+  ],
+  [
+    "hangs up",
+    (socket, data, count) =>
       count === 7 ? socket.close(4321, "why not") : socket.send(data),
-  },
-};
+    /The server closed client \d: 4321 "why not"/,
+  ],
+];
 
-for (const [name, { expected, send }] of Object.entries(faults)) {
-  Deno.test(`Generator fails for a relay that ${name} a message`, async () => {
+for (const [name, send, expected] of faults) {
+  Deno.test(`Generator fails for a relay that ${name}`, async () => {
     await using folder = await TempFolder.make();
     const unix = `${folder.path}/s`;
     await using _relay = faultyRelay(unix, send);
     await using generator = new Generator();
-    const session = {
-      channels: 1,
-      clientsPerChannel: 3,
-      bytes: 64,
-      binary: false,
-    };
-    await generator.tell("open", {
-      ...session,
-      id: "x",
-      echo: false,
-      address: { unix },
-      pids: [],
-    });
+    await open(generator, unix);
+    // Bursts, so that a lost message is followed by others.
+    const run = { seconds: 0.2, burst: 4, window: 1, limitMs: 1000 };
     await assert.rejects(
-      // Bursts, so that a lost message is followed by others.
-      generator.tell("run", {
-        id: "x",
-        seconds: 0.2,
-        burst: 4,
-        window: 1,
-        isWarmUp: false,
-      }),
+      generator.tell("run", { ...run, isWarmUp: false }),
       expected,
     );
+  });
+}
+
+Deno.test("Generator fails for a server that only claims to speak WebSocket", async () => {
+  await using folder = await TempFolder.make();
+  const unix = `${folder.path}/s`;
+  using listener = Deno.listen({ transport: "unix", path: unix });
+  await using generator = new Generator();
+  const opened = open(generator, unix);
+  using connection = await listener.accept();
+  const answer = "HTTP/1.1 101 Yes\r\nSec-WebSocket-Accept: what?\r\n\r\n";
+  await connection.write(new TextEncoder().encode(answer));
+  await assert.rejects(opened, /refused a client: got "HTTP\/1.1 101 Yes"/);
+});
+
+/** Connects the three clients of one channel. */
+function open(generator: Generator, unix: string): Promise<unknown> {
+  return generator.tell("open", {
+    ...{ address: { unix }, pids: [], echo: false },
+    ...{ channels: 1, clientsPerChannel: 3, bytes: 64, binary: false },
   });
 }
 
 /** Starts a relay for one channel that sends to one of the receivers by `send`. */
 function faultyRelay(
   path: string,
-  send: (socket: WebSocket, data: string, count: number) => void,
+  send: typeof faults[number][1],
 ): Deno.HttpServer<Deno.UnixAddr> {
   const members: WebSocket[] = [];
   let count = 0;
@@ -149,10 +169,10 @@ function faultyRelay(
     members.push(socket);
     socket.onmessage = ({ data }) => {
       count++;
-      const victim = members.find((other) => other !== socket);
-      for (const other of members) {
-        if (other === socket || other.readyState !== WebSocket.OPEN) continue;
-        if (other === victim) send(other, data, count);
+      const others = members.filter((other) => other !== socket);
+      for (const [i, other] of others.entries()) {
+        if (other.readyState !== WebSocket.OPEN) continue;
+        if (i === 0) send(other, data, count);
         else other.send(data);
       }
     };
@@ -164,12 +184,9 @@ Deno.test("docs/benchmarks.md compares two versions with options that there are"
   const text = await block("docs/benchmarks.md", "before");
   const command = text.replaceAll("\\\n", " ").match(/deno task bench (.*)/);
   // Only lists what could be measured, once it has understood the options.
-  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["run", "--allow-all", `${top}bench/main.ts`, "--list"],
-      ...command![1]!.trim().split(/\s+/),
-    ],
-    cwd: top,
-  }).output();
-  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  const { code, stderr } = await bench(
+    "--list",
+    ...command![1]!.trim().split(/\s+/),
+  );
+  assert.equal(code, 0, stderr);
 });
