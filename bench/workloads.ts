@@ -21,15 +21,9 @@ export interface TrafficWorkload {
   isQuick?: boolean;
 }
 
+const denoOnly: readonly PeerName[] = ["staps", "staps-before", "relay"];
 /** Everyone on a socket of their own. */
-const direct: readonly PeerName[] = [
-  "staps",
-  "staps-before",
-  "relay",
-  "ws",
-  "bun",
-  "nchan",
-];
+const direct: readonly PeerName[] = [...denoOnly, "ws", "bun", "nchan"];
 const behindNginx: readonly PeerName[] = [
   "staps-nginx",
   "staps-nginx-2",
@@ -38,49 +32,40 @@ const behindNginx: readonly PeerName[] = [
   "bun-nginx",
   "nchan-tcp",
 ];
-const denoOnly: readonly PeerName[] = ["staps", "staps-before", "relay"];
 
 const sizes = [
   { bytes: 64, name: "64", title: "64 B" },
   { bytes: 1024, name: "1k", title: "1 KiB" },
   { bytes: 16384, name: "16k", title: "16 KiB" },
 ];
-const kinds = [{ binary: false, name: "text" }, {
-  binary: true,
-  name: "binary",
-}];
+const kinds = [
+  { binary: false, name: "text" },
+  { binary: true, name: "binary" },
+];
 
-const fanOut = sizes.flatMap((size): TrafficWorkload[] =>
-  kinds.flatMap((kind) =>
+const fanOut = sizes.flatMap(({ bytes, ...size }): TrafficWorkload[] =>
+  kinds.flatMap(({ binary, name }) =>
     // A burst stays below what a socket takes at once, so that all of it is on its way.
-    [1, size.bytes > 1024 ? 4 : 16].map((burst) => ({
-      name: `fanout-${size.name}-${kind.name}${burst > 1 ? "-burst" : ""}`,
-      title: `1 × 500, ${size.title} ${kind.name}${
+    [1, bytes > 1024 ? 4 : 16].map((burst) => ({
+      name: `fanout-${size.name}-${name}${burst > 1 ? "-burst" : ""}`,
+      title: `1 × 500, ${size.title} ${name}${
         burst > 1 ? `, bursts of ${burst}` : ""
       }`,
       peers: direct,
-      channels: 1,
-      clientsPerChannel: 500,
-      bytes: size.bytes,
-      binary: kind.binary,
-      burst,
-      window: 1,
-      isQuick: burst === 1 && size.bytes === (kind.binary ? 64 : 1024),
+      ...{ channels: 1, clientsPerChannel: 500, window: 1 },
+      ...{ bytes, binary, burst },
+      isQuick: burst === 1 && bytes === (binary ? 64 : 1024),
     }))
   )
 );
 
-const pairs = kinds.map((kind): TrafficWorkload => ({
-  name: `pairs-64-${kind.name}`,
-  title: `500 × 2, 64 B ${kind.name}`,
+const pairs = kinds.map(({ binary, name }): TrafficWorkload => ({
+  name: `pairs-64-${name}`,
+  title: `500 × 2, 64 B ${name}`,
   peers: direct,
-  channels: 500,
-  clientsPerChannel: 2,
-  bytes: 64,
-  binary: kind.binary,
-  burst: 1,
-  window: 500,
-  isQuick: !kind.binary,
+  ...{ channels: 500, clientsPerChannel: 2, window: 500 },
+  ...{ bytes: 64, binary, burst: 1 },
+  isQuick: !binary,
 }));
 
 const throughNginx = [...fanOut, ...pairs]
@@ -96,44 +81,31 @@ const throughNginx = [...fanOut, ...pairs]
 /** Few enough that their clients stay well below the 20,000 descriptors that many systems allow. */
 const manyChannels = 9000;
 
+/** What is sent where the number of channels or clients grows. */
+const growing = { peers: denoOnly, bytes: 64, binary: false, burst: 1 };
+
 const growth: TrafficWorkload[] = [
-  ...[1, 10, 100, 1000, manyChannels].map((channels): TrafficWorkload => ({
+  ...[1, 10, 100, 1000, manyChannels].map((channels) => ({
+    ...growing,
     name: `growth-channels-${channels}`,
     title: `${channels} × 2, 64 B text, 10 at a time`,
-    peers: denoOnly,
-    channels,
-    clientsPerChannel: 2,
-    bytes: 64,
-    binary: false,
-    burst: 1,
-    window: 10,
+    ...{ channels, clientsPerChannel: 2, window: 10 },
   })),
-  ...[2, 5, 10, 50, 100, 500, 1000, 2000].map((clients): TrafficWorkload => ({
-    name: `growth-clients-${clients}`,
-    title: `1 × ${clients}, 64 B text`,
-    peers: denoOnly,
-    channels: 1,
-    clientsPerChannel: clients,
-    bytes: 64,
-    binary: false,
-    burst: 1,
-    window: 1,
+  ...[2, 5, 10, 50, 100, 500, 1000, 2000].map((clientsPerChannel) => ({
+    ...growing,
+    name: `growth-clients-${clientsPerChannel}`,
+    title: `1 × ${clientsPerChannel}, 64 B text`,
+    ...{ channels: 1, clientsPerChannel, window: 1 },
   })),
+  // Whether it is the number of clients that costs, or how many of them speak.
+  {
+    ...growing,
+    name: "growth-idle",
+    title: `10 busy channels of ${manyChannels} × 2, 64 B text`,
+    ...{ channels: manyChannels, clientsPerChannel: 2, window: 10 },
+    busyChannels: 10,
+  },
 ];
-
-/** Whether it is the number of clients that costs, or how many of them speak. */
-const mostlyIdle: TrafficWorkload = {
-  name: "growth-idle",
-  title: `10 busy channels of ${manyChannels} × 2, 64 B text`,
-  peers: denoOnly,
-  channels: manyChannels,
-  clientsPerChannel: 2,
-  bytes: 64,
-  binary: false,
-  burst: 1,
-  window: 10,
-  busyChannels: 10,
-};
 
 /** All traffic. */
 export const traffic: readonly TrafficWorkload[] = [
@@ -141,7 +113,6 @@ export const traffic: readonly TrafficWorkload[] = [
   ...pairs,
   ...throughNginx,
   ...growth,
-  mostlyIdle,
 ];
 
 /** The number of idle clients that all peers are measured with. */

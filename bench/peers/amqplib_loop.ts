@@ -4,19 +4,7 @@
  * the bridge is compared with, see `bench/bridge.ts`.
  */
 import { Buffer } from "node:buffer";
-import {
-  type Channel,
-  type ChannelModel,
-  type ConfirmChannel,
-  connect,
-} from "amqplib";
-
-/** What the loop does for its messages' safety. */
-export type Safety =
-  /** Nothing: no confirms, no acknowledgements, nothing on disk. */
-  | "none"
-  /** What the bridge does: durable, persistent, confirmed, acknowledged. */
-  | "full";
+import { connect } from "amqplib";
 
 /** Messages that go through a broker and come back. */
 export interface Loop extends AsyncDisposable {
@@ -28,26 +16,28 @@ export interface Loop extends AsyncDisposable {
 
 const maxUnconfirmed = 2_000;
 
-/** Starts a loop with `keys` routing keys at the broker `url`. */
+/**
+ * Starts a loop with `keys` routing keys at the broker `url`. A safe one does
+ * what the bridge does: durable, persistent, confirmed, acknowledged.
+ */
 export async function startLoop(
   url: string,
-  { keys, safety }: { keys: number; safety: Safety },
+  { keys, isSafe }: { keys: number; isSafe: boolean },
 ): Promise<Loop> {
-  const models: ChannelModel[] = [
+  const models = [
     await connect(url, { noDelay: true }),
     await connect(url, { noDelay: true }),
-  ];
-  const full = safety === "full";
-  const publisher: Channel | ConfirmChannel = full
-    ? await models[0]!.createConfirmChannel()
-    : await models[0]!.createChannel();
-  const consumer = await models[1]!.createChannel();
-  const exchange = `loop-${safety}`;
-  await consumer.assertExchange(exchange, "direct", { durable: full });
+  ] as const;
+  const publisher = isSafe
+    ? await models[0].createConfirmChannel()
+    : await models[0].createChannel();
+  const consumer = await models[1].createChannel();
+  const exchange = `loop-${isSafe}`;
+  await consumer.assertExchange(exchange, "direct", { durable: isSafe });
   const { queue } = await consumer.assertQueue("", {
-    durable: full,
-    exclusive: !full,
-    autoDelete: full,
+    durable: isSafe,
+    exclusive: !isSafe,
+    autoDelete: isSafe,
   });
   for (let key = 0; key < keys; key++) {
     await consumer.bindQueue(queue, exchange, `${key}`);
@@ -69,24 +59,14 @@ export async function startLoop(
   const pump = (): void => {
     while (next < waiting.length && !isFull && unconfirmed < maxUnconfirmed) {
       const [key, body] = waiting[next++]!;
-      const buffer = Buffer.from(
-        body.buffer as ArrayBuffer,
-        body.byteOffset,
-        body.byteLength,
-      );
-      const options = { deliveryMode: full ? 2 : 1 };
-      isFull = !(full
-        ? (publisher as ConfirmChannel).publish(
-          exchange,
-          `${key}`,
-          buffer,
-          options,
-          confirmed,
-        )
-        : publisher.publish(exchange, `${key}`, buffer, options));
-      if (full) unconfirmed++;
+      const buffer = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+      if (isSafe) unconfirmed++;
+      isFull = !publisher.publish(exchange, `${key}`, buffer, {
+        deliveryMode: isSafe ? 2 : 1,
+      }, confirmed);
     }
   };
+  /** Called where there are confirms. */
   const confirmed = (): void => {
     unconfirmed--;
     pump();
@@ -96,10 +76,10 @@ export async function startLoop(
     pump();
   });
   let unacked = 0;
-  if (full) await consumer.prefetch(500);
+  if (isSafe) await consumer.prefetch(500);
   await consumer.consume(queue, (message) => {
     loop.onMessage(message!.content);
-    if (full && ++unacked % 100 === 0) consumer.ack(message!, true);
-  }, { noAck: !full });
+    if (isSafe && ++unacked % 100 === 0) consumer.ack(message!, true);
+  }, { noAck: !isSafe });
   return loop;
 }
