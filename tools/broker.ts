@@ -1,18 +1,19 @@
 /** A RabbitMQ of the test's own, of a version that people have, and its administration. */
-import type { BrokerConfig } from "./broker_config.ts";
 import type { BrokerHome } from "./broker_network.ts";
-import { BrokerProcess } from "./broker_process.ts";
-import { BrokerPrograms, type BrokerVersion } from "./broker_programs.ts";
+import {
+  type BrokerConfig,
+  type BrokerPlace,
+  BrokerProcess,
+} from "./broker_process.ts";
+import { brokerPrograms, type BrokerVersion } from "./broker_programs.ts";
 import { eventually } from "./eventually.ts";
 import { TempFolder } from "./folder.ts";
-
-/** Where a broker keeps what it knows of queues, users and more: Khepri, RabbitMQ's own, only from 4.0 on. */
-export type BrokerDatabase = "mnesia" | "khepri";
 
 /** A RabbitMQ to choose. */
 export interface BrokerKind {
   readonly version: BrokerVersion;
-  readonly database: BrokerDatabase;
+  /** Where it keeps what it knows of queues, users and more: Khepri, RabbitMQ's own, only from 4.0 on. */
+  readonly database: "mnesia" | "khepri";
 }
 
 /** What tests that show what every broker must do run on. */
@@ -32,27 +33,17 @@ export interface Permissions {
 /** Settings of {@linkcode startBroker}. */
 export interface BrokerOptions extends BrokerConfig, Partial<BrokerKind> {
   /** Becomes part of this one's cluster, and is of its kind. That one has to outlive it. */
-  readonly peer?: Broker;
+  readonly peer?: Broker | undefined;
   /** The network that it is in; this machine's loopback if it isn't said. */
-  readonly home?: BrokerHome;
+  readonly home?: BrokerHome | undefined;
 }
 
 /** A running RabbitMQ with the user `staps`, password `secret`, on the vhost `/`. */
 export class Broker extends BrokerProcess {
-  readonly kind: BrokerKind;
   #vhosts = 0;
 
-  constructor(
-    kind: BrokerKind,
-    programs: BrokerPrograms,
-    { folder, ...place }: {
-      folder: TempFolder;
-      peer?: Broker;
-      home?: BrokerHome;
-    },
-  ) {
-    super(programs, folder, place);
-    this.kind = kind;
+  constructor(readonly kind: BrokerKind, place: BrokerPlace) {
+    super(place);
   }
 
   /** Gets the URL of a vhost, by default `/` with the user `staps`. */
@@ -201,27 +192,31 @@ export const kindsToTest: readonly BrokerKind[] = brokerKinds.filter((kind) =>
 export async function startBroker(
   options: BrokerOptions = {},
 ): Promise<Broker> {
-  const { peer } = options;
-  const kind = peer?.kind ??
-    (options.version === undefined
-      ? defaultKind()
-      : { version: options.version, database: options.database ?? "mnesia" });
-  const programs = await BrokerPrograms.install(kind.version);
-  const folder = await TempFolder.make();
-  const { home } = options;
-  const broker = new Broker(kind, programs, {
-    folder,
-    ...peer && { peer },
-    ...home && { home },
-  });
+  const broker = await makeBroker(options);
   try {
-    await broker.configure(options);
     await broker.start();
-    if (peer) await broker.joinCluster(peer);
+    if (options.peer) await broker.joinCluster(options.peer);
     else await broker.setUp();
     return broker;
   } catch (error) {
     await broker[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Makes a broker as {@linkcode startBroker} does, but for its start. */
+export async function makeBroker(options: BrokerOptions): Promise<Broker> {
+  const { version, database = "mnesia", peer, home } = options;
+  const kind = peer?.kind ??
+    (version === undefined ? defaultKind() : { version, database });
+  const folder = await TempFolder.make();
+  try {
+    const programs = await brokerPrograms(kind.version, folder.path);
+    const broker = new Broker(kind, { programs, folder, peer, home });
+    await broker.configure(options);
+    return broker;
+  } catch (error) {
+    await folder[Symbol.asyncDispose]();
     throw error;
   }
 }

@@ -1,16 +1,7 @@
 /** RabbitMQs that are one cluster, each to be stopped, killed and paused by itself. */
-import { Broker, type BrokerOptions, startBroker } from "./broker.ts";
+import { type Broker, type BrokerOptions, makeBroker } from "./broker.ts";
 import type { BrokerHome } from "./broker_network.ts";
 import { eventually } from "./eventually.ts";
-
-/** Settings of {@linkcode startCluster}. */
-export interface BrokerClusterOptions
-  extends Omit<BrokerOptions, "peer" | "home"> {
-  /** How many brokers there are; 3 if it isn't said. */
-  readonly size?: number;
-  /** Networks for them, one each. */
-  readonly homes?: readonly BrokerHome[];
-}
 
 /**
  * A running cluster. Users, vhosts and rights are the same on all its members:
@@ -102,29 +93,30 @@ export class BrokerCluster implements AsyncDisposable {
 
 /**
  * Starts a cluster of three RabbitMQs, or as many as `size` says, installing
- * RabbitMQ if it is missing.
+ * RabbitMQ if it is missing. `homes` are networks for them, one each.
  */
 export async function startCluster(
-  { size = 3, homes = [], ...options }: BrokerClusterOptions = {},
+  { size = 3, homes = [], ...options }:
+    & Omit<BrokerOptions, "peer" | "home">
+    & { size?: number; homes?: readonly BrokerHome[] } = {},
 ): Promise<BrokerCluster> {
   const members: Broker[] = [];
+  const cluster = new BrokerCluster(members);
   try {
     while (members.length < size) {
       const [peer] = members;
       const home = homes[members.length];
-      members.push(
-        await startBroker({
-          ...options,
-          ...peer && { peer },
-          ...home && { home },
-        }),
-      );
+      members.push(await makeBroker({ ...options, peer, home }));
     }
-    const cluster = new BrokerCluster(members);
+    await Promise.all(members.map((member) => member.start()));
+    const [first, ...others] = members;
+    await first!.setUp();
+    // Who joins has to find a cluster that nobody else is joining.
+    for (const other of others) await other.joinCluster(first!);
     await cluster.whole();
     return cluster;
   } catch (error) {
-    await new BrokerCluster(members)[Symbol.asyncDispose]();
+    await cluster[Symbol.asyncDispose]();
     throw error;
   }
 }

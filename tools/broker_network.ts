@@ -7,6 +7,7 @@
  * and one that they have among themselves. So one of them can be cut off from
  * the others, and clients still reach it.
  */
+import { exists } from "./folder.ts";
 import { runOrThrow, runProgram } from "./process.ts";
 
 /** The network that a broker is in. */
@@ -36,16 +37,14 @@ export const loopback: BrokerHome = {
  * The first three bytes of addresses for tests of networks, which no machine has
  * (RFC 2544 section C.2.2). Two processes at a time rarely choose the same.
  */
-const networks = {
-  clients: `198.18.${Deno.pid % 256}`,
-  peers: `198.19.${Deno.pid % 256}`,
-} as const;
-
-/** This machine's address on the clients' network. */
-const ownAddress = `${networks.clients}.254`;
+const clients = `198.18.${Deno.pid % 256}`;
+const peers = `198.19.${Deno.pid % 256}`;
 
 /** What everything of ours is called, with the process that made it: interfaces have 15 characters at most. */
-const prefix = "staps";
+const own = `staps${Deno.pid}`;
+const namespace = (index: number): string => `${own}n${index}`;
+/** The end of a broker's pair on the peers' bridge. */
+const peerEnd = (index: number): string => `${own}p${index}`;
 
 /** Namespaces for brokers. They are removed on disposal. */
 export class BrokerNetwork implements AsyncDisposable {
@@ -54,9 +53,9 @@ export class BrokerNetwork implements AsyncDisposable {
 
   private constructor(size: number) {
     this.homes = Array.from({ length: size }, (_, i) => {
-      const peerAddress = `${networks.peers}.${i + 1}`;
+      const peerAddress = `${peers}.${i + 1}`;
       return {
-        address: `${networks.clients}.${i + 1}`,
+        address: `${clients}.${i + 1}`,
         peerAddress,
         name: peerAddress,
         hasLongName: true,
@@ -73,7 +72,7 @@ export class BrokerNetwork implements AsyncDisposable {
     const network = new BrokerNetwork(size);
     try {
       await removeLeftovers();
-      await network.#build();
+      await runOrThrow("sh", ["-ec", network.#script()]);
       return network;
     } catch (error) {
       await network[Symbol.asyncDispose]();
@@ -85,100 +84,61 @@ export class BrokerNetwork implements AsyncDisposable {
 
   /** Lets nothing pass between a broker and the others any more; clients still reach it. */
   async cut(index: number): Promise<void> {
-    await ip("link", "set", "dev", outside("peers", index), "down");
+    await runOrThrow("ip", ["link", "set", "dev", peerEnd(index), "down"]);
   }
 
   /** Ends {@linkcode cut}. */
   async heal(index: number): Promise<void> {
-    await ip("link", "set", "dev", outside("peers", index), "up");
+    await runOrThrow("ip", ["link", "set", "dev", peerEnd(index), "up"]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await remove(Deno.pid);
+    await removeLeftovers({ ofThis: true });
   }
 
-  async #build(): Promise<void> {
-    for (const kind of ["clients", "peers"] as const) {
-      await ip("link", "add", "name", bridge(kind), "type", "bridge");
-      await ip("link", "set", "dev", bridge(kind), "up");
+  /** Gets the commands that make both bridges, and a namespace on them for each broker. */
+  #script(): string {
+    const bridges = `
+      ip link add name ${own}c type bridge
+      ip link add name ${own}p type bridge
+      ip link set dev ${own}c up
+      ip link set dev ${own}p up
+      ip address add ${clients}.254/24 dev ${own}c`;
+    const brokers = this.homes.map(({ address, peerAddress }, i) => `
+      ip netns add ${namespace(i)}
+      inside="ip -n ${namespace(i)}"
+      $inside link set dev lo up
+      ip link add name ${own}c${i} type veth peer name clients netns ${
+      namespace(i)
     }
-    await ip("address", "add", `${ownAddress}/24`, "dev", bridge("clients"));
-    for (const [i, home] of this.homes.entries()) {
-      await ip("netns", "add", namespace(i));
-      await this.#connect("clients", i, home.address);
-      await this.#connect("peers", i, home.peerAddress);
-      await ip("-n", namespace(i), "link", "set", "dev", "lo", "up");
+      ip link add name ${peerEnd(i)} type veth peer name peers netns ${
+      namespace(i)
     }
-  }
-
-  /** Joins a broker's namespace with a bridge. */
-  async #connect(
-    kind: keyof typeof networks,
-    index: number,
-    address: string,
-  ): Promise<void> {
-    const [end, inside] = [outside(kind, index), namespace(index)];
-    await ip(
-      ...["link", "add", "name", end, "type", "veth"],
-      ...["peer", "name", kind, "netns", inside],
-    );
-    await ip("link", "set", "dev", end, "master", bridge(kind), "up");
-    await ip("-n", inside, "address", "add", `${address}/24`, "dev", kind);
-    await ip("-n", inside, "link", "set", "dev", kind, "up");
+      ip link set dev ${own}c${i} master ${own}c up
+      ip link set dev ${peerEnd(i)} master ${own}p up
+      $inside address add ${address}/24 dev clients
+      $inside address add ${peerAddress}/24 dev peers
+      $inside link set dev clients up
+      $inside link set dev peers up`);
+    return [bridges, ...brokers].join("\n");
   }
 }
 
-function namespace(index: number): string {
-  return `${prefix}-${Deno.pid}-${index}`;
-}
-
-function bridge(kind: keyof typeof networks): string {
-  return `${prefix}${Deno.pid}${kind[0]}`;
-}
-
-/** The end of a veth pair that isn't in the namespace. */
-function outside(kind: keyof typeof networks, index: number): string {
-  return `${bridge(kind)}${index}`;
-}
-
-function ip(...args: string[]): Promise<void> {
-  return runOrThrow("ip", args);
-}
-
-/** Removes what the process `pid` made; what isn't there is no error. */
-async function remove(pid: number): Promise<void> {
-  const [namespaces, links] = await Promise.all([
-    list("netns", "list"),
-    list("-o", "link", "show"),
-  ]);
-  for (const [, name] of namespaces.matchAll(/^(\S+)/gm)) {
-    if (name!.startsWith(`${prefix}-${pid}-`)) await ip("netns", "del", name!);
-  }
-  // The ends of the pairs have gone with the namespaces.
-  for (const [, name] of links.matchAll(/^\d+: ([^:@]+)/gm)) {
-    if (/^[a-z]+(\d+)[cp]$/.exec(name!)?.[1] !== `${pid}`) continue;
-    if (name!.startsWith(prefix)) await ip("link", "del", "dev", name!);
-  }
-}
-
-/** Removes what was left by processes that were killed. */
-async function removeLeftovers(): Promise<void> {
-  const text = await list("netns", "list") + await list("-o", "link", "show");
-  const pids = new Set(
-    Array.from(
-      text.matchAll(/\bstaps-?(\d+)/g),
-      ([, pid]) => Number(pid),
-    ),
-  );
-  for (const pid of pids) {
-    try {
-      await Deno.stat(`/proc/${pid}`);
-    } catch {
-      await remove(pid);
+/** Removes what was left by processes that were killed, and perhaps what is this one's. */
+async function removeLeftovers({ ofThis = false } = {}): Promise<void> {
+  // The pairs go with the namespaces.
+  for (
+    const [list, remove] of [
+      ["netns list", "netns del"],
+      ["-o link show type bridge", "link del dev"],
+    ] as const
+  ) {
+    const { stdout } = await runProgram("ip", list.split(" "));
+    for (const [name, pid] of stdout.matchAll(/\bstaps(\d+)[cnp]\d*\b/g)) {
+      const isOver = !await exists(`/proc/${pid}`);
+      if (isOver || (ofThis && Number(pid) === Deno.pid)) {
+        await runOrThrow("ip", [...remove.split(" "), name]);
+      }
     }
   }
-}
-
-async function list(...args: string[]): Promise<string> {
-  return (await runProgram("ip", args)).stdout;
 }

@@ -2,18 +2,16 @@
  * A RabbitMQ's process with what is its own: ports, name, folder, cookie and
  * epmd. So it can be stopped and killed without touching another.
  */
-import {
-  type BrokerConfig,
-  cookie,
-  type TlsAccess,
-  writeConfig,
-  writeCookie,
-} from "./broker_config.ts";
+import { basename } from "node:path";
 import { type BrokerHome, loopback } from "./broker_network.ts";
 import type { BrokerPrograms } from "./broker_programs.ts";
+import { Authority } from "./certificates.ts";
 import { eventually, within } from "./eventually.ts";
 import { freePort, type TempFolder } from "./folder.ts";
 import { Process, runProgram } from "./process.ts";
+
+/** What the brokers of a cluster, and their administrators, know each other by. */
+const cookie = "staps-test";
 
 /** RabbitMQ takes 5 to 10 s to start on an idle machine, and tests share theirs. */
 const startTimeoutMs = 120_000;
@@ -22,8 +20,36 @@ const stopTimeoutMs = 90_000;
 /** What an administrator's command may take, in milliseconds: joining a cluster takes the longest. */
 const commandTimeoutMs = 120_000;
 
-/** What a broker's process does. */
-export type BrokerState = "running" | "paused" | "stopped";
+/** What is in a broker's configuration. */
+export interface BrokerConfig {
+  /** Listens with TLS too, with a certificate of a private authority; see {@linkcode BrokerProcess.tls}. */
+  readonly tls?: boolean;
+  /** Plugins to enable, beside none. */
+  readonly plugins?: readonly string[];
+  /** Lines to add to `rabbitmq.conf`. */
+  readonly config?: string;
+  /** What is in `advanced.config`: an Erlang term with its dot. */
+  readonly advanced?: string;
+}
+
+/** Where a broker with TLS is, and whom to trust. */
+export interface TlsAccess {
+  readonly port: number;
+  /** Whose files are in the broker's folder. */
+  readonly authority: Authority;
+  /** The file with its certificate. */
+  readonly ca: string;
+}
+
+/** Where a broker's process is. */
+export interface BrokerPlace {
+  readonly programs: BrokerPrograms;
+  readonly folder: TempFolder;
+  /** One of the cluster that it will be in. */
+  readonly peer?: BrokerProcess | undefined;
+  /** The network that it is in; this machine's loopback if it isn't said. */
+  readonly home?: BrokerHome | undefined;
+}
 
 /** A RabbitMQ that can be started, and ended in every way. Ended and removed on disposal. */
 export class BrokerProcess implements AsyncDisposable {
@@ -45,11 +71,7 @@ export class BrokerProcess implements AsyncDisposable {
   /** Resolves when all evaluations so far have ended. */
   #evaluating: Promise<void> = Promise.resolve();
 
-  constructor(
-    programs: BrokerPrograms,
-    folder: TempFolder,
-    { peer, home = loopback }: { peer?: BrokerProcess; home?: BrokerHome } = {},
-  ) {
+  constructor({ programs, folder, peer, home = loopback }: BrokerPlace) {
     this.#programs = programs;
     this.#folder = folder;
     this.#home = home;
@@ -57,10 +79,7 @@ export class BrokerProcess implements AsyncDisposable {
     this.#epmdPort = peer ? peer.#epmdPort : freePort();
     if (peer && peer.#home === home) return;
     this.#epmd = this.#spawn("epmd", [
-      "-port",
-      `${this.#epmdPort}`,
-      "-address",
-      home.peerAddress,
+      ...["-port", `${this.#epmdPort}`, "-address", home.peerAddress],
     ]);
   }
 
@@ -81,7 +100,7 @@ export class BrokerProcess implements AsyncDisposable {
   }
 
   /** Whether the server runs. One that ended by itself counts as stopped. */
-  get state(): BrokerState {
+  get state(): "running" | "paused" | "stopped" {
     if (!this.#server || this.#server.ended) return "stopped";
     return this.#paused ? "paused" : "running";
   }
@@ -92,22 +111,54 @@ export class BrokerProcess implements AsyncDisposable {
   }
 
   /** Writes what the server reads when it starts. */
-  async configure(config: BrokerConfig): Promise<void> {
-    const folder = this.#folder.path;
-    await writeCookie(folder);
-    this.#tls = await writeConfig(folder, {
-      ...config,
-      hostname: this.hostname,
-      port: this.port,
-      pathInside: this.#programs.pathOf(folder),
-    });
+  async configure(
+    { tls = false, plugins = [], config = "", advanced = "[]." }: BrokerConfig,
+  ): Promise<void> {
+    const write = (name: string, text: string, mode = 0o644): Promise<void> =>
+      Deno.writeTextFile(`${this.#folder.path}/${name}`, text, { mode });
+    // Erlang refuses one that others may read.
+    await write(".erlang.cookie", cookie, 0o400);
+    await write("plugins", `[${plugins.join(",")}].`);
+    await write("advanced.config", advanced);
+    await write(
+      "rabbitmq.conf",
+      `
+listeners.tcp.1 = ${this.hostname}:${this.port}
+listeners.tcp.2 = ::1:${this.port}
+# Debian's default user isn't wanted: a test says which users there are.
+default_user = nobody
+default_pass = ${crypto.randomUUID()}
+vm_memory_high_watermark.relative = 0.6
+disk_free_limit.absolute = 1MB
+log.console = true
+log.console.level = warning
+log.file = false
+${config}
+${tls ? await this.#configureTls() : ""}`,
+    );
+  }
+
+  /** Makes a certificate, and gets what `rabbitmq.conf` says of it. */
+  async #configureTls(): Promise<string> {
+    const authority = await Authority.make(this.#folder);
+    const { certFile, keyFile } = await authority.certify();
+    this.#tls = { port: freePort(), authority, ca: authority.file };
+    const inside = (file: string): string =>
+      `${this.#programs.folderInside}/${basename(file)}`;
+    return `
+listeners.ssl.1 = 127.0.0.1:${this.#tls.port}
+ssl_options.cacertfile = ${inside(authority.file)}
+ssl_options.certfile = ${inside(certFile)}
+ssl_options.keyfile = ${inside(keyFile)}
+ssl_options.verify = verify_none
+`;
   }
 
   /** Resolves when the server accepts clients. Used again after {@linkcode stop} or {@linkcode kill}. */
   async start(): Promise<void> {
     // Erlang would start an epmd that outlives it, if there were none.
     // On a network of brokers alone, it is there long before the server is.
-    if (this.#epmd && this.#home === loopback) {
+    if (this.#home === loopback) {
       await accepts({ hostname: this.hostname, port: this.#epmdPort });
     }
     const server = this.#spawn("rabbitmq-server", []);
@@ -172,14 +223,11 @@ export class BrokerProcess implements AsyncDisposable {
   /** Runs rabbitmqctl as an administrator would. It takes a second or two. */
   async rabbitmqctl(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await runProgram(
-      ...this.#command(
-        "rabbitmqctl",
-        [
-          ...["--node", this.name, "--quiet"],
-          ...this.#home.hasLongName ? ["--longnames"] : [],
-          ...args,
-        ],
-      ),
+      ...this.#command("rabbitmqctl", [
+        ...["--node", this.name, "--quiet"],
+        ...this.#home.hasLongName ? ["--longnames"] : [],
+        ...args,
+      ]),
       { env: this.#env, timeoutMs: commandTimeoutMs },
     );
     if (code !== 0) {
@@ -197,15 +245,11 @@ export class BrokerProcess implements AsyncDisposable {
   }
 
   async #evaluate(expression: string): Promise<string> {
-    await using call = this.#spawn(
-      "erl_call",
-      [
-        this.#home.hasLongName ? "-name" : "-sname",
-        // Two calls at a time with one name would be one too many.
-        ...[this.name, "-h", `call${++this.#calls}`, "-c", cookie, "-e"],
-      ],
-      { stdin: "piped" },
-    );
+    await using call = this.#spawn("erl_call", [
+      this.#home.hasLongName ? "-name" : "-sname",
+      // Two calls at a time with one name would be one too many.
+      ...[this.name, "-h", `call${++this.#calls}`, "-c", cookie, "-e"],
+    ], { stdin: "piped" });
     await call.write(`${expression}.\n`);
     await call.endInput();
     const { code } = await within(call.status, `the evaluation ${expression}`);
@@ -229,28 +273,24 @@ export class BrokerProcess implements AsyncDisposable {
 
   #spawn(
     program: string,
-    args: string[],
+    args: readonly string[],
     options: { stdin?: "piped" } = {},
   ): Process {
-    return new Process(
-      ...this.#command(program, args),
-      { env: this.#env, ...options },
-    );
+    const command = this.#command(program, args);
+    return new Process(...command, { env: this.#env, ...options });
   }
 
   /** Gets a command line that enters the broker's network and runs one of its programs there. */
   #command(program: string, args: readonly string[]): [string, string[]] {
-    const [command, rest] = this.#programs.command(
-      program,
-      args,
-      this.#folder.path,
-    );
-    const [first, ...others] = [...this.#home.enter, command, ...rest];
-    return [first!, others];
+    const [command, ...rest] = [
+      ...this.#home.enter,
+      ...this.#programs.command(program, args),
+    ];
+    return [command!, rest];
   }
 
   get #env(): Record<string, string> {
-    const folder = this.#programs.pathOf(this.#folder.path);
+    const folder = this.#programs.folderInside;
     return {
       HOME: folder,
       TMPDIR: folder,

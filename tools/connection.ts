@@ -16,9 +16,9 @@ import {
   handshakeBytes,
   type HandshakeOptions,
   isUpgrade,
-  readHead,
+  type ResponseHead,
 } from "./handshake.ts";
-import { connect, hangUp, type Target } from "./raw_client.ts";
+import { hangUp, RawClient, type Target } from "./raw_client.ts";
 
 type MessageKind = "text" | "binary";
 
@@ -52,7 +52,6 @@ export interface DialOptions extends HandshakeOptions {
 }
 
 const readBytes = 64 * 1024;
-const maxHeadBytes = 16 * 1024;
 /** For how long an answer to a close frame is waited for, in milliseconds. */
 const leaveTimeoutMs = 30_000;
 /** For how long the answer to a close frame may take to be written, in milliseconds. */
@@ -76,13 +75,11 @@ export class Connection implements FrameListener {
   #leaveTimer: ReturnType<typeof setTimeout> | undefined;
   #ended = false;
 
-  private constructor(
-    socket: Deno.Conn,
-    { headers, first }: { headers: Headers; first: Uint8Array<ArrayBuffer> },
-  ) {
+  private constructor(client: RawClient, { headers }: ResponseHead) {
+    const { socket, unread } = client.handOver();
     this.#socket = socket;
+    this.#first = unread;
     this.headers = headers;
-    this.#first = first;
   }
 
   /** Connects and joins a channel. Nothing is read of it before {@linkcode listen}. */
@@ -90,51 +87,32 @@ export class Connection implements FrameListener {
     target: Target,
     { timeoutMs = eventTimeoutMs, signal, ...request }: DialOptions,
   ): Promise<Connection | Refused> {
-    let socket: Deno.Conn | undefined;
+    let client: RawClient | undefined;
     let givenUp: string | undefined;
     const giveUp = (why: string): void => {
       givenUp = why;
-      if (socket !== undefined) hangUp(socket);
+      client?.close();
     };
     const timer = setTimeout(() => giveUp("no answer in time"), timeoutMs);
     const abort = (): void => giveUp("given up");
     signal?.addEventListener("abort", abort);
     try {
-      socket = await connect(target);
+      client = await RawClient.connect(target);
       if (givenUp !== undefined) throw new Error(givenUp);
-      return await Connection.#shakeHands(socket, request);
+      await client.write(handshakeBytes(request));
+      const response = await client.readResponse();
+      if (isUpgrade(response)) return new Connection(client, response);
+      client.close();
+      const { status, body } = response;
+      if (status === 101) throw new Error("a 101 with the wrong accept");
+      return { status, reason: body.split("\n")[0]!.slice(0, 100).trim() };
     } catch (error) {
-      if (socket !== undefined) hangUp(socket);
+      client?.close();
       return { status: 0, reason: givenUp ?? (error as Error).message };
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
     }
-  }
-
-  static async #shakeHands(
-    socket: Deno.Conn,
-    request: HandshakeOptions,
-  ): Promise<Connection | Refused> {
-    await writeAll(socket, handshakeBytes(request));
-    const buffer = new Uint8Array(maxHeadBytes);
-    let end = 0;
-    let head;
-    while ((head = readHead(buffer.subarray(0, end))) === undefined) {
-      if (end === maxHeadBytes) throw new Error("an answer without an end");
-      const got = await socket.read(buffer.subarray(end));
-      if (got === null) throw new Error("ended before an answer");
-      end += got;
-    }
-    const { status, headers, length } = head;
-    const first = buffer.subarray(length, end);
-    if (isUpgrade(head)) return new Connection(socket, { headers, first });
-    if (status === 101) {
-      throw new Error("a 101 without the right Sec-WebSocket-Accept");
-    }
-    hangUp(socket);
-    const body = new TextDecoder().decode(first);
-    return { status, reason: body.split("\n")[0]!.slice(0, 100).trim() };
   }
 
   /** Begins to read, with what came together with the 101. */
@@ -248,7 +226,9 @@ export class Connection implements FrameListener {
     this.#writing = true;
     try {
       for (let bytes; (bytes = this.#queue[0]) !== undefined;) {
-        await writeAll(this.#socket, bytes);
+        for (let sent = 0; sent < bytes.length;) {
+          sent += await this.#socket.write(bytes.subarray(sent));
+        }
         this.#queue.shift();
         this.#queuedBytes -= bytes.length;
       }
@@ -285,12 +265,5 @@ export class Connection implements FrameListener {
       }
     }
     this.#finish({ by: "nobody", code: 1006, reason: "" });
-  }
-}
-
-/** Writes all of `bytes`. */
-async function writeAll(socket: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  for (let sent = 0; sent < bytes.length;) {
-    sent += await socket.write(bytes.subarray(sent));
   }
 }

@@ -22,8 +22,7 @@ export interface ResponseHead {
 
 /** The key of RFC 6455 section 1.3, and what it must be answered with. */
 export const sampleKey = "dGhlIHNhbXBsZSBub25jZQ==";
-/** The answer to {@linkcode sampleKey}. */
-export const sampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+const sampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /** Gets the bytes of a request for an upgrade. */
 export function handshakeBytes(
@@ -48,29 +47,19 @@ export function handshakeBytes(
 
 /** Gets the head of the response at the start of `data`, or `undefined` if more is to come. */
 export function readHead(data: Uint8Array): ResponseHead | undefined {
-  const length = headLength(data);
-  if (length === 0) return undefined;
-  const head = new TextDecoder().decode(data.subarray(0, length)).trimEnd();
+  const end = new TextDecoder("latin1").decode(data).indexOf("\r\n\r\n");
+  if (end < 0) return undefined;
+  const head = new TextDecoder().decode(data.subarray(0, end));
   const [statusLine, ...lines] = head.split("\r\n");
   const headers = new Headers(lines.map((line) => {
     const colon = line.indexOf(":");
     return [line.slice(0, colon), line.slice(colon + 1).trim()];
   }));
   const match = /^HTTP\/1\.[01] (\d{3})( |$)/.exec(statusLine!);
-  return { status: Number(match?.[1] ?? 0), headers, head, length };
+  return { status: Number(match?.[1] ?? 0), headers, head, length: end + 4 };
 }
 
 /** Whether a response is a 101 that answers {@linkcode sampleKey}. */
 export function isUpgrade({ status, headers }: ResponseHead): boolean {
   return status === 101 && headers.get("sec-websocket-accept") === sampleAccept;
-}
-
-function headLength(bytes: Uint8Array): number {
-  for (let i = 0; i + 3 < bytes.length; i++) {
-    if (
-      bytes[i] === 13 && bytes[i + 1] === 10 && bytes[i + 2] === 13 &&
-      bytes[i + 3] === 10
-    ) return i + 4;
-  }
-  return 0;
 }

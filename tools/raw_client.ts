@@ -42,22 +42,6 @@ export interface Response extends ResponseHead {
 /** See {@linkcode RawClient.writeSlowly}. */
 const slowBytes = 2048;
 
-/** Connects to a server, on TCP without Nagle's delay. */
-export async function connect(target: Target): Promise<Deno.Conn> {
-  if ("socket" in target) {
-    return await Deno.connect({ transport: "unix", path: target.socket });
-  }
-  const { port, hostname = "127.0.0.1", tls } = target;
-  if (tls !== undefined) {
-    // As a client of HTTP/1.1 alone asks for it.
-    const alpnProtocols = ["http/1.1"];
-    return await Deno.connectTls({ hostname, port, alpnProtocols, ...tls });
-  }
-  const connection = await Deno.connect({ hostname, port });
-  connection.setNoDelay(true);
-  return connection;
-}
-
 /** Ends a connection, perhaps once more. */
 export function hangUp(connection: Deno.Conn): void {
   try {
@@ -78,9 +62,21 @@ export class RawClient implements Disposable {
     this.#connection = connection;
   }
 
-  /** Connects, and sends nothing yet. */
+  /** Connects, on TCP without Nagle's delay, and sends nothing yet. */
   static async connect(target: Target): Promise<RawClient> {
-    return new RawClient(await connect(target));
+    if ("socket" in target) {
+      const { socket: path } = target;
+      return new RawClient(await Deno.connect({ transport: "unix", path }));
+    }
+    const { port, hostname = "127.0.0.1", tls } = target;
+    if (tls !== undefined) {
+      // As a client of HTTP/1.1 alone asks for it.
+      const options = { hostname, port, alpnProtocols: ["http/1.1"], ...tls };
+      return new RawClient(await Deno.connectTls(options));
+    }
+    const connection = await Deno.connect({ hostname, port });
+    connection.setNoDelay(true);
+    return new RawClient(connection);
   }
 
   /** Connects and upgrades to a WebSocket on `path`. */
@@ -173,11 +169,8 @@ export class RawClient implements Disposable {
   /** Reads until the server ends the connection, and gets the frames that came. */
   async readToEnd(): Promise<Frame[]> {
     const frames: Frame[] = [];
-    while (true) {
-      const frame = await this.readFrame();
-      if (frame === undefined) return frames;
-      frames.push(frame);
-    }
+    for (let frame; (frame = await this.readFrame());) frames.push(frame);
+    return frames;
   }
 
   /** Reads all that comes and forgets it. Resolves at the end of the connection, with the number of bytes. */
@@ -185,21 +178,16 @@ export class RawClient implements Disposable {
     const chunk = new Uint8Array(256 * 1024);
     let bytes = this.#unread.length;
     this.#unread = new Uint8Array(0);
-    while (true) {
-      let got: number | null;
-      try {
-        got = await this.#read(chunk);
-      } catch (error) {
-        // Closed on this side.
-        if (
-          !(error instanceof Deno.errors.BadResource ||
-            error instanceof Deno.errors.Interrupted)
-        ) throw error;
-        got = null;
-      }
-      if (got === null) return bytes;
-      bytes += got;
+    try {
+      for (let got; (got = await this.#read(chunk)) !== null;) bytes += got;
+    } catch (error) {
+      // Closed on this side.
+      if (
+        !(error instanceof Deno.errors.BadResource ||
+          error instanceof Deno.errors.Interrupted)
+      ) throw error;
     }
+    return bytes;
   }
 
   /**
@@ -231,8 +219,7 @@ export class RawClient implements Disposable {
 
   /** Reads `count` bytes as text; fewer at the end of the connection. */
   async readText(count: number): Promise<string> {
-    await this.#fill(count);
-    return decode(this.#take(Math.min(count, this.#unread.length)));
+    return decode(await this.readBytes(count));
   }
 
   async #readBody(headers: Headers): Promise<string> {
@@ -242,9 +229,12 @@ export class RawClient implements Disposable {
       }
       return decode(this.#take(this.#unread.length));
     }
-    const length = Number(headers.get("content-length") ?? 0);
-    await this.#fill(length);
-    return decode(this.#take(Math.min(length, this.#unread.length)));
+    return await this.readText(Number(headers.get("content-length") ?? 0));
+  }
+
+  /** Gets the connection, with what came and wasn't taken, for somebody else to read. */
+  handOver(): { socket: Deno.Conn; unread: Uint8Array<ArrayBuffer> } {
+    return { socket: this.#connection, unread: this.#unread };
   }
 
   /** Tells the server that nothing more comes; what it sends can still be read. */

@@ -15,6 +15,8 @@ import { type RunOptions, Session, type SessionOptions } from "./session.ts";
 
 /** How long a server may take until its first handshake succeeds. */
 const startLimitMs = 30_000;
+/** How often clients without a task look for what has come, in milliseconds. */
+const idleStepMs = 1000;
 
 /** What something took. */
 export interface Cost {
@@ -122,10 +124,23 @@ function sleepMs(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
+/** Why the session ended while it had nothing to do. */
+let failure: unknown;
+
+// The server may ping clients while other peers have their turns.
+const timer = setInterval(() => {
+  try {
+    session?.step(0);
+  } catch (error) {
+    failure ??= error;
+  }
+}, idleStepMs);
+
 for await (const line of createInterface({ input: process.stdin })) {
   const [name, input] = JSON.parse(line);
   let answer;
   try {
+    if (failure !== undefined) throw failure;
     answer = { result: commands[name as keyof Commands](input as never) };
   } catch (error) {
     answer = { error: (error as Error).message };
@@ -134,3 +149,4 @@ for await (const line of createInterface({ input: process.stdin })) {
     new TextEncoder().encode(JSON.stringify(answer) + "\n"),
   );
 }
+clearInterval(timer);

@@ -5,8 +5,11 @@
  * The base system is made once and kept, see debootstrap.ts; a machine is a
  * copy of it.
  */
-import { debian12, debian13 } from "../../tools/debian_systems.ts";
-import { systemsFolder } from "../../tools/debootstrap.ts";
+import {
+  debian12,
+  debian13,
+  systemsFolder,
+} from "../../tools/debian_systems.ts";
 import { eventTimeoutMs, eventually, within } from "../../tools/eventually.ts";
 import { exists } from "../../tools/folder.ts";
 import { ensurePackages } from "../../tools/packages.ts";
