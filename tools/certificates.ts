@@ -11,44 +11,13 @@ export interface Certificate {
   readonly key: string;
 }
 
-/** What {@linkcode Authority.certify} takes; the default is a good one for localhost. */
-export interface CertificateOptions {
-  /** As openssl writes them. */
-  readonly names?: string;
-  /** From and until when it is valid, as openssl writes it: `20260101000000Z`. */
-  readonly from?: string;
-  readonly until?: string;
-}
-
 /** Any new key. */
-const newKey = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes".split(
-  " ",
-);
+const newKey = [
+  ...["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
+];
 
-/** An authority of a test's own, and what it certifies. A folder of its own is removed on disposal. */
-export class Authority implements AsyncDisposable {
-  /** Where its files are. */
-  readonly folder: { readonly path: string };
-  readonly #own: TempFolder | undefined;
-  #count = 0;
-
-  private constructor(
-    folder: Authority["folder"],
-    own: TempFolder | undefined,
-  ) {
-    this.folder = folder;
-    this.#own = own;
-  }
-
-  /** Makes one that calls itself "Test authority", with all files in `given`; by default in a folder of its own. */
-  static async make(given?: Authority["folder"]): Promise<Authority> {
-    await ensurePackages(["openssl"]);
-    const own = given === undefined ? await TempFolder.make() : undefined;
-    const authority = new Authority(given ?? own!, own);
-    const { path } = authority.folder;
-    await Deno.writeTextFile(
-      `${path}/openssl.conf`,
-      `[ca]
+/** What openssl needs to know to sign. */
+const config = `[ca]
 default_ca = test
 [test]
 database = index
@@ -62,9 +31,27 @@ unique_subject = no
 copy_extensions = copy
 [any]
 commonName = supplied
-`,
-    );
-    await Deno.writeTextFile(`${path}/index`, "");
+`;
+
+/** An authority of a test's own, and what it certifies. A folder of its own is removed on disposal. */
+export class Authority implements AsyncDisposable {
+  /** Where its files are. */
+  readonly folder: TempFolder;
+  readonly #ownsFolder: boolean;
+  #count = 0;
+
+  private constructor(folder: TempFolder, ownsFolder: boolean) {
+    this.folder = folder;
+    this.#ownsFolder = ownsFolder;
+  }
+
+  /** Makes one that calls itself "Test authority", with all files in `given`; by default in a folder of its own. */
+  static async make(given?: TempFolder): Promise<Authority> {
+    await ensurePackages(["openssl"]);
+    const folder = given ?? await TempFolder.make();
+    const authority = new Authority(folder, given === undefined);
+    await Deno.writeTextFile(`${folder.path}/openssl.conf`, config);
+    await Deno.writeTextFile(`${folder.path}/index`, "");
     await authority.#openssl(
       ...["req", "-x509", ...newKey, "-subj", "/CN=Test authority"],
       ...["-keyout", "ca.key", "-out", "ca.pem", "-days", "2"],
@@ -77,14 +64,15 @@ commonName = supplied
     return `${this.folder.path}/ca.pem`;
   }
 
-  /** Makes a certificate that it signs. */
-  async certify(
-    {
-      names = "DNS:localhost,IP:127.0.0.1",
-      from = "20200101000000Z",
-      until = "20490101000000Z",
-    }: CertificateOptions = {},
-  ): Promise<Certificate> {
+  /**
+   * Makes a certificate that it signs, by default a good one for localhost.
+   * Names and times are written as openssl does.
+   */
+  async certify({
+    names = "DNS:localhost,IP:127.0.0.1",
+    from = "20200101000000Z",
+    until = "20490101000000Z",
+  } = {}): Promise<Certificate> {
     const name = `signed-${this.#count++}`;
     await this.#openssl(
       ...["req", ...newKey, "-subj", "/CN=staps", "-keyout", `${name}.key`],
@@ -110,7 +98,7 @@ commonName = supplied
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#own?.[Symbol.asyncDispose]();
+    if (this.#ownsFolder) await this.folder[Symbol.asyncDispose]();
   }
 
   async #read(name: string): Promise<Certificate> {

@@ -4,6 +4,8 @@
  * `tests/run.ts` installs all of them before it starts. A test asks for its own
  * again, so that it also runs alone; that costs one `dpkg-query`.
  */
+import { exists } from "./folder.ts";
+import { type Outcome, runProgram } from "./process.ts";
 
 /** Every Debian package that some test needs. */
 export const testPackages = [
@@ -36,13 +38,8 @@ export const testPackages = [
   "zsh",
 ] as const;
 
-/** What the benchmark needs beside them: other servers of the same kind. */
-export const benchPackages = ["libnginx-mod-nchan"] as const;
-
-/** The name of a package that some test or the benchmark needs. */
-export type TestPackage =
-  | typeof testPackages[number]
-  | typeof benchPackages[number];
+/** The name of a package that some test needs, or the benchmark beside them: another server of the same kind. */
+export type TestPackage = typeof testPackages[number] | "libnginx-mod-nchan";
 
 const policyFile = "/usr/sbin/policy-rc.d";
 const policyMark =
@@ -68,7 +65,7 @@ export async function ensurePackages(
   if ((await missing(names)).length === 0) return;
   if (Deno.uid() !== 0) {
     throw new Error(
-      `Cannot install the Debian packages ${quoteAll(await missing(names))}: ` +
+      `Cannot install the Debian packages "${names.join('", "')}": ` +
         `got user id ${Deno.uid()}, expected root`,
     );
   }
@@ -78,44 +75,28 @@ export async function ensurePackages(
   const needed = await missing(names);
   if (needed.length === 0) return;
   await using _noServices = await keepServicesStopped();
-  const first = await install(needed);
-  if (first.success) return;
+  const args = ["install", "--yes", "--no-install-recommends", ...needed];
+  if ((await run("apt-get", args)).code === 0) return;
   // The package lists are absent on a fresh image, and get out of date.
-  const update = await run("apt-get", ["update", ...aptOptions]);
-  const second = await install(needed);
-  if (!second.success) {
-    const updated = update.success
-      ? ""
-      : `\napt-get update failed too:\n${update.output}`;
-    throw new Error(
-      `Cannot install the Debian packages ${
-        quoteAll(needed)
-      }:\n${second.output}${updated}`,
-    );
-  }
-}
-
-const aptOptions = ["-q", "-o", "DPkg::Lock::Timeout=300"];
-
-function install(names: readonly string[]): Promise<Result> {
-  return run("apt-get", [
-    "install",
-    "--yes",
-    "--no-install-recommends",
-    ...aptOptions,
-    ...names,
-  ]);
+  const update = await run("apt-get", ["update"]);
+  const { code, stdout, stderr } = await run("apt-get", args);
+  if (code === 0) return;
+  const updated = update.code === 0
+    ? ""
+    : `\napt-get update failed too:\n${update.stdout}${update.stderr}`;
+  throw new Error(
+    `Cannot install the Debian packages "${needed.join('", "')}":\n` +
+      stdout + stderr + updated,
+  );
 }
 
 /** Gets those of `names` that dpkg doesn't call installed. */
 async function missing(names: readonly TestPackage[]): Promise<TestPackage[]> {
-  const { output } = await run("dpkg-query", [
-    "--show",
-    "--showformat=${Package} ${db:Status-Status}\n",
-    ...names,
+  const { stdout } = await run("dpkg-query", [
+    ...["--show", "--showformat=${Package} ${db:Status-Status}\n", ...names],
   ]);
   // It exits with 1 as soon as one of them is unknown, and still lists the others.
-  const installed = new Set(output.split("\n"));
+  const installed = new Set(stdout.split("\n"));
   return names.filter((name) => !installed.has(`${name} installed`));
 }
 
@@ -125,48 +106,26 @@ async function missing(names: readonly TestPackage[]): Promise<TestPackage[]> {
  * (/usr/share/doc/init-system-helpers/README.policy-rc.d.gz).
  */
 async function keepServicesStopped(): Promise<AsyncDisposable> {
-  const nothing = {
-    [Symbol.asyncDispose]: (): Promise<void> => Promise.resolve(),
-  };
-  let old: string | undefined;
-  try {
-    old = await Deno.readTextFile(policyFile);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  await using stack = new AsyncDisposableStack();
   // The administrator's own policy stays. One with our mark was left by a run
   // that was killed, and is ours to remove.
-  if (old !== undefined && !old.includes(policyMark)) return nothing;
-  await Deno.writeTextFile(policyFile, `#!/bin/sh\n${policyMark}\nexit 101\n`, {
-    mode: 0o755,
+  if (
+    await exists(policyFile) &&
+    !(await Deno.readTextFile(policyFile)).includes(policyMark)
+  ) return stack.move();
+  const script = `#!/bin/sh\n${policyMark}\nexit 101\n`;
+  await Deno.writeTextFile(policyFile, script, { mode: 0o755 });
+  stack.defer(() => Deno.remove(policyFile));
+  return stack.move();
+}
+
+/** Runs one of Debian's package tools. */
+function run(command: string, args: readonly string[]): Promise<Outcome> {
+  const options = command === "apt-get"
+    ? ["-q", "-o", "DPkg::Lock::Timeout=300"]
+    : [];
+  return runProgram(command, [...options, ...args], {
+    env: { DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" },
+    timeoutMs: installTimeoutMs,
   });
-  return { [Symbol.asyncDispose]: () => Deno.remove(policyFile) };
-}
-
-interface Result {
-  readonly success: boolean;
-  /** Both output streams. */
-  readonly output: string;
-}
-
-async function run(command: string, args: string[]): Promise<Result> {
-  try {
-    const { success, stdout, stderr } = await new Deno.Command(command, {
-      args,
-      env: { DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" },
-      stdin: "null",
-      signal: AbortSignal.timeout(installTimeoutMs),
-    }).output();
-    const text = new TextDecoder();
-    return { success, output: text.decode(stdout) + text.decode(stderr) };
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error(`Cannot find "${command}" of Debian's package tools`, {
-      cause: error,
-    });
-  }
-}
-
-function quoteAll(names: readonly string[]): string {
-  return names.map((name) => `"${name}"`).join(", ");
 }

@@ -35,12 +35,15 @@ export class Process implements AsyncDisposable {
   readonly pid: number;
   /** Resolves when the program has ended and all of its output is here. */
   readonly status: Promise<Deno.CommandStatus>;
-  #child: Deno.ChildProcess;
-  readonly #hasInput: boolean;
-  readonly #detached: boolean;
-  #stdout = "";
-  #stderr = "";
-  #ended = false;
+  /** Whether that is so. */
+  ended = false;
+  /** What the program has printed on stdout so far. */
+  stdout = "";
+  /** What the program has printed on stderr so far. */
+  stderr = "";
+  readonly #child: Deno.ChildProcess;
+  readonly #options: ProcessOptions;
+  /** Resolves, and is made anew, when there is more output. */
   #wake = Promise.withResolvers<void>();
 
   constructor(
@@ -48,7 +51,7 @@ export class Process implements AsyncDisposable {
     args: readonly string[],
     options: ProcessOptions = {},
   ) {
-    this.#detached = options.detached ?? false;
+    this.#options = options;
     this.#child = new Deno.Command(command, {
       args: [...args],
       stdin: "null",
@@ -57,37 +60,12 @@ export class Process implements AsyncDisposable {
       ...options,
     }).spawn();
     this.pid = this.#child.pid;
-    this.#hasInput = options.stdin === "piped";
-    const streams = [
-      this.#collect(this.#child.stdout, (text) => this.#stdout += text),
-      this.#collect(this.#child.stderr, (text) => this.#stderr += text),
-    ];
-    this.status = this.#child.status.then(async (status) => {
-      await Promise.all(streams);
-      this.#ended = true;
-      this.#wake.resolve();
-      return status;
-    });
-  }
-
-  /** Whether the program has ended, and all of its output is here. */
-  get ended(): boolean {
-    return this.#ended;
-  }
-
-  /** What the program has printed on stdout so far. */
-  get stdout(): string {
-    return this.#stdout;
-  }
-
-  /** What the program has printed on stderr so far. */
-  get stderr(): string {
-    return this.#stderr;
+    this.status = this.#collect();
   }
 
   /** Both streams, stdout first. */
   get output(): string {
-    return this.#stdout + this.#stderr;
+    return this.stdout + this.stderr;
   }
 
   /**
@@ -95,29 +73,36 @@ export class Process implements AsyncDisposable {
    *
    * @throws {Error} If it ends without, or doesn't do so in `timeoutMs` milliseconds.
    */
-  async printed(
+  printed(
     pattern: RegExp,
-    { timeoutMs: wholeTimeoutMs = eventTimeoutMs }: { timeoutMs?: number } = {},
+    options: { timeoutMs?: number } = {},
   ): Promise<RegExpExecArray> {
-    const endMs = Date.now() + wholeTimeoutMs;
+    return this.#within(this.#match(pattern), `the output ${pattern}`, options);
+  }
+
+  async #match(pattern: RegExp): Promise<RegExpExecArray> {
     while (true) {
-      const match = pattern.exec(this.#stderr) ?? pattern.exec(this.#stdout);
+      const match = pattern.exec(this.stderr) ?? pattern.exec(this.stdout);
       if (match) return match;
-      if (this.#ended) {
-        throw new Error(
-          `The program ended without printing ${pattern}:\n${this.output}`,
-        );
+      if (this.ended) {
+        throw new Error(`The program ended without printing ${pattern}`);
       }
-      const timeoutMs = Math.max(0, endMs - Date.now());
-      try {
-        await within(this.#wake.promise, `the output ${pattern}`, {
-          timeoutMs,
-        });
-      } catch (error) {
-        throw new Error(`${(error as Error).message}, got:\n${this.output}`, {
-          cause: error,
-        });
-      }
+      await this.#wake.promise;
+    }
+  }
+
+  /** As the function of that name; an error has the output so far. */
+  async #within<T>(
+    promise: Promise<T>,
+    what: string,
+    options: { timeoutMs?: number },
+  ): Promise<T> {
+    try {
+      return await within(promise, what, options);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}, got:\n${this.output}`, {
+        cause: error,
+      });
     }
   }
 
@@ -135,9 +120,9 @@ export class Process implements AsyncDisposable {
 
   /** Sends `signal`, if the program still runs. */
   signal(signal: Deno.Signal): void {
-    if (this.#ended) return;
+    if (this.ended) return;
     try {
-      if (this.#detached) Deno.kill(-this.pid, signal);
+      if (this.#options.detached) Deno.kill(-this.pid, signal);
       else this.#child.kill(signal);
     } catch (error) {
       // It has ended, and the last of its output is still on the way.
@@ -148,26 +133,32 @@ export class Process implements AsyncDisposable {
   }
 
   /** Sends `signal` and waits for the end, which must come in time. */
-  async stop(
+  stop(
     signal: Deno.Signal = "SIGTERM",
     options: { timeoutMs?: number } = {},
   ): Promise<Deno.CommandStatus> {
     this.signal(signal);
-    try {
-      return await within(this.status, `the end after ${signal}`, options);
-    } catch (error) {
-      throw new Error(`${(error as Error).message}:\n${this.output}`, {
-        cause: error,
-      });
-    }
+    return this.#within(this.status, `the end after ${signal}`, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop("SIGKILL");
-    if (this.#hasInput) await this.endInput().catch(() => {});
+    if (this.#options.stdin === "piped") await this.endInput().catch(() => {});
   }
 
-  async #collect(
+  async #collect(): Promise<Deno.CommandStatus> {
+    const { stdout, stderr, status } = this.#child;
+    await Promise.all([
+      this.#read(stdout, (text) => this.stdout += text),
+      this.#read(stderr, (text) => this.stderr += text),
+    ]);
+    const result = await status;
+    this.ended = true;
+    this.#wake.resolve();
+    return result;
+  }
+
+  async #read(
     stream: ReadableStream<Uint8Array<ArrayBuffer>>,
     add: (text: string) => void,
   ): Promise<void> {
@@ -193,7 +184,9 @@ export interface StapsOptions {
 
 /** A running staps, and the folder that is its own. */
 export class Staps extends Process {
-  #folder: TempFolder;
+  /** The path of its unix socket. */
+  readonly socket: string;
+  readonly #folder: TempFolder;
 
   constructor(folder: TempFolder, options: StapsOptions) {
     const socket = `${folder.path}/staps.sock`;
@@ -211,9 +204,6 @@ export class Staps extends Process {
     this.#folder = folder;
     this.socket = socket;
   }
-
-  /** The path of its unix socket. */
-  readonly socket: string;
 
   /** Its temporary folder. */
   get folder(): string {
@@ -275,11 +265,8 @@ export async function runProgram(
     & { timeoutMs?: number } = {},
 ): Promise<Outcome> {
   await using program = new Process(command, args, options);
-  const { code } = await within(
-    program.status,
-    `the end of ${command} ${args.join(" ")}`,
-    { timeoutMs },
-  );
+  const what = `the end of ${command} ${args.join(" ")}`;
+  const { code } = await within(program.status, what, { timeoutMs });
   return { code, stdout: program.stdout, stderr: program.stderr };
 }
 
@@ -295,9 +282,6 @@ export async function runOrThrow(
 ): Promise<void> {
   const { code, stdout, stderr } = await runProgram(command, args, options);
   if (code === 0) return;
-  throw new Error(
-    `${command} ${args.join(" ")} ended with ${code}:\n${
-      (stdout + stderr).slice(-1500)
-    }`,
-  );
+  const end = (stdout + stderr).slice(-1500);
+  throw new Error(`${command} ${args.join(" ")} ended with ${code}:\n${end}`);
 }
