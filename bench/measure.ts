@@ -21,11 +21,7 @@ export interface Slice {
   /** How much the server does each time when the kernel lets one of its threads run. */
   deliveriesPerTurn: number;
   generatorUsPerDelivery: number;
-  /** CPU time of the server per second, 1 being one core. */
-  serverCores: number;
-  generatorCores: number;
   deliveriesPerSecond: number;
-  latencyMs: Percentiles;
 }
 
 /** What one peer showed under one workload: the slices of all rounds, or why there are none. */
@@ -92,10 +88,7 @@ async function runSlice(
     serverUsPerDelivery: result.serverNs / 1000 / result.deliveries,
     deliveriesPerTurn: result.deliveries / result.serverTurns,
     generatorUsPerDelivery: result.generatorNs / 1000 / result.deliveries,
-    serverCores: result.serverNs / 1e9 / result.seconds,
-    generatorCores: result.generatorNs / 1e9 / result.seconds,
     deliveriesPerSecond: result.deliveries / result.seconds,
-    latencyMs: result.latencyMs,
   };
 }
 

@@ -1,6 +1,15 @@
 /** Settings of a bridge to a test's broker. */
+import assert from "node:assert/strict";
 import type { AmqpBridgeOptions } from "../src/amqp/bridge.ts";
-import { brokerUrl } from "./broker_url.ts";
+import type { BrokerUrl } from "../src/amqp/connect.ts";
+import { parseAmqpUrl } from "../src/settings/amqp_url.ts";
+
+/** Gets the parts of `text`, which has to be a broker's URL. */
+export function brokerUrl(text: string): BrokerUrl {
+  const url = parseAmqpUrl(text);
+  assert.ok(!("got" in url), text);
+  return url;
+}
 
 /** Gets the settings of a bridge to the broker at `amqp`, by default with room for 64 MiB and a heartbeat of 2 s. */
 export function bridgeOptions(

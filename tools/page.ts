@@ -16,15 +16,10 @@ export async function writeBetween(
       `Cannot write ${page.pathname}: a mark is missing, expected "${begin}" and "${end}"`,
     );
   }
-  await writeFormatted(
-    page,
-    `${text.slice(0, from)}${begin}\n\n${body}\n${text.slice(to)}`,
-  );
-}
-
-/** Writes a file as `deno task fmt` would have it. */
-export async function writeFormatted(file: URL, text: string): Promise<void> {
-  await Deno.writeTextFile(file, text);
-  const args = ["fmt", "--quiet", file.pathname];
+  const written = `${text.slice(0, from)}${begin}\n\n${body}\n${
+    text.slice(to)
+  }`;
+  await Deno.writeTextFile(page, written);
+  const args = ["fmt", "--quiet", page.pathname];
   await new Deno.Command(Deno.execPath(), { args }).spawn().status;
 }

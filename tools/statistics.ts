@@ -34,13 +34,12 @@ export interface Percentiles {
   p50: number;
   p99: number;
   p999: number;
-  max: number;
 }
 
 /** Gets the percentiles of `values`; 0 if there are none. */
 export function percentiles(values: readonly number[]): Percentiles {
   const sorted = Float64Array.from(values).sort();
   const at = (share: number): number =>
-    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-  return { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) };
+    sorted[Math.floor(sorted.length * share)] ?? 0;
+  return { p50: at(0.5), p99: at(0.99), p999: at(0.999) };
 }

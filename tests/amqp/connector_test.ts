@@ -5,7 +5,7 @@ import { Connector, type Steps } from "../../src/amqp/connector.ts";
 import type { Link } from "../../src/amqp/link.ts";
 import { ConfigError } from "../../src/common/errors.ts";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
-import { brokerUrl } from "../../tools/broker_url.ts";
+import { brokerUrl } from "../../tools/bridge_options.ts";
 import { eventually } from "../../tools/eventually.ts";
 
 /** A link that only lives and dies. */

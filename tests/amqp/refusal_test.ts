@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Access, BrokerError } from "../../src/amqp/broker_error.ts";
 import { explainRefusal } from "../../src/amqp/refusal.ts";
-import { brokerUrl } from "../../tools/broker_url.ts";
+import { brokerUrl } from "../../tools/bridge_options.ts";
 
 const url = brokerUrl("amqp://staps:s3cret@[::1]/v");
 const exchange: Access = { right: "write", kind: "exchange", name: "staps" };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { BrokerError } from "../../src/amqp/broker_error.ts";
 import { describeTrouble } from "../../src/amqp/trouble.ts";
-import { brokerUrl } from "../../tools/broker_url.ts";
+import { brokerUrl } from "../../tools/bridge_options.ts";
 
 const endpoint = { ...brokerUrl("amqp://staps:s3cret@[::1]/v"), pem: {} };
 

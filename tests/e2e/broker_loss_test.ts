@@ -22,7 +22,7 @@ import {
   type BrokerVersion,
   whyNoBroker,
 } from "../../tools/broker_programs.ts";
-import { brokerUrl } from "../../tools/broker_url.ts";
+import { brokerUrl } from "../../tools/bridge_options.ts";
 import { eventually, pause } from "../../tools/eventually.ts";
 import { FaultyProxy } from "../../tools/faulty_proxy.ts";
 import { testUnless } from "../helpers/skip.ts";

@@ -15,7 +15,7 @@ import {
   socketPath,
   wholeNumber,
 } from "../../src/settings/types.ts";
-import { brokerUrl } from "../../tools/broker_url.ts";
+import { brokerUrl } from "../../tools/bridge_options.ts";
 
 const MiB = 1024 ** 2;
 const longestPath = "/" + "x".repeat(106);

@@ -9,7 +9,7 @@ import {
 import { checkDescriptors } from "../../../src/commands/check/descriptors.ts";
 import type { Finding } from "../../../src/commands/check/finding.ts";
 import { checkFrontend } from "../../../src/commands/check/frontend.ts";
-import { brokerUrl } from "../../../tools/broker_url.ts";
+import { brokerUrl } from "../../../tools/bridge_options.ts";
 import { commandContext } from "../../helpers/command_line.ts";
 import { block } from "../../helpers/docs.ts";
 import { TempFolder } from "../../../tools/folder.ts";
