@@ -1,7 +1,5 @@
 /** The load generator as the rest of the benchmark sees it: a process that does as it is told. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
+import { Process } from "../tools/process.ts";
 import type { Commands } from "./load/main.ts";
 
 /** Descriptors for the largest workload: root may raise its own limit, others get what they have. */
@@ -14,11 +12,12 @@ export function withManyDescriptors(args: string[]): string[] {
   return ["sh", "-c", script, "sh", ...args];
 }
 
-/** A load generator's process, with the clients of one server. */
-export class Generator implements AsyncDisposable {
-  readonly #process;
-  readonly #ended: Promise<unknown>;
-  readonly #answers: AsyncIterator<string>;
+/** How long a command may take, in milliseconds: its own limits are shorter. */
+const timeoutMs = 120_000;
+
+/** A load generator's process, with the clients of one server, who leave on its disposal. */
+export class Generator extends Process {
+  #commands = 0;
 
   constructor() {
     const [command, ...args] = withManyDescriptors([
@@ -29,12 +28,7 @@ export class Generator implements AsyncDisposable {
       "--v8-flags=--max-semi-space-size=64",
       new URL("load/main.ts", import.meta.url).pathname,
     ]);
-    this.#process = spawn(command!, args, {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    this.#ended = once(this.#process, "exit");
-    const lines = createInterface({ input: this.#process.stdout });
-    this.#answers = lines[Symbol.asyncIterator]();
+    super(command!, args, { stdin: "piped" });
   }
 
   /**
@@ -46,19 +40,12 @@ export class Generator implements AsyncDisposable {
     name: Name,
     ...input: Parameters<Commands[Name]>
   ): Promise<ReturnType<Commands[Name]>> {
-    this.#process.stdin.write(JSON.stringify([name, ...input]) + "\n");
-    const { value, done } = await this.#answers.next();
-    if (done) {
-      throw new Error("The load generator ended: its reason stands above");
-    }
-    const { result, error } = JSON.parse(value);
+    const id = ++this.#commands;
+    await this.write(JSON.stringify([id, name, ...input]) + "\n");
+    const line = new RegExp(`^${id} (.*)\n`, "m");
+    const [, answer] = await this.printed(line, { timeoutMs });
+    const { result, error } = JSON.parse(answer!);
     if (error !== undefined) throw new Error(error);
     return result;
-  }
-
-  /** Disconnects all clients at once. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.stdin.end();
-    await this.#ended;
   }
 }

@@ -1,6 +1,7 @@
 /** The processes of a peer, from their start to their end, with the load generator's that has their clients. */
 import { join } from "node:path";
 import { TempFolder } from "../tools/folder.ts";
+import { Process } from "../tools/process.ts";
 import { Generator, withManyDescriptors } from "./generator.ts";
 import type { Address } from "./load/libc.ts";
 import type { Cost } from "./load/main.ts";
@@ -68,37 +69,17 @@ export async function startPeer(name: PeerName): Promise<RunningPeer> {
   };
 }
 
-/** A process with everything below it. */
-class Server implements AsyncDisposable {
-  readonly #process: Deno.ChildProcess;
-
+/** A server's process, which is killed if it doesn't end in time. */
+class Server extends Process {
   /** Starts `command` in `folder`; what it says goes to the file "log" there, as it would to the journal. */
   constructor(command: string[], folder: string) {
     const script = 'exec "$@" >>log 2>&1';
-    this.#process = new Deno.Command("sh", {
-      args: ["-c", script, "sh", ...withManyDescriptors(command)],
-      stdin: "null",
-      cwd: folder,
-    }).spawn();
+    const args = ["-c", script, "sh", ...withManyDescriptors(command)];
+    super("sh", args, { cwd: folder });
   }
 
-  get pid(): number {
-    return this.#process.pid;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const pids = processTree(this.pid);
-    this.#process.kill("SIGTERM");
-    const timer = setTimeout(() => {
-      for (const pid of pids) {
-        try {
-          Deno.kill(pid, "SIGKILL");
-        } catch {
-          // Gone already.
-        }
-      }
-    }, stopLimitMs);
-    await this.#process.status;
-    clearTimeout(timer);
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop("SIGTERM", { timeoutMs: stopLimitMs }).catch(() => {});
+    await super[Symbol.asyncDispose]();
   }
 }

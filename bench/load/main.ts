@@ -1,6 +1,6 @@
 /**
- * The load generator's process: reads one command a line on stdin, answers each
- * with a line on stdout. It is synchronous throughout, and waits in epoll only.
+ * The load generator's process: reads a line for each command on stdin, answers
+ * with the command's number and JSON on stdout. It is synchronous throughout, and waits in epoll only.
  * It has the clients of one server.
  *
  * `bench/generator.ts` is its other end.
@@ -136,7 +136,7 @@ const timer = setInterval(() => {
 }, idleStepMs);
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const [name, input] = JSON.parse(line);
+  const [id, name, input] = JSON.parse(line);
   let answer;
   try {
     if (failure !== undefined) throw failure;
@@ -144,8 +144,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   } catch (error) {
     answer = { error: (error as Error).message };
   }
-  Deno.stdout.writeSync(
-    new TextEncoder().encode(JSON.stringify(answer) + "\n"),
-  );
+  const text = `${id} ${JSON.stringify(answer)}\n`;
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
 }
 clearInterval(timer);
