@@ -66,9 +66,9 @@ export class Connection implements FrameListener {
   /** What came together with the 101. */
   readonly #first: Uint8Array<ArrayBuffer>;
   #listener: Listener | undefined;
-  readonly #queue: Uint8Array[] = [];
   #queuedBytes = 0;
-  #writing = false;
+  /** Resolves when nothing waits to be written. */
+  #written = Promise.resolve();
   #resumed: PromiseWithResolvers<void> | undefined;
   /** The code that it left with, if it did. */
   #leftWith: number | undefined;
@@ -197,12 +197,11 @@ export class Connection implements FrameListener {
     this.#write(frameBytes(opcodes.close, payload.subarray(0, 2)));
     this.#ended = true;
     clearTimeout(this.#leaveTimer);
-    if (this.#writing) {
-      this.#leaveTimer = setTimeout(
-        () => hangUp(this.#socket),
-        answerTimeoutMs,
-      );
-    } else hangUp(this.#socket);
+    const timer = setTimeout(() => hangUp(this.#socket), answerTimeoutMs);
+    void this.#written.then(() => {
+      clearTimeout(timer);
+      hangUp(this.#socket);
+    });
     this.#listener?.closed({ by: "server", code, reason });
   }
 
@@ -215,33 +214,23 @@ export class Connection implements FrameListener {
     this.#listener?.closed(ending);
   }
 
+  /** Writes behind what waits. */
   #write(bytes: Uint8Array): void {
     if (this.#ended) return;
-    this.#queue.push(bytes);
     this.#queuedBytes += bytes.length;
-    if (!this.#writing) this.#writeQueue();
+    this.#written = this.#written.then(() => this.#writeNow(bytes));
   }
 
-  async #writeQueue(): Promise<void> {
-    this.#writing = true;
+  async #writeNow(bytes: Uint8Array): Promise<void> {
     try {
-      for (let bytes; (bytes = this.#queue[0]) !== undefined;) {
-        for (let sent = 0; sent < bytes.length;) {
-          sent += await this.#socket.write(bytes.subarray(sent));
-        }
-        this.#queue.shift();
-        this.#queuedBytes -= bytes.length;
+      for (let sent = 0; sent < bytes.length;) {
+        sent += await this.#socket.write(bytes.subarray(sent));
       }
     } catch {
       // What came before the break is still to be read; the reader ends it.
-      this.#queue.length = 0;
       this.resume();
     }
-    this.#writing = false;
-    if (this.#ended) {
-      clearTimeout(this.#leaveTimer);
-      hangUp(this.#socket);
-    }
+    this.#queuedBytes -= bytes.length;
   }
 
   async #read(): Promise<void> {
