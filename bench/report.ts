@@ -3,7 +3,7 @@ import { writeBetween } from "../tools/page.ts";
 import { spread } from "../tools/statistics.ts";
 import { markdown, short, type Table, tsv } from "../tools/table.ts";
 import { aimTable } from "./aims.ts";
-import type { ConnectRow } from "./measure.ts";
+import type { ConnectRow, Row } from "./measure.ts";
 import type { PeerName } from "./peers.ts";
 import {
   cpu,
@@ -44,38 +44,42 @@ const decisive = [
   "nginx-pairs-64-text",
 ];
 
+/** A column: its title, and its figure in a row. */
+type Figure<R> = [title: string, get: (row: R) => number | undefined];
+
+const trafficFigures: Figure<{ row: Row; rows: readonly Row[] }>[] = [
+  ["CPU µs per delivery", ({ row }) => spread(row.slices.map(cpu)).median],
+  ["lowest", ({ row }) => spread(row.slices.map(cpu)).min],
+  ["highest", ({ row }) => spread(row.slices.map(cpu)).max],
+  ["staps / it", ({ row, rows }) => cpuRatio(rows, ownPeer(rows), row.peer)],
+  ["deliveries/s", ({ row }) => median(row, (of) => of.deliveriesPerSecond)],
+  [
+    "deliveries per turn",
+    ({ row }) => median(row, (of) => of.deliveriesPerTurn),
+  ],
+  ["p50 ms", ({ row }) => row.latencyMs?.p50],
+  ["p99 ms", ({ row }) => row.latencyMs?.p99],
+  ["p99.9 ms", ({ row }) => row.latencyMs?.p999],
+];
+
+const connectFigures: Figure<ConnectRow>[] = [
+  ["KiB per client", (row) => row.bytesPerClient / 1024],
+  ["base MiB", (row) => row.baseBytes / 2 ** 20],
+  ["connects/s", (row) => row.connectsPerSecond],
+  ["CPU µs per connect", (row) => row.serverUsPerConnect],
+  ["start-up ms", (row) => row.startUpMs],
+];
+
 /** Gets a row for each workload and peer; "staps / it" is beside staps over the same way. */
 export function trafficTable(results: readonly TrafficResult[]): Table {
   return {
-    columns: [
-      "workload",
-      "peer",
-      "CPU µs per delivery",
-      "lowest",
-      "highest",
-      "staps / it",
-      "deliveries/s",
-      "deliveries per turn",
-      "p50 ms",
-      "p99 ms",
-      "p99.9 ms",
-    ],
+    columns: ["workload", "peer", ...trafficFigures.map(([title]) => title)],
     rows: results.flatMap(({ workload, rows }) =>
-      rows.map((row) => {
-        const cost = spread(row.slices.map(cpu));
-        const figures = [
-          cost.median,
-          cost.min,
-          cost.max,
-          cpuRatio(rows, ownPeer(rows), row.peer),
-          median(row, (slice) => slice.deliveriesPerSecond),
-          median(row, (slice) => slice.deliveriesPerTurn),
-          row.latencyMs?.p50 ?? NaN,
-          row.latencyMs?.p99 ?? NaN,
-          row.latencyMs?.p999 ?? NaN,
-        ];
-        return [workload.name, row.peer, ...cells(figures, row.failure)];
-      })
+      rows.map((row) => [
+        workload.name,
+        row.peer,
+        ...cells(trafficFigures, { row, rows }, row.failure),
+      ])
     ),
   };
 }
@@ -84,39 +88,29 @@ export function trafficTable(results: readonly TrafficResult[]): Table {
 export function connectTable(
   workloads: readonly { name: string; rows: readonly ConnectRow[] }[],
 ): Table {
+  const titles = connectFigures.map(([title]) => title);
   return {
-    columns: [
-      "workload",
-      "peer",
-      "clients",
-      "KiB per client",
-      "base MiB",
-      "connects/s",
-      "CPU µs per connect",
-      "start-up ms",
-    ],
+    columns: ["workload", "peer", "clients", ...titles],
     rows: workloads.flatMap(({ name, rows }) =>
-      rows.map((row) => {
-        const figures = [
-          row.bytesPerClient / 1024,
-          row.baseBytes / 2 ** 20,
-          row.connectsPerSecond,
-          row.serverUsPerConnect,
-          row.startUpMs,
-        ];
-        const { peer, clients, failure } = row;
-        return [name, peer, `${clients}`, ...cells(figures, failure)];
-      })
+      rows.map((row) => [
+        name,
+        row.peer,
+        `${row.clients}`,
+        ...cells(connectFigures, row, row.failure),
+      ])
     ),
   };
 }
 
-/** Gets the figures as cells, or why there are none. */
-function cells(
-  figures: readonly number[],
+/** Gets the figures of a row as cells, or why there are none. */
+function cells<R>(
+  figures: readonly Figure<R>[],
+  row: R,
   failure: string | undefined,
 ): string[] {
-  if (failure === undefined) return figures.map(short);
+  if (failure === undefined) {
+    return figures.map(([, get]) => short(get(row) ?? NaN));
+  }
   const reason = `failed: ${failure.split("\n")[0]}`;
   return figures.map((_, i) => i === 0 ? reason : "");
 }

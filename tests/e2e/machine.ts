@@ -2,7 +2,7 @@
  * A minimal Debian that boots with its own systemd, in a container of
  * systemd-nspawn without a network: for what only a real service manager shows.
  *
- * The base system is made once and kept, see debootstrap.ts; a machine is a
+ * The base system is made once and kept, see debian_systems.ts; a machine is a
  * copy of it.
  */
 import {
