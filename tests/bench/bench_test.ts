@@ -14,7 +14,7 @@ Deno.test("deno task bench measures staps and the 20-line relay under the same l
   const file = `${folder.path}/results.json`;
   const { code, stdout, stderr } = await bench(
     ..."--rounds 1 --seconds 0.05 --peers staps,relay".split(" "),
-    ...["--only", "fanout-64-text,pairs-64-binary", "--json", file],
+    ...["--only", "fanout-64-text-,pairs-64-binary", "--json", file],
   );
   assert.equal(code, 0, stdout + stderr);
   assert.match(stdout, /^pairs-64-binary +relay +[\d.]+ /m);
@@ -24,7 +24,6 @@ Deno.test("deno task bench measures staps and the 20-line relay under the same l
     ({ workload }: { workload: { name: string } }) => workload.name,
   );
   assert.deepEqual(names, [
-    "fanout-64-text",
     "fanout-64-text-burst",
     "pairs-64-binary",
   ]);
@@ -39,7 +38,7 @@ Deno.test("deno task bench measures staps and the 20-line relay under the same l
     }
   }
 
-  traffic[2].rows[1].failure = "deliveries are missing";
+  traffic[1].rows[1].failure = "deliveries are missing";
   await Deno.writeTextFile(file, JSON.stringify({ ...results, traffic }));
   const again = await bench("--from", file);
   assert.equal(again.code, 1);
@@ -49,7 +48,8 @@ Deno.test("deno task bench measures staps and the 20-line relay under the same l
 /** Runs the benchmark to its end. */
 function bench(...args: string[]): Promise<Outcome> {
   const script = `${repository}/bench/main.ts`;
-  return runProgram(Deno.execPath(), ["run", "--allow-all", script, ...args]);
+  const command = ["run", "--allow-all", script, ...args];
+  return runProgram(Deno.execPath(), command, { timeoutMs: 120_000 });
 }
 
 Deno.test("aimTable() tells by its worst workload how far an aim is met", () => {
