@@ -18,28 +18,20 @@ Deno.test("deno task bench measures staps and the 20-line relay under the same l
   );
   assert.equal(code, 0, stdout + stderr);
   assert.match(stdout, /^pairs-64-binary +relay +[\d.]+ /m);
-  const results = JSON.parse(await Deno.readTextFile(file));
-  const { traffic } = results;
-  const names = traffic.map(
-    ({ workload }: { workload: { name: string } }) => workload.name,
-  );
-  assert.deepEqual(names, [
-    "fanout-64-text-burst",
-    "pairs-64-binary",
-  ]);
-  for (const { rows } of traffic) {
-    assert.deepEqual(rows.map(({ peer }: { peer: string }) => peer), [
-      "staps",
-      "relay",
-    ]);
+  const results: Results = JSON.parse(await Deno.readTextFile(file));
+  const names = results.traffic.map(({ workload }) => workload.name);
+  assert.deepEqual(names, ["fanout-64-text-burst", "pairs-64-binary"]);
+  for (const { rows } of results.traffic) {
+    assert.deepEqual(rows.map(({ peer }) => peer), ["staps", "relay"]);
     for (const { slices: [slice], failure } of rows) {
       assert.equal(failure, undefined);
-      assert.ok(slice.serverUsPerDelivery > 0 && slice.deliveriesPerSecond > 0);
+      assert.ok(slice!.serverUsPerDelivery > 0);
+      assert.ok(slice!.deliveriesPerSecond > 0);
     }
   }
 
-  traffic[1].rows[1].failure = "deliveries are missing";
-  await Deno.writeTextFile(file, JSON.stringify({ ...results, traffic }));
+  results.traffic[1]!.rows[1]!.failure = "deliveries are missing";
+  await Deno.writeTextFile(file, JSON.stringify(results));
   const again = await bench("--from", file);
   assert.equal(again.code, 1);
   assert.match(again.stdout, /^failed: relay in pairs-64-binary: deliv/m);
