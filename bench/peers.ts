@@ -34,8 +34,6 @@ channels = 50000
 channel_clients = 50000
 `;
 
-const relayScript = new URL("../tools/relay.ts", import.meta.url).pathname;
-
 const thisStaps: StapsVersion = {
   folder: new URL("..", import.meta.url).pathname,
   deno: Deno.execPath(),
@@ -58,9 +56,10 @@ async function start(version: StapsVersion, socket: string): Promise<string[]> {
 
 const staps: Server = (socket) => start(thisStaps, socket);
 const stapsBefore: Server = (socket) => start(olderStaps!, socket);
-const relay: Server = (
-  socket,
-) => [Deno.execPath(), "run", "--allow-all", relayScript, socket];
+const relay: Server = (socket) => [
+  ...[Deno.execPath(), "run", "--allow-all"],
+  ...[new URL("../tools/relay.ts", import.meta.url).pathname, socket],
+];
 const ws: Server = async (socket) => [...await npmPeer("ws"), socket];
 const bun: Server = async (socket) => [...await npmPeer("bun"), socket];
 
