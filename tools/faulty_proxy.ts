@@ -1,6 +1,6 @@
 /** A network that misbehaves on demand: a TCP proxy on 127.0.0.1. */
-import { createServer, type Server, Socket } from "node:net";
-import type { AddressInfo } from "node:net";
+import { once } from "node:events";
+import { type AddressInfo, createServer, Socket } from "node:net";
 
 /** One client's connection, and the one to the target for it. */
 interface Pair {
@@ -13,22 +13,19 @@ type Watch = () => (bytes: Uint8Array) => void;
 
 /** Passes connections on to a port, until it is told not to. */
 export class FaultyProxy implements AsyncDisposable {
-  readonly #server: Server;
+  readonly #server = createServer(
+    { pauseOnConnect: true },
+    (client) => this.#connect(client),
+  );
   readonly #target: { readonly host: string; readonly port: number };
-  readonly #pairs = new Set<Pair>();
   readonly #watch: Watch;
+  readonly #pairs = new Set<Pair>();
   #silent = false;
   #delayMs: () => number = () => 0;
 
-  private constructor(
-    server: Server,
-    target: { host: string; port: number },
-    watch: Watch,
-  ) {
-    this.#server = server;
+  private constructor(target: { host: string; port: number }, watch: Watch) {
     this.#target = target;
     this.#watch = watch;
-    server.on("connection", (client) => this.#connect(client));
   }
 
   /** Starts a proxy to `port` of `host`. `watch` sees what clients send. */
@@ -37,11 +34,9 @@ export class FaultyProxy implements AsyncDisposable {
     host = "127.0.0.1",
     watch: Watch = () => () => {},
   ): Promise<FaultyProxy> {
-    const server = createServer({ pauseOnConnect: true });
-    const proxy = new FaultyProxy(server, { host, port }, watch);
-    await new Promise<void>((resolve) =>
-      server.listen(0, "127.0.0.1", () => resolve())
-    );
+    const proxy = new FaultyProxy({ host, port }, watch);
+    proxy.#server.listen(0, "127.0.0.1");
+    await once(proxy.#server, "listening");
     return proxy;
   }
 
@@ -102,9 +97,8 @@ export class FaultyProxy implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const closed = new Promise<void>((resolve) =>
-      this.#server.close(() => resolve())
-    );
+    const closed = once(this.#server, "close");
+    this.#server.close();
     for (const { client, target } of this.#pairs) {
       client.destroy();
       target.destroy();
