@@ -17,13 +17,21 @@ export class TempFolder implements AsyncDisposable {
   }
 }
 
+/** Ports that {@linkcode freePort} gave away: who has one may not listen yet. */
+const givenPorts = new Set<number>();
+
 /**
  * Gets a TCP port of 127.0.0.1 that nobody listened on a moment ago. For
  * servers that can't choose one by themselves.
  */
 export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+  while (true) {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    if (givenPorts.has(port)) continue;
+    givenPorts.add(port);
+    return port;
+  }
 }
 
 /** Tells whether somebody listens on a TCP port of 127.0.0.1. */
