@@ -39,7 +39,7 @@ for (const [says, leaves, ending] of endings) {
       client.close(1000);
       await server.write(says);
     }
-    if (says.length === 0) await server.closeWrite();
+    await server.closeWrite();
     assert.deepEqual(await client.closed, ending);
   });
 }
