@@ -11,77 +11,71 @@ import { exposedPasswordFile } from "../../src/settings/exposure.ts";
 import { ConfigProblemsError } from "../../src/settings/problems.ts";
 import {
   allSettings,
-  type Config,
   type Environment,
+  type PlacedSetting,
 } from "../../src/settings/table.ts";
-import { loadText, valueOf } from "../helpers/config.ts";
+import { valueOf } from "../helpers/config.ts";
 import { block } from "../helpers/docs.ts";
 import { TempFolder } from "../../tools/folder.ts";
 
 /** Where no file is. */
 const systemFile = "/nowhere/staps.conf";
 
-function load(environment: Environment): Config {
-  return loadConfig({ systemFile, environment }).config;
+/** Gets what is wrong with `environment`, as an error. */
+function errorOf(environment: Environment): ConfigProblemsError {
+  const { problems } = readConfig({ systemFile, environment });
+  return new ConfigProblemsError(problems);
 }
 
-/** Gets the error that `environment` causes. */
-function refusal(environment: Environment): ConfigProblemsError {
-  try {
-    load(environment);
-  } catch (error) {
-    assert.ok(error instanceof ConfigProblemsError, String(error));
-    return error;
-  }
-  throw new assert.AssertionError({ message: "Accepted" });
-}
-
-/** Gets a value other than the default of each setting, as text by `section.key`. */
-function otherValues(): Map<string, string> {
+/** Gets a value of a setting other than the default, as text. */
+function otherValue({ key, type, default: usual }: PlacedSetting): string {
   const byKind = [
     [/^whole number, \d+/, "7"],
     [/^bytes/, "32M"],
     [/^octal/, "0640"],
-    [/^path/, "/x/y"],
+    [/^path/, `/x/${key}`],
     [/^list of host/, "rabbit1:5673"],
     [/^list of origins/, "https://example.org"],
     [/^URL/, "amqps://a:b@c/d"],
     [/^name/, "other"],
   ] as const;
-  return new Map(allSettings.map(({ section, key, type, default: usual }) => {
-    const text = byKind.find(([kind]) => kind.test(type.name))?.[1] ??
-      // A choice: `a, b or c`.
-      type.name.split(/, | or /).find((word) => word !== usual)!;
-    return [`${section}.${key}`, key === "pid_file" ? "/x/pid" : text];
-  }));
+  return byKind.find(([kind]) => kind.test(type.name))?.[1] ??
+    // A choice: `a, b or c`.
+    type.name.split(/, | or /).find((word) => word !== usual)!;
 }
 
-Deno.test("every setting has a variable of its own, which says the same as the file, and nobody else uses it", () => {
-  const names = allSettings.flatMap((setting) =>
-    [variableFor(setting), fileVariableFor(setting)].filter((name) =>
-      name !== undefined
-    )
-  );
+Deno.test("every setting has a variable of its own, which says the same as the file, and nobody else uses it", async () => {
+  const names = allSettings.flatMap((setting) => [
+    variableFor(setting),
+    fileVariableFor(setting) ?? [],
+  ]).flat();
   assert.equal(new Set(names).size, names.length, "no name means two settings");
   for (const other of ["STAPS_URL", "STAPS_CACHE", "STAPS_HOMEPAGE"]) {
     assert.ok(!names.includes(other), other);
   }
-  const usual = loadText("").config;
-  const texts = otherValues();
+  await using folder = await TempFolder.make();
+  const configFile = `${folder.path}/staps.conf`;
+  const sections = Map.groupBy(allSettings, ({ section }) => section);
+  for (const [section, settings] of sections) {
+    const lines = settings.map((each) => `${each.key} = ${otherValue(each)}\n`);
+    const text = `[${section}]\n${lines.join("")}`;
+    await Deno.writeTextFile(configFile, text, { append: true });
+  }
+  const fromFile = readConfig({ configFile });
+  assert.equal(fromFile.origins.size, allSettings.length);
   for (const setting of allSettings) {
-    const { section, key, type } = setting;
-    const name = variableFor(setting);
-    assert.match(name, /^STAPS_[A-Z_]+$/);
-    assert.doesNotMatch(name, ofServices);
-    const text = texts.get(`${section}.${key}`)!;
-    const { values, problems, unknown } = readEnvironment({ [name]: text }, {
-      home: undefined,
-    });
-    assert.deepEqual([...problems, ...unknown], [], name);
-    assert.deepEqual([...values.keys()], [`${section}.${key}`]);
-    const { value } = values.get(`${section}.${key}`)!;
-    assert.deepEqual(value, type.read(text, { home: undefined }));
-    assert.notDeepEqual(value, valueOf(usual, setting), name);
+    const variable = variableFor(setting);
+    assert.match(variable, /^STAPS_[A-Z_]+$/);
+    assert.doesNotMatch(variable, ofServices);
+    const environment = { [variable]: otherValue(setting) };
+    const { values, ...rest } = readEnvironment(environment, { home: "/" });
+    assert.deepEqual(rest, { problems: [], unknown: [] }, variable);
+    const origin = { file: "the environment", variable };
+    const value = valueOf(fromFile.config, setting);
+    assert.notDeepEqual(value, setting.default, variable);
+    assert.deepEqual([...values], [
+      [`${setting.section}.${setting.key}`, { value, origin }],
+    ]);
   }
 });
 
@@ -99,23 +93,18 @@ Deno.test("the command line wins over the environment, the environment over file
     // Unset.
     STAPS_MODE: "",
   };
-  const { config, origins } = loadConfig({
-    configFile,
-    environment,
-    socket: "/option",
-  });
+  const options = { configFile, environment, socket: "/option" };
+  const { config, origins } = loadConfig(options);
   assert.equal(config.staps.socket, "/option");
   assert.equal(config.admin.socket, "/admin");
   assert.equal(config.log.level, "debug");
   assert.equal(config.staps.mode, 0o600);
   assert.equal(config.limits.clients, 10_000);
+  const file = "the environment";
   assert.deepEqual([...origins], [
     ["staps.mode", { file: configFile, line: 3 }],
-    ["log.level", { file: "the environment", variable: "STAPS_LOG_LEVEL" }],
-    ["admin.socket", {
-      file: "the environment",
-      variable: "STAPS_ADMIN_SOCKET",
-    }],
+    ["log.level", { file, variable: "STAPS_LOG_LEVEL" }],
+    ["admin.socket", { file, variable: "STAPS_ADMIN_SOCKET" }],
   ]);
 });
 
@@ -130,7 +119,7 @@ Deno.test("docs/configuration.md's variables can be set, and its error is what a
   assert.equal(config.staps.amqp?.password, "PASSWORD");
   assert.equal(config.limits.messageBytes, 65536);
   assert.deepEqual(unknownVariables, []);
-  const { message } = refusal({ STAPS_MODE: "09" });
+  const { message } = errorOf({ STAPS_MODE: "09" });
   assert.equal(`staps: error: ${message}\n`, await block(page, "mistake"));
 });
 
@@ -140,37 +129,31 @@ Deno.test("an error names the variable, what was found and what was expected, an
     await Deno.writeTextFile(`${folder.path}/${name}`, text);
     return `${folder.path}/${name}`;
   };
-  const cases: readonly [Environment, RegExp][] = [
+  const both = { STAPS_AMQP: "amqp://a:XYZZY@b", STAPS_AMQP_FILE: "/x" };
+  const cases: [Environment, RegExp][] = [
     [
       { STAPS_LIMITS_CLIENTS: "5s" },
       /^Cannot read "STAPS_LIMITS_CLIENTS" in the environment: got "5s", expected a whole number from 1 to 1000000$/,
     ],
-    [
-      { STAPS_AMQP: "http://a:XYZZY@b" },
-      /"STAPS_AMQP" .*: got another beginning, expected a URL/,
-    ],
+    [{ STAPS_AMQP: "http://a:XYZZY@b" }, /"STAPS_AMQP" .*: got another begin/],
     [{ STAPS_SOCKET: "/a\nb" }, /got the control character U\+000A/],
-    [
-      { STAPS_AMQP: "amqp://a:XYZZY@b", STAPS_AMQP_FILE: "/x" },
-      /"STAPS_AMQP_FILE" in the environment: got both, expected only one of it and "STAPS_AMQP"$/,
-    ],
-    [
-      // Settings that don't go together.
-      { STAPS_BRIDGE_HOSTS: "a" },
-      /"STAPS_BRIDGE_HOSTS" in the environment: got hosts without/,
-    ],
-    [{ STAPS_AMQP_FILE: "amqp://a:XYZZY@b" }, /FILE".* expected a path that/],
-    [{ STAPS_AMQP_FILE: "/nowhere/x" }, /FILE" in \/nowhere\/x: got no such/],
-    [{ STAPS_AMQP_FILE: "/dev/zero" }, /got more than 64 KiB/],
-    [{ STAPS_AMQP_FILE: folder.path }, /got a folder, expected a file/],
-    [{ STAPS_AMQP_FILE: await write("empty", "\n") }, /got nothing/],
-    [
-      { STAPS_AMQP_FILE: await write("wrong", "amqp:/a:XYZZY@b\n") },
-      /FILE" in .*\/wrong: got another beginning/,
-    ],
+    [both, /_FILE" in .*: got both, expected only one of it and "STAPS_AMQP"$/],
+    // Settings that don't go together.
+    [{ STAPS_BRIDGE_HOSTS: "a" }, /"STAPS_BRIDGE_HOSTS" in .*: got hosts with/],
   ];
+  const files: readonly [file: string, RegExp][] = [
+    ["amqp://a:XYZZY@b", /FILE" in the environment.* expected a path that/],
+    ["/nowhere/x", /FILE" in \/nowhere\/x: got no such/],
+    ["/dev/zero", /got more than 64 KiB/],
+    [folder.path, /got a folder, expected a file/],
+    [await write("empty", "\n"), /got nothing/],
+    [await write("wrong", "amqp:/a:XYZZY@b\n"), /\/wrong: got another begin/],
+  ];
+  for (const [file, message] of files) {
+    cases.push([{ STAPS_AMQP_FILE: file }, message]);
+  }
   for (const [environment, message] of cases) {
-    const error = refusal(environment);
+    const error = errorOf(environment);
     assert.equal(error.problems.length, 1, error.message);
     assert.match(error.message, message);
     assert.doesNotMatch(JSON.stringify([error, error.message]), /XYZZY/);
@@ -191,7 +174,7 @@ Deno.test("STAPS_AMQP_FILE names a file with the URL, read anew each time, and n
 });
 
 Deno.test("variables that nothing reads are named, with what was probably meant", () => {
-  const quiet = {
+  const environment = {
     STAPS_URL: "wss://example.org/x",
     STAPS_CACHE: "/x",
     // A service "staps", and one "staps-admin", in Kubernetes.
@@ -201,17 +184,11 @@ Deno.test("variables that nothing reads are named, with what was probably meant"
     STAPS_ADMIN_PORT_80_TCP_ADDR: "10.0.0.1",
     STAPS_EMPTY: "",
     OTHER: "x",
+    STAPS_SOKCET: "/x",
+    STAPS_LIMIT_CLIENTS: "1",
+    STAPS_FOO: "1",
   };
-  const { unknownVariables } = readConfig({
-    systemFile,
-    environment: {
-      ...quiet,
-      STAPS_SOKCET: "/x",
-      STAPS_LIMIT_CLIENTS: "1",
-      STAPS_FOO: "1",
-    },
-  });
-  assert.deepEqual(unknownVariables, [
+  assert.deepEqual(readConfig({ systemFile, environment }).unknownVariables, [
     { name: "STAPS_FOO", near: undefined },
     { name: "STAPS_LIMIT_CLIENTS", near: "STAPS_LIMITS_CLIENTS" },
     { name: "STAPS_SOKCET", near: "STAPS_SOCKET" },
