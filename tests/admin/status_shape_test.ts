@@ -1,34 +1,23 @@
 import assert from "node:assert/strict";
 import { statusProblem } from "../../src/admin/status_shape.ts";
-import { nodeStatus } from "../helpers/node_status.ts";
-
-const bridge = {
-  connected: true,
-  broker: null,
-  round_trip_ms: null,
-  outbox_messages: 0,
-  outbox_bytes: 0,
-  messages_sent: 0,
-  messages_received: 0,
-  gaps: 0,
-  connects: 1,
-};
+import { bridgeStatus, nodeStatus } from "../helpers/node_status.ts";
 
 Deno.test("statusProblem() finds nothing wrong with a status, nor with what a newer node adds", () => {
   assert.equal(statusProblem(nodeStatus), undefined);
-  assert.equal(statusProblem({ ...nodeStatus, bridge, more: "x" }), undefined);
+  const newer = { ...nodeStatus, bridge: bridgeStatus, more: "x" };
+  assert.equal(statusProblem(newer), undefined);
 });
 
 Deno.test("statusProblem() names the first field that is wrong, and quotes none", () => {
-  const evil = "\x1b]0;owned\x07";
-  for (
-    const [answer, found] of [[null, "null"], [[], "a list"], ["x", "a text"]]
-  ) {
+  const answers = { "null": null, "a list": [], "a text": "x" };
+  for (const [found, answer] of Object.entries(answers)) {
     assert.equal(
       statusProblem(answer),
       `the answer is ${found}, expected an object`,
     );
   }
+  const evil = "\x1b]0;owned\x07";
+  const bridge = { ...bridgeStatus, broker: 1 };
   const cases: [change: object, problem: string, expected: string][] = [
     [{ version: undefined }, '"version" is nothing', "a text"],
     [{ pid: evil }, '"pid" is a text', "a number from 0 on"],
@@ -37,11 +26,7 @@ Deno.test("statusProblem() names the first field that is wrong, and quotes none"
     [{ reasons: {} }, '"reasons" is an object', "a list"],
     [{ reasons: [1] }, '"reasons" is another number', "an object"],
     [{ ready: 1 }, '"ready" is another number', "true or false"],
-    [
-      { bridge: { ...bridge, broker: 1 } },
-      '"broker" is another number',
-      "a text",
-    ],
+    [{ bridge }, '"broker" is another number', "a text"],
   ];
   for (const [change, problem, expected] of cases) {
     assert.equal(

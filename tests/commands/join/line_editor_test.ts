@@ -19,15 +19,16 @@ class Typist implements Disposable {
   readonly #input = new PassThrough();
   readonly #output = Object.assign(new PassThrough(), { columns });
   #written = "";
+  readonly editor = new LineEditor({
+    input: this.#input,
+    output: this.#output,
+  });
   readonly entered: string[] = [];
-  readonly editor: LineEditor;
-  readonly ended: Promise<void>;
+  readonly ended = this.#collect();
 
   constructor() {
     this.#output.setEncoding("utf8");
     this.#output.on("data", (text) => this.#written += text);
-    this.editor = new LineEditor({ input: this.#input, output: this.#output });
-    this.ended = this.#collect();
   }
 
   get screen(): Screen {
@@ -40,14 +41,15 @@ class Typist implements Disposable {
 
   /** Waits until the screen has these lines. */
   async sees(...lines: string[]): Promise<void> {
-    try {
-      await eventually(
-        () => this.screen.lines.join("\n") === lines.join("\n"),
-        "the screen",
-      );
-    } catch {
-      assert.deepEqual(this.screen.lines, lines);
-    }
+    const shown = (): string => this.screen.lines.join("\n");
+    await eventually(() => shown() === lines.join("\n"), shown);
+  }
+
+  /** Waits until these lines are entered, and no others. */
+  async enters(...lines: string[]): Promise<void> {
+    const entered = (): boolean => this.entered.length >= lines.length;
+    await eventually(entered, `${lines.length} lines`);
+    assert.deepEqual(this.entered, lines);
   }
 
   [Symbol.dispose](): void {
@@ -73,39 +75,32 @@ Deno.test("LineEditor keeps what is being typed below what comes in", async () =
 
 Deno.test("LineEditor keeps the cursor where it is, in lines of several rows too", async () => {
   using typist = new Typist();
-  const long = "0123456789".repeat(4);
-  typist.type(long, keys.home, keys.left, "x");
-  await typist.sees("> x01234567890123456", "78901234567890123456", "789");
-  const { cursor } = typist.screen;
-  assert.deepEqual(cursor, { row: 0, column: 3 });
+  const rows = ["> x01234567890123456", "78901234567890123456", "789"];
+  typist.type("0123456789".repeat(4), keys.home, keys.left, "x");
+  await typist.sees(...rows);
+  assert.deepEqual(typist.screen.cursor, { row: 0, column: 3 });
   await typist.editor.print("< one\n");
-  await typist.sees(
-    "< one",
-    "> x01234567890123456",
-    "78901234567890123456",
-    "789",
-  );
+  await typist.sees("< one", ...rows);
   assert.deepEqual(typist.screen.cursor, { row: 1, column: 3 });
 });
 
 Deno.test("LineEditor edits with arrow keys, and has a history", async () => {
   using typist = new Typist();
   typist.type("wrld", keys.left, keys.left, keys.left, "o", "\r");
-  await eventually(() => typist.entered.length === 1, "a line");
+  await typist.enters("world");
   typist.type("second\r");
-  await eventually(() => typist.entered.length === 2, "another");
+  await typist.enters("world", "second");
   typist.type(keys.up, keys.up, "!", "\r");
-  await eventually(() => typist.entered.length === 3, "an old one");
-  assert.deepEqual(typist.entered, ["world", "second", "world!"]);
+  await typist.enters("world", "second", "world!");
   await typist.sees("> world", "> second", "> world!", ">");
 });
 
 Deno.test("LineEditor gets lines that are pasted at once, an empty one too", async () => {
   using typist = new Typist();
   const lines = Array.from({ length: 3000 }, (_, index) => `line ${index}`);
-  typist.type([...lines, ""].map((line) => `${line}\r`).join(""));
-  await eventually(() => typist.entered.length === 3001, "all lines");
-  assert.deepEqual(typist.entered, [...lines, ""]);
+  lines.push("");
+  typist.type(lines.map((line) => `${line}\r`).join(""));
+  await typist.enters(...lines);
 });
 
 Deno.test("LineEditor reads no more than it has room for", async () => {
@@ -137,7 +132,7 @@ Deno.test("LineEditor ends at Ctrl-D in an empty line", async () => {
 
 Deno.test("LineEditor.close() leaves the cursor at the beginning of a line", async () => {
   for (const text of ["", "half"]) {
-    const typist = new Typist();
+    using typist = new Typist();
     typist.type(text);
     await typist.sees(`> ${text}`.trimEnd());
     typist.editor.close();

@@ -20,41 +20,37 @@ function admin(path: string, ready: boolean): Deno.HttpServer {
 
 Deno.test("status.run() tells by its status whether the node is ready", async () => {
   await using folder = await TempFolder.make();
-  const cases = [
-    [true, statusStatus.ready],
-    [false, statusStatus.notReady],
-  ] as const;
-  for (const [ready, expected] of cases) {
+  for (const ready of [true, false]) {
     const socket = `${folder.path}/${ready}`;
     await using _admin = admin(socket, ready);
     const context = commandContext();
+    const expected = statusStatus[ready ? "ready" : "notReady"];
     assert.equal(await status.run({ socket }, context), expected);
-    assert.match(context.printed, /^staps 1\.2\.3, process 42, /);
+    assert.match(context.printed, /^staps 0\.1\.0, process 4711, /);
   }
 });
 
 Deno.test("status.run() asks on the socket of the configuration, or of an instance", async () => {
   await using folder = await TempFolder.make();
   const config = `${folder.path}/staps.conf`;
+  const socket = `${folder.path}/s`;
+  const run = (options: Parameters<typeof status.run>[0]): Promise<number> =>
+    status.run(options, commandContext());
   await Deno.writeTextFile(config, "[admin]\n");
-  await assert.rejects(status.run({ config }, commandContext()), {
+  await assert.rejects(run({ config }), {
     message: "Cannot ask: the configuration has no admin socket",
   });
-  await Deno.writeTextFile(config, `[admin]\nsocket = ${folder.path}/s\n`);
-  await assert.rejects(status.run({ config }, commandContext()), {
-    message: `Cannot ask "${folder.path}/s": there is no such socket`,
+  await Deno.writeTextFile(config, `[admin]\nsocket = ${socket}\n`);
+  await assert.rejects(run({ config }), {
+    message: `Cannot ask "${socket}": there is no such socket`,
   });
-  await using _admin = admin(`${folder.path}/s`, true);
-  assert.equal(await status.run({ config }, commandContext()), 0);
-  await assert.rejects(
-    status.run({ instance: "staps@none" }, commandContext()),
-    {
-      message:
-        'Cannot ask "/run/staps-none/admin.sock": there is no such socket',
-    },
-  );
-  const both = { instance: "staps@1", socket: "/s" };
-  await assert.rejects(status.run(both, commandContext()), UsageError);
+  await using _admin = admin(socket, true);
+  assert.equal(await run({ config }), 0);
+  await assert.rejects(run({ instance: "staps@none" }), {
+    message: 'Cannot ask "/run/staps-none/admin.sock": there is no such socket',
+  });
+  const both = { instance: "staps@1", socket };
+  await assert.rejects(run(both), UsageError);
 });
 
 Deno.test("status.run() watches until it is interrupted, through failures too", async () => {
@@ -69,7 +65,7 @@ Deno.test("status.run() watches until it is interrupted, through failures too", 
   );
   await using _admin = admin(socket, true);
   await eventually(
-    () => context.printed.includes("\n\nstaps 1.2.3"),
+    () => context.printed.includes("\n\nstaps 0.1.0"),
     "the table below it",
   );
   interruption.abort(130);
