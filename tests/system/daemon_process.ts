@@ -1,4 +1,5 @@
 /** A process that becomes a daemon: `DaemonProcess` here, and what it starts. */
+import type { AdminError } from "../../src/common/errors.ts";
 import { Daemon } from "../../src/system/daemon.ts";
 import type { Owner } from "../../src/system/unix_socket.ts";
 import { Process } from "../../tools/process.ts";
@@ -6,7 +7,7 @@ import { Process } from "../../tools/process.ts";
 /** What the process prints. */
 interface DaemonReport {
   readonly error?: string;
-  readonly hint?: string;
+  readonly hint?: string | undefined;
   readonly owner?: Owner;
   /** Those fields of /proc/PID/task/TID/status that tell its rights, without repetition. */
   readonly rights?: readonly string[];
@@ -37,7 +38,13 @@ export class DaemonProcess extends Process {
 }
 
 if (import.meta.main) {
-  const { hasServiceManager = false, ...options } = JSON.parse(Deno.args[0]!);
+  const report = JSON.stringify(becomeDaemon(JSON.parse(Deno.args[0]!)));
+  await Deno.stdout.write(new TextEncoder().encode(`${report}\n`));
+}
+
+function becomeDaemon(
+  { hasServiceManager = false, ...options }: { hasServiceManager?: boolean },
+): DaemonReport {
   try {
     const daemon = Daemon.prepare(options, { hasServiceManager });
     daemon.settle();
@@ -47,26 +54,13 @@ if (import.meta.main) {
     });
     // A signal listener alone keeps no process alive.
     setInterval(() => {}, 60_000);
-    report({
-      owner: daemon.owner,
-      rights: rightsOfAllThreads(),
-      cwd: Deno.cwd(),
-      umask: Deno.umask(),
-    });
+    const rights = rightsOfAllThreads();
+    const { owner } = daemon;
+    return { owner, rights, cwd: Deno.cwd(), umask: Deno.umask() };
   } catch (error) {
-    const { name, message, hint } = error as Error & { hint?: string };
-    report({
-      error: `${name}: ${message}`,
-      ...(hint === undefined ? {} : { hint }),
-    });
-    Deno.exit(1);
+    const { name, message, hint } = error as AdminError;
+    return { error: `${name}: ${message}`, hint };
   }
-}
-
-function report(result: DaemonReport): void {
-  Deno.stdout.writeSync(
-    new TextEncoder().encode(`${JSON.stringify(result)}\n`),
-  );
 }
 
 function rightsOfAllThreads(): string[] {

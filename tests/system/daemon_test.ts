@@ -8,93 +8,85 @@ const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";
 
 /** The user and the group www-data of Debian; the group daemon is 1. */
 const www = 33;
-const asWww = ["setpriv", `--reuid=${www}`, `--regid=${www}`];
+const setpriv = ["setpriv", `--reuid=${www}`, `--regid=${www}`];
+const asWww = [...setpriv, "--clear-groups"];
+const inDaemon = [...setpriv, "--groups=daemon"];
 
 interface Case {
-  readonly name: string;
   readonly options: Readonly<Record<string, string>>;
   readonly through?: readonly string[];
   /** What the process tells of itself. */
   readonly report: Readonly<Record<string, unknown>>;
 }
 
-const cases: readonly Case[] = [
-  {
-    name:
-      "settle() makes all threads of root's process the user's, with no group of root's left",
-    options: { user: "www-data" },
-    through: ["setpriv", "--groups=0,4,6"],
-    report: {
-      owner: { uid: www, gid: www },
-      rights: [
-        "Uid: 33 33 33 33; Gid: 33 33 33 33; Groups: 33; " +
-        "CapPrm: 0000000000000000; CapEff: 0000000000000000",
-      ],
+const cases: Readonly<Record<string, Case>> = {
+  "settle() makes all threads of root's process the user's, with no group of root's left":
+    {
+      options: { user: "www-data" },
+      through: ["setpriv", "--groups=0,4,6"],
+      report: {
+        owner: { uid: www, gid: www },
+        rights: [
+          "Uid: 33 33 33 33; Gid: 33 33 33 33; Groups: 33; " +
+          "CapPrm: 0000000000000000; CapEff: 0000000000000000",
+        ],
+      },
     },
-  },
-  {
-    name: "settle() takes the group that is set",
+  "settle() takes the group that is set": {
     options: { user: "www-data", group: "daemon" },
     report: {
       owner: { uid: www, gid: 1 },
       rights: /^Uid: .*; Gid: 1 1 1 1; Groups: 1;/,
     },
   },
-  {
-    name: "prepare() has nothing to do for a process that is the user's",
+  "prepare() has nothing to do for a process that is the user's": {
     options: { user: "www-data", group: "www-data" },
-    through: [...asWww, "--clear-groups"],
+    through: asWww,
     report: { owner: { uid: null, gid: null }, error: undefined },
   },
-  {
-    name: "prepare() gives sockets to a further group of the user",
+  "prepare() gives sockets to a further group of the user": {
     options: { group: "daemon" },
-    through: [...asWww, "--groups=daemon"],
+    through: inDaemon,
     report: { owner: { uid: null, gid: 1 } },
   },
-  {
-    name: "prepare() says that only root can become another user",
+  "prepare() says that only root can become another user": {
     options: { user: "daemon" },
-    through: [...asWww, "--clear-groups"],
+    through: asWww,
     report: {
       error:
         'ConfigError: Cannot become the user "daemon" of [daemon]: started as user id 33, expected root or "daemon"',
     },
   },
-  {
-    name: "prepare() says that only root can take another group",
+  "prepare() says that only root can take another group": {
     options: { group: "daemon" },
-    through: [...asWww, "--clear-groups"],
+    through: asWww,
     report: {
       error: /^ConfigError: Cannot become the group "daemon" of \[daemon\]: /,
     },
   },
-  {
-    name: "prepare() names a user that doesn't exist",
+  "prepare() names a user that doesn't exist": {
     options: { user: "no-such-user" },
     report: {
       error: 'ConfigError: Cannot find the user "no-such-user" of [daemon]',
       hint: /adduser --system/,
     },
   },
-  {
-    name: "prepare() names a group that doesn't exist",
+  "prepare() names a group that doesn't exist": {
     options: { group: "no-such-group" },
     report: {
       error: 'ConfigError: Cannot find the group "no-such-group" of [daemon]',
     },
   },
-  {
-    name: "settle() says why it can't change into its folder",
+  "settle() says why it can't change into its folder": {
     options: { dir: "/no/such/folder" },
     report: {
       error:
         `StartupError: Cannot change into the folder "/no/such/folder": it doesn't exist`,
     },
   },
-];
+};
 
-for (const { name, options, through, report } of cases) {
+for (const [name, { options, through, report }] of Object.entries(cases)) {
   testUnless(needsRoot, {
     name: `Daemon.${name}`,
     async fn(): Promise<void> {
@@ -127,8 +119,10 @@ Deno.test("Daemon sets the umask, changes into its folder, and writes no PID fil
   await using folder = await TempFolder.make();
   const dir = folder.path;
   const pidFile = `${dir}/staps.pid`;
+  const options = { umask: 0o27, dir, pidFile };
   await using child = new DaemonProcess({
-    ...{ umask: 0o27, dir, pidFile, hasServiceManager: true },
+    ...options,
+    hasServiceManager: true,
   });
   const { umask, cwd } = await child.report();
   assert.deepEqual([umask, cwd], [0o27, dir]);

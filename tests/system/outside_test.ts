@@ -2,54 +2,48 @@ import assert from "node:assert/strict";
 import { configureLog, log } from "../../src/common/log.ts";
 import { type Found, Outside, type OwnFile } from "../../src/system/outside.ts";
 
-/** A file that is found as the test says. */
-class TestFile implements OwnFile {
-  readonly role = "socket";
-  readonly path = "/run/s";
-  readonly paths = ["/run/s", "/run/t"];
-  found: Found = { state: "there" };
+const gone: Found = { state: "lost", why: "it is gone", isFinal: true };
 
-  look(): Found {
-    return this.found;
-  }
+/** Gets a file that is found as `finds` says, again and again. */
+function fileFound(finds: () => Found): OwnFile {
+  const paths = ["/run/s", "/run/t"];
+  return { role: "socket", path: "/run/s", paths, look: finds };
 }
 
 Deno.test("Outside.look() keeps what is lost, and logs each change once", async () => {
-  const lines: string[] = [];
+  let logged = "";
   configureLog({
     level: "info",
-    format: "text",
+    format: "journal",
     write: (text) => {
-      lines.push(...text.trim().split("\n"));
+      logged += text;
       return Promise.resolve();
     },
   });
   using outside = new Outside();
-  const file = new TestFile();
-  outside.add(file);
+  let found: Found = { state: "there" };
+  outside.add(fileFound(() => found));
   assert.deepEqual(outside.paths, ["/run/s", "/run/t"]);
-  outside.look();
-  assert.deepEqual(outside.losses, []);
-  file.found = { state: "lost", why: "it is gone", isFinal: true };
-  outside.look();
-  outside.look();
-  assert.deepEqual(outside.losses, [{
-    role: "socket",
-    message: 'The socket "/run/s" is lost: it is gone',
-    isFinal: true,
-  }]);
-  file.found = { state: "there" };
-  outside.look();
-  outside.look();
-  assert.deepEqual(outside.losses, []);
-  file.found = { state: "made again" };
+  const lossesFor = (state: Found): unknown => {
+    found = state;
+    outside.look();
+    outside.look();
+    return outside.losses;
+  };
+  const message = 'The socket "/run/s" is lost: it is gone';
+  assert.deepEqual(lossesFor({ state: "there" }), []);
+  assert.deepEqual(lossesFor(gone), [
+    { role: "socket", message, isFinal: true },
+  ]);
+  assert.deepEqual(lossesFor({ state: "there" }), []);
+  found = { state: "made again" };
   outside.look();
   await log.flush();
-  assert.deepEqual(lines.map((line) => line.replace(/^\S+ /, "")), [
-    'error the socket is lost path=/run/s why="it is gone"',
-    "warn the socket was gone, and is there again path=/run/s",
-    "warn the socket was gone, and is there again path=/run/s",
-  ]);
+  const again = "<4>the socket was gone, and is there again path=/run/s\n";
+  assert.equal(
+    logged,
+    `<3>the socket is lost path=/run/s why="it is gone"\n${again}${again}`,
+  );
 });
 
 Deno.test("Outside looks by itself, until it is disposed of", async () => {
@@ -57,9 +51,7 @@ Deno.test("Outside looks by itself, until it is disposed of", async () => {
   using outside = new Outside((losses) => {
     if (losses.length > 0) resolve();
   });
-  const file = new TestFile();
-  file.found = { state: "lost", why: "it is gone", isFinal: false };
-  outside.add(file);
+  outside.add(fileFound(() => gone));
   const keepAlive = setInterval(() => {}, 1000);
   await promise;
   clearInterval(keepAlive);

@@ -7,77 +7,56 @@ import { testUnless } from "../helpers/skip.ts";
 
 const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";
 
-Deno.test("PidFile has the process's number until the process ends", async () => {
+Deno.test("PidFile has the process's number until it ends, refuses another process, and replaces what a killed one left", async () => {
   await using folder = await TempFolder.make();
   const pidFile = `${folder.path}/staps.pid`;
-  await using child = new DaemonProcess({ pidFile, umask: 0 });
-  await child.report();
-  assert.equal(await Deno.readTextFile(pidFile), `${child.pid}\n`);
-  assert.equal((await Deno.stat(pidFile)).mode! & 0o777, 0o644);
-  await child.stop();
-  await assert.rejects(Deno.lstat(pidFile), Deno.errors.NotFound);
-});
-
-Deno.test("PidFile.claim() refuses a live owner's file and leaves it alone", async () => {
-  await using folder = await TempFolder.make();
-  const pidFile = `${folder.path}/staps.pid`;
-  await using first = new DaemonProcess({ pidFile });
+  const content = (): string => Deno.readTextFileSync(pidFile);
+  await using first = new DaemonProcess({ pidFile, umask: 0 });
   await first.report();
+  assert.equal(content(), `${first.pid}\n`);
+  assert.equal(Deno.statSync(pidFile).mode! & 0o777, 0o644);
+
   await using second = new DaemonProcess({ pidFile });
   assert.equal(
     (await second.report()).error,
     `StartupError: Cannot use the PID file "${pidFile}": the process ${first.pid} has it`,
   );
-  assert.equal(await Deno.readTextFile(pidFile), `${first.pid}\n`);
-});
+  assert.equal(content(), `${first.pid}\n`);
 
-Deno.test("PidFile.claim() replaces the file of a process that was killed", async () => {
-  await using folder = await TempFolder.make();
-  const pidFile = `${folder.path}/staps.pid`;
-  await using first = new DaemonProcess({ pidFile });
-  await first.report();
   await first.stop("SIGKILL");
   // The number of a live process which has nothing to do with it.
   await Deno.writeTextFile(pidFile, `${Deno.pid}\n`);
-  await using second = new DaemonProcess({ pidFile });
-  await second.report();
-  assert.equal(await Deno.readTextFile(pidFile), `${second.pid}\n`);
+  await using third = new DaemonProcess({ pidFile });
+  await third.report();
+  assert.equal(content(), `${third.pid}\n`);
+  await third.stop();
+  assert.throws(content, Deno.errors.NotFound);
 });
 
-Deno.test("PidFile.claim() overwrites nothing that isn't a PID file", async () => {
+Deno.test("PidFile.claim() overwrites nothing that isn't a PID file, and leaves no empty one where there is no room", async () => {
   await using folder = await TempFolder.make();
-  const precious = `${folder.path}/precious`;
-  await Deno.writeTextFile(precious, "root:x:0:0\n");
-  const link = `${folder.path}/link`;
-  await Deno.symlink(precious, link);
-  const cases = [
-    [precious, "it holds something else than a process's number"],
-    [link, "it is there and isn't a file"],
-    [folder.path, "it is there and isn't a file"],
-    [`${folder.path}/none/staps.pid`, "its folder doesn't exist"],
-  ];
-  for (const [pidFile, reason] of cases) {
-    await using child = new DaemonProcess({ pidFile });
-    assert.equal(
-      (await child.report()).error,
-      `StartupError: Cannot use the PID file "${pidFile}": ${reason}`,
-    );
-  }
-  assert.equal(await Deno.readTextFile(precious), "root:x:0:0\n");
-});
-
-Deno.test("PidFile.claim() leaves no empty file where there is no room", async () => {
-  await using folder = await TempFolder.make();
-  const pidFile = `${folder.path}/staps.pid`;
+  const at = (name: string): string => `${folder.path}/${name}`;
+  await Deno.writeTextFile(at("precious"), "root:x:0:0\n");
+  await Deno.symlink(at("precious"), at("link"));
+  await Deno.mkdir(at("folder"));
   // A limit of 0 bytes for files says at a write what a full disk says.
-  await using child = new DaemonProcess({ pidFile }, [
-    ...["sh", "-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"],
-  ]);
-  assert.match(
-    (await child.report()).error!,
-    /^StartupError: Cannot use the PID file ".*": File too large/,
-  );
-  await assert.rejects(Deno.lstat(pidFile), Deno.errors.NotFound);
+  const full = "trap '' XFSZ; ulimit -f 0; exec \"$@\"";
+  const cases: [name: string, reason: RegExp, through?: string[]][] = [
+    ["precious", /it holds something else than a process's number$/],
+    ["link", /it is there and isn't a file$/],
+    ["folder", /it is there and isn't a file$/],
+    ["none/staps.pid", /its folder doesn't exist$/],
+    ["staps.pid", /File too large/, ["sh", "-c", full, "sh"]],
+  ];
+  for (const [name, reason, through] of cases) {
+    await using child = new DaemonProcess({ pidFile: at(name) }, through);
+    const { error } = await child.report();
+    const start = `StartupError: Cannot use the PID file "${at(name)}": `;
+    assert.ok(error!.startsWith(start), error);
+    assert.match(error!, reason);
+  }
+  assert.equal(await Deno.readTextFile(at("precious")), "root:x:0:0\n");
+  await assert.rejects(Deno.lstat(at("staps.pid")), Deno.errors.NotFound);
 });
 
 Deno.test("PidFile.look() makes a file that is gone again, and leaves another one alone", async () => {
@@ -91,18 +70,18 @@ Deno.test("PidFile.look() makes a file that is gone again, and leaves another on
   assert.equal(await Deno.readTextFile(path), `${Deno.pid}\n`);
   assert.throws(() => PidFile.claim(path), /has it$/);
 
+  const lost = (why: string): unknown => ({
+    ...{ state: "lost", why, isFinal: false },
+  });
   await Deno.rename(path, `${path}.mine`);
   await Deno.writeTextFile(path, "1\n");
-  const why = "another file is in its place";
-  assert.deepEqual(pidFile.look(), { state: "lost", why, isFinal: false });
+  assert.deepEqual(pidFile.look(), lost("another file is in its place"));
   assert.equal(await Deno.readTextFile(path), "1\n");
   await Deno.rename(`${path}.mine`, path);
   assert.deepEqual(pidFile.look(), { state: "there" });
 
   await Deno.remove(`${folder.path}/run`, { recursive: true });
-  assert.deepEqual(pidFile.look(), {
-    ...{ state: "lost", why: "its folder doesn't exist", isFinal: false },
-  });
+  assert.deepEqual(pidFile.look(), lost("its folder doesn't exist"));
   await Deno.mkdir(`${folder.path}/run`);
   assert.deepEqual(pidFile.look(), { state: "made again" });
 });
@@ -111,12 +90,12 @@ testUnless(needsRoot, {
   name: "PidFile is emptied where its folder is root's",
   async fn(): Promise<void> {
     await using folder = await TempFolder.make();
-    const pidFile = `${folder.path}/staps.pid`;
-    await using child = new DaemonProcess({ pidFile, user: "www-data" });
+    const options = { pidFile: `${folder.path}/staps.pid`, user: "www-data" };
+    await using child = new DaemonProcess(options);
     await child.report();
     await child.stop();
-    assert.equal(await Deno.readTextFile(pidFile), "");
-    await using next = new DaemonProcess({ pidFile, user: "www-data" });
+    assert.equal(await Deno.readTextFile(options.pidFile), "");
+    await using next = new DaemonProcess(options);
     assert.equal((await next.report()).error, undefined);
   },
 });

@@ -18,9 +18,12 @@ class Bound implements AsyncDisposable {
     this.file = new SocketFile("socket", this.socket);
   }
 
-  /** Goes through the socket's file, there and back. */
-  async isReachable(): Promise<void> {
-    using client = await Deno.connect({ transport: "unix", path: this.socket });
+  connect(): Promise<Deno.UnixConn> {
+    return Deno.connect({ transport: "unix", path: this.socket });
+  }
+
+  /** Accepts `client`, and lets something through. */
+  async reaches(client: Deno.UnixConn): Promise<void> {
     using accepted = await this.listener.accept();
     await client.write(new Uint8Array(3));
     assert.equal(await accepted.read(new Uint8Array(8)), 3);
@@ -33,30 +36,29 @@ class Bound implements AsyncDisposable {
   }
 }
 
-const there = { state: "there" } as const;
-const madeAgain = { state: "made again" } as const;
+const there = { state: "there" };
+const madeAgain = { state: "made again" };
 
 Deno.test("SocketFile.look() gives a removed file back, with its permissions and whoever waits there", async () => {
   await using bound = new Bound(await TempFolder.make());
   assert.deepEqual(bound.file.look(), there);
-  using waiting = await Deno.connect({ transport: "unix", path: bound.socket });
+  using waiting = await bound.connect();
   for (let round = 0; round < 3; round++) {
     await Deno.remove(bound.socket);
     assert.deepEqual(bound.file.look(), madeAgain);
     assert.deepEqual(bound.file.look(), there);
   }
   assert.equal(Deno.lstatSync(bound.socket).mode! & 0o777, 0o620);
-  using accepted = await bound.listener.accept();
-  await waiting.write(new Uint8Array(3));
-  assert.equal(await accepted.read(new Uint8Array(8)), 3);
-  await bound.isReachable();
+  await bound.reaches(waiting);
+  using fresh = await bound.connect();
+  await bound.reaches(fresh);
 });
 
 Deno.test("SocketFile.look() leaves what is in the file's place alone, until it is gone", async () => {
   await using bound = new Bound(await TempFolder.make());
-  await Deno.remove(bound.socket);
   const why = "another file is in its place";
-  const lost = { state: "lost", why, isFinal: false } as const;
+  const lost = { state: "lost", why, isFinal: false };
+  await Deno.remove(bound.socket);
   await Deno.writeTextFile(bound.socket, "precious");
   assert.deepEqual(bound.file.look(), lost);
   assert.equal(await Deno.readTextFile(bound.socket), "precious");
@@ -65,7 +67,6 @@ Deno.test("SocketFile.look() leaves what is in the file's place alone, until it 
   assert.deepEqual(bound.file.look(), lost);
   await Deno.remove(bound.socket);
   assert.deepEqual(bound.file.look(), madeAgain);
-  await bound.isReachable();
 });
 
 Deno.test("SocketFile.look() says that only a restart helps when the folder is gone", async () => {
@@ -74,7 +75,7 @@ Deno.test("SocketFile.look() says that only a restart helps when the folder is g
   await Deno.rename(folder, `${folder}.old`);
   const why =
     "it was removed together with its folder or what is in it, staps needs a restart";
-  const lost = { state: "lost", why, isFinal: true } as const;
+  const lost = { state: "lost", why, isFinal: true };
   assert.deepEqual(bound.file.look(), lost);
   await Deno.mkdir(folder);
   assert.deepEqual(bound.file.look(), lost);
@@ -83,7 +84,7 @@ Deno.test("SocketFile.look() says that only a restart helps when the folder is g
   assert.deepEqual(bound.file.look(), there);
 });
 
-Deno.test("SocketFile makes its second name again, and overwrites nothing for it", async () => {
+Deno.test("SocketFile makes its second name again, overwrites nothing for it, and leaves none at its end", async () => {
   await using bound = new Bound(await TempFolder.make());
   await Deno.remove(bound.spare);
   assert.deepEqual(bound.file.look(), there);
@@ -99,11 +100,8 @@ Deno.test("SocketFile makes its second name again, and overwrites nothing for it
   assert.deepEqual(bound.file.look(), there);
   bound.file[Symbol.dispose]();
   assert.equal(await Deno.readTextFile(bound.spare), "precious");
-});
-
-Deno.test("SocketFile leaves no second name at its end", async () => {
-  await using bound = new Bound(await TempFolder.make());
-  assert.ok((await Deno.lstat(bound.spare)).isSocket);
+  await Deno.remove(bound.spare);
+  assert.deepEqual(bound.file.look(), there);
   bound.file[Symbol.dispose]();
   await assert.rejects(Deno.lstat(bound.spare), Deno.errors.NotFound);
 });

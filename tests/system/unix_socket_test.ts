@@ -10,23 +10,15 @@ function listen(path: string, mode = 0o600): Promise<Deno.UnixListener> {
   });
 }
 
-/** Leaves a socket's file without a listener, as after SIGKILL: renamed while it closes. */
-async function leaveStale(path: string): Promise<void> {
-  const listener = await listen(path);
-  Deno.renameSync(path, `${path}.left`);
-  listener.close();
-  Deno.renameSync(`${path}.left`, path);
-}
-
 function permissions(path: string): number {
   return Deno.lstatSync(path).mode! & 0o7777;
 }
 
-for (const mode of [0o600, 0o660, 0o666, 0o777, 0]) {
-  Deno.test(`bindUnixSocket() creates the socket with the mode ${mode.toString(8)}, whatever the umask`, async () => {
-    await using folder = await TempFolder.make();
-    const umask = Deno.umask();
-    const path = `${folder.path}/s`;
+Deno.test("bindUnixSocket() creates the socket with its mode, whatever the umask", async () => {
+  await using folder = await TempFolder.make();
+  const umask = Deno.umask();
+  for (const mode of [0o600, 0o660, 0o666, 0o777, 0]) {
+    const path = `${folder.path}/${mode}`;
     let atOnce;
     using _listener = await bindUnixSocket(path, {
       mode,
@@ -36,11 +28,24 @@ for (const mode of [0o600, 0o660, 0o666, 0o777, 0]) {
         return listener;
       },
     });
-    assert.equal(atOnce, mode);
-    assert.equal(permissions(path), mode);
+    assert.deepEqual([atOnce, permissions(path)], [mode, mode]);
     assert.equal(Deno.umask(), umask);
+  }
+});
+
+Deno.test("bindUnixSocket() doesn't keep a socket that has another mode than it should", async () => {
+  await using folder = await TempFolder.make();
+  const path = `${folder.path}/s`;
+  const bind = (): void => {
+    Deno.writeTextFileSync(path, "");
+    // As a file system does that has modes of its own.
+    Deno.chmodSync(path, 0o666);
+  };
+  await assert.rejects(bindUnixSocket(path, { mode: 0o660, bind }), {
+    name: "StartupError",
+    message: `Cannot listen on "${path}": it has the mode 0666, expected 0660`,
   });
-}
+});
 
 Deno.test("bindUnixSocket() refuses a socket on which another server answers", async () => {
   await using folder = await TempFolder.make();
@@ -56,37 +61,34 @@ Deno.test("bindUnixSocket() refuses a socket on which another server answers", a
 Deno.test("bindUnixSocket() replaces a stale socket, for one of those that start at once only", async () => {
   await using folder = await TempFolder.make();
   const path = `${folder.path}/s`;
-  await leaveStale(path);
+  // Without a listener, as after SIGKILL: renamed while it closes.
+  const killed = await listen(path);
+  await Deno.rename(path, `${path}.left`);
+  killed.close();
+  await Deno.rename(`${path}.left`, path);
   const results = await Promise.allSettled([1, 2, 3].map(() => listen(path)));
   const winners = results.filter((result) => result.status === "fulfilled");
+  const losers = results.filter((result) => result.status === "rejected");
   assert.equal(winners.length, 1);
-  for (const result of results) {
-    if (result.status === "rejected") {
-      assert.ok(result.reason instanceof StartupError);
-    }
-  }
+  for (const { reason } of losers) assert.ok(reason instanceof StartupError);
   using _listener = winners[0]!.value;
   using _connection = await Deno.connect({ transport: "unix", path });
 });
 
-const cases = [
-  ["file", (path: string) => Deno.writeTextFile(path, "precious")],
-  ["folder", (path: string) => Deno.mkdir(path)],
-  ["symbolic link", (path: string) => Deno.symlink("/nowhere", path)],
-] as const;
-for (const [what, make] of cases) {
-  Deno.test(`bindUnixSocket() refuses a ${what}, and leaves it alone`, async () => {
-    await using folder = await TempFolder.make();
-    const path = `${folder.path}/s`;
-    await make(path);
-    const before = Deno.lstatSync(path);
-    await assert.rejects(listen(path), {
-      message:
-        `Cannot listen on "${path}": a ${what} is there, expected a socket or nothing`,
-    });
-    assert.deepEqual(Deno.lstatSync(path).ino, before.ino);
-  });
-}
+Deno.test("bindUnixSocket() refuses what is no socket, and leaves it alone", async () => {
+  await using folder = await TempFolder.make();
+  const at = (what: string): string => `${folder.path}/${what}`;
+  await Deno.writeTextFile(at("file"), "precious");
+  await Deno.mkdir(at("folder"));
+  await Deno.symlink("/nowhere", at("symbolic link"));
+  for (const what of ["file", "folder", "symbolic link"]) {
+    const before = Deno.lstatSync(at(what));
+    const message = `Cannot listen on "${at(what)}": a ${what} is there, ` +
+      "expected a socket or nothing";
+    await assert.rejects(listen(at(what)), { message });
+    assert.equal(Deno.lstatSync(at(what)).ino, before.ino);
+  }
+});
 
 Deno.test("bindUnixSocket() says that the folder is missing, or the path too long", async () => {
   await assert.rejects(listen("/nonexistent/s"), {

@@ -42,9 +42,8 @@ Deno.test("docs/commands.md shows what staps check prints", async () => {
     ),
     brokerUrl("amqp://staps:wrong@localhost/"),
   );
-  const ok = (check: Finding["check"], message: string): Finding => ({
-    ...{ check, level: "ok" as const, message },
-  });
+  const ok = (check: Finding["check"], message: string) =>
+    ({ check, level: "ok", message }) as const;
   const text = render([
     ok("configuration", "/etc/staps/staps.conf"),
     ok(
