@@ -12,13 +12,10 @@ Deno.test("notReady() names every reason there is", () => {
   assert.deepEqual(reasons(false, cut), ["broker_unreachable"]);
   assert.deepEqual(reasons(true, new NoBridge()), ["stopping"]);
   assert.deepEqual(reasons(true, cut), ["stopping", "broker_unreachable"]);
-  const loss = {
-    role: "socket",
-    message: "It is gone",
-    isFinal: false,
-  } as const;
+  const message = "It is gone";
+  const loss = { role: "socket", message, isFinal: false } as const;
   assert.deepEqual(
     notReady({ isStopping: false, bridge: new NoBridge(), losses: [loss] }),
-    [{ reason: "socket_lost", message: "It is gone" }],
+    [{ reason: "socket_lost", message }],
   );
 });

@@ -22,25 +22,18 @@ interface TestAdmin extends TestServer {
 
 async function startAdmin(bridge: Bridge = new NoBridge()): Promise<TestAdmin> {
   await using stack = new AsyncDisposableStack();
-  const testServer = stack.use(
-    await startServer({ bridge, limits: { messageBytes: 100 } }),
-  );
-  const adminSocket = `${testServer.socket}.admin`;
-  stack.use(
-    await Admin.start({
-      socket: adminSocket,
-      mode: 0o600,
-      server: testServer.server,
-      bridge,
-    }),
-  );
+  const limits = { messageBytes: 100 };
+  const testServer = stack.use(await startServer({ bridge, limits }));
+  const { server } = testServer;
+  const socket = `${testServer.socket}.admin`;
+  stack.use(await Admin.start({ socket, mode: 0o600, server, bridge }));
   const resources = stack.move();
   return {
     ...testServer,
-    adminSocket,
-    ask: (path, method) => ask(adminSocket, path, method),
+    adminSocket: socket,
+    ask: (path, method) => ask(socket, path, method),
     async has(expected): Promise<void> {
-      const samples = readSamples((await ask(adminSocket, "/metrics")).text);
+      const samples = readSamples((await ask(socket, "/metrics")).text);
       for (const [name, value] of Object.entries(expected)) {
         if (value === "some") assert.ok(samples.get(name)! > 0, name);
         else assert.equal(samples.get(name), value, name);
@@ -51,32 +44,29 @@ async function startAdmin(bridge: Bridge = new NoBridge()): Promise<TestAdmin> {
 }
 
 Deno.test("Admin has a socket with the mode it is told and to itself, and removes it at its end", async () => {
-  const admin = await startAdmin();
-  const { server, adminSocket: socket } = admin;
-  try {
-    assert.equal((await Deno.stat(socket)).mode! & 0o777, 0o600);
-    await assert.rejects(
-      Admin.start({ socket, mode: 0o600, server, bridge: new NoBridge() }),
-      StartupError,
-    );
+  let socket;
+  {
+    await using admin = await startAdmin();
+    socket = admin.adminSocket;
+    assert.equal(Deno.statSync(socket).mode! & 0o777, 0o600);
+    const { server } = admin;
+    const options = { socket, mode: 0o600, server, bridge: new NoBridge() };
+    await assert.rejects(Admin.start(options), StartupError);
     const answer = await admin.ask("/healthz");
-    assert.equal(answer.status, 200);
-    assert.equal(answer.text, "ok\n");
+    assert.deepEqual([answer.status, answer.text], [200, "ok\n"]);
     assert.equal(answer.headers.get("cache-control"), "no-store");
-  } finally {
-    await admin[Symbol.asyncDispose]();
   }
   await assert.rejects(Deno.lstat(socket), Deno.errors.NotFound);
 });
 
 Deno.test("Admin refuses what it doesn't know", async () => {
   await using admin = await startAdmin();
-  const cases = ["GET /", "GET /metrics/", "POST /metrics", "DELETE /metrics"];
-  const statuses = cases.map(async (each) => {
-    const [method, path] = each.split(" ");
-    return (await admin.ask(path!, method)).status;
-  });
-  assert.deepEqual(await Promise.all(statuses), [404, 404, 405, 405]);
+  const status = async (path: string, method?: string): Promise<number> =>
+    (await admin.ask(path, method)).status;
+  assert.equal(await status("/"), 404);
+  assert.equal(await status("/metrics/"), 404);
+  assert.equal(await status("/metrics", "POST"), 405);
+  assert.equal(await status("/metrics", "DELETE"), 405);
   const head = await admin.ask("/metrics", "HEAD");
   assert.deepEqual([head.status, head.text], [200, ""]);
 });
@@ -129,17 +119,12 @@ Deno.test("/metrics counts what clients do", async () => {
 
 Deno.test("/metrics counts ends by code and by reason", async () => {
   await using admin = await startAdmin();
-  const clients = [];
-  for (let i = 0; i < 4; i++) clients.push(await admin.connect(path));
-  clients[0]!.close(1000);
-  clients[1]!.close(4321);
-  clients[2]!.close();
-  clients[3]!.send("x".repeat(101));
-  for (const client of clients) await client.closed;
+  (await admin.connect(path)).close(1000);
+  (await admin.connect(path)).close(4321);
+  (await admin.connect(path)).close();
+  (await admin.connect(path)).send("x".repeat(101));
   await eventually(() => admin.server.clientCount === 0, "no client");
-  const refused = await ask(admin.socket, path);
-  assert.equal(refused.status, 426);
-
+  assert.equal((await ask(admin.socket, path)).status, 426);
   await admin.has({
     'staps_disconnects_total{code="1000"}': 1,
     'staps_disconnects_total{code="other"}': 1,
@@ -182,9 +167,8 @@ Deno.test("the admin socket never names a channel", async () => {
 });
 
 Deno.test("/status is an overview in JSON", async () => {
-  await using admin = await startAdmin(
-    new StubBridge({ roundTripMs: undefined }),
-  );
+  const silent = new StubBridge({ roundTripMs: undefined });
+  await using admin = await startAdmin(silent);
   await admin.connect(path);
   const { status, text, headers } = await admin.ask("/status");
   assert.equal(status, 200);
@@ -199,33 +183,29 @@ Deno.test("/status is an overview in JSON", async () => {
   assert.ok(overview.memory_bytes > 0);
 });
 
-Deno.test("/readyz says why a node isn't ready, with a status for load balancers", async () => {
-  await using ready = await startAdmin();
-  const yes = await ready.ask("/readyz");
-  assert.equal(yes.status, 200);
-  assert.deepEqual(JSON.parse(yes.text), { ready: true, reasons: [] });
+Deno.test("/readyz says why a node isn't ready, with a status for load balancers, also while it stops", async () => {
+  const readiness = async (admin: TestAdmin): Promise<unknown[]> => {
+    const { status, text } = await admin.ask("/readyz");
+    return [status, JSON.parse(text)];
+  };
+  await using alone = await startAdmin();
+  const yes = { ready: true, reasons: [] };
+  assert.deepEqual(await readiness(alone), [200, yes]);
+  const stopping = alone.server.stop();
+  const message = "staps is stopping";
+  const no = { ready: false, reasons: [{ reason: "stopping", message }] };
+  assert.deepEqual(await readiness(alone), [503, no]);
+  assert.equal((await alone.ask("/healthz")).status, 200);
+  await stopping;
 
-  await using cut = await startAdmin(
-    new StubBridge({ connected: false, problem: "connect ECONNREFUSED" }),
-  );
-  const no = await cut.ask("/readyz");
-  assert.equal(no.status, 503);
-  assert.deepEqual(JSON.parse(no.text), {
+  const bridge = new StubBridge({ connected: false, problem: "ECONNREFUSED" });
+  await using cut = await startAdmin(bridge);
+  assert.deepEqual(await readiness(cut), [503, {
     ready: false,
     reasons: [{
       reason: "broker_unreachable",
-      message: "The broker can't be reached: connect ECONNREFUSED",
+      message: "The broker can't be reached: ECONNREFUSED",
     }],
-  });
+  }]);
   await cut.has({ staps_ready: 0 });
-});
-
-Deno.test("/readyz says that a node is stopping, while it still lives", async () => {
-  await using admin = await startAdmin();
-  const stopping = admin.server.stop();
-  const { status, text } = await admin.ask("/readyz");
-  assert.equal(status, 503);
-  assert.equal(JSON.parse(text).reasons[0].reason, "stopping");
-  assert.equal((await admin.ask("/healthz")).status, 200);
-  await stopping;
 });
