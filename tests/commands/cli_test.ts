@@ -46,24 +46,20 @@ for (const [line, name, options] of lines) {
   });
 }
 
-Deno.test("parseCommandLine() gives the help as text", () => {
-  for (const args of [["--help"], ["-h"], ["serve", "--help"]]) {
-    const text = textOf(...args);
-    for (const option of ["--config", "--socket", "--listen", "--help"]) {
-      assert.match(text, new RegExp(`${option}\\b`), args.join(" "));
-    }
-    for (const line of text.split("\n")) {
-      assert.ok(line.length <= 80, `Longer than a terminal: ${line}`);
-    }
-  }
-});
-
-Deno.test("parseCommandLine() gives a command's help after the word help, too", () => {
-  assert.equal(textOf("help"), textOf("--help"));
+Deno.test("parseCommandLine() gives the help as text, also after the word help", () => {
+  const help = textOf("--help");
+  assert.equal(textOf("-h"), help);
+  assert.equal(textOf("help"), help);
   for (const { name } of commandTree()) {
     assert.equal(textOf("help", name), textOf(name, "--help"), name);
   }
   assert.match(refusal("help", "jion").hint!, /"staps join"/);
+  for (const text of [help, textOf("serve", "--help")]) {
+    for (const option of ["--config", "--socket", "--listen", "--help"]) {
+      assert.match(text, new RegExp(`${option}\\b`));
+    }
+    assert.doesNotMatch(text, /.{81}/, "Longer than a terminal");
+  }
 });
 
 Deno.test("parseCommandLine() gives the version as text", () => {
@@ -107,25 +103,20 @@ Deno.test("parseCommandLine() refuses slips and what is left out or left over, w
 });
 
 Deno.test("parseCommandLine() shows no path and no password of a URL in the wrong place", () => {
-  const url = "ws://somebody:password@example.org/secret?a";
-  const commandLines = [
-    [url],
-    ["join", "-n", url],
-    ["join", `--count=${url}`],
-    ["join", url, url],
-    ["join", `--bogus=${url}`],
-    ["serve", url],
-    ["serve", "--listen", url],
-    ["check", url],
-    ["status", url],
+  const lines = [
+    ...["URL", "join -n URL", "join --count=URL", "join URL URL"],
+    ...["join --bogus=URL", "serve URL", "serve --listen URL", "check URL"],
+    "status URL",
   ];
-  for (const args of commandLines) {
+  for (const line of lines) {
+    const url = "ws://somebody:password@example.org/secret?a";
+    const args = line.replaceAll("URL", url).split(" ");
     assert.throws(
       () => parseCommandLine(args),
       (error) =>
-        error instanceof UsageError &&
-        /example/.test(error.message) &&
+        error instanceof UsageError && /example/.test(error.message) &&
         !/secret|password/.test(error.message + error.hint),
+      line,
     );
   }
 });

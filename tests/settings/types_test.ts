@@ -21,16 +21,13 @@ const MiB = 1024 ** 2;
 const longestPath = "/" + "x".repeat(106);
 const level = oneOf("error", "warn", "info", "debug");
 
-type Readable<T> = Pick<SettingType<T>, "read">;
+const nowhere = { home: undefined };
 
-/** Gets the value that `text` is, for somebody without a home folder. */
-function read<T>(type: Readable<T>, text: string): T | Invalid {
-  return type.read(text, { home: undefined });
-}
+type Readable = Pick<SettingType<unknown>, "read">;
 
 /** Gets why `text` is no value of `type`. */
-function refusal(type: Readable<unknown>, text: string): Invalid {
-  const value = read(type, text);
+function refusal(type: Readable, text: string): Invalid {
+  const value = type.read(text, nowhere);
   assert.ok(value instanceof Invalid, `Accepted: ${text}`);
   return value;
 }
@@ -49,7 +46,7 @@ function testType<T extends NonNullable<unknown>>(
     for (const [value, ...texts] of reads) {
       // What is shown can be read, too.
       for (const text of [...texts, type.show(value)]) {
-        assert.deepEqual(read(type, text), value, text);
+        assert.deepEqual(type.read(text, nowhere), value, text);
       }
     }
     for (const text of refuses) {
@@ -94,15 +91,11 @@ testType("path takes absolute paths", path, {
   expected: /begins with "\//,
 });
 
-testType(
-  "socketPath takes the path of a file that isn't too long for a socket",
-  socketPath,
-  {
-    reads: [[longestPath, longestPath], ["/a b#c;d", "/a b#c;d"]],
-    refuses: [`${longestPath}x`, `/${"\u00e4".repeat(54)}`, "/run/staps/"],
-    expected: /^a path of 107 bytes at most|^the path of a file/,
-  },
-);
+testType("socketPath takes paths that sockets may have", socketPath, {
+  reads: [[longestPath, longestPath], ["/a b#c;d", "/a b#c;d"]],
+  refuses: [`${longestPath}x`, `/${"\u00e4".repeat(54)}`, "/run/staps/"],
+  expected: /^a path of 107 bytes at most|^the path of a file/,
+});
 
 testType("accountName takes names of users and groups", accountName, {
   reads: [["www-data", "www-data"]],
@@ -110,15 +103,11 @@ testType("accountName takes names of users and groups", accountName, {
   expected: /name/,
 });
 
-testType(
-  "exchangeName takes names that a broker doesn't reserve",
-  exchangeName,
-  {
-    reads: [["a.b:c-d_E1", "a.b:c-d_E1"]],
-    refuses: ["amq.direct", "a b"],
-    expected: /./,
-  },
-);
+testType("exchangeName takes names that no broker reserves", exchangeName, {
+  reads: [["a.b:c-d_E1", "a.b:c-d_E1"]],
+  refuses: ["amq.direct", "a b"],
+  expected: /./,
+});
 
 testType("oneOf() takes its words only", level, {
   reads: [["warn", "warn"]],
@@ -144,21 +133,17 @@ testType("hostPorts takes lists of hosts", hostPorts, {
 testType("origins takes origins as browsers write them, or all", origins, {
   reads: [
     [["*"], "*"],
-    [
-      ["https://example.org", "http://localhost:8080"],
-      "https://example.org, http://localhost:8080",
-    ],
+    [["https://a.org", "http://h:8080"], "https://a.org, http://h:8080"],
   ],
   refuses: [
-    ...["example.org", "https://example.org/", "https://example.org:443"],
-    ...["https://EXAMPLE.org", "*, https://example.org", "file://", "null"],
-    ",",
+    ...["a.org", "https://a.org/", "https://a.org:443", "https://A.org"],
+    ...["*, https://a.org", "file://", "null", ","],
   ],
   expected: /origins/,
 });
 
 Deno.test("types hint at what was probably meant", () => {
-  const hints: readonly [Readable<unknown>, text: string, hint: RegExp][] = [
+  const hints: readonly [Readable, text: string, hint: RegExp][] = [
     [bytes(1, MiB), "1MB", /"B"/],
     [bytes(1, MiB), "1MiB", /"B"/],
     [wholeNumber(1, 3600), "30s", /unit/],
@@ -183,11 +168,12 @@ Deno.test("path takes ~/ for the home folder", () => {
 });
 
 Deno.test("path refuses characters that nobody sees, and names them", () => {
-  const names = "200B 00A0 0009 202E FEFF 3164 2800 E0041 007F".split(" ");
-  for (const name of names) {
-    const character = String.fromCodePoint(parseInt(name, 16));
-    const { got } = refusal(path, `/run/${character}s`);
-    assert.equal(got, `one with the invisible character U+${name}`);
+  for (const text of "\u200B\u00A0\t\u202E\uFEFF\u3164\u2800\u{E0041}\x7F") {
+    const code = text.codePointAt(0)!.toString(16).toUpperCase();
+    assert.equal(
+      refusal(path, `/run/${text}s`).got,
+      `one with the invisible character U+${code.padStart(4, "0")}`,
+    );
   }
 });
 

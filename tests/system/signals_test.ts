@@ -24,11 +24,14 @@ function start(script: string, env: Record<string, string> = {}): Process {
 const printsStopSignal = "nextStopSignal().then(print);";
 
 for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
-  Deno.test(`nextStopSignal() gets ${signal}, and ends the process at the second one`, async () => {
-    await using process = start(printsStopSignal);
+  Deno.test(`interruption() is aborted with the exit status of ${signal}, and the process ends at the second one`, async () => {
+    await using process = start(
+      `const signal = interruption();
+       signal.addEventListener("abort", () => print("status " + signal.reason));`,
+    );
     await process.printed(/ready/);
     process.signal(signal);
-    await process.printed(new RegExp(`^${signal}$`, "m"));
+    await process.printed(new RegExp(`^status ${code}$`, "m"));
     assert.equal((await process.stop(signal)).code, code);
   });
 }
@@ -46,16 +49,6 @@ Deno.test("nextStopSignal() takes what comes at once after a Ctrl-C for the same
   assert.equal((await process.status).code, 143);
   clearInterval(timer);
   assert.ok(performance.now() - startMs > 100);
-});
-
-Deno.test("interruption() is aborted with the exit status of the signal", async () => {
-  await using process = start(
-    `const signal = interruption();
-     signal.addEventListener("abort", () => print("status " + signal.reason));`,
-  );
-  await process.printed(/ready/);
-  process.signal("SIGINT");
-  await process.printed(/^status 130$/m);
 });
 
 Deno.test("hangUps() runs the action for each signal, those of before it was set too, one after the other", async () => {
