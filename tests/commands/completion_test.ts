@@ -1,11 +1,6 @@
 import assert from "node:assert/strict";
 import { commandTree } from "../../src/commands/cli.ts";
-import {
-  completion,
-  completionScript,
-  shells,
-} from "../../src/commands/completion.ts";
-import { commandContext } from "../helpers/command_line.ts";
+import { completionScript, shells } from "../../src/commands/completion.ts";
 
 for (const shell of shells) {
   Deno.test(`completionScript() has each command and each long option for ${shell}`, () => {
@@ -20,12 +15,3 @@ for (const shell of shells) {
     }
   });
 }
-
-Deno.test("completion.run() prints the script", async () => {
-  const context = commandContext();
-  assert.equal(
-    await completion(commandTree).run({ shell: "zsh" }, context),
-    0,
-  );
-  assert.equal(context.printed, completionScript("zsh", commandTree()));
-});
