@@ -86,15 +86,10 @@ Deno.test("loadConfig() lets the keys of the later file win", async () => {
   const systemFile = `${folder.path}/system.conf`;
   const homeFile = `${folder.path}/.staps.conf`;
   const options = { systemFile, environment: { HOME: folder.path } };
-  await Deno.writeTextFile(
-    systemFile,
-    "[staps]\namqp = amqp://a\nmode = 0600\n[limits]\nclients = 1\n",
-  );
+  const usual = "[staps]\namqp = amqp://a\nmode = 0600\n[limits]\nclients = 1";
+  await Deno.writeTextFile(systemFile, usual);
   assert.deepEqual(loadConfig(options).sources, [systemFile]);
-  await Deno.writeTextFile(
-    homeFile,
-    "[staps]\namqp =\n[limits]\nclients = 2\n",
-  );
+  await Deno.writeTextFile(homeFile, "[staps]\namqp =\n[limits]\nclients = 2");
   const { config, sources, origins } = loadConfig(options);
   assert.deepEqual(sources, [systemFile, homeFile]);
   assert.equal(config.staps.mode, 0o600);

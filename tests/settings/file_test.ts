@@ -6,54 +6,36 @@ import { messageFor, refusal } from "../helpers/config.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { repository, runProgram } from "../../tools/process.ts";
 
-Deno.test("readConfigFile() names unknown sections and keys, with what was probably meant", () => {
-  const cases = {
-    "[stasp]": ["an unknown section", '"[staps]"'],
-    "[limits]\nclientz = 1": ["an unknown key", '"clients"'],
-    "[limits]\nidle-timeout-s = 1": ["an unknown key", '"idle_timeout_s"'],
-    "[staps]\nSocket = /x": ["an unknown key", '"socket"'],
-    "[staps]\nclients = 1": ["an unknown key", 'belongs to "[limits]"'],
-    "mode = 0660": ["a key above the first section", 'belongs to "[staps]"'],
-  };
-  for (const [text, [got, hint]] of Object.entries(cases)) {
-    const { problems, hint: found } = refusal(text);
-    assert.equal(problems.length, 1, text);
-    assert.equal(problems[0]!.got, got);
-    assert.ok(found!.includes(hint!), `${text}: ${found}`);
-  }
-  for (const text of ["[x]\na = 1\nb = 2", "[staps]\nconstructor = 1"]) {
-    const { problems } = refusal(text);
-    assert.deepEqual(problems.map(({ hint }) => hint), [undefined], text);
-  }
-  assert.match(refusal("[]").message, /a section that can't be right/);
-  for (const name of ["__proto__", "constructor", "toString"]) {
-    assert.equal(refusal(`[${name}]\nx = 1`).problems.length, 1, name);
-  }
-});
+/** Mistakes by what is said of them, and the hint. */
+const mistakes: Readonly<Record<string, RegExp>> = {
+  "[stasp]": /got an unknown section, .*; Did you mean "\[staps\]"\?$/,
+  "[limits]\nclientz = 1": /an unknown key, .*; Did you mean "clients"\?$/,
+  "[limits]\nidle-timeout-s = 1": /unknown key, .* mean "idle_timeout_s"\?$/,
+  "[staps]\nSocket = /x": /an unknown key, .*; Did you mean "socket"\?$/,
+  "[staps]\nclients = 1": /unknown key, .*; "clients" belongs to "\[limits\]"$/,
+  "mode = 0660": /a key above the first section, .* belongs to "\[staps\]"$/,
+  "[x]\na = 1\nb = 2": /got an unknown section, .*; undefined$/,
+  "[staps]\nconstructor = 1": /got an unknown key, .*; undefined$/,
+  "[]": /got a section that can't be right, /,
+  "[__proto__]\nx = 1": /got an unknown section, /,
+  "[constructor]\nx = 1": /got an unknown section, /,
+  "[toString]\nx = 1": /got an unknown section, /,
+  "[staps]\nsocket = /s   # nginx": /; Comments need a line of their own$/,
+  "[staps]\nmode = 0660 ; nginx": /; Comments need a line of their own$/,
+  "[staps]\nlistener = own # nginx": /; Comments need a line of their own$/,
+  "[staps]\namqp = amqp://h # nginx": /; Comments need a line of their own$/,
+  "[staps]\nmode = 0660\nmode = 0666":
+    /^Cannot read "mode" in f line 3: got it again after line 2, expected each key once; /,
+  "[staps]\n[log]\n[staps]\nmode = 0666":
+    /^Cannot read section "staps" in f line 3: got it again after line 1, /,
+};
 
-Deno.test("readConfigFile() says that a comment needs a line of its own", () => {
-  const lines = [
-    "socket = /x.sock   # for nginx",
-    "mode = 0660 ; for nginx",
-    "listener = own # for nginx",
-    "amqp = amqp://h # for nginx",
-  ];
-  for (const line of lines) {
-    const { hint } = refusal(`[staps]\n${line}\n`);
-    assert.equal(hint, "Comments need a line of their own", line);
+Deno.test("readConfigFile() names unknown sections and keys, comments behind values and what stands twice, with what was probably meant", () => {
+  for (const [text, expected] of Object.entries(mistakes)) {
+    const error = refusal(text);
+    assert.equal(error.problems.length, 1, text);
+    assert.match(`${messageFor("f", error)}; ${error.hint}`, expected, text);
   }
-});
-
-Deno.test("readConfigFile() refuses what stands twice", () => {
-  const told = (text: string): string => messageFor("f", refusal(text));
-  assert.equal(
-    told("[staps]\nmode = 0660\nmode = 0666"),
-    'Cannot read "mode" in f line 3: got it again after line 2, expected each key once',
-  );
-  assert.equal(
-    told("[staps]\n[log]\n[staps]\nmode = 0666"),
-    'Cannot read section "staps" in f line 3: got it again after line 1, expected each section once',
-  );
 });
 
 Deno.test("readConfigFile() reads a pipe", async () => {
