@@ -19,21 +19,19 @@ Deno.test("check.run() tells by its status that a server wouldn't start, and ref
   const config = `${folder.path}/staps.conf`;
   await Deno.writeTextFile(config, "[staps]\nmode = 9\n");
   const context = commandContext();
-  assert.equal(
-    await check.run({ config, json: true }, context),
-    checkStatus.configuration,
-  );
+  const status = await check.run({ config, json: true }, context);
+  assert.equal(status, checkStatus.configuration);
   const { ok, findings } = JSON.parse(context.printed);
   assert.equal(ok, false);
   assert.match(findings[0].message, /Cannot read "mode" in .* line 2/);
-  await assert.rejects(check.run({ user: "nobody-at-all" }, context), {
+  const nobody = check.run({ user: "nobody-at-all" }, context);
+  await assert.rejects(nobody, {
     name: "UsageError",
-    message: 'Cannot check for the user "nobody-at-all": there is none',
+    message: /there is none$/,
   });
 });
 
 Deno.test("docs/commands.md shows what staps check prints", async () => {
-  const frontend = { name: "www-data", uid: 33, gids: [33] };
   const refusal = explainRefusal(
     new BrokerError(
       "403 ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. " +
@@ -64,16 +62,13 @@ Deno.test("docs/commands.md shows what staps check prints", async () => {
     ...checkFrontend({
       path: "/staps.sock",
       socket: { uid: 999, gid: 999, mode: 0o660 },
-      frontend,
+      frontend: { name: "www-data", uid: 33, gids: [33] },
       group: "staps",
       workers: [],
     }).map((finding) => ({
       ...finding,
       message: finding.message.replace("/staps.sock", "/run/staps/staps.sock"),
     })),
-  ], {
-    stdout: { isTerminal: () => false, write: () => Promise.resolve(0) },
-    environment: {},
-  });
+  ], commandContext());
   assert.equal(await block("docs/commands.md", "check"), text);
 });
