@@ -10,13 +10,14 @@ const needsRoot = Deno.uid() === 0 ? undefined : "only root can change users";
 Deno.test("PidFile has the process's number until it ends, refuses another process, and replaces what a killed one left", async () => {
   await using folder = await TempFolder.make();
   const pidFile = `${folder.path}/staps.pid`;
+  const options = { pidFile, umask: 0 };
   const content = (): string => Deno.readTextFileSync(pidFile);
-  await using first = new DaemonProcess({ pidFile, umask: 0 });
+  await using first = new DaemonProcess(options);
   await first.report();
   assert.equal(content(), `${first.pid}\n`);
   assert.equal(Deno.statSync(pidFile).mode! & 0o777, 0o644);
 
-  await using second = new DaemonProcess({ pidFile });
+  await using second = new DaemonProcess(options);
   assert.equal(
     (await second.report()).error,
     `StartupError: Cannot use the PID file "${pidFile}": the process ${first.pid} has it`,
@@ -26,7 +27,7 @@ Deno.test("PidFile has the process's number until it ends, refuses another proce
   await first.stop("SIGKILL");
   // The number of a live process which has nothing to do with it.
   await Deno.writeTextFile(pidFile, `${Deno.pid}\n`);
-  await using third = new DaemonProcess({ pidFile });
+  await using third = new DaemonProcess(options);
   await third.report();
   assert.equal(content(), `${third.pid}\n`);
   await third.stop();
