@@ -12,11 +12,10 @@ const setpriv = ["setpriv", `--reuid=${www}`, `--regid=${www}`];
 const asWww = [...setpriv, "--clear-groups"];
 const inDaemon = [...setpriv, "--groups=daemon"];
 
-interface Case {
+/** How a process becomes a daemon, and what it tells of itself then. */
+interface Case extends Readonly<Record<string, unknown>> {
   readonly options: Readonly<Record<string, string>>;
   readonly through?: readonly string[];
-  /** What the process tells of itself. */
-  readonly report: Readonly<Record<string, unknown>>;
 }
 
 const cases: Readonly<Record<string, Case>> = {
@@ -24,69 +23,56 @@ const cases: Readonly<Record<string, Case>> = {
     {
       options: { user: "www-data" },
       through: ["setpriv", "--groups=0,4,6"],
-      report: {
-        owner: { uid: www, gid: www },
-        rights: [
-          "Uid: 33 33 33 33; Gid: 33 33 33 33; Groups: 33; " +
-          "CapPrm: 0000000000000000; CapEff: 0000000000000000",
-        ],
-      },
+      owner: { uid: www, gid: www },
+      rights: [
+        "Uid: 33 33 33 33; Gid: 33 33 33 33; Groups: 33; " +
+        "CapPrm: 0000000000000000; CapEff: 0000000000000000",
+      ],
     },
   "settle() takes the group that is set": {
     options: { user: "www-data", group: "daemon" },
-    report: {
-      owner: { uid: www, gid: 1 },
-      rights: /^Uid: .*; Gid: 1 1 1 1; Groups: 1;/,
-    },
+    owner: { uid: www, gid: 1 },
+    rights: /^Uid: .*; Gid: 1 1 1 1; Groups: 1;/,
   },
   "prepare() has nothing to do for a process that is the user's": {
     options: { user: "www-data", group: "www-data" },
     through: asWww,
-    report: { owner: { uid: null, gid: null }, error: undefined },
+    owner: { uid: null, gid: null },
+    error: undefined,
   },
   "prepare() gives sockets to a further group of the user": {
     options: { group: "daemon" },
     through: inDaemon,
-    report: { owner: { uid: null, gid: 1 } },
+    owner: { uid: null, gid: 1 },
   },
   "prepare() says that only root can become another user": {
     options: { user: "daemon" },
     through: asWww,
-    report: {
-      error:
-        'ConfigError: Cannot become the user "daemon" of [daemon]: started as user id 33, expected root or "daemon"',
-    },
+    error:
+      'ConfigError: Cannot become the user "daemon" of [daemon]: started as user id 33, expected root or "daemon"',
   },
   "prepare() says that only root can take another group": {
     options: { group: "daemon" },
     through: asWww,
-    report: {
-      error: /^ConfigError: Cannot become the group "daemon" of \[daemon\]: /,
-    },
+    error: /^ConfigError: Cannot become the group "daemon" of \[daemon\]: /,
   },
   "prepare() names a user that doesn't exist": {
     options: { user: "no-such-user" },
-    report: {
-      error: 'ConfigError: Cannot find the user "no-such-user" of [daemon]',
-      hint: /adduser --system/,
-    },
+    error: 'ConfigError: Cannot find the user "no-such-user" of [daemon]',
+    hint: /adduser --system/,
   },
   "prepare() names a group that doesn't exist": {
     options: { group: "no-such-group" },
-    report: {
-      error: 'ConfigError: Cannot find the group "no-such-group" of [daemon]',
-    },
+    error: 'ConfigError: Cannot find the group "no-such-group" of [daemon]',
   },
   "settle() says why it can't change into its folder": {
     options: { dir: "/no/such/folder" },
-    report: {
-      error:
-        `StartupError: Cannot change into the folder "/no/such/folder": it doesn't exist`,
-    },
+    error:
+      `StartupError: Cannot change into the folder "/no/such/folder": it doesn't exist`,
   },
 };
 
-for (const [name, { options, through, report }] of Object.entries(cases)) {
+for (const [name, { options, through, ...report }] of Object.entries(cases)) {
   testUnless(needsRoot, {
     name: `Daemon.${name}`,
     async fn(): Promise<void> {
