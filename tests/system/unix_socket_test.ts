@@ -3,9 +3,9 @@ import { StartupError } from "../../src/common/errors.ts";
 import { bindUnixSocket } from "../../src/system/unix_socket.ts";
 import { TempFolder } from "../../tools/folder.ts";
 
-function listen(path: string, mode = 0o600): Promise<Deno.UnixListener> {
+function listen(path: string): Promise<Deno.UnixListener> {
   return bindUnixSocket(path, {
-    mode,
+    mode: 0o600,
     bind: () => Deno.listen({ transport: "unix", path }),
   });
 }
