@@ -260,9 +260,12 @@ Deno.test("Session ends with the signal's status", async () => {
   await using server = await startServer();
   const run = new Run(server);
   await joined(server, 1);
+  // The server counts it before it knows that it has joined.
+  (await server.connect(path)).send("x");
+  await eventually(() => run.stdout === "x\n", "the message");
   run.interruption.abort(130);
   assert.equal(await run.end(), 130);
-  await joined(server, 0);
+  await joined(server, 1);
 });
 
 Deno.test("Session ends in peace when nobody reads what it prints", async () => {
