@@ -7,7 +7,7 @@ import {
 } from "../../src/settings/config.ts";
 import { ConfigProblemsError } from "../../src/settings/problems.ts";
 import { allSettings } from "../../src/settings/table.ts";
-import { brokerUrl } from "../../tools/broker_url.ts";
+import { brokerUrl } from "../../tools/bridge_options.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { loadText, valueOf } from "../helpers/config.ts";
 import { fc, iniText } from "../helpers/property.ts";
