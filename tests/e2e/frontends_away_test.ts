@@ -9,12 +9,7 @@ import {
   statusWithoutStaps,
   type Trial,
 } from "../helpers/every_frontend.ts";
-import {
-  type Frontend,
-  type FrontendName,
-  type Replacement,
-  startFrontend,
-} from "../helpers/frontends.ts";
+import { startFrontend } from "../helpers/frontends.ts";
 import { replaceOnce } from "../helpers/nginx.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { Clients, converse } from "../../tools/ws_client.ts";
@@ -66,26 +61,21 @@ Deno.test("while staps is away every frontend says so, with no path in a log, an
 });
 
 Deno.test("who comes while staps restarts is held by Caddy, and refused at once by the others", async () => {
-  await using stack = new AsyncDisposableStack();
-  const start = async (
-    name: FrontendName,
-    replace: Replacement[] = [],
-  ): Promise<Frontend> =>
-    stack.use(await startFrontend(name, { socket: every.socket, replace }));
-  const holding = await start(holder);
-  const refusing = Array.from(every.all)
-    .filter(([name]) => name !== holder)
-    .concat([[
-      "haproxy",
-      await start("haproxy", [["retries 0", "retries 9"]]),
-    ]]);
+  const { socket } = every;
+  await using holding = await startFrontend(holder, { socket });
+  // Retries come all at once on a unix socket.
+  await using haproxy = await startFrontend("haproxy", {
+    socket,
+    replace: [["retries 0", "retries 9"]],
+  });
+  const refusing = [...every.all].filter(([name]) => name !== holder);
   await every.staps.stop();
   const handshake = ask(holding);
   const post = fetch(`http://127.0.0.1:${holding.port}${newPath()}`, {
     method: "POST",
     body: "posted meanwhile",
   });
-  for (const [name, frontend] of refusing) {
+  for (const [name, frontend] of [...refusing, ["haproxy", haproxy] as const]) {
     assert.equal(await ask(frontend), statusWithoutStaps[name], name);
   }
   await every.startStaps();
@@ -107,7 +97,7 @@ Deno.test("docs/frontends.md: HAProxy asks the admin socket whether staps is rea
     replace: [[`    server staps unix@${every.socket}\n`, lines]],
   });
   const logged = (text: string): Promise<unknown> =>
-    eventually(async () => (await frontend.logs()).includes(text), text);
+    eventually(async () => (await frontend.allLogs()).includes(text), text);
   assert.equal(await ask(frontend), 101);
   every.staps.signal("SIGSTOP");
   await logged("Server staps/staps is DOWN");

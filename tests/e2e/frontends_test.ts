@@ -11,7 +11,6 @@ import {
   holder,
   idleTimeoutS,
   retryAfterS,
-  runStaps,
   shortTimeouts,
   statusWithoutStaps,
 } from "../helpers/every_frontend.ts";
@@ -25,9 +24,9 @@ import {
 import {
   type FrontendName,
   frontendNames,
-  type Replacement,
   startFrontend,
 } from "../helpers/frontends.ts";
+import { inFrontendGroup, type Replacement } from "../helpers/nginx.ts";
 import { ensurePackages } from "../../tools/packages.ts";
 import { Process, repository, runProgram } from "../../tools/process.ts";
 import {
@@ -36,19 +35,13 @@ import {
   RawClient,
   type Target,
 } from "../../tools/raw_client.ts";
+import { RestartableStaps } from "../helpers/restartable_staps.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { Clients, converse } from "../../tools/ws_client.ts";
 
 const every = new EveryFrontend();
 
-/** Programs that listen at the URL in their last argument, until curl has posted. */
-const nodeListener = `
-  const source = new EventSource(process.argv.at(-1));
-  source.onopen = () => console.log("open");
-  source.onmessage = ({ data }) => {
-    console.log(data);
-    if (data === "curl") process.exit();
-  };`;
+/** A program that listens at the URL in its last argument, until it gets "end". */
 const pythonListener = `
 import requests, sys
 with requests.get(sys.argv[-1], headers={"Accept": "text/event-stream"}, stream=True) as stream:
@@ -56,21 +49,9 @@ with requests.get(sys.argv[-1], headers={"Accept": "text/event-stream"}, stream=
     stream.encoding = "utf-8"
     print("open")
     for line in stream.iter_lines(chunk_size=1, decode_unicode=True):
-        if line.startswith("data: "):
-            print(line[6:])
-            if line == "data: curl":
-                break
-`;
-
-/** Programs that post their name there, and print the answer. */
-const nodePoster = `
-  fetch(process.argv.at(-1), { method: "POST", body: "node" })
-    .then((answer) => answer.text()).then(console.log);`;
-const pythonPoster = `
-import requests, sys
-answer = requests.post(sys.argv[-1], data=b"python")
-answer.raise_for_status()
-print(answer.text)
+        print(line)
+        if line == "data: end":
+            break
 `;
 
 /** The examples' limits per address, small. Apache and Caddy have none of their own. */
@@ -178,36 +159,21 @@ every.test({
     }
   },
 
-  "serves Node.js's EventSource, Python's requests and curl": async (
+  "serves Python's requests, and a curl that expects a 100": async (
     { port },
   ) => {
     await ensurePackages(["curl", "python3-requests"]);
     const url = `http://127.0.0.1:${port}${newPath()}`;
-    // Both stay until they have got a message of everybody who posts.
-    await using node = new Process("node", [
-      ...["--experimental-eventsource", "--no-warnings", "-e", nodeListener],
-      url,
-    ]);
     await using python = new Process("/usr/bin/python3", [
       ...["-u", "-c", pythonListener, url],
     ]);
-    await node.printed(/^open$/m);
     await python.printed(/^open$/m);
-    const expect = ["-H", "Expect: 100-continue", "--data-binary"];
-    const posters = [
-      ["node", "-e", nodePoster, url],
-      ["/usr/bin/python3", "-c", pythonPoster, url],
-      ["curl", "-sS", ...expect, "curl", url],
-    ] as const;
-    for (const [program, ...args] of posters) {
-      const { code, stdout, stderr } = await runProgram(program, args);
-      assert.equal(code, 0, stderr);
-      assert.deepEqual(JSON.parse(stdout), { members: 2 });
-    }
-    for (const listener of [node, python]) {
-      assert.equal((await listener.status).code, 0, listener.output);
-      assert.equal(listener.stdout, "open\nnode\npython\ncurl\n");
-    }
+    const { code, stdout, stderr } = await runProgram("curl", [
+      ...["-sS", "-H", "Expect: 100-continue", "--data-binary", "end", url],
+    ]);
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(JSON.parse(stdout), { members: 1 });
+    assert.equal((await python.status).code, 0, python.output);
   },
 });
 
@@ -336,7 +302,7 @@ for (const [name, replace] of Object.entries(smallLimits)) {
         break;
       }
       if (name === "nginx") {
-        assert.match(await frontend.logs(), / 429 .* limits=REJECTED\//);
+        assert.match(await frontend.allLogs(), / 429 .* limits=REJECTED\//);
       }
       if (name === "haproxy") {
         // Those that ask for nothing count too, and get no 429.
@@ -381,7 +347,7 @@ Deno.test("nginx limits handshakes per address, and says when to come back", asy
     ...Array.from({ length: 6 }, () => [426, null]),
     [429, "5"],
   ]);
-  assert.match(await frontend.logs(), / 429 .* limits=-?\w*\/REJECTED/);
+  assert.match(await frontend.allLogs(), / 429 .* limits=-?\w*\/REJECTED/);
 });
 
 Deno.test("nginx counts the addresses of one IPv6 network as one, and IPv4 addresses each", async () => {
@@ -451,18 +417,17 @@ for (const [key, replace] of Object.entries(twoSockets)) {
   const name = key as FrontendName;
   Deno.test(`${name} keeps each channel on one of several staps, and on no other when that is away`, async () => {
     await using folder = await TempFolder.make();
-    const sockets = [1, 2].map((number) => `${folder.path}/${number}.sock`);
     await using stack = new AsyncDisposableStack();
-    const nodes = await Promise.all(sockets.map(async (socket) => {
-      const args = [`--socket=${socket}`, "--config=/dev/null"];
-      return stack.use(await runStaps(...args));
+    const [one, two] = await Promise.all(["1", "2"].map(async (name) => {
+      const options = { name, through: inFrontendGroup };
+      return stack.use(await RestartableStaps.start(folder.path, options));
     }));
     const frontend = stack.use(
       await startFrontend(name, {
-        socket: sockets[0]!,
+        socket: one!.socket,
         replace: [
           ...shortTimeouts[name],
-          ...replace(sockets[0]!, sockets[1]!),
+          ...replace(one!.socket, two!.socket),
         ],
       }),
     );
@@ -474,21 +439,15 @@ for (const [key, replace] of Object.entries(twoSockets)) {
         clients.join(`${path}?query=ignored`),
       ]);
       await converse(a, b);
+      await eventually(
+        () => one!.joined(path) + two!.joined(path) === 2,
+        "both clients' lines in a log",
+      );
     }
-    const connects = (node: Process): number =>
-      node.stderr.split("client connected").length - 1;
-    await eventually(
-      () => connects(nodes[0]!) + connects(nodes[1]!) === 2 * paths.length,
-      "every client's line in a log",
-    );
-    const onSecond = paths.filter((path) =>
-      nodes[1]!.stderr.includes(channelHash(path))
-    );
-    assert.ok(
-      onSecond.length > 0 && onSecond.length < paths.length,
-      `${onSecond.length}`,
-    );
-    await nodes[1]!.stop("SIGKILL");
+    const onSecond = paths.filter((path) => two!.joined(path) > 0);
+    const some = onSecond.length > 0 && onSecond.length < paths.length;
+    assert.ok(some, `${onSecond.length}`);
+    await two!.stop("SIGKILL");
     await Promise.all(paths.map(async (path) => {
       const expected = onSecond.includes(path) ? statusWithoutStaps[name] : 101;
       assert.equal(await ask(frontend, { path }), expected);
@@ -499,8 +458,11 @@ for (const [key, replace] of Object.entries(twoSockets)) {
 Deno.test("apache has one client for each of its threads, and the next one waits", async () => {
   await using frontend = await startFrontend("apache", {
     socket: every.socket,
-    main:
-      "ServerLimit 1\nStartServers 1\nThreadsPerChild 4\nMaxRequestWorkers 4\n",
+    replace: [[
+      "\nLogFormat ",
+      "\nServerLimit 1\nStartServers 1\nThreadsPerChild 4\nMaxRequestWorkers 4\n" +
+      "LogFormat ",
+    ]],
   });
   const path = newPath();
   await using clients = new Clients(frontend.url);

@@ -6,10 +6,9 @@ import {
   type Frontend,
   type FrontendName,
   frontendNames,
-  type Replacement,
   startFrontend,
 } from "./frontends.ts";
-import { inFrontendGroup } from "./nginx.ts";
+import { inFrontendGroup, type Replacement } from "./nginx.ts";
 import { Process, stapsCommand } from "../../tools/process.ts";
 import { handshakeBytes } from "../../tools/raw_client.ts";
 import { assertNoPath, newPath } from "./shared_staps.ts";
@@ -64,17 +63,8 @@ export const holder: FrontendName = "caddy";
 /** What is tried with one frontend. */
 export type Trial = (frontend: Frontend, name: FrontendName) => Promise<void>;
 
-/** Runs staps with these arguments, with a socket that frontends may open. */
-export async function runStaps(...args: string[]): Promise<Process> {
-  const [command, ...first] = [
-    ...inFrontendGroup,
-    Deno.execPath(),
-    ...stapsCommand,
-  ];
-  const staps = new Process(command!, [...first, ...args]);
-  await staps.printed(/listening/);
-  return staps;
-}
+/** What is tried with each one, by what it does then. */
+export type Trials = Readonly<Record<string, Trial>>;
 
 /** Sends a handshake, and gets the status of the answer. */
 export function ask(
@@ -90,24 +80,19 @@ export function ask(
  * staps's time-outs are the short ones above.
  */
 export class EveryFrontend {
-  #folder: TempFolder | undefined;
-  readonly #frontends = new Map<FrontendName, Frontend>();
+  /** The frontends by name, in their order. */
+  readonly all = new Map<FrontendName, Frontend>();
+  /** The paths of staps's socket and of its admin socket. */
+  socket = "";
+  adminSocket = "";
+  #configFile = "";
+  readonly #stack = new AsyncDisposableStack();
   /** The one that runs, and all before it. */
   readonly #staps: Process[] = [];
 
   constructor() {
     Deno.test.beforeAll(() => this.#start());
-    Deno.test.afterAll(() => this.#end());
-  }
-
-  /** The path of staps's socket. */
-  get socket(): string {
-    return `${this.#folder!.path}/staps.sock`;
-  }
-
-  /** The path of staps's admin socket. */
-  get adminSocket(): string {
-    return `${this.#folder!.path}/admin.sock`;
+    Deno.test.afterAll(() => this.#stack.disposeAsync());
   }
 
   /** The staps that was started last. Its log has the hash of each channel that is joined. */
@@ -115,30 +100,27 @@ export class EveryFrontend {
     return this.#staps.at(-1)!;
   }
 
-  /** The frontends by name, in their order. */
-  get all(): ReadonlyMap<FrontendName, Frontend> {
-    return this.#frontends;
-  }
-
   /** Starts staps, after it was stopped. */
   async startStaps(): Promise<void> {
-    this.#staps.push(await runStaps(`--config=${this.#folder!.path}/conf`));
+    const [command, ...args] = [
+      ...[...inFrontendGroup, Deno.execPath(), ...stapsCommand],
+      `--config=${this.#configFile}`,
+    ];
+    this.#staps.push(this.#stack.use(new Process(command!, args)));
+    await this.staps.printed(/listening/);
   }
 
   /** Registers one test in which each of `trials` is made with every frontend, all at the same time. */
-  test(trials: Readonly<Record<string, Trial>>): void {
+  test(trials: Trials): void {
     const name = `every frontend ${Object.keys(trials).join("; ")}`;
     Deno.test(name, (t) => this.try(t, trials));
   }
 
   /** Makes each of `trials` with every frontend, all at the same time, as steps of a test. */
-  async try(
-    t: Deno.TestContext,
-    trials: Readonly<Record<string, Trial>>,
-  ): Promise<void> {
+  async try(t: Deno.TestContext, trials: Trials): Promise<void> {
     const steps: Record<string, () => Promise<void>> = {};
     for (const [what, trial] of Object.entries(trials)) {
-      for (const [name, frontend] of this.#frontends) {
+      for (const [name, frontend] of this.all) {
         steps[`${name} ${what}`] = () => trial(frontend, name);
       }
     }
@@ -152,8 +134,8 @@ export class EveryFrontend {
       const logs = this.#staps.map(({ output }) => output).join();
       assert.match(logs, /client connected/);
       assertNoPath(logs, "staps's output");
-      for (const [name, frontend] of this.#frontends) {
-        const logs = await frontend.logs();
+      for (const [name, frontend] of this.all) {
+        const logs = await frontend.allLogs();
         assertNoPath(logs, `${name}'s logs`);
         // A path that is cut in two would be found so.
         assert.doesNotMatch(logs, /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}/i);
@@ -162,27 +144,24 @@ export class EveryFrontend {
   }
 
   async #start(): Promise<void> {
-    this.#folder = await TempFolder.make();
+    const { path } = this.#stack.use(await TempFolder.make());
+    this.socket = `${path}/staps.sock`;
+    this.adminSocket = `${path}/admin.sock`;
+    this.#configFile = `${path}/conf`;
     await Deno.writeTextFile(
-      `${this.#folder.path}/conf`,
+      this.#configFile,
       `[staps]\nsocket = ${this.socket}\n[admin]\nsocket = ${this.adminSocket}\n` +
         `[limits]\nidle_timeout_s = ${idleTimeoutS}\n` +
         `channel_clients = ${channelClients}\nretry_after_s = ${retryAfterS}\n` +
         "[log]\nlevel = debug\n",
     );
     await this.startStaps();
-    const started = await Promise.all(frontendNames.map(async (name) => {
+    const started = await Promise.all(frontendNames.map((name) => {
       const options = { socket: this.socket, replace: shortTimeouts[name] };
-      return [name, await startFrontend(name, options)] as const;
+      return startFrontend(name, options);
     }));
-    for (const [name, frontend] of started) this.#frontends.set(name, frontend);
-  }
-
-  async #end(): Promise<void> {
-    for (const frontend of this.#frontends.values()) {
-      await frontend[Symbol.asyncDispose]();
+    for (const [i, frontend] of started.entries()) {
+      this.all.set(frontendNames[i]!, this.#stack.use(frontend));
     }
-    for (const staps of this.#staps) await staps[Symbol.asyncDispose]();
-    await this.#folder?.[Symbol.asyncDispose]();
   }
 }

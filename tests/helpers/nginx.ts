@@ -1,69 +1,46 @@
 /** Debian's real nginx, run from the file that we ship. */
 import { eventually } from "../../tools/eventually.ts";
-import { accepts, freePort, TempFolder } from "../../tools/folder.ts";
+import { freePort, TempFolder } from "../../tools/folder.ts";
+import { FrontendProcess } from "./frontend_process.ts";
 import { ensurePackages } from "../../tools/packages.ts";
-import { Process, repository } from "../../tools/process.ts";
-import { childrenOf } from "./resident.ts";
+import { repository } from "../../tools/process.ts";
 
 /** Whose rights nginx's workers have: a user without any, in a group that may use the socket. */
 export const frontendGroup = "www-data";
 
 /** A command that makes staps's socket belong to {@linkcode frontendGroup}. */
 export const inFrontendGroup = [
-  "setpriv",
-  `--regid=${frontendGroup}`,
-  "--clear-groups",
+  ...["setpriv", `--regid=${frontendGroup}`, "--clear-groups"],
 ];
+
+/** A replacement in a file. What is replaced must occur once. */
+export type Replacement = readonly [from: string, to: string];
 
 /** Settings of {@linkcode startNginx}. */
 export interface NginxOptions {
   /** The path of staps's socket, for the upstream block as it is. */
   readonly socket: string;
-  /** Further replacements in nginx.conf.example, each of which must occur once. */
-  readonly replace?: readonly (readonly [from: string, to: string])[];
-  /** The workers' group. Default {@linkcode frontendGroup}. */
-  readonly group?: string;
+  /** Further replacements in nginx.conf.example. */
+  readonly replace?: readonly Replacement[];
 }
 
 /** A running nginx, with a folder and a port of its own. */
-export class Nginx extends Process {
-  readonly port: number;
-  #folder: TempFolder;
-
+export class Nginx extends FrontendProcess {
   constructor(folder: TempFolder, port: number) {
-    super("nginx", ["-p", folder.path, "-c", `${folder.path}/nginx.conf`]);
-    this.#folder = folder;
-    this.port = port;
-  }
-
-  /** The base URL for WebSocket clients. */
-  get url(): string {
-    return `ws://127.0.0.1:${this.port}`;
+    super(nginxCommand(folder.path), { folder, port });
   }
 
   /** Gets what the site's access log says. */
   accessLog(): Promise<string> {
-    return Deno.readTextFile(`${this.#folder.path}/staps.access.log`);
-  }
-
-  /** Gets everything in every log. */
-  async allLogs(): Promise<string> {
-    return this.output + await logsIn(this.#folder.path);
-  }
-
-  /** The process ids of the workers. */
-  workers(): Promise<number[]> {
-    return childrenOf(this.pid);
+    return Deno.readTextFile(`${this.folder.path}/staps.access.log`);
   }
 
   /**
    * Replaces text in the site's file, and resolves when only workers that have
    * read it accept connections.
    */
-  async configure(
-    replace: readonly (readonly [from: string, to: string])[],
-  ): Promise<void> {
-    const file = `${this.#folder.path}/site.conf`;
+  async configure(replace: readonly Replacement[]): Promise<void> {
+    const file = `${this.folder.path}/site.conf`;
     const text = replaceOnce(await Deno.readTextFile(file), replace);
     await Deno.writeTextFile(file, text);
     const before = await this.workers();
@@ -79,13 +56,6 @@ export class Nginx extends Process {
         titles.every((title) => /^$|shutting down/.test(title));
     }, "nginx's old workers to accept nobody");
   }
-
-  override async [Symbol.asyncDispose](): Promise<void> {
-    // Killed, the master would leave its workers behind.
-    await this.stop("SIGTERM");
-    await super[Symbol.asyncDispose]();
-    await this.#folder[Symbol.asyncDispose]();
-  }
 }
 
 /**
@@ -96,47 +66,42 @@ export class Nginx extends Process {
  */
 export async function startNginx(options: NginxOptions): Promise<Nginx> {
   await ensurePackages(["nginx"]);
-  const folder = await TempFolder.make();
-  try {
-    const port = freePort();
-    await writeNginxConfig(folder.path, port, options);
-    const nginx = new Nginx(folder, port);
-    try {
-      await eventually(async () => {
-        if (nginx.ended) {
-          throw new Error(`nginx has ended:\n${await nginx.allLogs()}`);
-        }
-        return await accepts(port);
-      }, "nginx to accept connections");
-      return nginx;
-    } catch (error) {
-      await nginx[Symbol.asyncDispose]();
-      throw error;
-    }
-  } catch (error) {
-    await folder[Symbol.asyncDispose]().catch(() => {});
-    throw error;
-  }
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.adopt(
+    await TempFolder.make(),
+    (folder) => folder[Symbol.asyncDispose]().catch(() => {}),
+  );
+  const port = freePort();
+  await writeNginxConfig(folder.path, port, options);
+  const nginx = stack.use(new Nginx(folder, port));
+  await nginx.answers(port);
+  stack.move();
+  return nginx;
+}
+
+/** Gets the command that runs nginx with the files in `folder`. */
+export function nginxCommand(folder: string): string[] {
+  return ["/usr/sbin/nginx", "-p", folder, "-c", `${folder}/nginx.conf`];
 }
 
 /** Writes nginx.conf.example into `folder`, for this machine, and an nginx.conf that includes it. */
 export async function writeNginxConfig(
   folder: string,
   port: number,
-  { socket, replace = [], group = frontendGroup }: NginxOptions,
+  { socket, replace = [] }: NginxOptions,
 ): Promise<void> {
   const example = await Deno.readTextFile(`${repository}/nginx.conf.example`);
-  const site = replaceOnce(example, [
+  const replaced = [
     ...nginxReplacements({ folder, port, socket }),
     ...replace,
-  ]);
-  await writeSite(folder, site, group);
+  ];
+  await writeSite(folder, replaceOnce(example, replaced));
 }
 
 /** Gets what in nginx.conf.example is another machine's. */
 export function nginxReplacements(
   { folder, port, socket }: { folder: string; port: number; socket: string },
-): (readonly [from: string, to: string])[] {
+): Replacement[] {
   return [
     ["listen 80;", `listen 127.0.0.1:${port};`],
     ["    listen [::]:80;\n", ""],
@@ -147,23 +112,10 @@ export function nginxReplacements(
 }
 
 /** Writes a site, and the nginx.conf of an administrator around it. */
-export async function writeSite(
-  folder: string,
-  site: string,
-  group = frontendGroup,
-): Promise<void> {
+export async function writeSite(folder: string, site: string): Promise<void> {
   await Deno.writeTextFile(`${folder}/site.conf`, site);
-  await Deno.writeTextFile(`${folder}/nginx.conf`, mainConfig(folder, group));
-}
-
-/** Gets everything in the logs in a folder. */
-export async function logsIn(folder: string): Promise<string> {
-  let logs = "";
-  for await (const { name } of Deno.readDir(folder)) {
-    if (!name.endsWith(".log")) continue;
-    logs += `\n${await Deno.readTextFile(`${folder}/${name}`)}`;
-  }
-  return logs;
+  const main = mainConfig(folder, frontendGroup);
+  await Deno.writeTextFile(`${folder}/nginx.conf`, main);
 }
 
 /** What an administrator's nginx.conf has around the sites. */
@@ -192,7 +144,7 @@ export function mainConfig(folder: string, group: string): string {
  */
 export function replaceOnce(
   text: string,
-  pairs: readonly (readonly [from: string, to: string])[],
+  pairs: readonly Replacement[],
 ): string {
   for (const [from, to] of pairs) {
     const count = text.split(from).length - 1;

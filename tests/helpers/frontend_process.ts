@@ -1,0 +1,68 @@
+/** A server that runs as a frontend, whichever it is. */
+import { eventually } from "../../tools/eventually.ts";
+import { accepts, type TempFolder } from "../../tools/folder.ts";
+import { Process } from "../../tools/process.ts";
+import { childrenOf } from "./resident.ts";
+
+/** A running frontend with a folder and a port of its own. */
+export class FrontendProcess extends Process {
+  /** Starts `command`. */
+  constructor(
+    command: readonly string[],
+    { folder, port }: { folder: TempFolder; port: number },
+  ) {
+    super(command[0]!, command.slice(1));
+    this.folder = folder;
+    this.port = port;
+  }
+
+  /** Where its files and logs are. */
+  readonly folder: TempFolder;
+  /** The TCP port without TLS. */
+  readonly port: number;
+
+  /** The base URL for WebSocket clients without TLS. */
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}`;
+  }
+
+  /** Resolves when it accepts connections on these ports. @throws {Error} If it ends, or doesn't in time. */
+  async answers(...ports: number[]): Promise<void> {
+    await eventually(async () => {
+      if (this.ended) {
+        throw new Error(`The frontend has ended:\n${await this.allLogs()}`);
+      }
+      return (await Promise.all(ports.map(accepts))).every(Boolean);
+    }, `ports ${ports} to accept connections`);
+  }
+
+  /** Gets everything in every log. */
+  async allLogs(): Promise<string> {
+    let logs = this.output;
+    for await (const { name } of Deno.readDir(this.folder.path)) {
+      if (!name.endsWith(".log")) continue;
+      logs += `\n${await Deno.readTextFile(`${this.folder.path}/${name}`)}`;
+    }
+    return logs;
+  }
+
+  /** The process ids of the workers. */
+  workers(): Promise<number[]> {
+    return childrenOf(this.pid);
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    // A master that is killed leaves its workers behind. One that is told to
+    // stop begets no more, but waits for those that still have clients.
+    this.signal("SIGTERM");
+    for (const worker of await this.workers().catch(() => [])) {
+      try {
+        Deno.kill(worker, "SIGKILL");
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      }
+    }
+    await this.stop("SIGTERM");
+    await this.folder[Symbol.asyncDispose]();
+  }
+}
