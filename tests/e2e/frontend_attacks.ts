@@ -1,11 +1,12 @@
 /**
- * What strangers try with a frontend, in a process of its own, such as one in
- * another network: `attack()` here, and the process that it starts, which tries
- * all at the same time and prints what became of it.
+ * What strangers try with a frontend in another network: `attack()` here, and
+ * the process that it starts in there, which tries all at the same time and
+ * prints what became of it.
  */
-import type { Buffer } from "node:buffer";
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { eventTimeoutMs } from "../../tools/eventually.ts";
+import { eventTimeoutMs, pause, within } from "../../tools/eventually.ts";
+import { handshakeBytes } from "../../tools/handshake.ts";
 import { runOrThrow, runProgram } from "../../tools/process.ts";
 
 /** More clients than the examples allow for one address. */
@@ -16,18 +17,16 @@ const halfHandshakes = 2000;
 const halfMs = 12_000;
 
 /** Addresses of the attackers, and of others that must not suffer. */
-const ofOne = ["127.0.1.1"];
+const ofOne = "127.0.1.1";
 const ofHalf = "127.0.1.2";
 const bystander = "127.0.1.3";
-/** Two networks of /64, as whoever has one has all of its addresses. */
-const networks = ["2001:db8:0:1::", "2001:db8:0:2::"] as const;
-/** The addresses of the one who attacks; the first is the frontend's as well. */
+/** The addresses of one who has a network of /64; the first is the frontend's as well. */
 const ofNetwork = Array.from(
   { length: tooMany },
-  (_, i) => `${networks[0]}${(i + 1).toString(16)}`,
+  (_, i) => `2001:db8:0:1::${(i + 1).toString(16)}`,
 );
-/** An address of the other one. */
-const bystander6 = `${networks[1]}1`;
+/** One of another network. */
+const bystander6 = "2001:db8:0:2::1";
 
 /** How many handshakes got which answer: a status, or `none`. */
 export type Answers = Readonly<Record<string, number>>;
@@ -49,16 +48,12 @@ export async function attack(through: readonly string[]): Promise<Outcomes> {
   const batch = [...ofNetwork, bystander6].map((address) =>
     `addr add ${address}/128 dev lo nodad\n`
   );
-  const [enter, ...inside] = through;
-  const add = 'printf %s "$0" | ip -6 -batch -';
-  await runOrThrow(enter!, [...inside, "sh", "-c", add, batch.join("")]);
-  const [program, ...args] = [
-    ...["prlimit", "--nofile=10000:10000", ...through, Deno.execPath()],
+  const add = ["sh", "-c", 'printf %s "$0" | ip -6 -batch -', batch.join("")];
+  await runOrThrow(through[0]!, [...through.slice(1), ...add]);
+  const { code, stdout, stderr } = await runProgram("prlimit", [
+    ...["--nofile=10000:10000", ...through, Deno.execPath()],
     ...["run", "--allow-all", "--no-lock", import.meta.filename!],
-  ];
-  const { code, stdout, stderr } = await runProgram(program!, args, {
-    timeoutMs: 3 * eventTimeoutMs,
-  });
+  ], { timeoutMs: 3 * eventTimeoutMs });
   if (code !== 0) throw new Error(stderr);
   return JSON.parse(stdout);
 }
@@ -70,23 +65,15 @@ function dial(localAddress: string): Socket {
 }
 
 /** Tries to become a client, which stays, and gets the answer. */
-function handshake(localAddress: string): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>();
+async function handshake(localAddress: string): Promise<string> {
   const socket = dial(localAddress);
-  const timer = setTimeout(() => resolve("none"), eventTimeoutMs);
-  socket.on("error", () => resolve("none"));
-  socket.on("close", () => resolve("none"));
-  socket.once("data", (data: Buffer) => {
-    clearTimeout(timer);
-    resolve(data.toString("latin1", 9, 12));
-  });
-  socket.write(
-    `GET /${crypto.randomUUID()} HTTP/1.1\r\nHost: h\r\n` +
-      "Upgrade: websocket\r\nConnection: Upgrade\r\n" +
-      "Sec-WebSocket-Version: 13\r\n" +
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-  );
-  return promise;
+  socket.on("error", () => {});
+  socket.write(handshakeBytes({ path: `/${crypto.randomUUID()}` }));
+  const answer = Promise.race([
+    once(socket, "data").then(([data]) => data.toString("latin1", 9, 12)),
+    once(socket, "close").then(() => "none"),
+  ]);
+  return await within(answer, "an answer").catch(() => "none");
 }
 
 /** Lets as many as possible join from `addresses`, in turns. */
@@ -100,32 +87,30 @@ async function crowd(addresses: readonly string[]): Promise<Answers> {
   return count(await Promise.all(answers));
 }
 
-/** Keeps up half handshakes until `until`, and gets how many were given up. */
-function halves(until: number): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
+/** Keeps up half handshakes until `untilMs`, and gets how many were given up. */
+async function halves(untilMs: number): Promise<number> {
   let givenUp = 0;
   const open = (): void => {
     const socket = dial(ofHalf);
     socket.on("error", () => {});
     socket.on("close", () => {
-      if (Date.now() > until) return;
+      if (Date.now() > untilMs) return;
       givenUp++;
       open();
     });
     socket.write(`GET /${crypto.randomUUID()} HTTP/1.1\r\nHost: h\r\n`);
   };
   for (let i = 0; i < halfHandshakes; i++) open();
-  setTimeout(() => resolve(givenUp), until - Date.now());
-  return promise;
+  await pause(untilMs - Date.now());
+  return givenUp;
 }
 
-/** Joins every half second until `until`. */
-async function bystanders(until: number): Promise<Answers> {
+/** Joins every half second until `untilMs`. */
+async function bystanders(untilMs: number): Promise<Answers> {
   const answers = [];
-  while (Date.now() < until) {
-    answers.push(await handshake(bystander));
-    answers.push(await handshake(bystander6));
-    await new Promise((resolve) => setTimeout(resolve, 500));
+  while (Date.now() < untilMs) {
+    answers.push(await handshake(bystander), await handshake(bystander6));
+    await pause(500);
   }
   return count(answers);
 }
@@ -136,19 +121,16 @@ function count(answers: readonly string[]): Answers {
   return counts;
 }
 
-async function main(): Promise<void> {
-  const until = Date.now() + halfMs;
+if (import.meta.main) {
+  const untilMs = Date.now() + halfMs;
   const [oneAddress, oneNetwork, others, givenUp] = await Promise.all([
-    crowd(ofOne),
+    crowd([ofOne]),
     crowd(ofNetwork),
-    bystanders(until),
-    halves(until),
+    bystanders(untilMs),
+    halves(untilMs),
   ]);
   const outcomes = { oneAddress, oneNetwork, others, givenUp };
-  await Deno.stdout.write(
-    new TextEncoder().encode(JSON.stringify(outcomes satisfies Outcomes)),
-  );
+  const text = JSON.stringify(outcomes satisfies Outcomes);
+  await Deno.stdout.write(new TextEncoder().encode(text));
   Deno.exit();
 }
-
-if (import.meta.main) await main();

@@ -1,10 +1,11 @@
 /**
  * A minimal Debian that boots with its own systemd, in a container of
  * systemd-nspawn without a network: for what only a real service manager shows.
- *
  * The base system is made once and kept, see debian_systems.ts; a machine is a
  * copy of it.
  */
+import assert from "node:assert/strict";
+import { block } from "../helpers/docs.ts";
 import {
   debian12,
   debian13,
@@ -12,8 +13,14 @@ import {
 } from "../../tools/debian_systems.ts";
 import { eventTimeoutMs, eventually, within } from "../../tools/eventually.ts";
 import { exists } from "../../tools/folder.ts";
+import { type Replacement, replaceOnce } from "../helpers/nginx.ts";
 import { ensurePackages } from "../../tools/packages.ts";
-import { type Outcome, Process, runOrThrow } from "../../tools/process.ts";
+import {
+  type Outcome,
+  Process,
+  runOrThrow,
+  runProgram,
+} from "../../tools/process.ts";
 import { childrenOf } from "../helpers/resident.ts";
 
 /** How long a command in a machine may take, such as installing a package, in milliseconds. */
@@ -24,49 +31,51 @@ const fileTimeoutMs = 4 * 60_000;
 /** The systems by the release's number. */
 const systems = { 12: debian12, 13: debian13 } as const;
 
-/** A release of Debian. */
-export type Release = keyof typeof systems;
+/** All that commands in a machine have of an environment. */
+const environment = [
+  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  ...["HOME=/root", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER=", "TERM=dumb"],
+];
 
-/**
- * Gets a machine that has booted, or tells why none can here. The base system
- * is made first, if need be.
- */
+/** Gets a machine that has booted, or tells why none can here. Its system is made first, if need be. */
 export async function bootIfPossible(
-  release: Release,
+  release: keyof typeof systems,
 ): Promise<Machine | string> {
   if (Deno.build.os !== "linux" || Deno.uid() !== 0) {
     return "booting a container takes Linux and root";
   }
   try {
     await ensurePackages(["systemd-container"]);
-    return await Machine.boot(release);
+    return await Machine.boot(await systems[release]());
   } catch (error) {
-    return `no container boots here: ${
-      (error as Error).message.split("\n").slice(0, 4).join(" / ")
-    }`;
+    const lines = (error as Error).message.split("\n");
+    return `no container boots here: ${lines.slice(0, 4).join(" / ")}`;
   }
 }
 
 /** A running machine. It is ended and removed on disposal. */
 export class Machine implements AsyncDisposable {
+  /** A socket on the host that leads to port 80 in the machine. */
+  readonly door: string;
   readonly #root: string;
   #nspawn: Process;
   /** The process that is number 1 in there. */
   #leader = 0;
+  #doorkeeper: Process | undefined;
 
   private constructor(root: string) {
     this.#root = root;
+    this.door = `${root}/door`;
     this.#nspawn = startNspawn(root);
     // If the test doesn't run at all, or doesn't get to its end.
     globalThis.addEventListener("unload", () => this.#nspawn.signal("SIGKILL"));
   }
 
-  /** Gets a machine that has booted. */
-  static async boot(release: Release): Promise<Machine> {
+  /** Gets a machine that has booted a copy of `system`. */
+  static async boot(system: string): Promise<Machine> {
     const folder = await systemsFolder();
     await removeLeftovers(folder);
     const root = `${folder}/machine-${Deno.pid}-${crypto.randomUUID()}`;
-    const system = await systems[release]();
     await runOrThrow("cp", ["-a", "--reflink=auto", system, root], {
       timeoutMs: fileTimeoutMs,
     });
@@ -80,76 +89,62 @@ export class Machine implements AsyncDisposable {
     }
   }
 
-  /** Runs a command in the machine to its end. */
-  async run(...command: string[]): Promise<Outcome> {
-    await using program = new Process("nsenter", [
-      `--target=${this.#leader}`,
-      "--all",
-      "--",
-      "env",
-      "-i",
-      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      "HOME=/root",
-      "LC_ALL=C.UTF-8",
-      "SYSTEMD_PAGER=",
-      "TERM=dumb",
-      ...command,
-    ]);
-    const { code } = await within(
-      program.status,
-      `the end of ${command.join(" ")}`,
-      { timeoutMs: commandTimeoutMs },
-    );
-    return { code, stdout: program.stdout, stderr: program.stderr };
+  /** The command that runs one of the host's programs in the machine's network. */
+  get intoNetwork(): string[] {
+    return ["nsenter", `--target=${this.#leader}`, "--net", "--"];
   }
 
-  /**
-   * Runs a command in the machine, and gets what it printed.
-   *
-   * @throws {Error} If it fails.
-   */
-  async ok(...command: string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.run(...command);
-    if (code !== 0) {
-      throw new Error(
-        `${command.join(" ")} ended with ${code}:\n${stdout}${stderr}`,
-      );
-    }
-    return stdout.trim();
+  /** Runs a script of sh(1) in the machine to its end. */
+  run(script: string): Promise<Outcome> {
+    return runProgram("nsenter", [
+      ...[`--target=${this.#leader}`, "--all", "--"],
+      ...["env", "-i", ...environment, "sh", "-ec", script],
+    ], { timeoutMs: commandTimeoutMs });
   }
 
   /** Runs a script of sh(1) in the machine, and gets what it printed. @throws {Error} If it fails. */
-  sh(script: string): Promise<string> {
-    return this.ok("sh", "-ec", script);
+  async sh(script: string): Promise<string> {
+    const { code, stdout, stderr } = await this.run(script);
+    assert.equal(code, 0, `${script}:\n${stdout}${stderr}`);
+    return stdout.trim();
   }
 
-  /** Checks that a script of sh(1) fails in the machine. @throws {Error} If it doesn't. */
+  /** Checks that a script of sh(1) fails in the machine. */
   async shFails(script: string): Promise<void> {
-    const { code, stdout } = await this.run("sh", "-ec", script);
-    if (code === 0) throw new Error(`${script} didn't fail:\n${stdout}`);
+    const { code, stdout } = await this.run(script);
+    assert.notEqual(code, 0, `${script} didn't fail:\n${stdout}`);
   }
 
-  /**
-   * Puts a file into the machine. Not by its path on the host: a link in there
-   * could lead out.
-   */
+  /** Runs a page's block as if typed by root, and gets what it printed. */
+  async paste(
+    [page, name]: readonly [page: string, block: string],
+    ...replace: Replacement[]
+  ): Promise<string> {
+    const code = replaceOnce(await block(page, name), replace);
+    return await this.sh(`cd /root\n${code}`);
+  }
+
+  /** Puts a file into the machine. Not by its path on the host: a link in there could lead out. */
   async put(name: string, content: string | Uint8Array): Promise<void> {
-    const path = `${this.#root}/root/put`;
-    await (typeof content === "string"
-      ? Deno.writeTextFile(path, content)
-      : Deno.writeFile(path, content));
-    await this.ok("cp", "--no-preserve=mode", "/root/put", name);
-    await Deno.remove(path);
+    const bytes = typeof content === "string"
+      ? new TextEncoder().encode(content)
+      : content;
+    await Deno.writeFile(`${this.#root}/root/put`, bytes);
+    await this.sh(`cat /root/put > '${name}'; rm /root/put`);
   }
 
-  /** Gets the command that runs one of the host's programs in the machine's network. */
-  intoNetwork(): string[] {
-    return ["nsenter", `--target=${this.#leader}`, "--net", "--"];
+  /** Waits until what a script prints matches `pattern`. */
+  async prints(script: string, pattern: RegExp): Promise<void> {
+    let printed = "";
+    await eventually(
+      async () => pattern.test(printed = await this.sh(script)),
+      () => `${pattern} from ${script}, got ${printed}`,
+    );
   }
 
   /** Shuts the machine down in good order, and resolves when it is up again. */
   async reboot(): Promise<void> {
-    await this.run("systemctl", "poweroff");
+    await this.run("systemctl poweroff");
     // systemd-nspawn could also reboot by itself, but not where /run is on a disk.
     await within(this.#nspawn.status, "the machine to go down");
     this.#nspawn = startNspawn(this.#root);
@@ -157,25 +152,19 @@ export class Machine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#doorkeeper?.stop("SIGKILL");
     // With its process 1 the whole container ends; nspawn's own end alone may
     // leave it running.
     const leader = await leaderOf(this.#nspawn.pid);
     if (leader !== undefined) Deno.kill(leader, "SIGKILL");
     await this.#nspawn.stop("SIGKILL");
     await eventually(
-      async () => {
-        try {
-          await Deno.remove(this.#root, { recursive: true });
-          return true;
-        } catch (error) {
-          return error instanceof Deno.errors.NotFound;
-        }
-      },
+      async () => (await runProgram("rm", ["-rf", this.#root])).code === 0,
       `removing ${this.#root}`,
     );
   }
 
-  /** Waits for systemd to have started everything. */
+  /** Waits for systemd to have started everything, and opens the door. */
   async #booted(): Promise<void> {
     await eventually(
       async () => {
@@ -185,27 +174,29 @@ export class Machine implements AsyncDisposable {
         const leader = await leaderOf(this.#nspawn.pid);
         if (leader === undefined) return false;
         this.#leader = leader;
-        const { stdout } = await this.run("systemctl", "is-system-running");
+        const { stdout } = await this.run("systemctl is-system-running");
         return /^(running|degraded)/.test(stdout);
       },
       () => `the machine to boot:\n${this.#nspawn.output.slice(-2000)}`,
       { timeoutMs: 2 * eventTimeoutMs },
     );
+    await this.#doorkeeper?.stop("SIGKILL");
+    const [enter, ...args] = this.intoNetwork;
+    this.#doorkeeper = new Process(enter!, [
+      ...[...args, "systemd-socket-activate", `--listen=${this.door}`],
+      ...["/lib/systemd/systemd-socket-proxyd", "127.0.0.1:80"],
+    ]);
+    await this.#doorkeeper.printed(/Listening on/);
   }
 }
 
 function startNspawn(root: string): Process {
   return new Process("systemd-nspawn", [
-    `--directory=${root}`,
-    "--boot",
-    "--quiet",
-    "--private-network",
+    ...[`--directory=${root}`, "--boot", "--quiet", "--private-network"],
     // The host's systemd may be absent, or not be process 1.
-    "--register=no",
-    "--keep-unit",
+    ...["--register=no", "--keep-unit", "--console=pipe"],
     // Not two of the same name; a host's name has 64 characters at most.
     `--machine=staps-${root.slice(-12)}`,
-    "--console=pipe",
   ]);
 }
 

@@ -11,13 +11,13 @@ import { block, readPage } from "../helpers/docs.ts";
 import { eventually } from "../../tools/eventually.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { attack } from "./frontend_attacks.ts";
+import { statusOf } from "../helpers/frontend_requests.ts";
 import { bootIfPossible, type Machine } from "./machine.ts";
-import { replaceOnce } from "../helpers/nginx.ts";
-import { RemoteClients } from "./remote_clients.ts";
 import { repository, runOrThrow } from "../../tools/process.ts";
+import { newPath } from "../helpers/shared_staps.ts";
 import { testUnless } from "../helpers/skip.ts";
+import { Clients, converse } from "../../tools/ws_client.ts";
 
-const url = `ws://127.0.0.1/${crypto.randomUUID()}`;
 const config = "/etc/staps/staps.conf";
 const socket = "/run/staps/staps.sock";
 const site = "/etc/nginx/sites-available/staps";
@@ -36,8 +36,11 @@ globalThis.addEventListener(
 /** The paths of what is installed. */
 let products: Promise<{ package: string; archive: string }> | undefined;
 
-for (const release of [12, 13] as const) {
-  const booted = await bootIfPossible(release);
+const releases = [12, 13] as const;
+const machines = await Promise.all(releases.map(bootIfPossible));
+
+for (const [i, release] of releases.entries()) {
+  const booted = machines[i]!;
   testUnless(typeof booted === "string" ? booted : undefined, {
     name: `docs/deploy.md works word for word in Debian ${release}`,
     async fn(t): Promise<void> {
@@ -45,7 +48,7 @@ for (const release of [12, 13] as const) {
       const step: Step = async (name, fn) => {
         if (await t.step(name, fn)) return;
         const { stdout } = await machine.run(
-          ...["journalctl", "--no-pager", "--lines=60", "--unit=staps*"],
+          "journalctl --no-pager --lines=60 --unit='staps*'",
         );
         throw new Error(
           `The steps that follow need this one. Journal:\n${stdout}`,
@@ -55,7 +58,10 @@ for (const release of [12, 13] as const) {
       const { package: path, archive } = await products;
       await installPackage(machine, { step, path });
       await openToNginx(machine, step);
-      if (release === 12) await runService(machine, step);
+      if (release === 12) {
+        await runService(machine, step);
+        await runInstances(machine, step);
+      }
       await purge(machine, step);
       await installOneFile(machine, { step, archive });
     },
@@ -88,8 +94,8 @@ async function installPackage(
   await step("dpkg installs it, and it runs", async () => {
     const name = path.slice(path.lastIndexOf("/") + 1);
     await machine.put(`/root/${name}`, await Deno.readFile(path));
-    await paste(machine, [deploy, "install"]);
-    const look = await paste(machine, [deploy, "look"]);
+    await machine.paste([deploy, "install"]);
+    const look = await machine.paste([deploy, "look"]);
     assert.match(look, /active \(running\)/);
     await machine.sh("systemctl is-active staps; systemctl is-enabled staps");
     assert.match(
@@ -103,13 +109,13 @@ async function installPackage(
   });
 }
 
-/** Requests that servers have much to say about. */
+/** What stands behind the path of requests that servers have much to say about. */
 const oddRequests = [
-  "GET PATH HTTP/1.1\\r\\nHost: a\\r\\nHost: b",
-  "GET PATH HTTP/1.1\\r\\nHost: a/b",
-  "GET PATH HTTP/1.1",
-  "GET PATH HTTP/9.1",
-  "GET PATH HTTP/1.1\\r\\nHost: another.example",
+  " HTTP/1.1\r\nHost: a\r\nHost: b",
+  " HTTP/1.1\r\nHost: a/b",
+  " HTTP/1.1",
+  " HTTP/9.1",
+  " HTTP/1.1\r\nHost: another.example",
 ];
 
 /** Lets nginx in, tries it, and does what strangers do. */
@@ -125,9 +131,10 @@ async function openToNginx(machine: Machine, step: Step): Promise<void> {
     // Where this machine's limit is lower, root in a container can't raise it.
     const limit = await machine.sh("ulimit -Hn");
     const files = limit === "unlimited" ? 65_536 : Math.min(65_536, +limit);
-    await paste(machine, [deploy, "frontend"], [
+    await machine.paste(
+      [deploy, "frontend"],
       ["nofile 65536", `nofile ${files}`],
-    ]);
+    );
     // As the page says: the old processes still answer for a moment.
     await eventually(
       async () => {
@@ -140,13 +147,13 @@ async function openToNginx(machine: Machine, step: Step): Promise<void> {
       await machine.sh("staps check --through ws://127.0.0.1"),
       /clients talk through ws:\/\/127\.0\.0\.1/,
     );
-    assert.match(await paste(machine, [deploy, "try"]), /^hello$/m);
+    assert.match(await machine.paste([deploy, "try"]), /^hello$/m);
   });
 
   await step(
     "one address, one network or half handshakes shut nobody out",
     async () => {
-      const outcomes = await attack(machine.intoNetwork());
+      const outcomes = await attack(machine.intoNetwork);
       const { oneAddress, oneNetwork, others, givenUp } = outcomes;
       const told = JSON.stringify(outcomes);
       for (const answers of [oneAddress, oneNetwork]) {
@@ -160,13 +167,11 @@ async function openToNginx(machine: Machine, step: Step): Promise<void> {
   );
 
   await step("no log has a path, however odd the requests were", async () => {
-    for (const request of oddRequests) {
-      const text = request.replace("PATH", `/${crypto.randomUUID()}`);
-      await machine.ok(
-        ...["bash", "-c"],
-        // nginx may hang up before it has all of it.
-        "trap '' PIPE; exec 3<>/dev/tcp/127.0.0.1/80; " +
-          `printf '${text}\\r\\nConnection: close\\r\\n\\r\\n' >&3; cat <&3; true`,
+    for (const rest of oddRequests) {
+      const head = `GET ${newPath()}${rest}\r\nConnection: close\r\n\r\n`;
+      await statusOf(
+        { socket: machine.door },
+        new TextEncoder().encode(head),
       );
     }
     const uuid = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-";
@@ -188,14 +193,25 @@ async function openToNginx(machine: Machine, step: Step): Promise<void> {
         /"\/run\/staps\/staps\.sock" is free: staps\.service makes its folder/,
       );
       await machine.sh("systemctl start staps");
-      await paste(machine, [deploy, "reload"]);
+      await machine.paste([deploy, "reload"]);
     },
   );
 }
 
-/** Does what goes wrong later, and what other pages say. */
+/** Does what goes wrong later. */
 async function runService(machine: Machine, step: Step): Promise<void> {
   const inode = (): Promise<string> => machine.sh(`stat -c %i ${socket}`);
+  const journal = "journalctl --no-pager --unit=staps";
+  const statusText = show("StatusText");
+  const mainPid = (): Promise<string> => machine.sh(show("MainPID"));
+  /** Waits for another process than `before` to be ready. */
+  const restarted = (before: string): Promise<void> =>
+    machine.prints(
+      `${show("ActiveState")}; ${show("MainPID")}`,
+      new RegExp(`^active\n(?!(${before}|0)$)`),
+    );
+  await using clients = new Clients(machine.door);
+  const path = newPath();
 
   await step("systemctl start returns when the socket accepts", async () => {
     await machine.sh("systemctl stop staps");
@@ -205,13 +221,11 @@ async function runService(machine: Machine, step: Step): Promise<void> {
       await machine.sh(`stat -c '%A %U %G' ${socket}`),
       "srw-rw---- staps staps",
     );
-    assert.match(await statusText(machine), /^0 channels, 0 clients/);
+    assert.match(await machine.sh(statusText), /^0 channels, 0 clients/);
   });
 
   await step("the runtime has given up its rights, and root's", async () => {
-    const status = await machine.sh(
-      `cat /proc/${await mainPid(machine)}/status`,
-    );
+    const status = await machine.sh(`cat /proc/${await mainPid()}/status`);
     assert.match(status, /^CapEff:\s+0+$/m);
     assert.match(status, /^CapBnd:\s+0+$/m);
     assert.match(status, /^NoNewPrivs:\s+1$/m);
@@ -228,45 +242,40 @@ async function runService(machine: Machine, step: Step): Promise<void> {
     }
   });
 
-  await using clients = new RemoteClients(machine.intoNetwork());
-
-  await step("clients talk through nginx", async () => {
-    for (const name of ["a", "b"]) await clients.open(name, url);
-    await clients.talk("a", "b");
-    await clients.talk("b", "a");
-  });
-
   await step(
     "reload keeps connections, takes new limits over, and reports the rest",
     async () => {
-      await replace(machine, /#message_bytes = .*/, "message_bytes = 100");
-      await paste(machine, [deploy, "reload"]);
-      await journalHas(machine, /reloaded changed="?\[limits\] message_bytes/);
-      await clients.open("c", url);
-      await clients.send("c", "x".repeat(101));
-      const { code } = await clients.happened("c", isClose);
-      assert.equal(code, 1009);
+      const [a, b] = [await clients.join(path), await clients.join(path)];
+      await edit(machine, /#message_bytes = .*/, "message_bytes = 100");
+      await machine.paste([deploy, "reload"]);
+      await machine.prints(
+        journal,
+        /reloaded changed="?\[limits\] message_bytes/,
+      );
+      const tooMuch = await clients.join(path);
+      tooMuch.send("x".repeat(101));
+      assert.equal((await tooMuch.closed).code, 1009);
 
-      await replace(machine, /message_bytes = 100/, "message_bytes = many");
+      await edit(machine, /message_bytes = 100/, "message_bytes = many");
       await machine.sh("systemctl reload staps");
-      await statusHas(
-        machine,
+      await machine.prints(
+        statusText,
         /Reload failed, the old settings stay: .*"message_bytes".*"many"/,
       );
-      await replace(machine, /message_bytes = many/, "message_bytes = 200");
+      await edit(machine, /message_bytes = many/, "message_bytes = 200");
 
-      await replace(machine, /#mode = 0660/, "mode = 0666");
+      await edit(machine, /#mode = 0660/, "mode = 0666");
       await machine.sh("systemctl reload staps");
-      await statusHas(machine, /need a restart: \[staps\] mode/);
-      await replace(machine, /^mode = 0666/m, "#mode = 0660");
+      await machine.prints(statusText, /need a restart: \[staps\] mode/);
+      await edit(machine, /^mode = 0666/m, "#mode = 0660");
       await machine.sh("systemctl reload staps");
-      await statusHas(machine, /^(?!.*need a restart)/);
-      await clients.talk("a", "b");
+      await machine.prints(statusText, /^(?!.*need a restart)/);
+      await converse(a, b);
     },
   );
 
   await step("it is listed as staps, with its documentation", async () => {
-    const pid = await mainPid(machine);
+    const pid = await mainPid();
     assert.equal(await machine.sh(`ps -o comm= -p ${pid}`), "staps");
     assert.match(
       await machine.sh("systemctl status --no-pager staps"),
@@ -275,24 +284,25 @@ async function runService(machine: Machine, step: Step): Promise<void> {
     await machine.sh("test -f /usr/share/doc/staps/docs/README.md");
   });
 
-  await step("a removed socket is there again", async () => {
-    const before = await inode();
-    await machine.sh(`rm ${socket}`);
-    await journalHas(machine, /the socket was gone, and is there again/);
-    assert.equal(await inode(), before);
-    await clients.talk("a", "b");
-  });
-
-  await step("after kill -9 it is back, on a new socket", async () => {
-    const before = await mainPid(machine);
-    const old = await inode();
-    await machine.sh(`kill -9 ${before}`);
-    await clients.happened("a", isClose);
-    await restarted(machine, before);
-    assert.notEqual(await inode(), old);
-    for (const name of ["d", "e"]) await clients.open(name, url);
-    await clients.talk("d", "e");
-  });
+  await step(
+    "a removed socket is there again; after kill -9 there is a new one",
+    async () => {
+      const [a, b] = [await clients.join(path), await clients.join(path)];
+      const [pid, old] = [await mainPid(), await inode()];
+      await machine.sh(`rm ${socket}`);
+      await machine.prints(
+        journal,
+        /the socket was gone, and is there again/,
+      );
+      assert.equal(await inode(), old);
+      await converse(a, b);
+      await machine.sh(`kill -9 ${pid}`);
+      await a.closed;
+      await restarted(pid);
+      assert.notEqual(await inode(), old);
+      await converse(await clients.join(path), await clients.join(path));
+    },
+  );
 
   await step(
     "an event loop that stands still is killed and restarted",
@@ -305,38 +315,39 @@ async function runService(machine: Machine, step: Step): Promise<void> {
         "[Service]\nWatchdogSec=2s\n",
       );
       await machine.sh("systemctl daemon-reload; systemctl restart staps");
-      const before = await mainPid(machine);
+      const before = await mainPid();
       await machine.sh(`kill -STOP ${before}`);
-      await restarted(machine, before);
-      await journalHas(machine, /Watchdog timeout/);
+      await restarted(before);
+      await machine.prints(journal, /Watchdog timeout/);
       // Healthy, it isn't killed: it gets older than the watchdog's interval.
-      const healthy = await mainPid(machine);
-      await eventually(
-        async () => Number(await machine.sh(`ps -o etimes= -p ${healthy}`)) > 3,
-        "staps to be older than 3 s",
-      );
-      assert.equal(await mainPid(machine), healthy);
+      const healthy = await mainPid();
+      await machine.prints(`ps -o etimes= -p ${healthy}`, /[4-9]|\d\d/);
+      assert.equal(await mainPid(), healthy);
     },
   );
 
   await step("stop tells the clients 1001, in time", async () => {
-    await clients.open("f", url);
+    const client = await clients.join(path);
     await machine.sh("systemctl stop staps");
-    const { code, reason } = await clients.happened("f", isClose);
+    const { code, reason } = await client.closed;
     assert.equal(code, 1001);
-    assert.match(reason!, /^service restart, retry=\d+$/);
-    assert.equal(await property(machine, "Result"), "success");
+    assert.match(reason, /^service restart, retry=\d+$/);
+    assert.equal(await machine.sh(show("Result")), "success");
     await machine.shFails(`test -e ${socket}`);
   });
 
   await step(
     "a broken configuration fails once, with the reason in the status",
     async () => {
-      await replace(machine, /message_bytes = 200/, "message_bites = 200");
+      await edit(machine, /message_bytes = 200/, "message_bites = 200");
       await machine.shFails("systemctl start staps");
-      assert.equal(await property(machine, "ExecMainStatus"), "78");
-      assert.equal(await property(machine, "NRestarts"), "0");
-      assert.equal(await property(machine, "ActiveState"), "failed");
+      for (
+        const [name, value] of [
+          ["ExecMainStatus", "78"],
+          ["NRestarts", "0"],
+          ["ActiveState", "failed"],
+        ] as const
+      ) assert.equal(await machine.sh(show(name)), value);
       const status = await machine.sh(
         "systemctl status --no-pager --full staps || true",
       );
@@ -345,30 +356,31 @@ async function runService(machine: Machine, step: Step): Promise<void> {
         /staps: error: Cannot read "message_bites" in \/etc\/staps\/staps\.conf line \d+/,
       );
       assert.match(status, /staps: hint: .*message_bytes/);
-      await replace(machine, /message_bites = 200/, "message_bytes = 200");
+      await edit(machine, /message_bites = 200/, "message_bytes = 200");
       await machine.sh("systemctl start staps");
     },
   );
+}
 
+/** Does what docs/scale.md and docs/upgrade.md say. */
+async function runInstances(machine: Machine, step: Step): Promise<void> {
   await step("two instances share the channels behind one nginx", async () => {
-    await paste(machine, [scale, "instances"]);
-    await paste(machine, [scale, "instance-settings"]);
-    await journalHas(
-      machine,
+    await machine.paste([scale, "instances"]);
+    await machine.paste([scale, "instance-settings"]);
+    await machine.prints(
+      "journalctl --no-pager --unit=staps@1",
       /\/etc\/staps\/staps\.conf, \/etc\/staps\/1\.conf/,
-      "staps@1",
     );
     await machine.sh("staps check staps@2");
     const text = await machine.sh(`cat ${site}`);
     const many = text.match(/^#(upstream staps \{\n(?:#.*\n)*?#\})/m)![1]!
       .replaceAll(/^#/gm, "");
     await machine.put(site, text.replace(/^upstream staps \{[^}]*\}/m, many));
-    await paste(machine, [scale, "nginx"]);
+    await machine.paste([scale, "nginx"]);
+    await using clients = new Clients(machine.door);
     for (let i = 0; i < 16; i++) {
-      const channel = `ws://127.0.0.1/${crypto.randomUUID()}`;
-      await clients.open(`x${i}`, channel);
-      await clients.open(`y${i}`, channel);
-      await clients.talk(`x${i}`, `y${i}`);
+      const path = newPath();
+      await converse(await clients.join(path), await clients.join(path));
     }
     // Both have some of the channels, and each of them whole.
     let count = 0;
@@ -381,14 +393,14 @@ async function runService(machine: Machine, step: Step): Promise<void> {
       count += channels;
     }
     assert.equal(count, 16);
-    const status = await paste(machine, [scale, "instance-status"]);
+    const status = await machine.paste([scale, "instance-status"]);
     assert.match(status, /staps@1\.service/);
     assert.match(status, /staps@2\.service/);
     // One going leaves the other's clients and socket alone.
     await machine.sh("systemctl restart staps@1");
     await machine.sh("test -S /run/staps-2/staps.sock");
-    await paste(machine, [upgrade, "rolling"]);
-    await paste(machine, [scale, "restart-all"]);
+    await machine.paste([upgrade, "rolling"]);
+    await machine.paste([scale, "restart-all"]);
     await machine.sh("systemctl is-active staps@1 staps@2");
   });
 
@@ -399,34 +411,32 @@ async function runService(machine: Machine, step: Step): Promise<void> {
       const pids = (): Promise<string> =>
         machine.sh("systemctl show --value --property=MainPID staps@1 staps@2");
       const pidsBefore = await pids();
-      await paste(machine, [upgrade, "upgrade"], [
+      await machine.paste(
+        [upgrade, "upgrade"],
         ["apt install", "apt install --yes"],
-      ]);
+      );
       await machine.sh("systemctl is-active staps@1 staps@2");
       assert.notEqual(await pids(), pidsBefore);
       assert.equal(await machine.sh(`cat ${config}`), before);
       // Disabled before, it stays so.
       await machine.shFails("systemctl is-enabled staps");
-      await paste(machine, [upgrade, "check"]);
+      await machine.paste([upgrade, "check"]);
     },
   );
 
   await step("it is back after a reboot", async () => {
     await machine.reboot();
     await machine.sh("systemctl is-active staps@1 staps@2 nginx");
-    await using later = new RemoteClients(machine.intoNetwork());
-    for (const name of ["a", "b"]) await later.open(name, url);
-    await later.talk("a", "b");
+    await using clients = new Clients(machine.door);
+    const path = newPath();
+    await converse(await clients.join(path), await clients.join(path));
   });
 }
 
 /** Removes the package, and finds nothing of it. */
 async function purge(machine: Machine, step: Step): Promise<void> {
   await step("purge leaves nothing", async () => {
-    await paste(machine, [upgrade, "purge"], [[
-      "apt purge",
-      "apt purge --yes",
-    ]]);
+    await machine.paste([upgrade, "purge"], ["apt purge", "apt purge --yes"]);
     await machine.sh("rm -f /root/staps_*.deb /etc/nginx/sites-*/staps");
     const left = await machine.sh(
       "find /etc /lib/systemd /run /usr /var -xdev -iname '*staps*' ! -path '/var/log/*'; " +
@@ -445,14 +455,14 @@ async function installOneFile(
 ): Promise<void> {
   await step("the single file does in the same unit", async () => {
     await machine.put("/root/staps.tar", await Deno.readFile(archive));
-    await paste(machine, [deploy, "one-file"]);
+    await machine.paste([deploy, "one-file"]);
     await machine.sh(`systemctl is-active staps; test -S ${socket}`);
     // It was unpacked once, for all users.
     await machine.sh("test -d /var/cache/staps-program");
     await machine.shFails("ls -d /var/cache/staps/staps");
     await machine.sh("systemctl restart staps");
     await machine.sh("systemctl disable --now staps");
-    assert.equal(await property(machine, "Result"), "success");
+    assert.equal(await machine.sh(show("Result")), "success");
   });
 
   await step("it runs without a service manager", async () => {
@@ -460,90 +470,30 @@ async function installOneFile(
     const { blocks } = await readPage(deploy);
     const { code } = blocks.find(({ language }) => language === "ini")!;
     await machine.put(config, code);
-    await paste(machine, [deploy, "daemon"], [[
-      "staps serve",
-      "setsid staps serve > /root/log 2>&1 &",
-    ]]);
-    const pidFile = "/run/staps/staps.pid";
-    // The socket is there before the process has given up root's rights.
-    await eventually(
-      async () => (await machine.sh("cat /root/log")).includes("listening"),
-      async () => `the start: ${await machine.sh("cat /root/log")}`,
+    await machine.paste(
+      [deploy, "daemon"],
+      ["staps serve", "setsid staps serve > /root/log 2>&1 &"],
     );
+    // The socket is there before the process has given up root's rights.
+    await machine.prints("cat /root/log", /listening/);
+    const pidFile = "/run/staps/staps.pid";
     const pid = await machine.sh(`cat ${pidFile}`);
     assert.match(
       await machine.sh(`ps -o user=,comm= -p ${pid}`),
       /^staps +staps$/,
     );
     await machine.sh(`kill ${pid}`);
-    await eventually(
-      async () => (await machine.run("test", "-e", pidFile)).code !== 0,
-      "the PID file to go",
-    );
+    await machine.prints(`test -e ${pidFile} || echo gone`, /gone/);
   });
 }
 
-/** Runs a page's block in the machine as if typed by root, and gets what it printed. */
-async function paste(
-  machine: Machine,
-  [page, name]: readonly [page: string, block: string],
-  replace: readonly (readonly [from: string, to: string])[] = [],
-): Promise<string> {
-  const code = replaceOnce(await block(page, name), replace);
-  return await machine.sh(`cd /root\n${code}`);
-}
-
-function isClose({ type }: { type: string }): boolean {
-  return type === "close";
-}
-
-function property(machine: Machine, name: string): Promise<string> {
-  return machine.sh(`systemctl show --value --property=${name} staps`);
-}
-
-function mainPid(machine: Machine): Promise<string> {
-  return property(machine, "MainPID");
-}
-
-function statusText(machine: Machine): Promise<string> {
-  return property(machine, "StatusText");
-}
-
-async function statusHas(machine: Machine, pattern: RegExp): Promise<void> {
-  await eventually(
-    async () => pattern.test(await statusText(machine)),
-    async () => `${pattern} in the status, got ${await statusText(machine)}`,
-  );
-}
-
-/** Waits for another process than `before` to be ready. */
-async function restarted(machine: Machine, before: string): Promise<void> {
-  await eventually(
-    async () =>
-      await property(machine, "ActiveState") === "active" &&
-      ![before, "0"].includes(await mainPid(machine)),
-    "staps to be started again",
-  );
-}
-
-/** Waits for what the journal, which may be behind, has of a unit. */
-async function journalHas(
-  machine: Machine,
-  pattern: RegExp,
-  unit = "staps",
-): Promise<void> {
-  let journal = "";
-  await eventually(
-    async () => {
-      journal = await machine.sh(`journalctl --no-pager --unit=${unit}`);
-      return pattern.test(journal);
-    },
-    () => `${pattern} in the journal:\n${journal}`,
-  );
+/** Gets the command that prints a property of staps's unit. */
+function show(property: string): string {
+  return `systemctl show --value --property=${property} staps`;
 }
 
 /** Changes the configuration file as an editor would. */
-async function replace(
+async function edit(
   machine: Machine,
   pattern: RegExp,
   text: string,
