@@ -16,7 +16,7 @@ export interface Block {
   /** The first word after the fence; empty if there is none. */
   readonly language: string;
   /** What is between the fences, without the block's own indentation. */
-  readonly code: string;
+  code: string;
   /** The line of the first fence, counted from 1. */
   readonly line: number;
   /** The test file that the mark names, as a path in the repository. */
@@ -47,22 +47,12 @@ export interface Page {
 /** Gets every page: those in the top folder and those in docs/. */
 export async function readPages(): Promise<Page[]> {
   const paths = [];
-  for (const folder of [".", "docs", "frontends"]) {
-    for await (const { name, isFile } of entries(`${repository}/${folder}`)) {
-      if (isFile && name.endsWith(".md")) {
-        paths.push(normalize(join(folder, name)));
-      }
+  for (const folder of [".", "docs"]) {
+    for await (const { name } of Deno.readDir(`${repository}/${folder}`)) {
+      if (name.endsWith(".md")) paths.push(join(folder, name));
     }
   }
   return await Promise.all(paths.sort().map(readPage));
-}
-
-async function* entries(folder: string): AsyncGenerator<Deno.DirEntry> {
-  try {
-    yield* Deno.readDir(folder);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }
 
 /** Gets the page `path`, a path in the repository. */
@@ -86,87 +76,66 @@ export async function block(path: string, name: string): Promise<string> {
   return found[0]!.code;
 }
 
-/** Gets what is in a page with the text `text`. */
+/** Gets what is in a page with the text `text`. @throws {Error} If a block has no end, or can't carry a mark. */
 export function parsePage(path: string, text: string): Page {
   const blocks: Block[] = [];
   const links: Link[] = [];
   const anchors = new Set<string>();
-  let open:
-    | { fence: string; indent: number; head: Omit<Block, "code"> }
-    | undefined;
-  let code: string[] = [];
+  let open: { end: RegExp; indent: number; block: Block } | undefined;
   let mark: RegExpMatchArray | null = null;
-  let lastLine = "";
+  let [before, lastText] = ["", ""];
   for (const [index, content] of text.split("\n").entries()) {
     const line = index + 1;
-    if (open !== undefined) {
-      if (new RegExp(`^\\s*${open.fence}\`*\\s*$`).test(content)) {
-        blocks.push({
-          ...open.head,
-          code: code.map((each) => `${each}\n`).join(""),
-        });
-        open = undefined;
-      } else {code.push(
-          content.slice(Math.min(open.indent, content.search(/\S|$/))),
-        );}
-      continue;
-    }
     const fence = content.match(/^(\s*(?:[-*] |\d+\. )?\s*)(```+)\s*([^\s`]*)/);
-    if (fence) {
-      open = {
-        fence: fence[2]!,
-        indent: fence[1]!.length,
-        head: {
-          language: fence[3]!,
-          line,
-          testFile: mark?.[1],
-          name: mark?.[2],
-        },
-      };
-      code = [];
+    if (open !== undefined) {
+      if (open.end.test(content)) open = undefined;
+      else {
+        const indent = Math.min(open.indent, content.search(/\S|$/));
+        open.block.code += `${content.slice(indent)}\n`;
+      }
+    } else if (fence !== null) {
+      const [, lead = "", ticks, language = ""] = fence;
+      const [, testFile, name] = mark ?? [];
+      const block = { language, code: "", line, testFile, name };
+      blocks.push(block);
+      const end = new RegExp(`^\\s*${ticks}\`*\\s*$`);
+      open = { end, indent: lead.length, block };
       mark = null;
-      continue;
+    } else {
+      // An indented block carries no mark: only fenced ones are allowed.
+      const isItem = /^(\s|[-*] |\d+\. )/.test(lastText);
+      if (/^ {4}/.test(content) && before === "" && !isItem) {
+        throw new Error(`${path} line ${line}: expected a fenced block`);
+      }
+      if (content.trim() !== "") {
+        lastText = content;
+        mark = content.match(/^\s*<!-- test: ([^\s#]+)(?:#([^\s#]+))? -->$/);
+      }
+      const heading = content.match(/^#{1,6} +(.*?) *#*$/);
+      if (heading !== null) anchors.add(anchorOf(heading[1]!));
+      for (const [, id] of content.matchAll(/<a (?:id|name)="([^"]+)"/g)) {
+        anchors.add(id!);
+      }
+      const prose = content.replaceAll(/`[^`]*`/g, "");
+      const targets = prose.matchAll(/\]\(([^()\s]+)\)|^\[[^\]]+\]: +(\S+)/g);
+      for (const [, inline, reference] of targets) {
+        links.push({ target: (inline ?? reference)!, line });
+      }
     }
-    // An indented block carries no mark: only fenced ones are allowed.
-    if (
-      /^ {4}/.test(content) && text.split("\n")[index - 1] === "" &&
-      !/^(\s|[-*] |\d+\. )/.test(lastLine)
-    ) throw new Error(`${path} line ${line}: expected a fenced block`);
-    if (content.trim() !== "") {
-      lastLine = content;
-      mark = content.match(/^\s*<!-- test: ([^\s#]+)(?:#([^\s#]+))? -->$/);
-    }
-    const heading = content.match(/^#{1,6} +(.*?) *#*$/);
-    if (heading) anchors.add(freeAnchor(heading[1]!, anchors));
-    for (const [, id] of content.matchAll(/<a (?:id|name)="([^"]+)"/g)) {
-      anchors.add(id!);
-    }
-    const prose = content.replaceAll(/`[^`]*`/g, "");
-    for (
-      const [, target] of prose.matchAll(
-        /\]\(([^()\s]+)\)|^\[[^\]]+\]: +(?=\S)/g,
-      )
-    ) {
-      if (target !== undefined) links.push({ target, line });
-    }
-    const reference = prose.match(/^\[[^\]]+\]: +(\S+)/);
-    if (reference) links.push({ target: reference[1]!, line });
+    before = content;
   }
   if (open !== undefined) {
-    throw new Error(`${path} line ${open.head.line}: the block has no end`);
+    throw new Error(`${path} line ${open.block.line}: the block has no end`);
   }
   return { path, text, blocks, links, anchors };
 }
 
-/** Gets the anchor that GitHub gives a heading, made unique as it does. */
-function freeAnchor(heading: string, taken: ReadonlySet<string>): string {
-  const anchor = heading.toLowerCase()
+/** Gets the anchor that GitHub gives a heading. No link here leads to the second of one name, which has a number behind it. */
+function anchorOf(heading: string): string {
+  return heading.toLowerCase()
     .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
     .replaceAll(/[^\p{L}\p{N}\p{M}_ -]/gu, "")
     .replaceAll(" ", "-");
-  let free = anchor;
-  for (let count = 1; taken.has(free); count++) free = `${anchor}-${count}`;
-  return free;
 }
 
 /** What a link within the repository leads to. */
