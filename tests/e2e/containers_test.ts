@@ -6,18 +6,17 @@ import { readEnvironment } from "../../src/settings/environment.ts";
 import { builtPackage } from "../helpers/builds.ts";
 import { block, readPage } from "../helpers/docs.ts";
 import { eventually } from "../../tools/eventually.ts";
-import { TempFolder } from "../../tools/folder.ts";
-import { Podman } from "./podman.ts";
+import { exists, TempFolder } from "../../tools/folder.ts";
+import { baseImage, Podman } from "./podman.ts";
 import { repository, runOrThrow, runProgram } from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 import { readYaml } from "../helpers/yaml.ts";
 
 const page = "docs/containers.md";
+const composeFile = "containers/compose.yaml";
+const composeText = await Deno.readTextFile(`${repository}/${composeFile}`);
 const containerfile = await Deno.readTextFile(
   `${repository}/containers/Containerfile`,
-);
-const composeText = await Deno.readTextFile(
-  `${repository}/containers/compose.yaml`,
 );
 
 /** What a service says that is looked at here. */
@@ -36,78 +35,65 @@ interface Service {
 const compose: {
   readonly services: Readonly<Record<"staps" | "nginx" | "rabbitmq", Service>>;
   readonly volumes: Readonly<Record<string, unknown>>;
-} = await readYaml("containers/compose.yaml");
+} = JSON.parse(interpolated(JSON.stringify(await readYaml(composeFile))));
 
-/** An instruction of the Containerfile, with the lines that continue it. */
-interface Instruction {
-  readonly name: string;
-  readonly rest: string;
-}
-
-const instructions: readonly Instruction[] = containerfile
-  .replaceAll(/^\s*#.*\n/gm, "").replaceAll(/\\\n\s*/g, "")
-  .split("\n").filter((line) => line !== "")
-  .map((line) => {
-    const [, name, rest] = /^([A-Z]+) (.*)$/.exec(line)!;
-    return { name: name!, rest: rest! };
-  });
-
-/** Gets what follows each instruction `name` in the last stage, or in all of them. */
-function all(name: string, { last = true } = {}): string[] {
-  const start = instructions.findLastIndex(({ name }) => name === "FROM");
-  return instructions.slice(last ? start : 0)
-    .filter((instruction) => instruction.name === name)
-    .map(({ rest }) => rest);
-}
-
-/** Gets the environment that the image has. */
-function imageEnvironment(): Record<string, string> {
-  const pairs = all("ENV").join(" ").split(" ").map((pair) => pair.split("="));
-  return Object.fromEntries(pairs);
-}
-
-/** Puts values into a text of the compose file as docker compose does: its default, or `secret`. */
+/** Puts values into the compose file as docker compose does: a variable's default, or `secret`. */
 function interpolated(text: string): string {
   return text.replaceAll(
     /\$(?:\$|\{(\w+)(?::-([^}]*)|:\?[^}]*)\})/g,
-    (found, name?: string, value?: string) =>
-      name === undefined ? found[0]! : value ?? "secret",
+    (_, name?: string, value?: string) =>
+      name === undefined ? "$" : value ?? "secret",
   );
 }
 
-async function isThere(path: string): Promise<boolean> {
-  return await Deno.lstat(`${repository}/${path}`).then(
-    () => true,
-    () => false,
-  );
+/** The Containerfile without comments, each instruction in one line; and of that the last stage. */
+const stages = containerfile
+  .replaceAll(/^\s*#.*\n/gm, "").replaceAll(/\\\n\s*/g, "");
+const lastStage = stages.slice(stages.lastIndexOf("\nFROM "));
+
+/** Gets what follows each instruction `name`. */
+function all(name: string, text = lastStage): string[] {
+  const found = text.matchAll(new RegExp(`^${name} (.*)$`, "gm"));
+  return Array.from(found, ([, rest]) => rest!);
+}
+
+/** Gets the settings in an environment that has nothing else. */
+function settingsIn(
+  environment: Record<string, string>,
+): ReturnType<typeof readEnvironment>["values"] {
+  const options = { home: undefined };
+  const { values, ...rest } = readEnvironment(environment, options);
+  assert.deepEqual([...rest.problems, ...rest.unknown], []);
+  assert.equal(values.size, Object.keys(environment).length);
+  return values;
 }
 
 Deno.test("the Containerfile copies what there is, runs as nobody special, and starts staps without a shell", async () => {
-  for (const copy of all("COPY", { last: false })) {
+  for (const copy of all("COPY", stages)) {
     if (copy.startsWith("--from=build ")) continue;
     for (const source of copy.split(" ").slice(0, -1)) {
-      assert.ok(await isThere(source), `There is no "${source}" to copy`);
+      const isThere = await exists(`${repository}/${source}`);
+      assert.ok(isThere, `There is no "${source}" to copy`);
     }
   }
-  const made = all("RUN", { last: false }).join("\n");
+  const made = all("RUN", stages).join("\n");
   assert.ok(made.includes(`npx --yes deno@${Deno.version.deno} task deb `));
   const [user] = all("USER");
   assert.match(user!, /^[1-9]\d+:[1-9]\d+$/);
   const [uid, gid] = user!.split(":");
   assert.ok(made.includes(`--gid ${gid} staps`));
   assert.ok(made.includes(`--uid ${uid} `));
-  const [program, ...more] = JSON.parse(all("ENTRYPOINT")[0]!);
-  assert.deepEqual([program, more], ["/usr/bin/staps", []]);
+  assert.deepEqual(all("ENTRYPOINT"), ['["/usr/bin/staps"]']);
   const command = parseCommandLine(JSON.parse(all("CMD")[0]!));
   assert.ok("subcommand" in command);
   assert.equal(command.subcommand.name, "serve");
   assert.deepEqual(all("STOPSIGNAL"), ["SIGTERM"]);
   // Both of its sockets are in folders that it makes.
-  const { values, problems, unknown } = readEnvironment(imageEnvironment(), {
-    home: undefined,
-  });
-  assert.deepEqual([...problems, ...unknown], []);
-  for (const { value } of values.values()) {
+  const variables = all("ENV").join(" ").split(" ");
+  const environment = Object.fromEntries(
+    variables.map((pair) => pair.split("=")),
+  );
+  for (const { value } of settingsIn(environment).values()) {
     const folder = String(value).replace(/\/[^/]*$/, "");
     assert.match(made, new RegExp(`install -d .*${folder}(\\s|$)`, "m"));
   }
@@ -115,42 +101,29 @@ Deno.test("the Containerfile copies what there is, runs as nobody special, and s
 
 Deno.test("the health check counts a node that only isn't ready as healthy, in image and compose file", () => {
   const [, command] = /CMD (.*)$/.exec(all("HEALTHCHECK")[0]!)!;
-  const [kind, same] = compose.services.staps.healthcheck.test;
-  assert.deepEqual([kind, interpolated(same!)], ["CMD-SHELL", command]);
-  const [, words, status] = /^staps (.*) \|\| test \$\? -eq (\d+)$/.exec(
-    command!,
-  )!;
-  assert.ok("subcommand" in parseCommandLine(words!.split(" ")));
-  assert.equal(Number(status), statusStatus.notReady);
+  const { test } = compose.services.staps.healthcheck;
+  assert.deepEqual(test, ["CMD-SHELL", command]);
+  assert.equal(
+    command,
+    `staps status || test $? -eq ${statusStatus.notReady}`,
+  );
 });
 
 Deno.test("compose.yaml names settings, files and volumes that there are, and docs/containers.md its variables", async () => {
   const { staps, nginx, rabbitmq } = compose.services;
-  const environment = Object.fromEntries(
-    Object.entries(staps.environment!).map((
-      [name, value],
-    ) => [name, interpolated(value)]),
-  );
-  const { values, problems, unknown } = readEnvironment(environment, {
-    home: undefined,
-  });
-  assert.deepEqual([...problems, ...unknown], []);
-  assert.equal(values.size, Object.keys(environment).length);
-  const url = values.get("staps.amqp")!.value as Record<string, unknown>;
+  const { value } = settingsIn(staps.environment!).get("staps.amqp")!;
+  const url = value as Record<string, unknown>;
   // As the broker's own variables have it.
-  const { RABBITMQ_DEFAULT_USER: user, RABBITMQ_DEFAULT_PASS: password } =
-    rabbitmq.environment!;
+  const own = rabbitmq.environment!;
   assert.equal(url.hostname, "rabbitmq");
-  assert.equal(url.user, user);
-  assert.equal(url.password, interpolated(password!));
+  assert.equal(url.user, own.RABBITMQ_DEFAULT_USER);
+  assert.equal(url.password, own.RABBITMQ_DEFAULT_PASS);
   for (const volume of [staps, nginx, rabbitmq].flatMap((s) => s.volumes)) {
     const source = volume.split(":")[0]!;
-    assert.ok(
-      source.startsWith(".")
-        ? await isThere(`containers/${source}`)
-        : source in compose.volumes,
-      volume,
-    );
+    const isThere = source.startsWith(".")
+      ? await exists(`${repository}/containers/${source}`)
+      : source in compose.volumes;
+    assert.ok(isThere, volume);
   }
   // The group that may use the socket.
   assert.equal(nginx.user!.split(":")[1], all("USER")[0]!.split(":")[1]);
@@ -163,7 +136,7 @@ Deno.test("compose.yaml names settings, files and volumes that there are, and do
 });
 
 Deno.test("docs/containers.md's commands are of this compose file and this image", async () => {
-  const compose = "docker compose --file containers/compose.yaml ";
+  const compose = `docker compose --file ${composeFile} `;
   const [set, up] = (await block(page, "up")).trim().split("\n");
   assert.match(set!, /^export RABBITMQ_PASSWORD=\$\(openssl rand -hex \d+\)$/);
   assert.equal(up, `${compose}up --build --detach`);
@@ -180,23 +153,20 @@ const podman = await Podman.startIfPossible();
 
 /** Gets the flags of `podman run` that say what the compose file says of a service. */
 function flagsOf(service: Service): string[] {
+  const { environment = {}, volumes, user } = service;
   const each = (flag: string, values: readonly string[] = []): string[] =>
-    values.map((value) => `--${flag}=${interpolated(value)}`);
-  const pairs = (values: Record<string, string> = {}): string[] =>
-    Object.entries(values).map(([name, value]) => `${name}=${value}`);
+    values.map((value) => `--${flag}=${value}`);
   return [
     ...service.read_only ? ["--read-only", "--read-only-tmpfs=false"] : [],
     ...each("cap-drop", service.cap_drop),
     ...each("security-opt", service.security_opt),
     ...each("tmpfs", service.tmpfs),
-    ...each("user", service.user === undefined ? [] : [service.user]),
+    ...each("user", user === undefined ? [] : [user]),
     ...each("sysctl", service.sysctls),
-    ...each("env", pairs(service.environment)),
+    ...each("env", Object.entries(environment).map((pair) => pair.join("="))),
     ...each(
       "volume",
-      service.volumes.map((volume) =>
-        volume.replace(/^\./, `${repository}/containers/.`)
-      ),
+      volumes.map((each) => each.replace(/^\./, `${repository}/containers/.`)),
     ),
   ];
 }
@@ -213,9 +183,9 @@ testUnless(typeof podman === "string" ? podman : undefined, {
       ...["--extract", await builtPackage()],
       `${folder.path}/image`,
     ]);
-    const [, ...stages] = containerfile.split(/^(?=FROM )/m);
     await started.build(
-      `ARG BASE\nFROM \${BASE} AS build\nCOPY image /image\n${stages.at(-1)}`,
+      "ARG BASE\nFROM ${BASE} AS build\nCOPY image /image\n" +
+        containerfile.slice(containerfile.lastIndexOf("\nFROM ")),
       { tag: "localhost/staps", context: folder.path },
     );
     const { staps, nginx } = compose.services;
@@ -232,17 +202,15 @@ testUnless(typeof podman === "string" ? podman : undefined, {
       }, () => `${container} to log ${text}, got ${output}`);
     };
     await logged("staps", /^\S+ info listening on \/run\/staps\/staps\.sock$/m);
-    assert.equal(
-      await started.ok("exec", "staps", "cat", "/proc/1/comm"),
-      "staps",
-    );
+    const name = await started.ok("exec", "staps", "cat", "/proc/1/comm");
+    assert.equal(name, "staps");
     // There is no broker: alive, but not ready.
     const { code } = await started.try("exec", "staps", "staps", "status");
     assert.equal(code, statusStatus.notReady);
     await started.ok("healthcheck", "run", "staps");
 
     await started.run(nginx.command!, {
-      image: "localhost/staps-test-base",
+      image: baseImage,
       flags: ["--detach", "--name=nginx", ...flagsOf(nginx)],
     });
     const pid = await started.ok("inspect", "--format={{.State.Pid}}", "nginx");

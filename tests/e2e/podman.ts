@@ -7,54 +7,47 @@ import { type Outcome, runOrThrow, runProgram } from "../../tools/process.ts";
 /** How long a step such as a build may take, in milliseconds: other tests run. */
 const stepTimeoutMs = 3 * 60_000;
 
-/** The image that {@linkcode Podman.start} makes: a small Debian, with nginx. */
+/** The image that {@linkcode Podman.startIfPossible} makes: a small Debian, with nginx. */
 export const baseImage = "localhost/staps-test-base";
 
-/** What this machine may lack the right to raise, and podman would. */
-const limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"];
+/** What this machine may lack the right to raise, and podman would; and no network but loopback. */
+const confined = [
+  ...["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"],
+  "--network=none",
+];
 
 /** What no container needs, and would only take time to copy. */
 const leftOut = ["usr/share/doc", "usr/share/locale", "var/lib/apt"];
 
 /** podman. Its containers end with it. */
 export class Podman implements AsyncDisposable {
-  readonly #folder: string;
-
-  private constructor(folder: string) {
-    this.#folder = folder;
-  }
+  readonly #folder = Deno.makeTempDirSync({ prefix: "staps-test-" });
 
   /** Gets a podman that has run a container from {@linkcode baseImage}, or tells why none can here. */
   static async startIfPossible(): Promise<Podman | string> {
     if (Deno.build.os !== "linux" || Deno.uid() !== 0) {
       return "containers take Linux and root";
     }
-    let podman;
+    const podman = new Podman();
     try {
       await ensurePackages(["podman", "runc"]);
-      podman = new Podman(
-        await Deno.makeTempDir({ prefix: "staps-test-" }),
-      );
       await podman.#importBase(await debian12());
-      await podman.run("true", { image: baseImage, flags: ["--rm"] });
+      await podman.run(["true"], { image: baseImage, flags: ["--rm"] });
       return podman;
     } catch (error) {
-      await podman?.[Symbol.asyncDispose]();
-      return `no container runs here: ${
-        (error as Error).message.replaceAll("\n", " / ").slice(0, 500)
-      }`;
+      await podman[Symbol.asyncDispose]();
+      const why = (error as Error).message.replaceAll("\n", " / ");
+      return `no container runs here: ${why.slice(0, 500)}`;
     }
   }
 
   /** Runs podman with these arguments to its end. */
   try(...args: readonly string[]): Promise<Outcome> {
     return runProgram("podman", [
-      `--root=${this.#folder}/store`,
-      `--runroot=${this.#folder}/run`,
-      `--tmpdir=${this.#folder}/tmp`,
-      "--cgroup-manager=cgroupfs",
-      "--runtime=runc",
-      ...args,
+      ...["root", "runroot", "tmpdir"].map((name) =>
+        `--${name}=${this.#folder}/${name}`
+      ),
+      ...["--cgroup-manager=cgroupfs", "--runtime=runc", ...args],
     ], { timeoutMs: stepTimeoutMs });
   }
 
@@ -72,48 +65,36 @@ export class Podman implements AsyncDisposable {
   ): Promise<void> {
     await Deno.writeTextFile(`${context}/Containerfile`, containerfile);
     await this.ok(
-      "build",
-      ...limits,
-      "--network=none",
-      "--format=docker",
-      `--build-arg=BASE=${baseImage}`,
-      `--tag=${tag}`,
-      context,
+      ...["build", ...confined, "--format=docker", `--tag=${tag}`],
+      ...[`--build-arg=BASE=${baseImage}`, context],
     );
   }
 
-  /** Runs a container without a network but its own loopback, and gets what podman printed. */
+  /** Runs a container, and gets what podman printed. */
   run(
-    command: string | readonly string[],
+    command: readonly string[],
     { image, flags }: { image: string; flags: readonly string[] },
   ): Promise<string> {
-    return this.ok(
-      "run",
-      ...limits,
-      "--network=none",
-      "--log-driver=k8s-file",
-      ...flags,
-      image,
-      ...typeof command === "string" ? [command] : command,
-    );
+    const all = [...confined, "--log-driver=k8s-file", ...flags];
+    return this.ok("run", ...all, image, ...command);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.try("rm", "--all", "--force", "--time=0");
+    await this.try("rm", "--all", "--force", "--time=0").catch(() => {});
     // What watches a container still writes when that has ended, and the store
     // may be a mount of its own.
     await eventually(async () => {
-      await runProgram("umount", [`${this.#folder}/store/overlay`]);
+      await runProgram("umount", [`${this.#folder}/root/overlay`]);
       return (await runProgram("rm", ["-rf", this.#folder])).code === 0;
     }, "podman to leave its folder");
   }
 
   async #importBase(root: string): Promise<void> {
     const archive = `${this.#folder}/base.tar`;
-    const excluded = leftOut.map((path) => `--exclude=./${path}/*`);
     await runOrThrow("tar", [
       ...["--create", `--file=${archive}`, `--directory=${root}`],
-      ...[...excluded, "."],
+      ...leftOut.map((path) => `--exclude=./${path}/*`),
+      ".",
     ], { timeoutMs: stepTimeoutMs });
     await this.ok("import", "--quiet", archive, baseImage);
     await Deno.remove(archive);
