@@ -1,66 +1,36 @@
 /** docs/get-started.md, done as it says; tests/e2e/quickstart_test.ts does the README with the real npx. */
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
-import { eventually, within } from "../../tools/eventually.ts";
-import { TempFolder } from "../../tools/folder.ts";
-import {
-  denoDir,
-  Process,
-  repository,
-  runProgram,
-} from "../../tools/process.ts";
+import { eventually } from "../../tools/eventually.ts";
+import { exists } from "../../tools/folder.ts";
+import { type Replacement, replaceOnce } from "../helpers/nginx.ts";
+import { type Process, repository, runOrThrow } from "../../tools/process.ts";
+import { Shells } from "../helpers/shells.ts";
 
 const page = "docs/get-started.md";
 
+/** In the place of npx: what that would download is running this test. */
+const npx = `[ "$1 $2" = "--yes deno@${Deno.version.deno}" ] || exit 9
+shift 2
+exec '${Deno.execPath()}' "$@"`;
+
 Deno.test("docs/get-started.md leads to two people who talk, and to a server on a socket", async () => {
-  await using folder = await TempFolder.make();
-  const clone = `${folder.path}/staps`;
-  await Deno.mkdir(`${folder.path}/bin`);
-  await Deno.mkdir(clone);
-  await runProgram("cp", [
-    "-r",
-    ...["main.ts", "src", "scripts", "deno.json", "deno.lock"].map((name) =>
-      `${repository}/${name}`
-    ),
-    clone,
-  ]);
-  // What npx would download is running this test.
-  await Deno.writeTextFile(
-    `${folder.path}/bin/npx`,
-    `#!/bin/sh\n[ "$1 $2" = "--yes deno@${Deno.version.deno}" ] || exit 9\nshift 2\nexec '${Deno.execPath()}' "$@"\n`,
-    { mode: 0o755 },
-  );
   await using stack = new AsyncDisposableStack();
+  const shells = stack.use(await Shells.make({ npx }));
+  const { path } = shells.folder;
+  const needed = ["main.ts", "src", "scripts", "deno.json", "deno.lock"];
+  await runOrThrow("cp", [
+    ...["-r", ...needed.map((name) => `${repository}/${name}`), path],
+  ]);
   /** Runs the block `name` as if pasted into a terminal, with what differs here replaced. */
   const paste = async (
     name: string,
-    replace: readonly (readonly [from: string, to: string])[] = [],
+    ...replace: Replacement[]
   ): Promise<Process> => {
-    let code = await block(page, name);
-    for (const [from, to] of replace) {
-      assert.ok(code.includes(from), `${from} in ${code}`);
-      code = code.replace(from, to);
-    }
-    const terminal = new Process("sh", ["-ec", code], {
-      cwd: clone,
-      env: {
-        HOME: folder.path,
-        DENO_DIR: denoDir(),
-        NO_COLOR: "1",
-        PATH: `${folder.path}/bin:${Deno.env.get("PATH")}`,
-      },
-      stdin: "piped",
-      detached: true,
-    });
-    stack.defer(async () => {
-      try {
-        Deno.kill(-terminal.pid, "SIGKILL");
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
-      await terminal[Symbol.asyncDispose]();
-    });
-    return terminal;
+    const code = replaceOnce(await block(page, name), replace);
+    const env = { HOME: path, NO_COLOR: "1" };
+    const options = { env, stdin: "piped", detached: true } as const;
+    return stack.use(shells.start(code, options));
   };
   const talk = async (
     one: Process,
@@ -80,29 +50,21 @@ Deno.test("docs/get-started.md leads to two people who talk, and to a server on 
 
   const dev = await paste("run");
   const [url] = await dev.printed(/ws:\/\/127\.0\.0\.1:\d+\/[0-9a-f-]{36}/);
-  const example = "ws://127.0.0.1:7800/THE-UUID-IT-PRINTED";
-  const people = [
-    await paste("talk", [[example, url]]),
-    await paste("talk", [[example, url]]),
-  ] as const;
-  await talk(...people, dev);
+  const printed = ["ws://127.0.0.1:7800/THE-UUID-IT-PRINTED", url] as const;
+  await talk(await paste("talk", printed), await paste("talk", printed), dev);
   const fresh = await paste("url");
   await fresh.printed(/^ws:\/\/127\.0\.0\.1:7800\/[0-9a-f]{8}-[0-9a-f]{4}-4/m);
 
-  const socket = `${folder.path}/staps.sock`;
-  const here = [["/tmp/staps.sock", socket]] as const;
-  const config = await block(page, "config");
-  await Deno.writeTextFile(`${clone}/staps.conf`, config.replace(...here[0]));
+  const socket = `${path}/staps.sock`;
+  const here = ["/tmp/staps.sock", socket] as const;
+  const config = replaceOnce(await block(page, "config"), [here]);
+  await Deno.writeTextFile(`${path}/staps.conf`, config);
   const start = await paste("start");
   await start.printed(new RegExp(`listening on ${socket}$`, "m"));
-  const others = [
-    await paste("join-socket", here),
-    await paste("join-socket", here),
-  ] as const;
-  await talk(...others, start);
+  const one = await paste("join-socket", here);
+  await talk(one, await paste("join-socket", here), start);
   // Ctrl-C goes to everything that runs in a terminal.
-  Deno.kill(-start.pid, "SIGINT");
-  await within(start.status, "the end of the server");
-  await others[0].printed(/1001 service restart/);
-  await assert.rejects(Deno.stat(socket), Deno.errors.NotFound);
+  await start.stop("SIGINT");
+  await one.printed(/1001 service restart/);
+  assert.ok(!await exists(socket));
 });
