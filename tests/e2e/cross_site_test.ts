@@ -1,6 +1,6 @@
 /** Web pages in a real browser, Chromium, behind the shipped nginx example: those of other sites can't use staps. */
 import assert from "node:assert/strict";
-import { eventually } from "../../tools/eventually.ts";
+import { within } from "../../tools/eventually.ts";
 import { inFrontendGroup, startNginx } from "../helpers/nginx.ts";
 import { ensurePackages } from "../../tools/packages.ts";
 import { Process, startStaps } from "../../tools/process.ts";
@@ -18,9 +18,10 @@ interface Attempts {
   readonly eventSource: "open" | "error";
 }
 
-/** A page that tries everything in the channel at `url`, and tells `/result` of its own server. */
+/** A page that tries everything in the channel at `url`, and tells `resultUrl`. */
 function page(url: string, resultUrl: string): string {
   const script = `
+    const [url, resultUrl] = ${JSON.stringify([url, resultUrl])};
     const opening = (source) => new Promise((resolve) => {
       source.onopen = () => resolve("open");
       source.onerror = () => resolve("error");
@@ -30,27 +31,17 @@ function page(url: string, resultUrl: string): string {
     form.submit();
     (async () => {
       await posted;
-      const socket = new WebSocket(${
-    JSON.stringify(url)
-  }.replace("http", "ws"));
+      const socket = new WebSocket(url.replace("http", "ws"));
       const webSocket = await opening(socket);
       if (webSocket === "open") socket.send("by WebSocket");
-      const events = new EventSource(${JSON.stringify(url)});
-      const eventSource = await opening(events);
+      const eventSource = await opening(new EventSource(url));
       // The page can't see whether that is answered.
-      await fetch(${JSON.stringify(url)}, {
-        mode: "no-cors",
-        headers: { Accept: "text/event-stream" },
-      });
-      const answer = await fetch(${JSON.stringify(url)}, {
-        method: "POST",
-        body: "by fetch",
-      }).then(({ status }) => status, ({ message }) => message);
-      await fetch(${JSON.stringify(resultUrl)}, {
-        method: "POST",
-        mode: "no-cors",
-        body: JSON.stringify({ webSocket, fetch: answer, eventSource }),
-      });
+      const headers = { Accept: "text/event-stream" };
+      await fetch(url, { mode: "no-cors", headers });
+      const answer = await fetch(url, { method: "POST", body: "by fetch" })
+        .then(({ status }) => status, ({ message }) => message);
+      const body = JSON.stringify({ webSocket, fetch: answer, eventSource });
+      await fetch(resultUrl, { method: "POST", mode: "no-cors", body });
     })();`;
   return `<!DOCTYPE html><title>test</title>
 <iframe name="frame"></iframe>
@@ -59,38 +50,31 @@ function page(url: string, resultUrl: string): string {
 }
 
 /** A server of another site, which hands out one page and gets what it saw. */
-class OtherSite implements AsyncDisposable {
-  readonly #result = Promise.withResolvers<Attempts>();
-  readonly #server: Deno.HttpServer<Deno.NetAddr>;
-  html = "";
+interface OtherSite extends AsyncDisposable {
+  readonly origin: string;
+  readonly result: Promise<Attempts>;
+}
 
-  constructor() {
-    this.#server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-      async (request) => {
-        if (request.method !== "POST") {
-          return new Response(this.html, {
-            headers: { "Content-Type": "text/html" },
-          });
-        }
-        this.#result.resolve(await request.json());
+/** Starts one with the page that `makeHtml` makes for its origin. */
+function startSite(makeHtml: (origin: string) => string): OtherSite {
+  const { promise: result, resolve } = Promise.withResolvers<Attempts>();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (request): Promise<Response> => {
+      if (request.method === "POST") {
+        resolve(await request.json());
         return new Response();
-      },
-    );
-  }
-
-  get origin(): string {
-    return `http://127.0.0.1:${this.#server.addr.port}`;
-  }
-
-  /** What the page saw. */
-  get result(): Promise<Attempts> {
-    return this.#result.promise;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.shutdown();
-  }
+      }
+      const headers = { "Content-Type": "text/html" };
+      return new Response(makeHtml(origin), { headers });
+    },
+  );
+  const origin = `http://127.0.0.1:${server.addr.port}`;
+  return {
+    origin,
+    result,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
 }
 
 /** Lets Chromium open `url` until `result` is there. */
@@ -98,18 +82,12 @@ async function browse<T>(url: string, result: Promise<T>): Promise<T> {
   await ensurePackages(["chromium-headless-shell"]);
   await using browser = new Process(chromium, [
     // Root has no other way.
-    "--no-sandbox",
-    "--disable-gpu",
-    "--remote-debugging-port=0",
-    url,
+    ...["--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", url],
   ]);
-  let got: T | undefined;
-  void result.then((value) => got = value);
   try {
-    return await eventually(
-      () => got,
-      () => `what the page saw: ${browser.output}`,
-    );
+    return await within(result, "what the page saw");
+  } catch (error) {
+    throw new Error(browser.output, { cause: error });
   } finally {
     // Killed, it would leave its processes behind.
     await browser.stop("SIGTERM");
@@ -119,7 +97,6 @@ async function browse<T>(url: string, result: Promise<T>): Promise<T> {
 Deno.test("pages of other sites can't use staps, and those of its own can", async (t) => {
   await using staps = await startStaps({ through: inFrontendGroup });
   await Deno.chmod(staps.folder, 0o755);
-  await using site = new OtherSite();
   const pageFile = `${staps.folder}/page.html`;
   await using nginx = await startNginx({
     socket: staps.socket,
@@ -135,9 +112,8 @@ Deno.test("pages of other sites can't use staps, and those of its own can", asyn
   await t.step("refused", async () => {
     const path = newPath();
     const member = await clients.join(path);
-    site.html = page(server + path, `${site.origin}/result`);
-    const result = await browse(site.origin, site.result);
-    assert.deepEqual(result, {
+    await using site = startSite((origin) => page(server + path, origin));
+    assert.deepEqual(await browse(site.origin, site.result), {
       webSocket: "error",
       fetch: "Failed to fetch",
       eventSource: "error",
@@ -149,17 +125,17 @@ Deno.test("pages of other sites can't use staps, and those of its own can", asyn
   });
 
   await t.step("allowed", async () => {
-    await using own = new OtherSite();
     const path = newPath();
     const member = await clients.join(path);
-    await Deno.writeTextFile(pageFile, page(server + path, own.origin));
-    const result = await browse(`${server}/page.html`, own.result);
-    assert.deepEqual(result, {
+    await using site = startSite((origin) => page(server + path, origin));
+    const html = await (await fetch(site.origin)).text();
+    await Deno.writeTextFile(pageFile, html);
+    assert.deepEqual(await browse(`${server}/page.html`, site.result), {
       webSocket: "open",
       fetch: 200,
       eventSource: "open",
     });
-    const got = [await member.next(), await member.next(), await member.next()];
+    const got = await member.take(3);
     assert.deepEqual(got, ["by=form", "by WebSocket", "by fetch"]);
   });
 });
