@@ -8,13 +8,8 @@ import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { ensurePackages } from "../../tools/packages.ts";
-import {
-  type Outcome,
-  Process,
-  repository,
-  runProgram,
-  stapsCommand,
-} from "../../tools/process.ts";
+import { Process, repository, runProgram } from "../../tools/process.ts";
+import { RestartableStaps } from "../helpers/restartable_staps.ts";
 import { testUnless } from "../helpers/skip.ts";
 
 /** A machine of its own: its processes end with the first one, and it has only a loopback interface. */
@@ -42,16 +37,19 @@ const ownEtc = `
   done
 `;
 
-/** Runs a script in {@linkcode ownMachine}. */
-function onOwnMachine(script: string): Promise<Outcome> {
+/** Runs a script in {@linkcode ownMachine}, and gets what it printed. @throws {Error} If it fails. */
+async function onOwnMachine(script: string): Promise<string> {
   const args = [...ownMachine, "sh", "-ec", script];
-  return runProgram("unshare", args, { timeoutMs: 90_000 });
+  const options = { timeoutMs: 90_000 };
+  const { code, stdout, stderr } = await runProgram("unshare", args, options);
+  assert.equal(code, 0, stdout + stderr);
+  return stdout;
 }
 
-const { code, stderr } = await onOwnMachine(ownEtc);
-const reason = code === 0
-  ? undefined
-  : `no namespaces here: ${stderr.trim().split("\n")[0]}`;
+const reason = await onOwnMachine(ownEtc).then(
+  () => undefined,
+  ({ message }) => `no namespaces here: ${message.trim().split("\n")[0]}`,
+);
 
 /** A UUID that is in all requests, and may be in no log. */
 const secret = crypto.randomUUID();
@@ -151,9 +149,7 @@ for (const example of examples) {
       `${example.file} is installed by the commands at its top, and then no path gets into a log`,
     async fn(): Promise<void> {
       await ensurePackages([
-        example.package,
-        "openssl",
-        "iproute2",
+        ...[example.package, "openssl", "iproute2"] as const,
         "python3-requests",
       ]);
       await using folder = await TempFolder.make();
@@ -170,7 +166,7 @@ for (const example of examples) {
         { mode: 0o755 },
       );
       await Deno.writeTextFile(`${folder.path}/odd.py`, oddRequests);
-      const { code, stdout, stderr } = await onOwnMachine(`${ownEtc}
+      const stdout = await onOwnMachine(`${ownEtc}
         ip link set lo up
         getent group staps > /dev/null || groupadd --system staps
         cd ${folder.path}
@@ -192,13 +188,12 @@ for (const example of examples) {
         echo logs:
         find . /var/log/nginx /var/log/apache2 -name '*.log' -exec cat {} +
       `);
-      assert.equal(code, 0, stderr);
       const [before = "", logs = ""] = stdout.split("\nlogs:\n");
       // WebSocket clients don't follow.
       assert.doesNotMatch(before, /^redirected$/m);
       const lines = before.split("\n");
       // "&&" ends with nothing said if the check before it fails.
-      assert.equal(lines.at(-2), example.ending, stdout + stderr);
+      assert.equal(lines.at(-2), example.ending, stdout);
       assert.ok(lines.at(-1)!.split(" ").includes("staps"), lines.at(-1));
       assert.match(logs, /\b404\b/);
       assert.ok(!logs.includes(secret), logs.replaceAll(/x{99,}/g, "x"));
@@ -253,7 +248,7 @@ testUnless(reason, {
       ["2001:db8:0:2::1", "open"],
     ] as const;
     const addresses = expected.map(([address]) => address);
-    const { code, stdout, stderr } = await onOwnMachine(`
+    const stdout = await onOwnMachine(`
       ip link set lo up
       for address in ${[...new Set(addresses)].join(" ")}; do
         case $address in *:*) ip address add $address/128 dev lo; esac
@@ -263,7 +258,6 @@ testUnless(reason, {
       nft -f ${file}
       /usr/bin/python3 ${folder.path}/connecting.py ${addresses.join(" ")}
     `);
-    assert.equal(code, 0, stderr);
     const outcomes = expected.map(([, outcome]) => outcome);
     assert.deepEqual(stdout.trimEnd().split("\n"), [...outcomes, "open again"]);
   },
@@ -275,13 +269,7 @@ testUnless(reason, {
   async fn(): Promise<void> {
     await ensurePackages(["curl"]);
     await using folder = await TempFolder.make();
-    const runStaps = async (): Promise<Process> => {
-      const args = [`--socket=${folder.path}/staps.sock`, "--config=/dev/null"];
-      const staps = new Process(Deno.execPath(), [...stapsCommand, ...args]);
-      await staps.printed(/listening/);
-      return staps;
-    };
-    await using first = await runStaps();
+    await using staps = await RestartableStaps.start(folder.path);
     // It looks through both mounts each time it is told to.
     const script = `
       mount -t tmpfs tmpfs /mnt
@@ -300,8 +288,8 @@ testUnless(reason, {
     ], { stdin: "piped" });
     await container.write("before\n");
     await container.printed(/^200 200 before$/m);
-    await first.stop();
-    await using _second = await runStaps();
+    await staps.stop();
+    await staps.start();
     await container.write("after\n");
     await container.printed(/^200 000 after$/m);
     await container.endInput();
