@@ -37,22 +37,6 @@ const environment = [
   ...["HOME=/root", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER=", "TERM=dumb"],
 ];
 
-/** Gets a machine that has booted, or tells why none can here. Its system is made first, if need be. */
-export async function bootIfPossible(
-  release: keyof typeof systems,
-): Promise<Machine | string> {
-  if (Deno.build.os !== "linux" || Deno.uid() !== 0) {
-    return "booting a container takes Linux and root";
-  }
-  try {
-    await ensurePackages(["systemd-container"]);
-    return await Machine.boot(await systems[release]());
-  } catch (error) {
-    const lines = (error as Error).message.split("\n");
-    return `no container boots here: ${lines.slice(0, 4).join(" / ")}`;
-  }
-}
-
 /** A running machine. It is ended and removed on disposal. */
 export class Machine implements AsyncDisposable {
   /** A socket on the host that leads to port 80 in the machine. */
@@ -71,21 +55,28 @@ export class Machine implements AsyncDisposable {
     globalThis.addEventListener("unload", () => this.#nspawn.signal("SIGKILL"));
   }
 
-  /** Gets a machine that has booted a copy of `system`. */
-  static async boot(system: string): Promise<Machine> {
-    const folder = await systemsFolder();
-    await removeLeftovers(folder);
-    const root = `${folder}/machine-${Deno.pid}-${crypto.randomUUID()}`;
-    await runOrThrow("cp", ["-a", "--reflink=auto", system, root], {
-      timeoutMs: fileTimeoutMs,
-    });
-    const machine = new Machine(root);
+  /** Gets a machine that has booted, or tells why none can here. Its system is made first, if need be. */
+  static async bootIfPossible(
+    release: keyof typeof systems,
+  ): Promise<Machine | string> {
+    if (Deno.build.os !== "linux" || Deno.uid() !== 0) {
+      return "booting a container takes Linux and root";
+    }
+    let machine: Machine | undefined;
     try {
+      await ensurePackages(["systemd-container"]);
+      const folder = await systemsFolder();
+      await removeLeftovers(folder);
+      const root = `${folder}/machine-${Deno.pid}-${crypto.randomUUID()}`;
+      const copy = ["-a", "--reflink=auto", await systems[release](), root];
+      await runOrThrow("cp", copy, { timeoutMs: fileTimeoutMs });
+      machine = new Machine(root);
       await machine.#booted();
       return machine;
     } catch (error) {
-      await machine[Symbol.asyncDispose]();
-      throw error;
+      await machine?.[Symbol.asyncDispose]();
+      const lines = (error as Error).message.split("\n");
+      return `no container boots here: ${lines.slice(0, 4).join(" / ")}`;
     }
   }
 
@@ -159,7 +150,7 @@ export class Machine implements AsyncDisposable {
     if (leader !== undefined) Deno.kill(leader, "SIGKILL");
     await this.#nspawn.stop("SIGKILL");
     await eventually(
-      async () => (await runProgram("rm", ["-rf", this.#root])).code === 0,
+      () => remove(this.#root),
       `removing ${this.#root}`,
     );
   }
@@ -218,8 +209,12 @@ async function removeLeftovers(folder: string): Promise<void> {
   for await (const { name } of Deno.readDir(folder)) {
     const pid = name.match(/^(?:\.#)?machine-(\d+)-/)?.[1];
     if (pid === undefined || await exists(`/proc/${pid}`)) continue;
-    await runOrThrow("rm", ["-rf", `${folder}/${name}`], {
-      timeoutMs: fileTimeoutMs,
-    });
+    await remove(`${folder}/${name}`);
   }
+}
+
+/** Tells whether a folder could be removed. */
+async function remove(path: string): Promise<boolean> {
+  const options = { timeoutMs: fileTimeoutMs };
+  return (await runProgram("rm", ["-rf", path], options)).code === 0;
 }

@@ -12,7 +12,7 @@ import { eventually } from "../../tools/eventually.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { attack } from "./frontend_attacks.ts";
 import { statusOf } from "../helpers/frontend_requests.ts";
-import { bootIfPossible, type Machine } from "./machine.ts";
+import { Machine } from "./machine.ts";
 import { repository, runOrThrow } from "../../tools/process.ts";
 import { newPath } from "../helpers/shared_staps.ts";
 import { testUnless } from "../helpers/skip.ts";
@@ -37,7 +37,7 @@ globalThis.addEventListener(
 let products: Promise<{ package: string; archive: string }> | undefined;
 
 const releases = [12, 13] as const;
-const machines = await Promise.all(releases.map(bootIfPossible));
+const machines = await Promise.all(releases.map(Machine.bootIfPossible));
 
 for (const [i, release] of releases.entries()) {
   const booted = machines[i]!;
