@@ -10,7 +10,10 @@ import {
 } from "./frontends.ts";
 import { inFrontendGroup, type Replacement } from "./nginx.ts";
 import { Process, stapsCommand } from "../../tools/process.ts";
-import { handshakeBytes } from "../../tools/raw_client.ts";
+import {
+  handshakeBytes,
+  type HandshakeOptions,
+} from "../../tools/handshake.ts";
 import { assertNoPath, newPath } from "./shared_staps.ts";
 import { stepsTogether } from "./steps.ts";
 
@@ -69,7 +72,7 @@ export type Trials = Readonly<Record<string, Trial>>;
 /** Sends a handshake, and gets the status of the answer. */
 export function ask(
   { port }: Frontend,
-  options: Parameters<typeof handshakeBytes>[0] = { path: newPath() },
+  options: HandshakeOptions = { path: newPath() },
 ): Promise<number> {
   return statusOf({ port }, handshakeBytes(options));
 }

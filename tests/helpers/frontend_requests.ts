@@ -1,9 +1,9 @@
 /** Requests whose answers the tables in docs/frontends.md tell, for staps alone and for each frontend. */
 import {
   handshakeBytes,
-  RawClient,
-  type Target,
-} from "../../tools/raw_client.ts";
+  type HandshakeOptions,
+} from "../../tools/handshake.ts";
+import { RawClient, type Target } from "../../tools/raw_client.ts";
 
 /** Makes the bytes of a request from a UUID of version 4 in lower case. */
 export type MakeRequest = (uuid: string) => Uint8Array<ArrayBuffer>;
@@ -41,7 +41,7 @@ export const writings: Readonly<Record<string, MakeRequest>> = Object
   }));
 
 /** How a request differs from a handshake for `/U`. */
-type Difference = Parameters<typeof handshakeBytes>[0] & {
+type Difference = HandshakeOptions & {
   readonly body?: string;
   /** Changes the text of the whole head. */
   readonly change?: (head: string) => string;
