@@ -1,6 +1,6 @@
 /** A server that runs as a frontend, whichever it is. */
 import { eventually } from "../../tools/eventually.ts";
-import { accepts, type TempFolder } from "../../tools/folder.ts";
+import { accepts, TempFolder } from "../../tools/folder.ts";
 import { Process } from "../../tools/process.ts";
 import { childrenOf } from "./resident.ts";
 
@@ -26,14 +26,9 @@ export class FrontendProcess extends Process {
     return `ws://127.0.0.1:${this.port}`;
   }
 
-  /** Resolves when it accepts connections on these ports. @throws {Error} If it ends, or doesn't in time. */
-  async answers(...ports: number[]): Promise<void> {
-    await eventually(async () => {
-      if (this.ended) {
-        throw new Error(`The frontend has ended:\n${await this.allLogs()}`);
-      }
-      return (await Promise.all(ports.map(accepts))).every(Boolean);
-    }, `ports ${ports} to accept connections`);
+  /** All ports that it listens on. */
+  get ports(): number[] {
+    return [this.port];
   }
 
   /** Gets everything in every log. */
@@ -65,4 +60,27 @@ export class FrontendProcess extends Process {
     await this.stop("SIGTERM");
     await this.folder[Symbol.asyncDispose]();
   }
+}
+
+/**
+ * Gets what `start` starts in a folder of its own, once it accepts connections.
+ *
+ * @throws {Error} If it ends, or doesn't accept any in time.
+ */
+export async function inOwnFolder<F extends FrontendProcess>(
+  start: (folder: TempFolder) => Promise<F>,
+): Promise<F> {
+  await using stack = new AsyncDisposableStack();
+  const folder = await TempFolder.make();
+  // The frontend removes it as well.
+  stack.defer(() => folder[Symbol.asyncDispose]().catch(() => {}));
+  const frontend = stack.use(await start(folder));
+  await eventually(async () => {
+    if (frontend.ended) {
+      throw new Error(`The frontend has ended:\n${await frontend.allLogs()}`);
+    }
+    return (await Promise.all(frontend.ports.map(accepts))).every(Boolean);
+  }, `ports ${frontend.ports} to accept connections`);
+  stack.move();
+  return frontend;
 }

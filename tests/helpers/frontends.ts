@@ -3,10 +3,11 @@
  * only what belongs to the machine is replaced: ports, folders, certificates and
  * the socket.
  */
-import { freePort, TempFolder } from "../../tools/folder.ts";
-import { FrontendProcess } from "./frontend_process.ts";
+import { freePort, type TempFolder } from "../../tools/folder.ts";
+import { FrontendProcess, inOwnFolder } from "./frontend_process.ts";
 import {
   frontendGroup,
+  type FrontendOptions,
   nginxCommand,
   nginxReplacements,
   type Replacement,
@@ -15,14 +16,6 @@ import {
 } from "./nginx.ts";
 import { ensurePackages, type TestPackage } from "../../tools/packages.ts";
 import { repository, runOrThrow } from "../../tools/process.ts";
-
-/** Settings of {@linkcode startFrontend}. */
-export interface FrontendOptions {
-  /** The path of staps's socket. */
-  readonly socket: string;
-  /** Further replacements in the example. */
-  readonly replace?: readonly Replacement[];
-}
 
 /** The servers that we ship examples for. */
 export type FrontendName = "nginx" | "apache" | "haproxy" | "caddy";
@@ -223,6 +216,10 @@ export class Frontend extends FrontendProcess {
     this.#reload = reload;
   }
 
+  override get ports(): number[] {
+    return [this.port, this.tlsPort];
+  }
+
   /** The base URL for clients with TLS. */
   get tlsUrl(): string {
     return `wss://127.0.0.1:${this.tlsPort}`;
@@ -246,27 +243,21 @@ export async function startFrontend(
 ): Promise<Frontend> {
   const { package: needed, example, reload, ...kind } = kinds[name];
   await ensurePackages([needed, "openssl"]);
-  await using stack = new AsyncDisposableStack();
-  const folder = stack.adopt(
-    await TempFolder.make(),
-    (folder) => folder[Symbol.asyncDispose]().catch(() => {}),
-  );
-  const place: Place = {
-    folder: folder.path,
-    socket,
-    port: freePort(),
-    tlsPort: freePort(),
-    certificate: `${folder.path}/certificate.pem`,
-    key: `${folder.path}/key.pem`,
-  };
-  await makeCertificate(place);
-  const text = await Deno.readTextFile(`${repository}/${example}`);
-  const site = replaceOnce(text, [...kind.replacements(place), ...replace]);
-  const command = await kind.prepare(site, place);
-  const frontend = stack.use(new Frontend(command, { folder, place, reload }));
-  await frontend.answers(frontend.port, frontend.tlsPort);
-  stack.move();
-  return frontend;
+  return await inOwnFolder(async (folder) => {
+    const place: Place = {
+      folder: folder.path,
+      socket,
+      port: freePort(),
+      tlsPort: freePort(),
+      certificate: `${folder.path}/certificate.pem`,
+      key: `${folder.path}/key.pem`,
+    };
+    await makeCertificate(place);
+    const text = await Deno.readTextFile(`${repository}/${example}`);
+    const site = replaceOnce(text, [...kind.replacements(place), ...replace]);
+    const command = await kind.prepare(site, place);
+    return new Frontend(command, { folder, place, reload });
+  });
 }
 
 /** Makes a certificate for 127.0.0.1 that signs itself. */

@@ -1,7 +1,7 @@
 /** Debian's real nginx, run from the file that we ship. */
 import { eventually } from "../../tools/eventually.ts";
-import { freePort, TempFolder } from "../../tools/folder.ts";
-import { FrontendProcess } from "./frontend_process.ts";
+import { freePort, type TempFolder } from "../../tools/folder.ts";
+import { FrontendProcess, inOwnFolder } from "./frontend_process.ts";
 import { ensurePackages } from "../../tools/packages.ts";
 import { repository } from "../../tools/process.ts";
 
@@ -16,11 +16,11 @@ export const inFrontendGroup = [
 /** A replacement in a file. What is replaced must occur once. */
 export type Replacement = readonly [from: string, to: string];
 
-/** Settings of {@linkcode startNginx}. */
-export interface NginxOptions {
-  /** The path of staps's socket, for the upstream block as it is. */
+/** Settings of {@linkcode startNginx}, and for each frontend. */
+export interface FrontendOptions {
+  /** The path of staps's socket. */
   readonly socket: string;
-  /** Further replacements in nginx.conf.example. */
+  /** Further replacements in the example. */
   readonly replace?: readonly Replacement[];
 }
 
@@ -64,19 +64,13 @@ export class Nginx extends FrontendProcess {
  *
  * @throws {Error} If nginx refuses the file, or doesn't answer in time.
  */
-export async function startNginx(options: NginxOptions): Promise<Nginx> {
+export async function startNginx(options: FrontendOptions): Promise<Nginx> {
   await ensurePackages(["nginx"]);
-  await using stack = new AsyncDisposableStack();
-  const folder = stack.adopt(
-    await TempFolder.make(),
-    (folder) => folder[Symbol.asyncDispose]().catch(() => {}),
-  );
-  const port = freePort();
-  await writeNginxConfig(folder.path, port, options);
-  const nginx = stack.use(new Nginx(folder, port));
-  await nginx.answers(port);
-  stack.move();
-  return nginx;
+  return await inOwnFolder(async (folder) => {
+    const port = freePort();
+    await writeNginxConfig(folder.path, port, options);
+    return new Nginx(folder, port);
+  });
 }
 
 /** Gets the command that runs nginx with the files in `folder`. */
@@ -88,7 +82,7 @@ export function nginxCommand(folder: string): string[] {
 export async function writeNginxConfig(
   folder: string,
   port: number,
-  { socket, replace = [] }: NginxOptions,
+  { socket, replace = [] }: FrontendOptions,
 ): Promise<void> {
   const example = await Deno.readTextFile(`${repository}/nginx.conf.example`);
   const replaced = [
