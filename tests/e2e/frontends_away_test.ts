@@ -2,13 +2,7 @@
 import assert from "node:assert/strict";
 import { block } from "../helpers/docs.ts";
 import { eventually } from "../../tools/eventually.ts";
-import {
-  ask,
-  EveryFrontend,
-  holder,
-  statusWithoutStaps,
-  type Trial,
-} from "../helpers/every_frontend.ts";
+import { ask, EveryFrontend, type Trial } from "../helpers/every_frontend.ts";
 import { startFrontend } from "../helpers/frontends.ts";
 import { replaceOnce } from "../helpers/nginx.ts";
 import { newPath } from "../helpers/shared_staps.ts";
@@ -21,7 +15,7 @@ Deno.test("while staps is away every frontend says so, with no path in a log, an
   const unreachable: Trial = async (frontend, name) => {
     const path = newPath();
     const headers = { Referer: `http://localhost${path}` };
-    const expected = statusWithoutStaps[name];
+    const expected = frontend.kind.statusWithoutStaps;
     const [one, other, answer] = await Promise.all([
       ask(frontend, { path, headers }),
       ask(frontend, { path: `${path}?${path}`, headers }),
@@ -62,28 +56,29 @@ Deno.test("while staps is away every frontend says so, with no path in a log, an
 
 Deno.test("who comes while staps restarts is held by Caddy, and refused at once by the others", async () => {
   const { socket } = every;
-  await using holding = await startFrontend(holder, { socket });
+  await using holding = await startFrontend("caddy", { socket });
   // Retries come all at once on a unix socket.
   await using haproxy = await startFrontend("haproxy", {
     socket,
     replace: [["retries 0", "retries 9"]],
   });
-  const refusing = [...every.all].filter(([name]) => name !== holder);
+  const refusing = every.all.values().filter(({ kind }) => !kind.holds);
   await every.staps.stop();
   const handshake = ask(holding);
   const post = fetch(`http://127.0.0.1:${holding.port}${newPath()}`, {
     method: "POST",
     body: "posted meanwhile",
   });
-  for (const [name, frontend] of [...refusing, ["haproxy", haproxy] as const]) {
-    assert.equal(await ask(frontend), statusWithoutStaps[name], name);
+  for (const frontend of [...refusing, haproxy]) {
+    const { example, statusWithoutStaps } = frontend.kind;
+    assert.equal(await ask(frontend), statusWithoutStaps, example);
   }
   await every.startStaps();
   assert.equal(await handshake, 101);
   // Caddy can't read the body for a second try.
   const { status, body } = await post;
   await body?.cancel();
-  assert.equal(status, statusWithoutStaps[holder]);
+  assert.equal(status, holding.kind.statusWithoutStaps);
 });
 
 Deno.test("docs/frontends.md: HAProxy asks the admin socket whether staps is ready", async () => {

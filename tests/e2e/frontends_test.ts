@@ -8,11 +8,8 @@ import {
   ask,
   channelClients,
   EveryFrontend,
-  holder,
   idleTimeoutS,
   retryAfterS,
-  shortTimeouts,
-  statusWithoutStaps,
 } from "../helpers/every_frontend.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import {
@@ -21,12 +18,8 @@ import {
   statusOf,
   writings,
 } from "../helpers/frontend_requests.ts";
-import {
-  type FrontendName,
-  frontendNames,
-  startFrontend,
-} from "../helpers/frontends.ts";
-import { inFrontendGroup, type Replacement } from "../helpers/nginx.ts";
+import { frontends, startFrontend } from "../helpers/frontends.ts";
+import { inFrontendGroup } from "../helpers/nginx.ts";
 import { ensurePackages } from "../../tools/packages.ts";
 import { repository, runProgram } from "../../tools/process.ts";
 import {
@@ -41,17 +34,6 @@ import { newPath } from "../helpers/shared_staps.ts";
 import { Clients, converse } from "../../tools/ws_client.ts";
 
 const every = new EveryFrontend();
-
-/** The frontends with limits per address. Apache and Caddy have none of their own. */
-const limiting: readonly FrontendName[] = ["nginx", "haproxy"];
-
-/**
- * The codes that connections end with at a reload, if it doesn't keep them. The
- * close that Caddy sends to staps may lack its mask: 1002 is staps's answer.
- */
-const reloadCloses: Partial<Record<FrontendName, readonly number[]>> = {
-  caddy: [1001, 1002],
-};
 
 every.test({
   "lets clients talk, with and without TLS": async (
@@ -220,9 +202,8 @@ every.test({
 every.test({
   "reloads its configuration as docs/frontends.md says": async (
     frontend,
-    name,
   ) => {
-    const codes = reloadCloses[name];
+    const codes = frontend.kind.reloadCloses;
     await using clients = new Clients(frontend.url);
     const path = newPath();
     const [a, b] = await clients.joinMany(path, 2);
@@ -352,38 +333,9 @@ Deno.test("nginx limits connections per IPv4 address and per IPv6 network, and s
   );
 });
 
-/**
- * What makes the examples spread channels over two sockets: their own commented
- * lines. Those of nginx are tried in scale_test.ts and systemd_test.ts.
- */
-const twoSockets: Partial<
-  Record<FrontendName, (one: string, two: string) => Replacement[]>
-> = {
-  haproxy: (one, two) => [
-    ["    #balance uri path-only\n", "    balance uri path-only\n"],
-    ["    #hash-type consistent\n", "    hash-type consistent\n"],
-    [
-      "    #server staps1 unix@/run/staps-1/staps.sock",
-      `    server staps1 unix@${one}`,
-    ],
-    [
-      "    #server staps2 unix@/run/staps-2/staps.sock",
-      `    server staps2 unix@${two}`,
-    ],
-    [`    server staps unix@${one}\n`, ""],
-  ],
-  caddy: (one, two) => [
-    ["#         lb_policy uri_hash\n", ""],
-    [
-      `reverse_proxy unix/${one} {\n`,
-      `reverse_proxy unix/${one} unix/${two} {\n\t\t\tlb_policy uri_hash\n`,
-    ],
-  ],
-};
-
-for (const [key, replace] of Object.entries(twoSockets)) {
-  const name = key as FrontendName;
+for (const name of ["haproxy", "caddy"] as const) {
   Deno.test(`${name} keeps each channel on one of several staps, and on no other when that is away`, async () => {
+    const { shortTimeouts, statusWithoutStaps, twoSockets } = frontends[name];
     await using folder = await TempFolder.make();
     await using stack = new AsyncDisposableStack();
     const [one, two] = await Promise.all(["1", "2"].map(async (name) => {
@@ -394,8 +346,8 @@ for (const [key, replace] of Object.entries(twoSockets)) {
       await startFrontend(name, {
         socket: one!.socket,
         replace: [
-          ...shortTimeouts[name],
-          ...replace(one!.socket, two!.socket),
+          ...shortTimeouts,
+          ...twoSockets!(one!.socket, two!.socket),
         ],
       }),
     );
@@ -417,7 +369,7 @@ for (const [key, replace] of Object.entries(twoSockets)) {
     assert.ok(some, `${onSecond.length}`);
     await two!.stop("SIGKILL");
     await Promise.all(paths.map(async (path) => {
-      const expected = onSecond.includes(path) ? statusWithoutStaps[name] : 101;
+      const expected = onSecond.includes(path) ? statusWithoutStaps : 101;
       assert.equal(await ask(frontend, { path }), expected);
     }));
   });
@@ -515,19 +467,18 @@ Deno.test("docs/frontends.md tells what URLs and requests come to, behind each f
 
 Deno.test("docs/frontends.md says what these tests show", async () => {
   const { text } = await readPage("docs/frontends.md");
-  for (const name of frontendNames) {
+  for (const [name, kind] of Object.entries(frontends)) {
     const [row] = text.match(new RegExp(`^\\| ${name}\\b.*$`, "im")) ?? [];
     assert.ok(row, `a row for ${name}`);
     const cells = row.split("|").map((cell) => cell.trim());
-    const codes = reloadCloses[name];
-    const reload = codes === undefined
+    const reload = kind.reloadCloses === undefined
       ? "keeps them"
-      : `ends them, ${codes.join(" or ")}`;
-    const hold = name === holder ? " after 10 s" : "";
-    const limit = limiting.includes(name) ? "yes, 429" : "no";
-    for (
-      const expected of [reload, `${statusWithoutStaps[name]}${hold}`, limit]
-    ) assert.ok(cells.includes(expected), `${expected} for ${name}`);
+      : `ends them, ${kind.reloadCloses.join(" or ")}`;
+    const away = `${kind.statusWithoutStaps}${kind.holds ? " after 10 s" : ""}`;
+    const limit = kind.limits ? "yes, 429" : "no";
+    for (const expected of [reload, away, limit]) {
+      assert.ok(cells.includes(expected), `${expected} for ${name}`);
+    }
   }
 });
 

@@ -5,10 +5,10 @@ import { statusOf } from "./frontend_requests.ts";
 import {
   type Frontend,
   type FrontendName,
-  frontendNames,
+  frontends,
   startFrontend,
 } from "./frontends.ts";
-import { inFrontendGroup, type Replacement } from "./nginx.ts";
+import { inFrontendGroup } from "./nginx.ts";
 import { Process, stapsCommand } from "../../tools/process.ts";
 import {
   handshakeBytes,
@@ -17,54 +17,15 @@ import {
 import { assertNoPath, newPath } from "./shared_staps.ts";
 import { stepsTogether } from "./steps.ts";
 
-/** Half of the frontends' time-outs, as in the shipped files. */
+/** Half of the frontends' shortened time-outs, as in the shipped files. */
 export const idleTimeoutS = 3;
 
 /** How many clients a channel may have, and when whoever is one too many should come back. */
 export const channelClients = 20;
 export const retryAfterS = 17;
 
-/** The shipped time-outs, shortened: twice {@linkcode idleTimeoutS}, 4 s for a head, and requests are held for 1 s. */
-export const shortTimeouts: Readonly<
-  Record<FrontendName, readonly Replacement[]>
-> = {
-  nginx: [
-    ["proxy_read_timeout 75s;", "proxy_read_timeout 6s;"],
-    ["proxy_send_timeout 60s;", "proxy_send_timeout 6s;"],
-    [" send_timeout 60s;", " send_timeout 6s;"],
-    ["client_header_timeout 10s;", "client_header_timeout 4s;"],
-  ],
-  apache: [
-    ["    Timeout 75\n", "    Timeout 6\n"],
-    ["timeout=75 ", "timeout=6 "],
-    ["handshake=10 header=10-20,", "handshake=4 header=4-8,"],
-  ],
-  haproxy: [
-    ["timeout client       75s", "timeout client       6s"],
-    ["timeout server       75s", "timeout server       6s"],
-    ["timeout tunnel       75s", "timeout tunnel       6s"],
-    ["timeout http-request 10s", "timeout http-request 4s"],
-  ],
-  // It has none for silence.
-  caddy: [
-    ["lb_try_duration 10s", "lb_try_duration 1s"],
-    ["read_header 10s", "read_header 4s"],
-  ],
-};
-
-/** What clients are answered while staps isn't there. */
-export const statusWithoutStaps: Readonly<Record<FrontendName, number>> = {
-  nginx: 502,
-  apache: 503,
-  haproxy: 503,
-  caddy: 502,
-};
-
-/** The one that holds a request for 10 s until staps is back. */
-export const holder: FrontendName = "caddy";
-
 /** What is tried with one frontend. */
-export type Trial = (frontend: Frontend, name: FrontendName) => Promise<void>;
+export type Trial = (frontend: Frontend, name: string) => Promise<void>;
 
 /** What is tried with each one, by what it does then. */
 export type Trials = Readonly<Record<string, Trial>>;
@@ -83,8 +44,8 @@ export function ask(
  * staps's time-outs are the short ones above.
  */
 export class EveryFrontend {
-  /** The frontends by name, in their order. */
-  readonly all = new Map<FrontendName, Frontend>();
+  /** The frontends by name, in the order of docs/frontends.md. */
+  readonly all = new Map<string, Frontend>();
   /** The paths of staps's socket and of its admin socket. */
   socket = "";
   adminSocket = "";
@@ -159,12 +120,17 @@ export class EveryFrontend {
         "[log]\nlevel = debug\n",
     );
     await this.startStaps();
-    const started = await Promise.all(frontendNames.map((name) => {
-      const options = { socket: this.socket, replace: shortTimeouts[name] };
-      return startFrontend(name, options);
-    }));
-    for (const [i, frontend] of started.entries()) {
-      this.all.set(frontendNames[i]!, this.#stack.use(frontend));
+    const started = Object.entries(frontends).map(
+      async ([name, { shortTimeouts: replace }]) => {
+        const options = { socket: this.socket, replace };
+        return [
+          name,
+          await startFrontend(name as FrontendName, options),
+        ] as const;
+      },
+    );
+    for (const [name, frontend] of await Promise.all(started)) {
+      this.all.set(name, this.#stack.use(frontend));
     }
   }
 }

@@ -32,8 +32,8 @@ interface Place {
   readonly key: string;
 }
 
-/** How one server is run. */
-interface Kind {
+/** How one server is run, and what it does. */
+export interface Kind {
   readonly package: TestPackage;
   readonly example: string;
   replacements(place: Place): Replacement[];
@@ -41,10 +41,25 @@ interface Kind {
   prepare(site: string, place: Place): Promise<string[]>;
   /** The signal that makes it read its file again, or the command. */
   readonly reload: Deno.Signal | ((folder: string) => [string, string[]]);
+  /** The codes that connections end with at a reload, if it doesn't keep them. */
+  readonly reloadCloses?: readonly number[];
+  /** What clients are answered while staps isn't there. */
+  readonly statusWithoutStaps: number;
+  /** Whether it holds requests for 10 s until staps is back. */
+  readonly holds?: true;
+  /** Whether it limits connections per address. */
+  readonly limits?: true;
+  /** Shortens its time-outs: 6 s of silence, 4 s for a head, and requests are held for 1 s. */
+  readonly shortTimeouts: readonly Replacement[];
+  /**
+   * Makes it spread channels over two sockets, by the example's own commented
+   * lines. Those of nginx are tried in scale_test.ts and systemd_test.ts.
+   */
+  readonly twoSockets?: (one: string, two: string) => Replacement[];
 }
 
-/** Every server, as {@linkcode startFrontend} runs it. */
-const kinds: Readonly<Record<FrontendName, Kind>> = {
+/** Every server that we ship an example for, in the order of docs/frontends.md. */
+export const frontends: Readonly<Record<FrontendName, Kind>> = {
   nginx: {
     package: "nginx",
     example: "nginx.conf.example",
@@ -61,6 +76,14 @@ const kinds: Readonly<Record<FrontendName, Kind>> = {
       return nginxCommand(folder);
     },
     reload: "SIGHUP",
+    statusWithoutStaps: 502,
+    limits: true,
+    shortTimeouts: [
+      ["proxy_read_timeout 75s;", "proxy_read_timeout 6s;"],
+      ["proxy_send_timeout 60s;", "proxy_send_timeout 6s;"],
+      [" send_timeout 60s;", " send_timeout 6s;"],
+      ["client_header_timeout 10s;", "client_header_timeout 4s;"],
+    ],
   },
 
   apache: {
@@ -110,6 +133,12 @@ const kinds: Readonly<Record<FrontendName, Kind>> = {
     },
     // "apachectl graceful".
     reload: "SIGUSR1",
+    statusWithoutStaps: 503,
+    shortTimeouts: [
+      ["    Timeout 75\n", "    Timeout 6\n"],
+      ["timeout=75 ", "timeout=6 "],
+      ["handshake=10 header=10-20,", "handshake=4 header=4-8,"],
+    ],
   },
 
   haproxy: {
@@ -136,6 +165,27 @@ const kinds: Readonly<Record<FrontendName, Kind>> = {
       return ["/usr/sbin/haproxy", "-W", "-f", `${folder}/haproxy.cfg`];
     },
     reload: "SIGUSR2",
+    statusWithoutStaps: 503,
+    limits: true,
+    shortTimeouts: [
+      ["timeout client       75s", "timeout client       6s"],
+      ["timeout server       75s", "timeout server       6s"],
+      ["timeout tunnel       75s", "timeout tunnel       6s"],
+      ["timeout http-request 10s", "timeout http-request 4s"],
+    ],
+    twoSockets: (one, two) => [
+      ["    #balance uri path-only\n", "    balance uri path-only\n"],
+      ["    #hash-type consistent\n", "    hash-type consistent\n"],
+      [
+        "    #server staps1 unix@/run/staps-1/staps.sock",
+        `    server staps1 unix@${one}`,
+      ],
+      [
+        "    #server staps2 unix@/run/staps-2/staps.sock",
+        `    server staps2 unix@${two}`,
+      ],
+      [`    server staps unix@${one}\n`, ""],
+    ],
   },
 
   caddy: {
@@ -179,11 +229,24 @@ const kinds: Readonly<Record<FrontendName, Kind>> = {
       ...["--adapter", "caddyfile"],
       ...["--address", `unix/${folder}/admin.sock`],
     ]],
+    // The close that it sends to staps may lack its mask: 1002 is staps's answer.
+    reloadCloses: [1001, 1002],
+    statusWithoutStaps: 502,
+    holds: true,
+    // It has none for silence.
+    shortTimeouts: [
+      ["lb_try_duration 10s", "lb_try_duration 1s"],
+      ["read_header 10s", "read_header 4s"],
+    ],
+    twoSockets: (one, two) => [
+      ["#         lb_policy uri_hash\n", ""],
+      [
+        `reverse_proxy unix/${one} {\n`,
+        `reverse_proxy unix/${one} unix/${two} {\n\t\t\tlb_policy uri_hash\n`,
+      ],
+    ],
   },
 };
-
-/** Every {@linkcode FrontendName}, in the order of docs/frontends.md. */
-export const frontendNames = Object.keys(kinds) as readonly FrontendName[];
 
 function letsEncrypt({ certificate, key }: Place): Replacement[] {
   const folder = "/etc/letsencrypt/live/staps.example.org";
@@ -195,25 +258,21 @@ function letsEncrypt({ certificate, key }: Place): Replacement[] {
 
 /** A running frontend with a folder and two ports of its own. */
 export class Frontend extends FrontendProcess {
+  readonly kind: Kind;
   /** The TCP port with TLS. */
   readonly tlsPort: number;
   /** The certificate, which signed itself, as PEM. */
   readonly certificate: string;
-  readonly #reload: Kind["reload"];
 
   /** Made by {@linkcode startFrontend} only. */
   constructor(
     command: readonly string[],
-    { folder, place, reload }: {
-      folder: TempFolder;
-      place: Place;
-      reload: Kind["reload"];
-    },
+    { folder, place, kind }: { folder: TempFolder; place: Place; kind: Kind },
   ) {
     super(command, { folder, port: place.port });
+    this.kind = kind;
     this.tlsPort = place.tlsPort;
     this.certificate = Deno.readTextFileSync(place.certificate);
-    this.#reload = reload;
   }
 
   override get ports(): number[] {
@@ -227,8 +286,9 @@ export class Frontend extends FrontendProcess {
 
   /** Makes it read its file again; connections go to the old file or the new one for a moment. */
   async reload(): Promise<void> {
-    if (typeof this.#reload === "string") this.signal(this.#reload);
-    else await runOrThrow(...this.#reload(this.folder.path));
+    const { reload } = this.kind;
+    if (typeof reload === "string") this.signal(reload);
+    else await runOrThrow(...reload(this.folder.path));
   }
 }
 
@@ -241,8 +301,8 @@ export async function startFrontend(
   name: FrontendName,
   { socket, replace = [] }: FrontendOptions,
 ): Promise<Frontend> {
-  const { package: needed, example, reload, ...kind } = kinds[name];
-  await ensurePackages([needed, "openssl"]);
+  const kind = frontends[name];
+  await ensurePackages([kind.package, "openssl"]);
   return await inOwnFolder(async (folder) => {
     const place: Place = {
       folder: folder.path,
@@ -253,10 +313,11 @@ export async function startFrontend(
       key: `${folder.path}/key.pem`,
     };
     await makeCertificate(place);
-    const text = await Deno.readTextFile(`${repository}/${example}`);
-    const site = replaceOnce(text, [...kind.replacements(place), ...replace]);
+    const example = await Deno.readTextFile(`${repository}/${kind.example}`);
+    const replaced = [...kind.replacements(place), ...replace];
+    const site = replaceOnce(example, replaced);
     const command = await kind.prepare(site, place);
-    return new Frontend(command, { folder, place, reload });
+    return new Frontend(command, { folder, place, kind });
   });
 }
 
