@@ -5,11 +5,14 @@
  * afterwards.
  */
 import assert from "node:assert/strict";
+import { basename } from "node:path/posix";
 import { block } from "../helpers/docs.ts";
 import { TempFolder } from "../../tools/folder.ts";
+import { type FrontendName, frontends } from "../helpers/frontends.ts";
 import { ensurePackages } from "../../tools/packages.ts";
 import { Process, repository, runProgram } from "../../tools/process.ts";
 import { RestartableStaps } from "../helpers/restartable_staps.ts";
+import { Shells } from "../helpers/shells.ts";
 import { testUnless } from "../helpers/skip.ts";
 
 /** A machine of its own: its processes end with the first one, and it has only a loopback interface. */
@@ -102,69 +105,51 @@ for port in 80, 443:
         pass
 `;
 
-/** How each server is installed, and started where there is no systemd. */
-const examples = [
+/** How each server is started where there is no systemd, and the user who gets into the group. */
+const setups: Readonly<Record<FrontendName, { user?: string; start: string }>> =
   {
-    package: "nginx",
-    file: "nginx.conf.example",
-    user: "www-data",
-    ending: "systemctl reload nginx",
-    start: "nginx",
-  },
-  {
-    package: "apache2",
-    file: "frontends/apache.conf.example",
-    user: "www-data",
-    ending: "systemctl restart apache2",
-    start: "apachectl start",
-  },
-  {
-    package: "haproxy",
-    file: "frontends/haproxy.cfg.example",
-    // It gives up the groups of its user, and has the one in its file.
-    user: undefined,
-    ending: "systemctl restart haproxy",
-    start: `
+    nginx: { user: "www-data", start: "nginx" },
+    apache: { user: "www-data", start: "apachectl start" },
+    haproxy: {
+      // It gives up the groups of its user, and has the one in its file.
+      start: `
       # So many descriptors may not be had here.
       sed -i 's,maxconn 20000,maxconn 1000,; s,log /dev/log,log stderr format raw,' \\
         /etc/haproxy/haproxy.cfg
       haproxy -f /etc/haproxy/haproxy.cfg 2> own.log &`,
-  },
-  {
-    package: "caddy",
-    file: "frontends/Caddyfile.example",
-    user: "caddy",
-    ending: "systemctl restart caddy",
-    // No authority can be asked for a certificate in here.
-    start: `
+    },
+    caddy: {
+      user: "caddy",
+      // No authority can be asked for a certificate in here.
+      start: `
       sed -i "s,^staps.example.org {,&\\n tls $PWD/fullchain.pem $PWD/privkey.pem," \\
         /etc/caddy/Caddyfile
       HOME=/run caddy run --config /etc/caddy/Caddyfile 2> own.log &`,
-  },
-] as const;
+    },
+  };
 
-for (const example of examples) {
+for (
+  const [key, { example: file, package: server }] of Object.entries(frontends)
+) {
+  const { user, start } = setups[key as FrontendName];
   testUnless(reason, {
     name:
-      `${example.file} is installed by the commands at its top, and then no path gets into a log`,
+      `${file} is installed by the commands at its top, and then no path gets into a log`,
     async fn(): Promise<void> {
-      await ensurePackages([
-        ...[example.package, "openssl", "iproute2"] as const,
-        "python3-requests",
-      ]);
-      await using folder = await TempFolder.make();
-      const text = await Deno.readTextFile(`${repository}/${example.file}`);
+      await ensurePackages([server, "openssl", "iproute2", "python3-requests"]);
+      // There is no systemd in here: what is told to it is the last thing that is done.
+      const ending = `systemctl ${
+        server === "nginx" ? "reload" : "restart"
+      } ${server}`;
+      await using shells = await Shells.make({
+        systemctl: 'echo "systemctl $*"',
+      });
+      const { folder } = shells;
+      const text = await Deno.readTextFile(`${repository}/${file}`);
       const [, commands = ""] =
         /^# On Debian .*, as root:\n#\n((?:# {5}.*\n)+)#\n/m.exec(text) ?? [];
-      assert.ok(commands.includes(example.ending));
-      const name = example.file.split("/").at(-1)!;
-      await Deno.writeTextFile(`${folder.path}/${name}`, text);
-      // There is no systemd in here: what is told to it is the last thing that is done.
-      await Deno.writeTextFile(
-        `${folder.path}/systemctl`,
-        '#!/bin/sh\necho "systemctl $*"\n',
-        { mode: 0o755 },
-      );
+      assert.ok(commands.includes(ending));
+      await Deno.writeTextFile(`${folder.path}/${basename(file)}`, text);
       await Deno.writeTextFile(`${folder.path}/odd.py`, oddRequests);
       const stdout = await onOwnMachine(`${ownEtc}
         ip link set lo up
@@ -177,8 +162,8 @@ for (const example of examples) {
         cp *.pem $certificates
         PATH=$PWD:$PATH
         ${commands.replaceAll(/^# {5}/gm, "")}
-        ${example.user === undefined ? "echo staps" : `id -nG ${example.user}`}
-        ${example.start}
+        ${user === undefined ? "echo staps" : `id -nG ${user}`}
+        ${start}
         for try in $(seq 100); do
           ss -ltn | grep -qE ':(80|443) ' && break
           sleep 0.1
@@ -193,7 +178,7 @@ for (const example of examples) {
       assert.doesNotMatch(before, /^redirected$/m);
       const lines = before.split("\n");
       // "&&" ends with nothing said if the check before it fails.
-      assert.equal(lines.at(-2), example.ending, stdout);
+      assert.equal(lines.at(-2), ending, stdout);
       assert.ok(lines.at(-1)!.split(" ").includes("staps"), lines.at(-1));
       assert.match(logs, /\b404\b/);
       assert.ok(!logs.includes(secret), logs.replaceAll(/x{99,}/g, "x"));
