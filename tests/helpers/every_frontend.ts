@@ -39,9 +39,8 @@ export function ask(
 }
 
 /**
- * Starts staps and the frontends before the first test of the file, and ends
- * them after the last. To be made at the top of the file; the frontends' and
- * staps's time-outs are the short ones above.
+ * Starts staps and the frontends, with short time-outs, before the first test of
+ * the file, and ends them after the last. To be made at the top of the file.
  */
 export class EveryFrontend {
   /** The frontends by name, in the order of docs/frontends.md. */

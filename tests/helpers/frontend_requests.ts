@@ -68,6 +68,11 @@ function plain(
   return request({ method, headers: { ...none, ...headers }, ...more });
 }
 
+function post(body: string, options: Difference = {}): MakeRequest {
+  const headers = { "Content-Length": String(body.length) };
+  return plain("POST", { body, headers, ...options });
+}
+
 /** Requests that may be refused, by what they are called in the table. */
 export const requests: Readonly<Record<string, MakeRequest>> = {
   "a GET without `Upgrade`": plain("GET"),
@@ -92,15 +97,9 @@ export const requests: Readonly<Record<string, MakeRequest>> = {
   "TRACE": plain("TRACE"),
   "CONNECT": plain("CONNECT"),
   "a method that isn't one, BREW": plain("BREW"),
-  "a POST, and nobody is there": plain("POST", {
-    headers: { "Content-Length": "1" },
-    body: "x",
-  }),
+  "a POST, and nobody is there": post("x"),
   "a POST without a length": plain("POST"),
-  "a POST over `message_bytes`": plain("POST", {
-    headers: { "Content-Length": "1048577" },
-    body: "x".repeat((1 << 20) + 1),
-  }),
+  "a POST over `message_bytes`": post("x".repeat((1 << 20) + 1)),
   "`Transfer-Encoding: x`": plain("POST", {
     headers: { "Transfer-Encoding": "x" },
   }),
@@ -126,10 +125,7 @@ export const requests: Readonly<Record<string, MakeRequest>> = {
   "110 headers": handshake({ X: Array(105).fill("x") }),
   "GET of `/`": plain("GET", { path: "/" }),
   "HEAD of `/`": plain("HEAD", { path: "/" }),
-  "POST of `/`": plain("POST", {
-    path: "/",
-    headers: { "Content-Length": "0" },
-  }),
+  "POST of `/`": post("", { path: "/" }),
   "a handshake for `/`": request({ path: "/" }),
   "a handshake for `/?a=b`": request({ path: "/?a=b" }),
 };
