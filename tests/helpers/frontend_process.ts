@@ -6,6 +6,11 @@ import { childrenOf } from "./resident.ts";
 
 /** A running frontend with a folder and a port of its own. */
 export class FrontendProcess extends Process {
+  /** Where its files and logs are. */
+  readonly folder: TempFolder;
+  /** The TCP port without TLS. */
+  readonly port: number;
+
   /** Starts `command`. */
   constructor(
     command: readonly string[],
@@ -15,11 +20,6 @@ export class FrontendProcess extends Process {
     this.folder = folder;
     this.port = port;
   }
-
-  /** Where its files and logs are. */
-  readonly folder: TempFolder;
-  /** The TCP port without TLS. */
-  readonly port: number;
 
   /** The base URL for WebSocket clients without TLS. */
   get url(): string {
