@@ -157,3 +157,9 @@ Deno.test("parsePage() refuses blocks that can't carry a mark", () => {
   assert.throws(() => parsePage("x.md", "```sh\nls\n"), /has no end/);
   parsePage("x.md", "- item\n\n    of the item\n");
 });
+
+Deno.test("parsePage() takes a mark for one block only", () => {
+  const mark = "<!-- test: tests/x_test.ts#one -->";
+  const { blocks } = parsePage("x.md", `${mark}\n${"```sh\n```\n".repeat(2)}`);
+  assert.deepEqual(blocks.map(({ name }) => name), ["one", undefined]);
+});

@@ -31,8 +31,11 @@ Deno.test.beforeAll(async () => {
     ...["install", "--no-audit", "--no-fund", "--prefix", path],
     denoJson.imports.ws.replace("npm:", ""),
   ], { cwd: path });
-  const languages = { javascript: "mjs", python: "py", go: "go" };
-  for (const [language, extension] of Object.entries(languages)) {
+  const files = [["javascript", "mjs"], ["python", "py"], [
+    "go",
+    "go",
+  ]] as const;
+  for (const [language, extension] of files) {
     const code = await block(page, language);
     assert.match(code, new RegExp(`^(//|#) client\\.${extension}\n`));
     await Deno.writeTextFile(`${path}/client.${extension}`, code);
