@@ -22,7 +22,7 @@ import { type Client, Clients, type Received } from "../../tools/ws_client.ts";
 import { batchLike, propertiesLike } from "./decoders.ts";
 import { mutateBytes, oddText } from "./mutations.ts";
 import { canary, FuzzedNode, paths } from "./node.ts";
-import type { Session, Target } from "./target.ts";
+import { count, type Counts, type Session, type Target } from "./target.ts";
 
 /** Where a message goes; what `own` and `sender` mean is known at run time only. */
 interface Input {
@@ -230,45 +230,36 @@ interface Setting {
   readonly listener: Listener;
   /** The name of a node on the broker. */
   readonly name: string;
-  /** Disposes of all of it. */
-  readonly stack: AsyncDisposableStack;
+}
+
+async function startSetting(stack: AsyncDisposableStack): Promise<Setting> {
+  const broker = stack.use(await startBroker({ config: brokerConfig }));
+  const config = `[staps]\namqp = ${broker.url()}\n`;
+  const other = await FuzzedNode.start(stack, { config, silent: true });
+  const node = await FuzzedNode.start(stack, { config, other });
+  const listener = stack.use(new Listener(node.staps.socket));
+  await listener.join();
+  const queues = await broker.eval(
+    `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
+      `Q <- rabbit_amqqueue:list(<<"/">>)]`,
+  );
+  const [, name] = /staps\.node\.([0-9a-f]{16})/.exec(queues)!;
+  const nodes = [node, other];
+  for (const each of nodes) await each.settle();
+  return { broker, nodes, listener, name: name! };
 }
 
 class BrokerSession implements Session<Input> {
-  readonly counts = {
-    "refused by the broker": 0,
-    "foreign messages delivered": 0,
-    "messages between others": 0,
-  };
   readonly #setting: Setting;
+  readonly #counts: Counts;
   #foreign: ForeignNode | undefined;
 
-  private constructor(setting: Setting) {
+  constructor(setting: Setting, counts: Counts) {
     this.#setting = setting;
+    this.#counts = counts;
   }
 
-  static async start(): Promise<BrokerSession> {
-    await using stack = new AsyncDisposableStack();
-    const broker = stack.use(await startBroker({ config: brokerConfig }));
-    const config = `[staps]\namqp = ${broker.url()}\n`;
-    const other = stack.use(await FuzzedNode.start({ config, silent: true }));
-    const node = stack.use(await FuzzedNode.start({ config, other }));
-    const listener = stack.use(new Listener(node.staps.socket));
-    await listener.join();
-    const queues = await broker.eval(
-      `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
-        `Q <- rabbit_amqqueue:list(<<"/">>)]`,
-    );
-    const [, name] = /staps\.node\.([0-9a-f]{16})/.exec(queues)!;
-    const nodes = [node, other];
-    for (const each of nodes) await each.settled();
-    return new BrokerSession({
-      ...{ broker, nodes, listener, name: name! },
-      stack: stack.move(),
-    });
-  }
-
-  async try(inputs: readonly Input[]): Promise<void> {
+  async look(inputs: readonly Input[]): Promise<void> {
     const { nodes, listener } = this.#setting;
     const lines = nodes.map(({ noteworthyLines }) => noteworthyLines);
     await this.#publish(inputs);
@@ -290,23 +281,21 @@ class BrokerSession implements Session<Input> {
         most.has(keyOf(message)),
         `A client got what nobody published: ${keyOf(message).slice(0, 200)}`,
       );
-      this.counts["foreign messages delivered"]++;
+      count(this.#counts, "foreign messages delivered");
     }
-    this.counts["messages between others"] = nodes[0]!.talked;
+    this.#counts["messages between others"] = nodes[0]!.talked;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.dispose](): void {
     this.#foreign?.[Symbol.dispose]();
-    await this.#setting.stack.disposeAsync();
   }
 
   /** Publishes all at once; if the broker refuses that, one by one, as it doesn't tell which it was. */
   async #publish(inputs: readonly Input[]): Promise<void> {
     if (await this.#publishOnce(inputs)) return;
     for (const input of inputs) {
-      if (!await this.#publishOnce([input])) {
-        this.counts["refused by the broker"]++;
-      }
+      if (await this.#publishOnce([input])) continue;
+      count(this.#counts, "refused by the broker");
     }
   }
 
@@ -370,5 +359,6 @@ export const broker: Target<Input> = {
   quickCount: 300,
   make,
   fixed: ["to", "from"],
-  open: () => BrokerSession.start(),
+  open: async (stack, counts) =>
+    stack.use(new BrokerSession(await startSetting(stack), counts)),
 };

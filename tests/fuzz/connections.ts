@@ -13,7 +13,7 @@ import { readFrames } from "./frame_model.ts";
 import { mutateBytes } from "./mutations.ts";
 import { canary, FuzzedNode, maxMessageBytes, paths } from "./node.ts";
 import { randomHead } from "./request_input.ts";
-import { count, inLanes, type Session, type Target } from "./target.ts";
+import { count, type Target } from "./target.ts";
 import {
   type Door,
   send,
@@ -165,38 +165,7 @@ function checkAnswer(answer: Uint8Array, statuses: readonly number[]): void {
   }
 }
 
-/** A node, to which the bytes go. */
-class NodeSession implements Session<Sending> {
-  readonly counts: Record<string, number> = {};
-  readonly #node: FuzzedNode;
-  readonly #statuses: readonly number[] | undefined;
-
-  /** @param statuses Those that may be answered; without it, the inputs may publish. */
-  constructor(node: FuzzedNode, statuses: readonly number[] | undefined) {
-    this.#node = node;
-    this.#statuses = statuses;
-  }
-
-  async try(inputs: readonly Sending[]): Promise<void> {
-    await inLanes(inputs, async (input) => {
-      const answer = await send(this.#node, input);
-      if (answer.length === 0 || this.#statuses === undefined) return;
-      checkAnswer(answer, this.#statuses);
-      count(this.counts, "answers");
-    });
-    for (const got of await this.#node.look()) {
-      if (this.#statuses !== undefined) assert.deepEqual(got, []);
-      checkPublished(got, inputs);
-      for (const _ of got) count(this.counts, "frames' messages published");
-    }
-    this.counts["messages between others"] = this.#node.talked;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#node[Symbol.asyncDispose]();
-  }
-}
-
+/** @param options.statuses Those that may be answered; without it, the inputs may publish. */
 function nodeTarget(
   { statuses, ...target }:
     & Pick<Target<Sending>, "name" | "about" | "quickCount" | "make">
@@ -207,7 +176,25 @@ function nodeTarget(
     share: 3,
     batch: 160,
     fixed: sendingWords,
-    open: async () => new NodeSession(await FuzzedNode.start(), statuses),
+    open: async (stack, counts) => {
+      const node = await FuzzedNode.start(stack);
+      return {
+        try: async (input) => {
+          const answer = await send(node, input);
+          if (answer.length === 0 || statuses === undefined) return;
+          checkAnswer(answer, statuses);
+          return "answers";
+        },
+        look: async (inputs) => {
+          for (const got of await node.look()) {
+            if (statuses !== undefined) assert.deepEqual(got, []);
+            checkPublished(got, inputs);
+            for (const _ of got) count(counts, "frames' messages published");
+          }
+          counts["messages between others"] = node.talked;
+        },
+      };
+    },
   };
 }
 

@@ -12,7 +12,7 @@ import { makeMessage } from "../../src/relay/message.ts";
 import { type Content, messageOf } from "../helpers/messages.ts";
 import type { Random } from "../helpers/random.ts";
 import { mutateBytes, mutateText, oddText } from "./mutations.ts";
-import { pureTarget, type Target } from "./target.ts";
+import { pure, type Target } from "./target.ts";
 
 /** The kinds that nodes of today send, and some that they don't. */
 const types = [
@@ -54,7 +54,7 @@ const oddValues = [undefined, null, 0, 1.5, true, {}, [], new Uint8Array(3)];
 
 type Properties = Readonly<Record<keyof EnvelopeProperties, unknown>>;
 
-const envelope = pureTarget<Properties>({
+const envelope: Target<Properties> = {
   name: "envelope",
   about: "the properties of an AMQP message",
   quickCount: 20_000,
@@ -64,14 +64,14 @@ const envelope = pureTarget<Properties>({
     const name = random.pick(["type", "appId", "messageId"] as const);
     return { ...properties, [name]: random.pick(oddValues) };
   },
-  check: (properties) => {
+  ...pure((properties) => {
     const read = readEnvelope(properties);
     if (read === undefined) return;
     assert.deepEqual(readEnvelope(writeEnvelope(read)), read);
     assert.ok(Number.isSafeInteger(read.sequence) && read.sequence >= 0);
     assert.ok(Number.isSafeInteger(read.since) && read.since >= 0);
-  },
-});
+  }),
+};
 
 /** Gets a batch as a node may write it, or something like it. */
 export function batchLike(random: Random): Uint8Array<ArrayBuffer> {
@@ -88,7 +88,7 @@ export function batchLike(random: Random): Uint8Array<ArrayBuffer> {
     : mutateBytes(random, batch);
 }
 
-const batch: Target<Uint8Array<ArrayBuffer>> = pureTarget({
+const batch: Target<Uint8Array<ArrayBuffer>> = {
   name: "batch",
   about: "the body of an AMQP message with several messages in it",
   quickCount: 20_000,
@@ -96,7 +96,7 @@ const batch: Target<Uint8Array<ArrayBuffer>> = pureTarget({
     random.chance(0.9)
       ? batchLike(random)
       : random.bytes(random.integer(0, 200)),
-  check: (bytes) => {
+  ...pure((bytes) => {
     let messages;
     try {
       // Within something larger, as what is read from a connection is.
@@ -111,10 +111,10 @@ const batch: Target<Uint8Array<ArrayBuffer>> = pureTarget({
       messages.map(({ isText, payload }) => makeMessage(payload, { isText })),
     );
     assert.deepEqual(new Uint8Array(again), bytes);
-  },
-});
+  }),
+};
 
-const tracker = pureTarget<readonly Envelope[]>({
+const tracker: Target<readonly Envelope[]> = {
   name: "numbers",
   about: "the numbers and notices of other nodes, in any order",
   quickCount: 5_000,
@@ -130,7 +130,7 @@ const tracker = pureTarget<readonly Envelope[]>({
         ? random.integer(0, 20)
         : Number.MAX_SAFE_INTEGER,
     })),
-  check: (envelopes) => {
+  ...pure((envelopes) => {
     const tracker = new Tracker();
     const seen = new Map<string, number>();
     for (const envelope of envelopes) {
@@ -150,12 +150,8 @@ const tracker = pureTarget<readonly Envelope[]>({
       assert.equal(tracker.message(envelope), "duplicate");
       if (verdict !== "duplicate") seen.set(node, sequence);
     }
-  },
-});
+  }),
+};
 
 /** The targets that are functions of a broker's messages. */
-export const decoderTargets = [
-  envelope,
-  batch,
-  tracker,
-] as const;
+export const decoderTargets = [envelope, batch, tracker] as const;

@@ -22,12 +22,11 @@ export async function writeDocs(
 ): Promise<void> {
   const text = await Deno.readTextFile(page);
   const written = text.slice(text.indexOf(begin), text.indexOf(end));
-  const names = reports.map(({ target }) => target.name);
-  const rows = [
-    ...rowsOf(written).filter(([name]) => !names.includes(plain(name!))),
-    ...await newRows(reports, { seed }),
-  ];
-  await writeBetween(page, { begin, end, body: tables(rows) });
+  const fresh = await newRows(reports, { seed });
+  const names = new Set(fresh.map(([name]) => name));
+  const kept = rowsOf(written).filter(([name]) => !names.has(name!));
+  const body = tables([...kept, ...fresh]);
+  await writeBetween(page, { begin, end, body });
 }
 
 /** The cells of a row in the table of targets, or in that of counts, which has three. */
@@ -36,10 +35,6 @@ type Row = readonly string[];
 function rowsOf(text: string): Row[] {
   return text.split("\n").filter((line) => line.startsWith("| `"))
     .map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
-}
-
-function plain(name: string): string {
-  return name.replaceAll("`", "");
 }
 
 async function newRows(
@@ -54,31 +49,28 @@ async function newRows(
     const run = `seed ${seed}, ${date}, ${minutes} min, ${where}`;
     const seen = Object.entries(counts).toSorted(([, a], [, b]) => b - a);
     return [
-      [name, target.about, group(inputs), run],
-      ...seen.map(([what, times]) => [name, what, group(times)]),
+      [name, target.about, inputs.toLocaleString("en-US"), run],
+      ...seen.map((
+        [what, times],
+      ) => [name, what, times.toLocaleString("en-US")]),
     ];
   });
 }
 
 function tables(rows: readonly Row[]): string {
   const inOrder = targets.flatMap((target) =>
-    rows.filter(([name]) => plain(name!) === target.name)
+    rows.filter(([name]) => name === `\`${target.name}\``)
   );
-  const isCount = (row: Row): boolean => row.length === 3;
   return [
     "None of these inputs did harm:\n",
     markdown({
       columns: ["target", "what is tried", "inputs", "run"],
-      rows: inOrder.filter((row) => !isCount(row)),
+      rows: inOrder.filter(({ length }) => length === 4),
     }),
     "What was seen meanwhile:\n",
     markdown({
       columns: ["target", "what", "times"],
-      rows: inOrder.filter(isCount),
+      rows: inOrder.filter(({ length }) => length === 3),
     }),
   ].join("\n");
-}
-
-function group(count: number): string {
-  return count.toLocaleString("en-US");
 }

@@ -2,13 +2,9 @@
 import { RequestHeadParser } from "../../src/listener/request_head.ts";
 import { handshakeBytes } from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
-import {
-  type ListenerPair,
-  type RecordingServer,
-  startPair,
-} from "./listener_pair.ts";
+import { type RecordingServer, startPair } from "./listener_pair.ts";
 import { handshakeHeaders, otherHeaders } from "./request_input.ts";
-import { count, inLanes, type Target } from "./target.ts";
+import type { Target } from "./target.ts";
 
 /** What makes a handshake that is another one than usual. */
 interface Input {
@@ -43,11 +39,11 @@ function make(random: Random): Input {
 
 /** Gets what came of a handshake, in words. @throws {Error} For a difference that nothing excuses. */
 async function compare(
-  { own, runtimes }: ListenerPair,
+  pair: readonly RecordingServer[],
   input: Input,
 ): Promise<string> {
   const [ours, theirs] = await Promise.all(
-    [own, runtimes].map((server) => statusOf(server, input)),
+    pair.map((server) => statusOf(server, input)),
   );
   const head = new RequestHeadParser().push(bytesOf(input, "/"));
   if (head === undefined) throw new Error("The head isn't whole");
@@ -99,17 +95,8 @@ export const handshakes: Target<Input> = {
   quickCount: 800,
   fixed: ["name", "method", "version"],
   make,
-  open: async () => {
-    const pair = await startPair();
-    const counts = {};
-    return {
-      counts,
-      try: (inputs) =>
-        inLanes(
-          inputs,
-          async (input) => count(counts, await compare(pair, input)),
-        ),
-      [Symbol.asyncDispose]: () => pair[Symbol.asyncDispose](),
-    };
+  open: async (stack) => {
+    const pair = await startPair(stack);
+    return { try: (input) => compare(pair, input) };
   },
 };

@@ -24,63 +24,36 @@ export interface Refused {
   readonly message: string;
 }
 
+const limitsOfHead = ["limits of the head"] as [string];
+
 /**
  * Everything that the own parser refuses and the runtime takes, by the own
- * parser's words. Nothing else is excused. `pattern` is what has to be in the
+ * parser's words. Nothing else is excused. A pattern is what has to be in the
  * bytes where the words alone mean more than that.
  */
-const strictness: Readonly<Record<string, { name: string; pattern?: RegExp }>> =
-  {
-    "A line ends with a bare line feed, expected CR LF": {
-      name: "bare line feeds",
-    },
-    "The request line is malformed": {
-      name: "two empty lines first",
-      pattern: /^\r?\n\r?\n/,
-    },
-    'The header "Host" must occur once': {
-      name: "no Host, or in HTTP/1.0 two",
-    },
-    'The header "Host" is malformed': { name: "a malformed Host" },
-    "The request's target is malformed": {
-      name:
-        "a target that is no URL of HTTP, or with a fragment, a user or bytes beyond ASCII",
-    },
-    "The method isn't known here": {
-      name: "CONNECT, TRACE, TRACK, methods in small letters",
-    },
-    'The only transfer coding known is "chunked"': {
-      name: "other transfer codings",
-    },
-    'The header "Content-Length" must occur once, and be a number': {
-      name: "a length twice, or of more than 15 digits",
-      pattern: /(?:\ncontent-length:[^]*){2}|\ncontent-length:[ \t]*\d{16}/i,
-    },
-    'The only expectation that can be met is "100-continue"': {
-      name: "other expectations",
-    },
-    [`The request's target has more than ${maxTargetBytes} bytes`]: {
-      name: "limits of the head",
-    },
-    [`The head of the request has more than ${maxHeadBytes} bytes`]: {
-      name: "limits of the head",
-    },
-    "The request has more than 100 headers": { name: "limits of the head" },
-  };
-
-/** What both made of a head, if they agree. */
-type Agreement =
-  | "accepted by both"
-  | "accepted by both, Cookies joined differently"
-  | "refused by both"
-  | "refused by both, with another status"
-  | "refused by one before it is whole"
-  | "incomplete for both";
-
-/** A difference that is documented. */
-type Excuse =
-  | `only the runtime takes ${string}`
-  | "only the own one takes an Upgrade with a body";
+const strictness: Readonly<Record<string, [name: string, pattern?: RegExp]>> = {
+  "A line ends with a bare line feed, expected CR LF": ["bare line feeds"],
+  "The request line is malformed": ["two empty lines first", /^(\r?\n){2}/],
+  'The header "Host" must occur once': ["no Host, or in HTTP/1.0 two"],
+  'The header "Host" is malformed': ["a malformed Host"],
+  "The request's target is malformed": [
+    "a target that is no URL of HTTP, or with a fragment, a user or bytes beyond ASCII",
+  ],
+  "The method isn't known here": [
+    "CONNECT, TRACE, TRACK, methods in small letters",
+  ],
+  'The only transfer coding known is "chunked"': ["other transfer codings"],
+  'The header "Content-Length" must occur once, and be a number': [
+    "a length twice, or of more than 15 digits",
+    /(?:\ncontent-length:[^]*){2}|\ncontent-length:[ \t]*\d{16}/i,
+  ],
+  'The only expectation that can be met is "100-continue"': [
+    "other expectations",
+  ],
+  [`The request's target has more than ${maxTargetBytes} bytes`]: limitsOfHead,
+  [`The head of the request has more than ${maxHeadBytes} bytes`]: limitsOfHead,
+  "The request has more than 100 headers": limitsOfHead,
+};
 
 /**
  * Gets what the own parser and the runtime's agree on, or the name of their
@@ -89,7 +62,7 @@ type Excuse =
 export function compareHeads(
   bytes: Uint8Array,
   { own, runtimes }: { own: Seen; runtimes: Seen },
-): Agreement | Excuse | undefined {
+): string | undefined {
   if (own === "incomplete") {
     if (runtimes === "incomplete") return "incomplete for both";
     return "status" in runtimes
@@ -128,8 +101,8 @@ function withoutCookies(seen: Accepted): Accepted {
   return { ...seen, headers };
 }
 
-function excuse({ message }: Refused, bytes: Uint8Array): Excuse | undefined {
-  const { name, pattern = /^/ } = strictness[message] ?? {};
+function excuse({ message }: Refused, bytes: Uint8Array): string | undefined {
+  const [name, pattern = /^/] = strictness[message] ?? [];
   const isMeant = pattern.test(new TextDecoder("latin1").decode(bytes));
   return name && isMeant ? `only the runtime takes ${name}` : undefined;
 }

@@ -9,12 +9,11 @@ import {
   type WholeHead,
 } from "../../src/listener/request_head.ts";
 import { channelPath } from "../../src/relay/handshake.ts";
-import { within } from "../../tools/eventually.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { RawClient } from "../../tools/raw_client.ts";
-import { compareHeads, type Seen } from "./head_differences.ts";
+import { type Accepted, compareHeads, type Seen } from "./head_differences.ts";
 import { randomHead } from "./request_input.ts";
-import { count, inLanes, lanes, type Session, type Target } from "./target.ts";
+import { lanes, type Target } from "./target.ts";
 
 /** A head, and after how many bytes the second piece begins. */
 interface Input {
@@ -44,19 +43,7 @@ function ownSeen(result: OwnResult): Seen {
   return seen(request, url);
 }
 
-/** Gets what the runtime's handler sees; once it is answered, a request is empty. */
-function runtimeSeen(request: Request): Seen {
-  return seen(
-    request,
-    // Of whom the client names no host, it has the path of the socket there.
-    request.url.replace(
-      /^http\+unix:\/\/(%2F[^/?#]*)?/,
-      (_, socket) => socket === undefined ? "http://" : "http://localhost",
-    ),
-  );
-}
-
-function seen(request: Request, url: string): Seen {
+function seen(request: Request, url: string): Accepted {
   return {
     method: request.method,
     url,
@@ -65,115 +52,45 @@ function seen(request: Request, url: string): Seen {
   };
 }
 
-/** The runtime's server, which answers with a number that stands for the request that it made. */
-class RuntimeHeads implements AsyncDisposable {
-  readonly #folder: TempFolder;
-  readonly #server: Deno.HttpServer;
-  readonly #socket: string;
-  readonly #requests = new Map<number, Seen>();
-  readonly #clients: (RawClient | undefined)[] = [];
-  #count = 0;
-
-  constructor(folder: TempFolder) {
-    this.#folder = folder;
-    this.#socket = `${folder.path}/socket`;
-    this.#server = Deno.serve(
-      { path: this.#socket, onListen: () => {} },
-      (request) => {
-        this.#requests.set(++this.#count, runtimeSeen(request));
-        return new Response(null, { headers: { "X-Seen": `${this.#count}` } });
-      },
+/** The runtime's server, which answers with what it sees, in a header: HEAD has no body. */
+function startRuntimes(socket: string): Deno.HttpServer {
+  return Deno.serve({ path: socket, onListen: () => {} }, (request) => {
+    // Of whom the client names no host, it has the path of the socket there.
+    const url = request.url.replace(
+      /^http\+unix:\/\/(%2F[^/?#]*)?/,
+      (_, path) => path === undefined ? "http://" : "http://localhost",
     );
-  }
-
-  /**
-   * Gets what the runtime makes of a head.
-   *
-   * @param lane One connection for each, used again while nothing went wrong on it.
-   * @param isPlain Another one may follow it, as far as the own parser knows.
-   */
-  async ask(
-    bytes: Uint8Array,
-    { lane, isPlain }: { lane: number; isPlain: boolean },
-  ): Promise<Seen> {
-    const client = this.#clients[lane] ??
-      await RawClient.connect({ socket: this.#socket });
-    this.#clients[lane] = undefined;
-    // It may be refused before it is whole: the answer is there.
-    await client.write(bytes).catch(() => {});
-    // Whatever is missing then doesn't come.
-    if (!isPlain) await client.closeWrite().catch(() => {});
-    try {
-      let response = await client.readResponse({ toHead: true });
-      // It says only that the body may come.
-      while (response.status === 100) {
-        response = await client.readResponse({ toHead: true });
-      }
-      const { status, headers } = response;
-      if (isPlain && headers.get("connection") !== "close") {
-        this.#clients[lane] = client;
-      }
-      const number = Number(headers.get("x-seen"));
-      return this.#requests.get(number) ?? { status, message: "" };
-    } catch (error) {
-      if (!/got the end after/.test(`${error}`)) throw error;
-      return "incomplete";
-    } finally {
-      if (this.#clients[lane] === undefined) client.close();
-    }
-  }
-
-  /** Forgets the requests so far. */
-  forget(): void {
-    this.#requests.clear();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const client of this.#clients) client?.close();
-    await this.#server.shutdown();
-    await this.#folder[Symbol.asyncDispose]();
-  }
+    const seenText = encodeURIComponent(JSON.stringify(seen(request, url)));
+    return new Response(null, { headers: { "X-Seen": seenText } });
+  });
 }
 
-class HeadSession implements Session<Input> {
-  readonly counts = {};
-  readonly #server: RuntimeHeads;
-
-  constructor(server: RuntimeHeads) {
-    this.#server = server;
-  }
-
-  async try(inputs: readonly Input[]): Promise<void> {
-    const all = inLanes(inputs, (input, lane) => this.#tryOne(input, lane));
-    await within(all, "the runtime's answers");
-    this.#server.forget();
-  }
-
-  async #tryOne({ bytes, cut }: Input, lane: number): Promise<void> {
-    const whole = parse(bytes, bytes.length);
-    assert.deepEqual(parse(bytes, cut), whole, `cut at ${cut}`);
-    const isHead = whole !== undefined && "head" in whole;
-    const rest = isHead ? whole.rest.length : 0;
-    const runtimes = await this.#server.ask(
-      bytes.subarray(0, bytes.length - rest),
-      {
-        lane,
-        // It would read what is behind as a body, perhaps a wrong one, or as the next request.
-        isPlain: isHead && whole.head.bodyLength === 0 &&
-          whole.head.minorVersion === 1,
-      },
-    );
-    const own = ownSeen(whole);
-    const outcome = compareHeads(bytes, { own, runtimes });
-    if (outcome === undefined) {
-      const told = JSON.stringify({ own, runtimes });
-      throw new Error(`Read differently: ${told}`);
-    }
-    count(this.counts, outcome);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server[Symbol.asyncDispose]();
+/** Gets what the runtime makes of a head, and whether the client can ask again. */
+async function ask(
+  client: RawClient,
+  bytes: Uint8Array,
+  { isPlain }: { isPlain: boolean },
+): Promise<{ runtimes: Seen; goesOn: boolean }> {
+  // It may be refused before it is whole: the answer is there.
+  await client.write(bytes).catch(() => {});
+  // Whatever is missing then doesn't come.
+  if (!isPlain) await client.closeWrite().catch(() => {});
+  try {
+    let status, headers;
+    do {
+      // A 100 says only that the body may come.
+      ({ status, headers } = await client.readResponse({ toHead: true }));
+    } while (status === 100);
+    const seenText = headers.get("x-seen");
+    return {
+      runtimes: seenText === null
+        ? { status, message: "" }
+        : JSON.parse(decodeURIComponent(seenText)),
+      goesOn: isPlain && headers.get("connection") !== "close",
+    };
+  } catch (error) {
+    if (!/got the end after/.test(`${error}`)) throw error;
+    return { runtimes: "incomplete", goesOn: false };
   }
 }
 
@@ -186,9 +103,44 @@ export const heads: Target<Input> = {
   batch: 50 * lanes,
   quickCount: 8_000,
   make: (random) => {
-    const handshakeChance = 0.05;
-    const bytes = randomHead(random, { handshakeChance });
+    const bytes = randomHead(random, { handshakeChance: 0.05 });
     return { bytes, cut: random.integer(0, bytes.length) };
   },
-  open: async () => new HeadSession(new RuntimeHeads(await TempFolder.make())),
+  open: async (stack) => {
+    const { path } = stack.use(await TempFolder.make());
+    const socket = `${path}/socket`;
+    const server = startRuntimes(socket);
+    stack.defer(() => server.shutdown());
+    /** Of each lane one, used again while nothing went wrong on it. */
+    const clients = new Map<number, RawClient>();
+    stack.defer(() => clients.forEach((client) => client.close()));
+    return {
+      try: async ({ bytes, cut }, lane) => {
+        const whole = parse(bytes, bytes.length);
+        assert.deepEqual(parse(bytes, cut), whole, `cut at ${cut}`);
+        const isHead = whole !== undefined && "head" in whole;
+        const rest = isHead ? whole.rest.length : 0;
+        const client = clients.get(lane) ?? await RawClient.connect({ socket });
+        clients.set(lane, client);
+        const { runtimes, goesOn } = await ask(
+          client,
+          bytes.subarray(0, bytes.length - rest),
+          {
+            // It would read what is behind as a body, perhaps a wrong one, or as the next request.
+            isPlain: isHead && whole.head.bodyLength === 0 &&
+              whole.head.minorVersion === 1,
+          },
+        );
+        if (!goesOn) {
+          client.close();
+          clients.delete(lane);
+        }
+        const own = ownSeen(whole);
+        const outcome = compareHeads(bytes, { own, runtimes });
+        if (outcome !== undefined) return outcome;
+        const told = JSON.stringify({ own, runtimes });
+        throw new Error(`Read differently: ${told}`);
+      },
+    };
+  },
 };

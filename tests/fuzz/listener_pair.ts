@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as own from "../../src/listener/serve.ts";
 import * as runtime from "../../src/listener/runtime.ts";
 import type { Listener } from "../../src/listener/http.ts";
-import type { Message, SocketHandler } from "../../src/listener/socket.ts";
+import type { SocketHandler } from "../../src/listener/socket.ts";
 import { readHandshake } from "../../src/relay/handshake.ts";
 import { within } from "../../tools/eventually.ts";
 import {
@@ -31,45 +31,49 @@ export interface Outcome {
   readonly closed: number | undefined | "open";
 }
 
-/** Keeps what a socket's handler is told. */
-class Recorder implements SocketHandler {
+/** What the handler of one WebSocket was told. */
+class Told {
   readonly messages: string[] = [];
-  readonly ended = Promise.withResolvers<number | undefined>();
-
-  message({ isText, payload }: Message): boolean {
-    this.messages.push(`${isText ? "text" : "binary"} ${payload.toHex()}`);
-    return true;
-  }
-
-  closed(code: number | undefined): void {
-    this.ended.resolve(code);
-  }
-
-  opened(): void {}
-  caughtUp(): void {}
-  saidGoodbye(): void {}
-  faulted(): void {}
+  readonly closed = Promise.withResolvers<number | undefined>();
+  readonly handler: SocketHandler = {
+    message: ({ isText, payload }) => {
+      const kind = isText ? "text" : "binary";
+      return this.messages.push(`${kind} ${payload.toHex()}`) > 0;
+    },
+    closed: (code) => this.closed.resolve(code),
+    opened: () => {},
+    caughtUp: () => {},
+    saidGoodbye: () => {},
+    faulted: () => {},
+  };
 }
 
 /** One of the listeners. */
-export class RecordingServer extends AsyncDisposableStack {
-  readonly #recorders = new Map<string, Recorder>();
-  #server!: TestServer;
+export class RecordingServer {
+  readonly #told: Map<string, Told>;
+  readonly #server: TestServer;
   #count = 0;
 
+  private constructor(server: TestServer, told: Map<string, Told>) {
+    this.#server = server;
+    this.#told = told;
+  }
+
   /** Starts one. */
-  static async start(listener: Listener): Promise<RecordingServer> {
-    const server = new RecordingServer();
-    server.#server = server.use(
-      await TestServer.start(listener, (request) => {
-        const handshake = readHandshake(request);
-        if ("status" in handshake) return new Response(null, handshake);
-        const handler = new Recorder();
-        server.#recorders.set(handshake.path, handler);
-        return listener.upgradeWebSocket(request, { limits, handler }).response;
-      }, { bodyBytes: () => 0, maxOverloaded: 0 }),
-    );
-    return server;
+  static async start(
+    listener: Listener,
+    stack: AsyncDisposableStack,
+  ): Promise<RecordingServer> {
+    const all = new Map<string, Told>();
+    const server = await TestServer.start(listener, (request) => {
+      const handshake = readHandshake(request);
+      if ("status" in handshake) return new Response(null, handshake);
+      const told = new Told();
+      all.set(handshake.path, told);
+      const { handler } = told;
+      return listener.upgradeWebSocket(request, { limits, handler }).response;
+    }, { bodyBytes: () => 0, maxOverloaded: 0 });
+    return new RecordingServer(stack.use(server), all);
   }
 
   /** Sends a handshake; gets the connection, or with which status it was refused. */
@@ -82,9 +86,9 @@ export class RecordingServer extends AsyncDisposableStack {
     let { status } = await client.readResponse({ toHead: true });
     // It says only that the body may come.
     if (status === 100) ({ status } = await client.readResponse());
-    const recorder = this.#recorders.get(path);
-    this.#recorders.delete(path);
-    if (status === 101) return new RecordedConnection(client, recorder!);
+    const told = this.#told.get(path);
+    this.#told.delete(path);
+    if (status === 101) return new RecordedConnection(client, told!);
     client.close();
     return status;
   }
@@ -98,12 +102,12 @@ export class RecordingServer extends AsyncDisposableStack {
 /** A WebSocket at one of the listeners. */
 export class RecordedConnection {
   readonly #client: RawClient;
-  readonly #recorder: Recorder;
+  readonly #told: Told;
   #fences = 0;
 
-  constructor(client: RawClient, recorder: Recorder) {
+  constructor(client: RawClient, told: Told) {
     this.#client = client;
-    this.#recorder = recorder;
+    this.#told = told;
   }
 
   /**
@@ -121,7 +125,7 @@ export class RecordedConnection {
       then: "more" | "end" | "nothing";
     },
   ): Promise<Outcome> {
-    const { messages, ended } = this.#recorder;
+    const { messages, closed } = this.#told;
     await write(this.#client, bytes, cuts);
     if (then === "more") {
       const frames = await this.#readUpToFence();
@@ -129,9 +133,9 @@ export class RecordedConnection {
     }
     if (then === "end") await this.#client.closeWrite().catch(() => {});
     const frames = (await this.#client.readToEnd()).map(shown);
-    const closed = await within(ended.promise, "the handler's end");
+    const code = await within(closed.promise, "the handler's end");
     this.close();
-    return { messages, frames, closed };
+    return { messages, frames, closed: code };
   }
 
   close(): void {
@@ -160,21 +164,12 @@ function shown({ opcode, payload }: Frame): string {
     : `opcode ${opcode}`;
 }
 
-/** Both of them. */
-export interface ListenerPair extends AsyncDisposable {
-  readonly own: RecordingServer;
-  readonly runtimes: RecordingServer;
-}
-
-/** Starts them. */
-export async function startPair(): Promise<ListenerPair> {
-  const stack = new AsyncDisposableStack();
-  const ours = stack.use(await RecordingServer.start(own));
+/** Starts both of them: the own one, and the runtime's. */
+export async function startPair(
+  stack: AsyncDisposableStack,
+): Promise<readonly [RecordingServer, RecordingServer]> {
+  const ours = await RecordingServer.start(own, stack);
   // The runtime's has requests that no Request can be made of.
   stack.defer(() => assert.deepEqual(ours.errors, []));
-  return {
-    own: ours,
-    runtimes: stack.use(await RecordingServer.start(runtime)),
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
-  };
+  return [ours, await RecordingServer.start(runtime, stack)];
 }

@@ -4,13 +4,13 @@ import { handshakeBytes } from "../../tools/raw_client.ts";
 import { randomFrames } from "./frame_input.ts";
 import { readFrames } from "./frame_model.ts";
 import {
-  type ListenerPair,
   maxBytes,
   type RecordedConnection,
+  type RecordingServer,
   startPair,
 } from "./listener_pair.ts";
 import { compareOutcomes, expectedOutcome } from "./listener_differences.ts";
-import { count, inLanes, lanes, type Target } from "./target.ts";
+import type { Target } from "./target.ts";
 import { cutsOf } from "./wire.ts";
 
 /** Frames behind a correct handshake. */
@@ -19,50 +19,18 @@ interface Input {
   readonly cuts: readonly number[];
 }
 
-/** A connection to each listener, used again while what came was right and whole. */
-class Lane {
-  readonly #pair: ListenerPair;
-  #connections: readonly RecordedConnection[] | undefined;
+/** What is to come behind bytes that end in this way. */
+const following = {
+  between: "more",
+  inside: "end",
+  close: "nothing",
+  broken: "end",
+} as const;
 
-  constructor(pair: ListenerPair) {
-    this.#pair = pair;
-  }
-
-  /** Gets the name of what came of an input. @throws {Error} If nothing excuses it. */
-  async try({ bytes, cuts }: Input): Promise<string> {
-    const reading = readFrames(bytes, { maxBytes });
-    const then = reading.end.kind === "between"
-      ? "more"
-      : reading.end.kind === "close"
-      ? "nothing"
-      : "end";
-    const connections = this.#connections ?? await this.#connect();
-    this.#connections = then === "more" ? connections : undefined;
-    const [own, runtimes] = await Promise.all(
-      connections.map((each) => each.send(bytes, { cuts, then })),
-    );
-    assert.deepEqual(own, expectedOutcome(reading, own!), "the own listener");
-    const both = { own: own!, runtimes: runtimes! };
-    const name = compareOutcomes(reading, both);
-    if (name === undefined) {
-      throw new Error(`Not the same by both: ${JSON.stringify(both)}`);
-    }
-    return name;
-  }
-
-  close(): void {
-    for (const each of this.#connections ?? []) each.close();
-  }
-
-  async #connect(): Promise<readonly RecordedConnection[]> {
-    const { own, runtimes } = this.#pair;
-    const handshake = (path: string): Uint8Array => handshakeBytes({ path });
-    return await Promise.all([own, runtimes].map(async (server) => {
-      const joined = await server.join(handshake);
-      if (typeof joined !== "number") return joined;
-      throw new Error(`Refused with ${joined}`);
-    }));
-  }
+async function join(server: RecordingServer): Promise<RecordedConnection> {
+  const joined = await server.join((path) => handshakeBytes({ path }));
+  if (typeof joined !== "number") return joined;
+  throw new Error(`Refused with ${joined}`);
 }
 
 /** Frames to both listeners. */
@@ -78,20 +46,28 @@ export const listeners: Target<Input> = {
     const bytes = randomFrames(random, { maxBytes, faultChance });
     return { bytes, cuts: cutsOf(random, { length: bytes.length, most: 4 }) };
   },
-  open: async () => {
-    const pair = await startPair();
-    const each = Array.from({ length: lanes }, () => new Lane(pair));
-    const counts = {};
+  open: async (stack) => {
+    const pair = await startPair(stack);
+    /** Of each lane those to both, used again while what came was right and whole. */
+    const open = new Map<number, readonly RecordedConnection[]>();
+    stack.defer(() => [...open.values()].flat().forEach((one) => one.close()));
     return {
-      counts,
-      try: (inputs) =>
-        inLanes(
-          inputs,
-          async (input, lane) => count(counts, await each[lane]!.try(input)),
-        ),
-      [Symbol.asyncDispose]: async () => {
-        for (const lane of each) lane.close();
-        await pair[Symbol.asyncDispose]();
+      try: async ({ bytes, cuts }, lane) => {
+        const reading = readFrames(bytes, { maxBytes });
+        const then = following[reading.end.kind];
+        const connections = open.get(lane) ??
+          await Promise.all(pair.map(join));
+        if (then === "more") open.set(lane, connections);
+        else open.delete(lane);
+        const [own, runtimes] = await Promise.all(
+          connections.map((each) => each.send(bytes, { cuts, then })),
+        );
+        const expected = expectedOutcome(reading, own!);
+        assert.deepEqual(own, expected, "the own listener");
+        const both = { own: own!, runtimes: runtimes! };
+        const name = compareOutcomes(reading, both);
+        if (name !== undefined) return name;
+        throw new Error(`Not the same by both: ${JSON.stringify(both)}`);
       },
     };
   },

@@ -46,9 +46,8 @@ async function main(args: string[]): Promise<number> {
   }
   const seed = wholeNumber("seed", values.seed) ?? randomSeed();
   const first = wholeNumber("case", values.case);
-  const count = first === undefined
-    ? wholeNumber("inputs", values.inputs) ?? Infinity
-    : 1;
+  const most = wholeNumber("inputs", values.inputs) ?? Infinity;
+  const count = first === undefined ? most : 1;
   const minutes = Number(values.minutes);
   if (!(minutes > 0)) throw new RangeError("--minutes: expected a number");
   const chosen = values.only?.map(targetNamed) ?? targets;
@@ -57,7 +56,7 @@ async function main(args: string[]): Promise<number> {
   const reports: Report[] = [];
   const endMs = performance.now() + minutes * 60_000;
   for (const [i, target] of chosen.entries()) {
-    const shares = chosen.slice(i).reduce((sum, { share }) => sum + share, 0);
+    const shares = sum(chosen.slice(i).map(({ share }) => share));
     const nowMs = performance.now();
     const report = await runTarget(target, {
       ...{ seed, count, first: first ?? 0 },
@@ -72,10 +71,14 @@ async function main(args: string[]): Promise<number> {
     print(summary(report));
   }
   const harmful = reports.filter(({ finding }) => finding).length;
-  const inputs = reports.reduce((sum, { inputs }) => sum + inputs, 0);
+  const inputs = sum(reports.map(({ inputs }) => inputs));
   print(`${inputs} inputs tried, ${harmful} targets with a finding\n`);
   if (values["write-docs"] && harmful === 0) await writeDocs(reports, { seed });
   return harmful === 0 ? 0 : 1;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0);
 }
 
 function targetNamed(name: string): AnyTarget {

@@ -5,7 +5,6 @@ import { ask } from "../helpers/admin.ts";
 import { eventTimeoutMs, eventually, pause } from "../../tools/eventually.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { type Staps, startStaps } from "../../tools/process.ts";
-import type { Target } from "../../tools/raw_client.ts";
 import { type Client, Clients, type Received } from "../../tools/ws_client.ts";
 
 /** What all paths of a run contain, and nothing that staps writes may. */
@@ -38,19 +37,17 @@ class Pair {
   failure: Error | undefined;
   /** What somebody else published, by receiver. */
   readonly foreign: readonly [Received[], Received[]] = [[], []];
-  readonly #clients: readonly [Client, Client];
   readonly #name: string;
-  #ended = false;
+  readonly #clients: readonly [Client, Client];
   readonly #talking: Promise<void>;
+  #ended = false;
 
   constructor(name: string, clients: readonly [Client, Client]) {
     this.#name = name;
     this.#clients = clients;
-    this.#talking = this.#talk().catch((error) => {
-      this.failure = new Error(
-        `A well-behaved client (${name}) was hurt: ${error}`,
-        { cause: error },
-      );
+    this.#talking = this.#talk().catch((cause) => {
+      const text = `A well-behaved client (${name}) was hurt: ${cause}`;
+      this.failure = new Error(text, { cause });
     });
   }
 
@@ -63,9 +60,8 @@ class Pair {
     while (!this.#ended) {
       for (const [from, to] of [[0, 1], [1, 0]] as const) {
         const text = `talk ${this.#name} ${from} ${this.count}`;
-        const sent = this.count % 2 === 0
-          ? text
-          : new TextEncoder().encode(text);
+        const isText = this.count % 2 === 0;
+        const sent = isText ? text : new TextEncoder().encode(text);
         this.#clients[from].send(sent);
         let got;
         while (!isTalk(got = await this.#clients[to].next())) {
@@ -86,58 +82,41 @@ function isTalk(message: Received): boolean {
   return /^talk (private|shared) [01] \d+$/.test(text);
 }
 
-/** What a node consists of. */
-interface Parts {
-  readonly staps: Staps;
-  readonly port: number;
-  readonly adminSocket: string;
-  readonly pairs: readonly Pair[];
-  readonly base: Status;
-  /** Disposes of all of it. */
-  readonly stack: AsyncDisposableStack;
-}
-
 /** A staps with everything that listens, and two pairs of clients on it. */
-export class FuzzedNode implements AsyncDisposable {
+export class FuzzedNode {
   readonly staps: Staps;
   /** Where it listens, by the kind of address. */
-  readonly doors: Readonly<Record<"unix" | "tcp" | "admin", Target>>;
-  readonly #adminSocket: string;
-  readonly #stack: AsyncDisposableStack;
-  readonly #pairs: readonly Pair[];
-  #base: Status;
+  readonly doors: {
+    readonly unix: { readonly socket: string };
+    readonly tcp: { readonly port: number };
+    readonly admin: { readonly socket: string };
+  };
+  readonly #pairs: Pair[] = [];
+  #base!: Status;
   #warmBytes: number | undefined;
   #looks = 0;
   #read = 0;
 
-  private constructor({ staps, port, adminSocket, pairs, base, stack }: Parts) {
+  private constructor(staps: Staps, doors: FuzzedNode["doors"]) {
     this.staps = staps;
-    this.doors = {
-      unix: { socket: staps.socket },
-      tcp: { port },
-      admin: { socket: adminSocket },
-    };
-    this.#adminSocket = adminSocket;
-    this.#pairs = pairs;
-    this.#base = base;
-    this.#stack = stack;
+    this.doors = doors;
   }
 
   /**
-   * Starts it, and the talk.
+   * Starts it, and the talk; both end with `stack`.
    *
    * @param options.config Lines for its configuration file, beside its own.
    * @param options.other Where the second client of each pair is; here, unless given.
    * @param options.silent Without pairs of its own: it is the other one.
    */
   static async start(
+    stack: AsyncDisposableStack,
     { config = "", other, silent = false }: {
       config?: string;
       other?: FuzzedNode;
       silent?: boolean;
     } = {},
   ): Promise<FuzzedNode> {
-    await using stack = new AsyncDisposableStack();
     const folder = stack.use(await TempFolder.make());
     const adminSocket = `${folder.path}/admin.sock`;
     const staps = stack.use(
@@ -156,21 +135,22 @@ socket = ${adminSocket}
     const [, port] = await staps.printed(
       /listening on ws:\/\/127\.0\.0\.1:(\d+)/,
     );
+    const node = new FuzzedNode(staps, {
+      unix: { socket: staps.socket },
+      tcp: { port: Number(port) },
+      admin: { socket: adminSocket },
+    });
     const here = stack.use(new Clients(staps.socket));
     const there = stack.use(new Clients((other?.staps ?? staps).socket));
-    const pairs: Pair[] = [];
     for (const name of silent ? [] : ["private", "shared"] as const) {
       const path = paths[name];
       const clients = [await here.join(path), await there.join(path)] as const;
       const pair = new Pair(name, clients);
       stack.defer(() => pair.end());
-      pairs.push(pair);
+      node.#pairs.push(pair);
     }
-    const base = await statusAt(adminSocket);
-    return new FuzzedNode({
-      ...{ staps, port: Number(port), adminSocket, pairs, base },
-      stack: stack.move(),
-    });
+    await node.settle();
+    return node;
   }
 
   /** How many messages of the pairs arrived. */
@@ -184,13 +164,15 @@ socket = ${adminSocket}
   }
 
   /** Takes the clients and channels of now for its own, which {@linkcode look} doesn't miss. */
-  async settled(): Promise<void> {
+  async settle(): Promise<void> {
     this.#base = await this.status();
   }
 
   /** Asks it how it does. */
-  status(): Promise<Status> {
-    return statusAt(this.#adminSocket);
+  async status(): Promise<Status> {
+    const { status, text } = await ask(this.doors.admin.socket, "/status");
+    assert.equal(status, 200, text);
+    return JSON.parse(text);
   }
 
   /**
@@ -216,10 +198,6 @@ socket = ${adminSocket}
     this.#checkMemory(now.memory_bytes);
     const shared = this.#pairs[1]?.foreign ?? [[], []];
     return [shared[0].splice(0), shared[1].splice(0)];
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stack.disposeAsync();
   }
 
   #assertAlive(): void {
@@ -265,12 +243,6 @@ socket = ${adminSocket}
       `Memory grew from ${this.#warmBytes} to ${bytes} bytes`,
     );
   }
-}
-
-async function statusAt(adminSocket: string): Promise<Status> {
-  const { status, text } = await ask(adminSocket, "/status");
-  assert.equal(status, 200, text);
-  return JSON.parse(text);
 }
 
 /** Whether a node has no more than before. */

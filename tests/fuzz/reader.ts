@@ -9,7 +9,7 @@ import { headBytes } from "../../src/listener/frames.ts";
 import { newBlock } from "../../src/listener/unmask.ts";
 import { randomFrames } from "./frame_input.ts";
 import { type ModelEvent, readFrames } from "./frame_model.ts";
-import { pureTarget, type Target } from "./target.ts";
+import { pure, type Target } from "./target.ts";
 
 /** What a reader gets. */
 interface Input {
@@ -27,7 +27,7 @@ const largeLimits = [2048, 4096, 65_535, 65_536, 70_000] as const;
 const blocks = [newBlock(minBufferBytes), newBlock(16 * 1024)];
 
 /** Frames to the reader alone. */
-export const reader: Target<Input> = pureTarget<Input>({
+export const reader: Target<Input> = {
   name: "reader",
   about:
     "frames to the frame reader, whole and in pieces: events and faults as RFC 6455 has them",
@@ -46,7 +46,7 @@ export const reader: Target<Input> = pureTarget<Input>({
       maxBytes,
     };
   },
-  check: (input) => {
+  ...pure((input) => {
     const { bytes, maxBytes } = input;
     const { events, end } = readFrames(bytes, { maxBytes });
     const expected = [...events, ..."code" in end ? [end] : []].map(plain);
@@ -56,8 +56,8 @@ export const reader: Target<Input> = pureTarget<Input>({
       if (found.join() === expected.join()) continue;
       assert.deepEqual(found, expected, `in pieces of ${pieces}`);
     }
-  },
-});
+  }),
+};
 
 /** Gets what a reader finds, up to the first close frame or fault. No pieces: all bytes at once. */
 function read(

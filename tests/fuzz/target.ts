@@ -1,5 +1,5 @@
-/** What is fuzzed: how an input is made from a seed, and tried. */
-import { Random } from "../helpers/random.ts";
+/** What is fuzzed: how an input is made of random choices, and tried. */
+import type { Random } from "../helpers/random.ts";
 
 /** One thing that takes input from strangers. */
 export interface Target<Input> {
@@ -13,93 +13,48 @@ export interface Target<Input> {
   readonly batch: number;
   /** How many inputs the run in the tests tries. */
   readonly quickCount: number;
-  /** Properties of an input that say how it is tried; see {@linkcode smaller}. */
+  /** Properties of an input that say how it is tried; see `smaller()`. */
   readonly fixed?: readonly string[];
-  /** Makes an input; the same numbers make the same one. */
+  /** Makes an input; the same choices make the same one. */
   make(random: Random): Input;
-  /** Starts what the inputs are for. */
-  open(): Promise<Session<Input>>;
+  /** Starts what the inputs are for; it ends with `stack`. `counts` are of what else a run counts, by name. */
+  open(
+    stack: AsyncDisposableStack,
+    counts: Counts,
+  ): Promise<Session<Input>> | Session<Input>;
 }
 
 /** What inputs are tried on. */
-export interface Session<Input> extends AsyncDisposable {
-  /** Tries inputs, several at once if it likes. @throws {Error} If one does harm. */
-  try(inputs: readonly Input[]): Promise<void> | void;
-  /** What else a run counts, by name. */
-  readonly counts?: Readonly<Record<string, number>>;
+export interface Session<Input> {
+  /**
+   * Tries an input, on one of {@linkcode lanes} at once.
+   *
+   * @returns What to count it as, if that is counted.
+   * @throws {Error} If the input does harm.
+   */
+  try?(input: Input, lane: number): Promise<string | void> | string | void;
+  /** Looks at the whole behind a batch. @throws {Error} If it was harmed. */
+  look?(inputs: readonly Input[]): Promise<void>;
 }
+
+/** How often what was seen. */
+export type Counts = Record<string, number>;
 
 /** A target of any kind of input. */
 // deno-lint-ignore no-explicit-any -- each target has its own, which only it reads
 export type AnyTarget = Target<any>;
 
-/** How many inputs {@linkcode inLanes} tries at once. */
+/** How many inputs are tried at once. */
 export const lanes = 16;
 
-/** No input that is this small may take so long, however busy the machine is. */
-const hangMs = 10_000;
-
-/** Gets what a function that throws at a harmful input makes a target of. */
-export function pureTarget<Input>(
-  target: Omit<Target<Input>, "open" | "batch" | "share"> & {
-    check(input: Input): void;
-  },
-): Target<Input> {
-  const timeMs = (input: Input): number => {
-    const startMs = performance.now();
-    target.check(input);
-    return performance.now() - startMs;
-  };
-  const attempt = (inputs: readonly Input[]): void => {
-    for (const input of inputs) {
-      // The second time it isn't the machine that was busy otherwise.
-      const ms = timeMs(input) > hangMs ? timeMs(input) : 0;
-      if (ms > hangMs) {
-        throw new Error(`It took ${Math.round(ms)} ms, which is a hang`);
-      }
-    }
-  };
-  const open = (): Promise<Session<Input>> =>
-    Promise.resolve({
-      try: attempt,
-      [Symbol.asyncDispose]: () => Promise.resolve(),
-    });
-  return { ...target, share: 1, batch: 200, open };
-}
-
-/** Tries inputs, some at once: on each lane, 0 to {@linkcode lanes}, one after the other, up to the first failure. */
-export async function inLanes<Input>(
-  inputs: readonly Input[],
-  attempt: (input: Input, lane: number) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  const ends = await Promise.allSettled(
-    Array.from({ length: lanes }, async (_, lane) => {
-      try {
-        while (next < inputs.length) await attempt(inputs[next++]!, lane);
-      } catch (error) {
-        next = inputs.length;
-        throw error;
-      }
-    }),
-  );
-  for (const end of ends) if (end.status === "rejected") throw end.reason;
-}
-
 /** Counts what has this name. */
-export function count(counts: Record<string, number>, name: string): void {
+export function count(counts: Counts, name: string): void {
   counts[name] = (counts[name] ?? 0) + 1;
 }
 
-/** Gets the random choices of one input, which depend on nothing but these. */
-export function randomOf(
-  seed: number,
-  { target, number }: { target: string; number: number },
-): Random {
-  // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(`${seed} ${target} ${number}`)) {
-    hash = Math.imul(hash ^ byte, 0x01000193);
-  }
-  return new Random(hash);
+/** Gets what makes a target of a function that throws at a harmful input. */
+export function pure<Input>(
+  check: (input: Input) => void,
+): Pick<Target<Input>, "share" | "batch" | "open"> {
+  return { share: 1, batch: 200, open: () => ({ try: check }) };
 }
