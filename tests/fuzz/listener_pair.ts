@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import * as own from "../../src/listener/serve.ts";
 import * as runtime from "../../src/listener/runtime.ts";
 import type { Listener } from "../../src/listener/http.ts";
-import type { SocketHandler } from "../../src/listener/socket.ts";
 import { readHandshake } from "../../src/relay/handshake.ts";
 import { within } from "../../tools/eventually.ts";
 import {
@@ -13,7 +12,7 @@ import {
   type RawClient,
   readClose,
 } from "../../tools/raw_client.ts";
-import { TestServer } from "../helpers/listener_contract.ts";
+import { Recorder, TestServer } from "../helpers/listener_contract.ts";
 import { write } from "./wire.ts";
 
 /** The largest message. */
@@ -31,32 +30,15 @@ export interface Outcome {
   readonly closed: number | undefined | "open";
 }
 
-/** What the handler of one WebSocket was told. */
-class Told {
-  readonly messages: string[] = [];
-  readonly closed = Promise.withResolvers<number | undefined>();
-  readonly handler: SocketHandler = {
-    message: ({ isText, payload }) => {
-      const kind = isText ? "text" : "binary";
-      return this.messages.push(`${kind} ${payload.toHex()}`) > 0;
-    },
-    closed: (code) => this.closed.resolve(code),
-    opened: () => {},
-    caughtUp: () => {},
-    saidGoodbye: () => {},
-    faulted: () => {},
-  };
-}
-
 /** One of the listeners. */
 export class RecordingServer {
-  readonly #told: Map<string, Told>;
+  readonly #recorders: Map<string, Recorder>;
   readonly #server: TestServer;
   #count = 0;
 
-  private constructor(server: TestServer, told: Map<string, Told>) {
+  private constructor(server: TestServer, recorders: Map<string, Recorder>) {
     this.#server = server;
-    this.#told = told;
+    this.#recorders = recorders;
   }
 
   /** Starts one. */
@@ -64,16 +46,15 @@ export class RecordingServer {
     listener: Listener,
     stack: AsyncDisposableStack,
   ): Promise<RecordingServer> {
-    const all = new Map<string, Told>();
+    const recorders = new Map<string, Recorder>();
     const server = await TestServer.start(listener, (request) => {
       const handshake = readHandshake(request);
       if ("status" in handshake) return new Response(null, handshake);
-      const told = new Told();
-      all.set(handshake.path, told);
-      const { handler } = told;
+      const handler = new Recorder();
+      recorders.set(handshake.path, handler);
       return listener.upgradeWebSocket(request, { limits, handler }).response;
     }, { bodyBytes: () => 0, maxOverloaded: 0 });
-    return new RecordingServer(stack.use(server), all);
+    return new RecordingServer(stack.use(server), recorders);
   }
 
   /** Sends a handshake; gets the connection, or with which status it was refused. */
@@ -86,9 +67,9 @@ export class RecordingServer {
     let { status } = await client.readResponse({ toHead: true });
     // It says only that the body may come.
     if (status === 100) ({ status } = await client.readResponse());
-    const told = this.#told.get(path);
-    this.#told.delete(path);
-    if (status === 101) return new RecordedConnection(client, told!);
+    const recorder = this.#recorders.get(path);
+    this.#recorders.delete(path);
+    if (status === 101) return new RecordedConnection(client, recorder!);
     client.close();
     return status;
   }
@@ -102,12 +83,12 @@ export class RecordingServer {
 /** A WebSocket at one of the listeners. */
 export class RecordedConnection {
   readonly #client: RawClient;
-  readonly #told: Told;
+  readonly #recorder: Recorder;
   #fences = 0;
 
-  constructor(client: RawClient, told: Told) {
+  constructor(client: RawClient, recorder: Recorder) {
     this.#client = client;
-    this.#told = told;
+    this.#recorder = recorder;
   }
 
   /**
@@ -125,17 +106,22 @@ export class RecordedConnection {
       then: "more" | "end" | "nothing";
     },
   ): Promise<Outcome> {
-    const { messages, closed } = this.#told;
     await write(this.#client, bytes, cuts);
     if (then === "more") {
       const frames = await this.#readUpToFence();
-      return { messages: messages.splice(0), frames, closed: "open" };
+      return { messages: this.#takeMessages(), frames, closed: "open" };
     }
     if (then === "end") await this.#client.closeWrite().catch(() => {});
     const frames = (await this.#client.readToEnd()).map(shown);
-    const code = await within(closed.promise, "the handler's end");
+    const closed = await within(this.#recorder.ended, "the handler's end");
     this.close();
-    return { messages, frames, closed: code };
+    return { messages: this.#takeMessages(), frames, closed };
+  }
+
+  #takeMessages(): string[] {
+    return this.#recorder.messages.splice(0).map(({ isText, payload }) =>
+      `${isText ? "text" : "binary"} ${payload.toHex()}`
+    );
   }
 
   close(): void {
