@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import {
   closeFrame,
-  frameOf,
   headBytes,
   isCloseCode,
   joinFrames,
@@ -15,13 +14,14 @@ import {
 import { closePayload, frameBytes } from "../../tools/raw_client.ts";
 
 for (const size of [0, 1, 125, 126, 127, 65535, 65536, 70000]) {
-  Deno.test(`messageFrame() makes a frame of ${size} bytes with the shortest length`, () => {
+  Deno.test(`messageFrame() makes a frame of ${size} bytes with the shortest length, which payloadBytes() reads`, () => {
     const payload = new Uint8Array(size).fill(7);
     for (const isText of [true, false]) {
       const opcode = isText ? opcodes.text : opcodes.binary;
       const frame = messageFrame(payload, { isText });
       assert.deepEqual(frame, frameBytes(opcode, payload, { mask: false }));
       assert.equal(frame.length, headBytes(size) + size);
+      assert.equal(payloadBytes(frame), size);
     }
   });
 }
@@ -75,18 +75,4 @@ Deno.test("joinFrames() copies what lies apart, or in another order", () => {
   const gap = [whole.subarray(0, 2), whole.subarray(3)];
   assert.deepEqual(joinFrames(gap), Uint8Array.of(1, 2, 4, 5, 6));
   assert.deepEqual(joinFrames([]), new Uint8Array(0));
-});
-
-Deno.test("frameOf() makes pings and pongs", () => {
-  assert.deepEqual(
-    frameOf(opcodes.ping, Uint8Array.of(1)),
-    Uint8Array.of(0x89, 1, 1),
-  );
-});
-
-Deno.test("payloadBytes() reads a frame's length in each of its forms", () => {
-  for (const bytes of [0, 1, 125, 126, 65535, 65536]) {
-    const frame = frameOf(opcodes.binary, new Uint8Array(bytes));
-    assert.equal(payloadBytes(frame), bytes);
-  }
 });

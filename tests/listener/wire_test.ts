@@ -2,33 +2,22 @@ import assert from "node:assert/strict";
 import { Wire } from "../../src/listener/wire.ts";
 import { eventually } from "../../tools/eventually.ts";
 
-/** A connection that a test feeds: its reads get what comes, in order. */
+/** A connection whose reads a test answers, in order. */
 class StubConn {
-  reads = 0;
+  readonly reads: PromiseWithResolvers<number | null>[] = [];
   isClosed = false;
-  #coming: (Uint8Array | null)[] = [];
-  #waiting: PromiseWithResolvers<Uint8Array | null> | undefined;
+  #into!: Uint8Array;
 
-  feed(bytes: Uint8Array | null): void {
-    if (this.#waiting === undefined) this.#coming.push(bytes);
-    else this.#waiting.resolve(bytes);
-    this.#waiting = undefined;
+  read(into: Uint8Array): Promise<number | null> {
+    this.#into = into;
+    this.reads.push(Promise.withResolvers());
+    return this.reads.at(-1)!.promise;
   }
 
-  breakOff(): void {
-    this.#waiting!.reject(new Deno.errors.ConnectionReset());
-  }
-
-  async read(into: Uint8Array): Promise<number | null> {
-    this.reads++;
-    let bytes = this.#coming.shift();
-    if (bytes === undefined) {
-      this.#waiting = Promise.withResolvers();
-      bytes = await this.#waiting.promise;
-    }
-    if (bytes === null) return null;
-    into.set(bytes);
-    return bytes.length;
+  /** Gives the last read these bytes. */
+  feed(bytes: Uint8Array): void {
+    this.#into.set(bytes);
+    this.reads.at(-1)!.resolve(bytes.length);
   }
 
   close(): void {
@@ -58,10 +47,10 @@ Deno.test("Wire.read() gets what was given back, what was watched and what comes
   // Waits for the watch, whose bytes belong between.
   const reading = readAll(wire, 2);
   conn.feed(Uint8Array.of(4));
-  await eventually(() => conn.reads === 2, "a read of its own");
+  await eventually(() => conn.reads.length === 2, "a read of its own");
   conn.feed(Uint8Array.of(5));
-  await eventually(() => conn.reads === 3, "another one");
-  conn.feed(null);
+  await eventually(() => conn.reads.length === 3, "another one");
+  conn.reads.at(-1)!.resolve(null);
   assert.deepEqual(await reading, [1, 2, 3, 4, 5]);
 });
 
@@ -74,27 +63,21 @@ Deno.test("Wire.watch() notices the end, and reads no more than 256 bytes ahead 
     // The watch ends in this turn.
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
-  assert.equal(conn.reads, 2);
+  assert.equal(conn.reads.length, 2);
   wire.watch();
-  assert.equal(conn.reads, 2);
-  assert.equal((await readAllNow(wire)).length, 256);
+  assert.equal(conn.reads.length, 2);
+  assert.equal(await wire.read(new Uint8Array(1000)), 256);
   wire.watch();
-  conn.feed(null);
+  conn.reads.at(-1)!.resolve(null);
   await eventually(() => wire.hasEnded, "the end");
   assert.equal(await wire.read(new Uint8Array(1)), null);
   assert.equal(conn.isClosed, false);
 });
 
-/** Reads what is there already. */
-async function readAllNow(wire: Wire): Promise<Uint8Array> {
-  const buffer = new Uint8Array(1000);
-  return buffer.subarray(0, (await wire.read(buffer))!);
-}
-
 Deno.test("Wire.watch() closes a connection that breaks", async () => {
   const { conn, wire } = newWire();
   wire.watch();
-  conn.breakOff();
+  conn.reads.at(-1)!.reject(new Deno.errors.ConnectionReset());
   await eventually(() => wire.hasEnded, "the end");
   assert.equal(conn.isClosed, true);
 });
