@@ -21,6 +21,7 @@ import {
   opcodes,
   RawClient,
   readClose,
+  type Response as RawResponse,
   type Target,
 } from "../../tools/raw_client.ts";
 
@@ -87,6 +88,25 @@ export class TestServer implements AsyncDisposable {
     return client;
   }
 
+  /** Sends such a request, and gets the response. */
+  async ask(text: string): Promise<RawResponse> {
+    using client = await this.send(text);
+    return await client.readResponse();
+  }
+
+  /** Connects with a WebSocket. */
+  join(): Promise<RawClient> {
+    return RawClient.join(this.target, "/");
+  }
+
+  /** Resolves when it has so many connections. */
+  async has(count: number): Promise<void> {
+    await eventually(
+      () => this.server.connectionCount === count,
+      () => `${count} connections, got ${this.server.connectionCount}`,
+    );
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await within(this.server.shutdown(), "the end of all connections");
     await this.#folder[Symbol.asyncDispose]();
@@ -107,6 +127,17 @@ export class Recorder implements SocketHandler {
 
   constructor() {
     this.ended = this.#ended.promise;
+  }
+
+  /** Makes a WebSocket of a request. */
+  upgrade(listener: Listener, request: Request): Response {
+    const { socket, response } = listener.upgradeWebSocket(request, {
+      limits: socketLimits,
+      handler: this,
+      protocol: request.headers.get("sec-websocket-protocol") ?? undefined,
+    });
+    this.socket = socket;
+    return response;
   }
 
   opened(): void {
@@ -157,14 +188,9 @@ export function testListener(name: string, listener: Listener): void {
     } = {},
   ): Promise<TestServer> =>
     start((request) => {
-      const { socket, response } = listener.upgradeWebSocket(request, {
-        limits: socketLimits,
-        handler: recorder,
-        protocol: request.headers.get("sec-websocket-protocol") ?? undefined,
-      });
-      recorder.socket = socket;
+      const response = recorder.upgrade(listener, request);
       response.headers.set("X-Test", "yes");
-      if (early) socket.send(early);
+      if (early) recorder.socket!.send(early);
       return response;
     }, options);
 
@@ -174,16 +200,14 @@ export function testListener(name: string, listener: Listener): void {
       const { pathname, search } = new URL(
         url.replace(/^http\+unix:\/\/[^/]*/, "http://h"),
       );
-      return new Response(
-        `${method} ${pathname}${search} ${headers.get("x-a")} ${await request
-          .text()}`,
-        { status: 202, headers: { "X-B": "c" } },
-      );
+      const seen = [method, pathname + search, headers.get("x-a")];
+      return new Response([...seen, await request.text()].join(" "), {
+        ...{ status: 202, headers: { "X-B": "c" } },
+      });
     });
-    using client = await server.send(
+    const response = await server.ask(
       "POST /a/b?c HTTP/1.1\nHost: h\nX-A: 1\nX-A: 2\nContent-Length: 4\n\nbody",
     );
-    const response = await client.readResponse();
     assert.equal(response.status, 202);
     assert.equal(response.headers.get("x-b"), "c");
     assert.equal(response.headers.get("content-length"), "21");
@@ -206,8 +230,8 @@ export function testListener(name: string, listener: Listener): void {
       return Promise.reject(secret);
     });
     for (const path of ["/throw", "/reject"]) {
-      using client = await server.send(`GET ${path} HTTP/1.1\nHost: h\n\n`);
-      const { status, head, body } = await client.readResponse();
+      const request = `GET ${path} HTTP/1.1\nHost: h\n\n`;
+      const { status, head, body } = await server.ask(request);
       assert.equal(status, 500);
       assert.match(body, /^[^\n]+\n$/);
       assert.doesNotMatch(head + body, /secret|throw|reject/);
@@ -217,10 +241,10 @@ export function testListener(name: string, listener: Listener): void {
 
   test("a body that is announced to be too large is refused", async () => {
     await using server = await start(() => new Response("taken"));
-    using client = await server.send(
+    const { status } = await server.ask(
       "POST / HTTP/1.1\nHost: h\nContent-Length: 100001\n\nab",
     );
-    assert.equal((await client.readResponse()).status, 413);
+    assert.equal(status, 413);
   });
 
   test("bodies stream in both directions at once", async () => {
@@ -244,22 +268,18 @@ export function testListener(name: string, listener: Listener): void {
     await using server = await startSockets(new Recorder(), {
       maxConnections: () => limit,
     });
-    using _one = await RawClient.join(server.target, "/");
-    using two = await RawClient.join(server.target, "/");
+    using _one = await server.join();
+    using two = await server.join();
     assert.equal(server.server.connectionCount, 2);
-    const refused = async (): Promise<number> => {
-      using client = await server.connect();
-      await client.write(handshakeBytes());
-      return (await client.readResponse()).status;
-    };
-    assert.equal(await refused(), 503);
+    const request = "GET / HTTP/1.1\nHost: h\n\n";
+    assert.equal((await server.ask(request)).status, 503);
     limit = 3;
-    using three = await RawClient.join(server.target, "/");
-    assert.equal(await refused(), 503);
+    using three = await server.join();
+    assert.equal((await server.ask(request)).status, 503);
     two.close();
     three.close();
-    await eventually(() => server.server.connectionCount === 1, "two ends");
-    using _four = await RawClient.join(server.target, "/");
+    await server.has(1);
+    using _four = await server.join();
     _one.close();
     _four.close();
   });
@@ -296,7 +316,7 @@ export function testListener(name: string, listener: Listener): void {
     ]);
     assert.equal(recorder.socket!.state, "closed");
     assert.equal(recorder.socket!.queuedBytes, 0);
-    await eventually(() => server.server.connectionCount === 0, "the end");
+    await server.has(0);
   });
 
   test("send() sends several frames at once, also before the 101; close() comes behind them", async () => {
@@ -307,7 +327,7 @@ export function testListener(name: string, listener: Listener): void {
       ]));
     const early = frames("a", "b".repeat(200));
     await using server = await startSockets(recorder, { early });
-    using client = await RawClient.join(server.target, "/");
+    using client = await server.join();
     await recorder.saw("opened");
     const { socket } = recorder;
     socket!.send(frames("c".repeat(70_000), "d"));
@@ -331,7 +351,7 @@ export function testListener(name: string, listener: Listener): void {
     for (const isClosed of [false, true]) {
       const recorder = new Recorder();
       await using server = await startSockets(recorder);
-      const client = await RawClient.join(server.target, "/");
+      const client = await server.join();
       await recorder.saw("opened");
       if (isClosed) {
         recorder.socket!.close(4000, "why");
@@ -339,14 +359,14 @@ export function testListener(name: string, listener: Listener): void {
       }
       client.close();
       await recorder.saw("closed undefined");
-      await eventually(() => server.server.connectionCount === 0, "the end");
+      await server.has(0);
     }
   });
 
   test("a message that is too big ends its WebSocket with 1009", async () => {
     const recorder = new Recorder();
     await using server = await startSockets(recorder);
-    using client = await RawClient.join(server.target, "/");
+    using client = await server.join();
     await client.send(opcodes.text, "a".repeat(socketLimits.messageBytes + 1));
     assert.equal(readClose((await client.readFrame())!.payload).code, 1009);
     assert.ok(recorder.events.includes("faulted too_big"));
@@ -357,8 +377,7 @@ export function testListener(name: string, listener: Listener): void {
     const messages: string[] = [];
     const attempt = (request: Request): Response => {
       try {
-        const options = { limits: socketLimits, handler: new Recorder() };
-        return listener.upgradeWebSocket(request, options).response;
+        return new Recorder().upgrade(listener, request);
       } catch (error) {
         assert.ok(error instanceof TypeError);
         messages.push(error.message);
@@ -370,10 +389,10 @@ export function testListener(name: string, listener: Listener): void {
       attempt(request);
       return response;
     });
-    using client = await server.send("GET / HTTP/1.1\nHost: h\n\n");
-    assert.equal((await client.readResponse()).body, "refused");
+    const { body } = await server.ask("GET / HTTP/1.1\nHost: h\n\n");
+    assert.equal(body, "refused");
     assert.equal(messages.length, 2);
-    using joined = await RawClient.join(server.target, "/");
+    using joined = await server.join();
     assert.equal(messages.length, 3);
     attempt(
       new Request("http://h/", {
@@ -410,7 +429,6 @@ export function testListener(name: string, listener: Listener): void {
       address: { hostname: "127.0.0.1", port: 0 },
     });
     assert.ok("port" in server.target && server.target.port > 0);
-    using client = await server.send("GET / HTTP/1.0\n\n");
-    assert.equal((await client.readResponse()).body, "hi");
+    assert.equal((await server.ask("GET / HTTP/1.0\n\n")).body, "hi");
   });
 }

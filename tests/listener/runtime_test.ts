@@ -2,7 +2,6 @@ import * as runtime from "../../src/listener/runtime.ts";
 import { handshakeBytes } from "../../tools/raw_client.ts";
 import {
   Recorder,
-  socketLimits,
   testListener,
   TestServer,
 } from "../helpers/listener_contract.ts";
@@ -21,8 +20,7 @@ Deno.test({
     const server = await TestServer.start(runtime, async (request) => {
       resolve();
       await goOn;
-      const options = { limits: socketLimits, handler: recorder };
-      return runtime.upgradeWebSocket(request, options).response;
+      return recorder.upgrade(runtime, request);
     });
     const client = await server.connect();
     await client.write(handshakeBytes());
