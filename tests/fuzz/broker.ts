@@ -354,7 +354,6 @@ export const broker: Target<Input> = {
   name: "broker",
   about:
     "AMQP messages of a foreign, older or newer node: routing keys, properties, headers, bodies, through a real RabbitMQ",
-  share: 3,
   batch: 300,
   quickCount: 300,
   make,

@@ -13,7 +13,7 @@ import { readFrames } from "./frame_model.ts";
 import { mutateBytes } from "./mutations.ts";
 import { canary, FuzzedNode, maxMessageBytes, paths } from "./node.ts";
 import { randomHead } from "./request_input.ts";
-import { count, type Target } from "./target.ts";
+import { count, type Counts, type Target } from "./target.ts";
 import {
   type Door,
   send,
@@ -65,23 +65,16 @@ function makeFrames(random: Random): Sending {
 /** Gets what may be published of the bytes of a connection to the shared channel, and how they end. */
 function publishedBy(
   bytes: Uint8Array<ArrayBuffer>,
-): { messages: Received[]; end: "close" | "other" } {
+): { messages: string[]; end: "close" | "other" } {
   const text = new TextDecoder("latin1").decode(bytes);
   const head = text.indexOf("\r\n\r\n") + 4;
   if (head < 4) return { messages: [], end: "other" };
   const maxBytes = maxMessageBytes;
   const { events, end } = readFrames(bytes.slice(head), { maxBytes });
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  return {
-    messages: events.flatMap(({ kind, payload }): Received[] =>
-      kind === "binary"
-        ? [payload]
-        : kind === "text"
-        ? [decoder.decode(payload)]
-        : []
-    ),
-    end: end.kind === "close" ? "close" : "other",
-  };
+  const messages = events
+    .filter(({ kind }) => kind === "text" || kind === "binary")
+    .map(({ kind, payload }) => `${kind} ${payload.toHex()}`);
+  return { messages, end: end.kind === "close" ? "close" : "other" };
 }
 
 /** Checks what somebody got in the shared channel. */
@@ -89,21 +82,23 @@ function checkPublished(
   got: readonly Received[],
   inputs: readonly Sending[],
 ): void {
-  const tally = tallyOf(got);
-  const most = tallyOf(
-    inputs.flatMap(({ bytes }) => publishedBy(bytes).messages),
-  );
-  const head = handshakeBytes({ path: paths.shared });
-  const least = tallyOf(
-    inputs.flatMap(({ bytes, ending }) =>
-      ending === "server" && bytes.toHex().startsWith(head.toHex())
-        ? publishedBy(bytes).messages
-        : []
+  const head = handshakeBytes({ path: paths.shared }).toHex();
+  const isSure = ({ bytes, ending }: Sending): boolean =>
+    ending === "server" && bytes.toHex().startsWith(head);
+  const publishedByAll = (inputs: readonly Sending[]): Counts =>
+    tallyOf(inputs.flatMap(({ bytes }) => publishedBy(bytes).messages));
+  const most = publishedByAll(inputs);
+  const least = publishedByAll(inputs.filter(isSure));
+  const tally = tallyOf(
+    got.map((message) =>
+      typeof message === "string"
+        ? `text ${new TextEncoder().encode(message).toHex()}`
+        : `binary ${message.toHex()}`
     ),
   );
-  for (const message of new Set([...tally.keys(), ...least.keys()])) {
-    const times = tally.get(message) ?? 0;
-    const [from, to] = [least.get(message) ?? 0, most.get(message) ?? 0];
+  for (const message of Object.keys({ ...tally, ...least })) {
+    const times = tally[message] ?? 0;
+    const [from, to] = [least[message] ?? 0, most[message] ?? 0];
     assert.ok(
       times >= from && times <= to,
       `Got ${times} times what was sent ${from} to ${to} times: ${
@@ -113,16 +108,10 @@ function checkPublished(
   }
 }
 
-/** Counts messages by kind and content. */
-function tallyOf(messages: readonly Received[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const message of messages) {
-    const key = typeof message === "string"
-      ? `text ${message}`
-      : `binary ${message.toHex()}`;
-    counts.set(key, (counts.get(key) ?? 0) + 1);
-  }
-  return counts;
+function tallyOf(messages: readonly string[]): Counts {
+  const tally: Counts = {};
+  for (const message of messages) count(tally, message);
+  return tally;
 }
 
 function makeRequests(
@@ -173,7 +162,6 @@ function nodeTarget(
 ): Target<Sending> {
   return {
     ...target,
-    share: 3,
     batch: 160,
     fixed: sendingWords,
     open: async (stack, counts) => {

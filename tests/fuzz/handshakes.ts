@@ -90,7 +90,6 @@ function bytesOf(
 export const handshakes: Target<Input> = {
   name: "handshakes",
   about: "handshakes to the own listener and to the runtime's: the status",
-  share: 1,
   batch: 200,
   quickCount: 800,
   fixed: ["name", "method", "version"],

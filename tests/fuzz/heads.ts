@@ -99,7 +99,6 @@ export const heads: Target<Input> = {
   name: "heads",
   about:
     "heads of requests to the own parser and to the runtime's: accepted or refused, method, URL, headers",
-  share: 2,
   batch: 50 * lanes,
   quickCount: 8_000,
   make: (random) => {

@@ -38,7 +38,6 @@ export const listeners: Target<Input> = {
   name: "listeners",
   about:
     "frames to the own listener and to the runtime's, whole or in pieces: messages, pongs, closes",
-  share: 2,
   batch: 400,
   quickCount: 2_000,
   make: (random) => {

@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import { randomSeed } from "../helpers/random.ts";
 import { writeDocs } from "./docs.ts";
-import { findingText, type Report, runTarget } from "./run.ts";
+import { type Report, runTarget } from "./run.ts";
 import type { AnyTarget } from "./target.ts";
 import { targets } from "./targets.ts";
 
@@ -41,7 +41,7 @@ async function main(args: string[]): Promise<number> {
     },
   });
   if (values.help) {
-    print(usage);
+    printLine(usage);
     return 0;
   }
   const seed = wholeNumber("seed", values.seed) ?? randomSeed();
@@ -51,34 +51,25 @@ async function main(args: string[]): Promise<number> {
   const minutes = Number(values.minutes);
   if (!(minutes > 0)) throw new RangeError("--minutes: expected a number");
   const chosen = values.only?.map(targetNamed) ?? targets;
-  print(`seed ${seed}\n`);
+  printLine(`seed ${seed}`);
 
   const reports: Report[] = [];
   const endMs = performance.now() + minutes * 60_000;
   for (const [i, target] of chosen.entries()) {
-    const shares = sum(chosen.slice(i).map(({ share }) => share));
     const nowMs = performance.now();
+    // An equal part of the time that is left, and a batch if there is none.
+    const partMs = Math.max(1, (endMs - nowMs) / (chosen.length - i));
     const report = await runTarget(target, {
-      ...{ seed, count, first: first ?? 0 },
-      endMs: nowMs + Math.max(1, endMs - nowMs) * target.share / shares,
-      failed: (error) =>
-        print(`${target.name}: looking for the input: ${error}\n`),
-      progress: (inputs) => {
-        if (Deno.stdout.isTerminal()) print(`\r${target.name}: ${inputs}`);
-      },
+      ...{ seed, count, first: first ?? 0, endMs: nowMs + partMs },
     });
     reports.push(report);
-    print(summary(report));
+    printLine(summary(report));
   }
   const harmful = reports.filter(({ finding }) => finding).length;
-  const inputs = sum(reports.map(({ inputs }) => inputs));
-  print(`${inputs} inputs tried, ${harmful} targets with a finding\n`);
+  const inputs = reports.reduce((sum, { inputs }) => sum + inputs, 0);
+  printLine(`${inputs} inputs tried, ${harmful} targets with a finding`);
   if (values["write-docs"] && harmful === 0) await writeDocs(reports, { seed });
   return harmful === 0 ? 0 : 1;
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((sum, number) => sum + number, 0);
 }
 
 function targetNamed(name: string): AnyTarget {
@@ -100,15 +91,13 @@ function summary({ target, inputs, seconds, counts, finding }: Report): string {
   const parts = [
     `${target.name.padEnd(10)} ${inputs} inputs in ${seconds.toFixed(1)} s`,
     ...Object.entries(counts).map(([name, times]) => `${times} ${name}`),
-    ...finding ? ["and one did harm"] : [],
   ];
-  const start = Deno.stdout.isTerminal() ? "\r" : "";
-  const more = finding ? `${findingText(finding)}\n` : "";
-  return `${start}${parts.join(", ")}\n${more}`;
+  const text = parts.join(", ");
+  return finding ? `${text}, and one did harm\n${finding}` : text;
 }
 
-function print(text: string): void {
-  const bytes = new TextEncoder().encode(text);
+function printLine(line: string): void {
+  const bytes = new TextEncoder().encode(`${line}\n`);
   for (let sent = 0; sent < bytes.length;) {
     sent += Deno.stdout.writeSync(bytes.subarray(sent));
   }

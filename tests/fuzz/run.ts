@@ -16,18 +16,8 @@ export interface Report {
   readonly seconds: number;
   /** What else was counted. */
   readonly counts: Readonly<Counts>;
-  readonly finding: Finding | undefined;
-}
-
-/** An input that did harm. */
-export interface Finding {
-  readonly target: string;
-  readonly seed: number;
-  /** Which of the inputs that the seed makes; `undefined` if it takes several. */
-  readonly number: number | undefined;
-  readonly error: string;
-  /** The input, the smallest that was found to do the same. */
-  readonly input: string;
+  /** What did harm, for people: the smallest input that was found, and how to try it again. */
+  readonly finding: string | undefined;
 }
 
 /** How many inputs to try. */
@@ -39,10 +29,6 @@ export interface RunOptions {
   readonly count?: number;
   /** No further batch begins after this, by `performance.now()`. */
   readonly endMs?: number;
-  /** Called after each batch. */
-  readonly progress?: (inputs: number) => void;
-  /** Called with what went wrong, before it is known with which input. */
-  readonly failed?: (error: string) => void;
 }
 
 /** An input, and its number. */
@@ -66,7 +52,7 @@ export async function runTarget(
   const startMs = performance.now();
   const counts = {};
   let inputs = 0;
-  let finding: Finding | undefined;
+  let finding: string | undefined;
   await using stack = new AsyncDisposableStack();
   const session = await target.open(stack, counts);
   while (!finding && inputs < count && performance.now() < endMs) {
@@ -79,26 +65,12 @@ export async function runTarget(
       await tryAll(session, cases, counts);
       inputs += size;
     } catch (error) {
-      const text = errorText(error);
-      options.failed?.(text);
-      const found = await shrink(target, cases, text);
-      finding = { target: target.name, seed, ...found };
+      const fewest = await shrink(target, cases, errorText(error));
+      finding = findingText(target, seed, fewest);
     }
-    options.progress?.(inputs);
   }
   const seconds = (performance.now() - startMs) / 1000;
   return { target, inputs, seconds, counts, finding };
-}
-
-/** Gets a finding as it is printed, with the command that tries the input again. */
-export function findingText(finding: Finding): string {
-  const { target, seed, number, error, input } = finding;
-  const which = number === undefined ? "" : ` --case ${number}`;
-  return [
-    `Target ${target}, seed ${seed}, case ${number ?? "unknown"}: ${error}`,
-    `Input: ${input}`,
-    `Again: deno task fuzz --only ${target} --seed ${seed}${which}`,
-  ].join("\n");
 }
 
 /** Gets one of the inputs that a seed makes. */
@@ -158,35 +130,52 @@ function tryOne(
   return result;
 }
 
+/** Inputs that do harm, and the error that says so. */
+interface Harmful {
+  readonly cases: readonly Case[];
+  readonly error: string;
+}
+
+function findingText(
+  { name }: AnyTarget,
+  seed: number,
+  { cases, error }: Harmful,
+): string {
+  const again = `deno task fuzz --only ${name} --seed ${seed}`;
+  const inputs = cases.map(({ input }) => shown(input)).join("\nand then ");
+  const isOne = cases.length === 1;
+  return [
+    `Target ${name}, seed ${seed}: ${error}`,
+    `Input: ${inputs.slice(0, 10_000)}`,
+    `Again: ${again}${isOne ? ` --case ${cases[0]!.number}` : ""}`,
+  ].join("\n");
+}
+
 /** Looks for the fewest and smallest inputs of a batch that fail with an error of the same class. */
 async function shrink(
   target: AnyTarget,
   cases: readonly Case[],
   firstError: string,
-): Promise<Pick<Finding, "number" | "input" | "error">> {
+): Promise<Harmful> {
   const classOf = (error: string): string => error.split(":", 1)[0]!;
   const endMs = performance.now() + shrinking.ms;
   let tries = 0;
-  let best = { cases, error: firstError };
+  let best: Harmful = { cases, error: firstError };
   for (let isSmaller = true; isSmaller;) {
     isSmaller = false;
     for (const less of smaller(best.cases, target.fixed)) {
       if (++tries > shrinking.tries || performance.now() > endMs) break;
-      const error = await failureOf(target, less as Case[]);
+      const cases = less as Case[];
+      const error = await failureOf(target, cases);
       if (error === undefined || classOf(error) !== classOf(firstError)) {
         continue;
       }
-      best = { cases: less as Case[], error };
+      best = { cases, error };
       isSmaller = true;
       break;
     }
   }
-  const { cases: [only, ...others], error } = best;
-  if (only !== undefined && others.length === 0) {
-    return { number: only.number, input: shown(only.input), error };
-  }
-  const input = shown(best.cases.map(({ input }) => input)).slice(0, 2_000);
-  return { number: undefined, input, error };
+  return best;
 }
 
 /** Gets what goes wrong with some inputs in a session of their own, if anything does. */

@@ -7,8 +7,6 @@ export interface Target<Input> {
   readonly name: string;
   /** What is tried, for people. */
   readonly about: string;
-  /** Its part of the time of a run. */
-  readonly share: number;
   /** How many inputs are tried between two looks at the whole. */
   readonly batch: number;
   /** How many inputs the run in the tests tries. */
@@ -55,6 +53,6 @@ export function count(counts: Counts, name: string): void {
 /** Gets what makes a target of a function that throws at a harmful input. */
 export function pure<Input>(
   check: (input: Input) => void,
-): Pick<Target<Input>, "share" | "batch" | "open"> {
-  return { share: 1, batch: 200, open: () => ({ try: check }) };
+): Pick<Target<Input>, "batch" | "open"> {
+  return { batch: 200, open: () => ({ try: check }) };
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Handler, ServeOptions } from "../../src/listener/http.ts";
 import * as own from "../../src/listener/serve.ts";
 import { boundSockets } from "./unix_sockets.ts";
-import { eventually, pause } from "../../tools/eventually.ts";
+import { eventually, pause, within } from "../../tools/eventually.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { Process } from "../../tools/process.ts";
 import {
@@ -150,7 +150,7 @@ Deno.test("serve() cancels a response that its client doesn't wait for", async (
   const client = await server.send(hello);
   await client.readResponse({ toHead: true });
   client.close();
-  await cancelled;
+  await within(cancelled, "the stream to be cancelled");
 });
 
 Deno.test("serve() reports a handler that upgrades and answers otherwise, and the socket's handler is told", async () => {
