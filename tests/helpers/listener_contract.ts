@@ -14,6 +14,7 @@ import type {
   SocketHandler,
 } from "../../src/listener/socket.ts";
 import { eventually, within } from "../../tools/eventually.ts";
+import { crlf } from "./crlf.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import {
   closePayload,
@@ -80,17 +81,16 @@ export class TestServer implements AsyncDisposable {
     return RawClient.connect(this.target);
   }
 
-  /** Connects and sends `text`, in which a line feed stands for a whole line end. */
-  async send(text: string): Promise<RawClient> {
+  /** Connects and sends a request; of text, see {@linkcode crlf}. */
+  async send(request: string | Uint8Array): Promise<RawClient> {
     const client = await this.connect();
-    const bytes = new TextEncoder().encode(text.replaceAll("\n", "\r\n"));
-    await client.write(bytes);
+    await client.write(typeof request === "string" ? crlf(request) : request);
     return client;
   }
 
   /** Sends such a request, and gets the response. */
-  async ask(text: string): Promise<RawResponse> {
-    using client = await this.send(text);
+  async ask(request: string | Uint8Array): Promise<RawResponse> {
+    using client = await this.send(request);
     return await client.readResponse();
   }
 
@@ -254,12 +254,10 @@ export function testListener(name: string, listener: Listener): void {
     );
     const texts = await client.readResponse({ toHead: true });
     assert.equal(texts.headers.get("transfer-encoding"), "chunked");
-    const encode = (text: string): Uint8Array =>
-      new TextEncoder().encode(text.replaceAll("\n", "\r\n"));
     assert.equal(await client.readText(8), "3\r\none\r\n");
-    await client.write(encode("5\nthree\n"));
+    await client.write(crlf("5\nthree\n"));
     assert.equal(await client.readText(10), "5\r\nthree\r\n");
-    await client.write(encode("0\n\n"));
+    await client.write(crlf("0\n\n"));
     assert.equal(await client.readText(5), "0\r\n\r\n");
   });
 
@@ -287,8 +285,7 @@ export function testListener(name: string, listener: Listener): void {
   test("a WebSocket opens, takes and gives messages, and closes", async () => {
     const recorder = new Recorder();
     await using server = await startSockets(recorder);
-    using client = await server.connect();
-    await client.write(
+    using client = await server.send(
       handshakeBytes({ headers: { "Sec-WebSocket-Protocol": "chat" } }),
     );
     const { headers } = await client.upgraded();

@@ -1,10 +1,10 @@
 /** Peers that take their time. Time passes only when a test calls `tick()`. */
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import type { Handler } from "../../src/listener/http.ts";
 import { HttpConnection } from "../../src/listener/http_connection.ts";
 import { ticksPerS } from "../../src/listener/silence.ts";
 import { pause } from "../../tools/eventually.ts";
+import { crlf } from "../helpers/crlf.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { RawClient } from "../../tools/raw_client.ts";
 
@@ -65,10 +65,6 @@ async function pair(handler: Handler): Promise<Pair> {
   };
 }
 
-function bytes(text: string): Uint8Array {
-  return Buffer.from(text.replaceAll("\n", "\r\n"), "latin1");
-}
-
 const post = "POST / HTTP/1.1\nHost: h\n";
 const readAll: Handler = async (request) => new Response(await request.text());
 
@@ -77,11 +73,11 @@ async function drip(
   { client, tick }: Pair,
   { head, part, ticks }: { head: string; part: string; ticks: number },
 ): Promise<number> {
-  await client.write(bytes(head));
+  await client.write(crlf(head));
   await pause(20);
   for (let count = 0; count < ticks; count++) {
     try {
-      await client.write(bytes(part));
+      await client.write(crlf(part));
     } catch {
       return count;
     }
@@ -137,7 +133,7 @@ for (const readBytes of [0, 100]) {
       new Response(new Uint8Array(10_000_000))
     );
     const { client, tick } = both;
-    await client.write(bytes(`GET / HTTP/1.1\nHost: h\n\n`));
+    await client.write(crlf(`GET / HTTP/1.1\nHost: h\n\n`));
     await pause(20);
     let ticks = 0;
     for (; ticks < 2 * stallTicks && !both.isClosed; ticks++) {
@@ -154,10 +150,10 @@ Deno.test("HttpConnection doesn't blame the handler for a body that it passes on
   await using both = await pair((request) => new Response(request.body));
   const { client } = both;
   await client.write(
-    bytes(`${post}Transfer-Encoding: chunked\n\n1\na\n`),
+    crlf(`${post}Transfer-Encoding: chunked\n\n1\na\n`),
   );
   await client.readText(20);
-  await client.write(bytes("nonsense\n"));
+  await client.write(crlf("nonsense\n"));
   await client.readText(10_000);
   assert.ok(both.isClosed);
   assert.deepEqual(both.errors, []);
@@ -169,7 +165,7 @@ Deno.test("HttpConnection writes no 100 into a response that has begun", async (
     new Response(
       new ReadableStream({
         async start(controller): Promise<void> {
-          controller.enqueue(bytes("before"));
+          controller.enqueue(crlf("before"));
           await isRead;
           controller.enqueue(new Uint8Array(await request.arrayBuffer()));
           controller.close();
@@ -179,13 +175,13 @@ Deno.test("HttpConnection writes no 100 into a response that has begun", async (
   );
   const { client } = both;
   await client.write(
-    bytes(`${post}Content-Length: 1\nExpect: 100-continue\n\n`),
+    crlf(`${post}Content-Length: 1\nExpect: 100-continue\n\n`),
   );
   const head = await client.readText(15);
   assert.equal(head, "HTTP/1.1 200 OK");
   read();
   await pause(20);
-  await client.write(bytes("a"));
+  await client.write(crlf("a"));
   const rest = await client.readText(10_000);
   assert.ok(rest.endsWith("\r\n6\r\nbefore\r\n1\r\na\r\n0\r\n\r\n"), rest);
 });

@@ -1,17 +1,10 @@
 import assert from "node:assert/strict";
 import { BodyDecoder, BodyError } from "../../src/listener/request_body.ts";
 import type { BodyLength } from "../../src/listener/request_head.ts";
+import { crlf } from "../helpers/crlf.ts";
 import { concat } from "../../tools/raw_client.ts";
 
 const maxBytes = 1000;
-
-/** Gets the bytes of `text`; a line feed stands for a whole line end, `␊` for a bare one. */
-function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(
-    text.replaceAll("\n", "\r\n").replaceAll("␊", "\n"),
-    (character) => character.charCodeAt(0),
-  );
-}
 
 /** Decodes `pieces`; gets the data, with a dot behind it if that is all, or the status that the body is refused with. */
 function decode(
@@ -32,7 +25,7 @@ function decode(
 
 /** Decodes `text` whole, split at every position (long ones at 500), and byte by byte: always the same. */
 function decodeInAllWays(length: BodyLength, text: string): string | number {
-  const input = bytes(text);
+  const input = crlf(text);
   const expected = decode(length, [input]);
   const step = Math.ceil(input.length / 500);
   for (let at = 0; at < input.length; at += step) {

@@ -8,15 +8,8 @@ import {
   RequestHeadParser,
   type WholeHead,
 } from "../../src/listener/request_head.ts";
+import { crlf } from "../helpers/crlf.ts";
 import { concat } from "../../tools/raw_client.ts";
-
-/** Gets the bytes of `text`: each character is one. A line feed stands for a whole line end, `␊` for a bare one. */
-function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(
-    text.replaceAll("\n", "\r\n").replaceAll("␊", "\n"),
-    (character) => character.charCodeAt(0),
-  );
-}
 
 type Result = WholeHead | HeadRefusal | undefined;
 
@@ -34,7 +27,7 @@ function parse(pieces: readonly Uint8Array[]): Result {
 
 /** Parses `text` whole, in two pieces at every position (long ones at 500), and byte by byte: always the same comes of it. */
 function parseInAllWays(text: string): Result {
-  const input = bytes(text);
+  const input = crlf(text);
   const expected = parse([input]);
   const step = Math.ceil(input.length / 500) || 1;
   for (let at = 0; at <= input.length; at += step) {
@@ -76,7 +69,7 @@ Deno.test("RequestHeadParser gets method, target, version, headers in their orde
       bodyLength: 0,
       expectsContinue: false,
     },
-    rest: bytes("rest\n"),
+    rest: crlf("rest\n"),
   });
 });
 
@@ -260,7 +253,7 @@ Deno.test("RequestHeadParser accepts a target, headers and a head as long as the
 
   const start = "GET / HTTP/1.1\nX: ";
   const end = `\n${host}`;
-  const otherBytes = bytes(start + end).length;
+  const otherBytes = crlf(start + end).length;
   const head = (length: number): string =>
     start + "a".repeat(length - otherBytes) + end;
   accepted(head(maxHeadBytes));

@@ -22,8 +22,7 @@ Deno.test({
       await goOn;
       return recorder.upgrade(runtime, request);
     });
-    const client = await server.connect();
-    await client.write(handshakeBytes());
+    const client = await server.send(handshakeBytes());
     await handled;
     client.close();
     await new Promise((resolve) => setTimeout(resolve, 100));

@@ -3,6 +3,7 @@ import type { Handler, ServeOptions } from "../../src/listener/http.ts";
 import * as own from "../../src/listener/serve.ts";
 import { boundSockets } from "./unix_sockets.ts";
 import { eventually, pause, within } from "../../tools/eventually.ts";
+import { crlf } from "../helpers/crlf.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { Process } from "../../tools/process.ts";
 import {
@@ -82,10 +83,10 @@ Deno.test("serve() asks for the body when it is read, and not before", async () 
   ask();
   const asking = "HTTP/1.1 100 Continue\r\n\r\n";
   assert.equal(await client.readText(asking.length), asking);
-  await client.write(new TextEncoder().encode("bo"));
+  await client.write(crlf("bo"));
   await pause(20);
   // Not asked for again.
-  await client.write(new TextEncoder().encode("dy"));
+  await client.write(crlf("dy"));
   assert.equal((await client.readResponse()).body, "body");
 });
 
@@ -159,8 +160,7 @@ Deno.test("serve() reports a handler that upgrades and answers otherwise, and th
     recorder.upgrade(own, request);
     return new Response("otherwise");
   });
-  using client = await server.connect();
-  await client.write(handshakeBytes());
+  using client = await server.send(handshakeBytes());
   assert.equal(await client.readText(1), "");
   assert.deepEqual(recorder.events, ["closed undefined"]);
   assert.equal(server.errors.length, 1);
@@ -181,9 +181,7 @@ for (const [what, handshake] of cases) {
       assert.throws(() => recorder.upgrade(own, request), TypeError);
       return new Response("no", { status: 400 });
     });
-    using client = await server.connect();
-    await client.write(handshake);
-    assert.equal((await client.readResponse()).status, 400);
+    assert.equal((await server.ask(handshake)).status, 400);
     assert.deepEqual(recorder.events, []);
   });
 }
@@ -201,9 +199,7 @@ Deno.test("upgradeWebSocket() puts no line end of a protocol into a header", asy
     );
     return new Response("no", { status: 400 });
   });
-  using client = await server.connect();
-  await client.write(handshakeBytes());
-  const { status, head } = await client.readResponse();
+  const { status, head } = await server.ask(handshakeBytes());
   assert.equal(status, 400);
   assert.doesNotMatch(head, /injected/i);
 });
@@ -215,19 +211,15 @@ Deno.test("serve() keeps frames that come with the handshake, or before the 101"
     await pause(600);
     return recorder.upgrade(own, request);
   });
-  using client = await server.connect();
   const frame = frameBytes(opcodes.text, "one");
-  await client.write(concat([handshakeBytes(), frame]));
+  using client = await server.send(concat([handshakeBytes(), frame]));
   await pause(500);
   await client.write(frameBytes(opcodes.text, "two"));
   await client.write(frameBytes(opcodes.text, "3".repeat(600)));
   await client.upgraded();
   await recorder.saw(`text ${"3".repeat(600)}`);
-  assert.deepEqual(recorder.events.slice(0, 3), [
-    "opened",
-    "text one",
-    "text two",
-  ]);
+  const events = recorder.events.slice(0, 3);
+  assert.deepEqual(events, ["opened", "text one", "text two"]);
   client.close();
 });
 
@@ -242,8 +234,7 @@ for (const [name, handlerMs] of [["at once", 0], ["late", 1500]] as const) {
     });
     const { socket } = server.target as { socket: string };
     await Promise.all(Array.from({ length: 300 }, async () => {
-      using client = await server.connect();
-      await client.write(handshakeBytes());
+      using _ = await server.send(handshakeBytes());
     }));
     await eventually(() => recorders.length === 300, "all handlers");
     await server.has(0);
@@ -268,17 +259,12 @@ Deno.test("serve() closes connections without a word beyond the reserve, and goe
   const silent = await Promise.all(
     Array.from({ length: 2 + maxOverloaded }, () => server.connect()),
   );
-  await eventually(
-    () => server.server.connectionCount === silent.length,
-    "all of them",
-  );
+  await server.has(silent.length);
   using beyond = await server.connect();
   assert.equal(await beyond.readText(1), "");
   assert.equal(unanswered, 1);
   // One of the reserve is told.
-  await silent.at(-1)!.write(
-    new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"),
-  );
+  await silent.at(-1)!.write(crlf(hello));
   assert.equal((await silent.at(-1)!.readResponse()).status, 503);
   for (const client of silent) client.close();
   await server.has(0);
@@ -303,7 +289,7 @@ Deno.test("serve() goes on after it had no descriptor left", async () => {
   for (const client of clients) client.close();
   assert.ok(!child.ended, child.output);
   using client = await RawClient.connect(target);
-  await client.write(new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"));
+  await client.write(crlf(hello));
   assert.equal((await client.readResponse()).body, "hi");
 });
 
@@ -316,8 +302,7 @@ Deno.test("shutdown() ends half heads soon, and waits for WebSockets", async () 
   assert.equal(await half.readText(1), "");
   assert.equal(server.server.connectionCount, 1);
   recorder.socket!.close(1001, "bye");
-  const { opcode } = (await client.readFrame())!;
-  assert.equal(opcode, opcodes.close);
+  assert.equal((await client.readFrame())!.opcode, opcodes.close);
   client.close();
   await down;
 });
@@ -328,9 +313,9 @@ Deno.test("serve() judges nobody for the time in which the process stood still",
   });
   using client = await server.connect();
   await server.has(1);
-  await client.write(new TextEncoder().encode("GET / HTTP/1.0\r\n"));
+  await client.write(crlf("GET / HTTP/1.0\n"));
   // The process is this one: the rest has come when it goes on.
-  const sent = client.write(new TextEncoder().encode("\r\n"));
+  const sent = client.write(crlf("\n"));
   const endMs = Date.now() + 1500;
   while (Date.now() < endMs);
   await sent;
