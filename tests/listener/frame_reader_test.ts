@@ -1,12 +1,12 @@
 /** Every case is read whole, cut in two at every place, and byte by byte; `tests/fuzz/reader.ts` tries random ones. */
 import assert from "node:assert/strict";
 import {
-  type FrameEvent,
   FrameReader,
   maxBufferBytes,
-  minBufferBytes,
+  type MessageEvent,
 } from "../../src/listener/frame_reader.ts";
-import { newBlock } from "../../src/listener/unmask.ts";
+import { type Block, newBlock } from "../../src/listener/unmask.ts";
+import { cut, readEvents } from "../helpers/frame_events.ts";
 import {
   closePayload,
   concat,
@@ -16,6 +16,7 @@ import {
 } from "../../tools/raw_client.ts";
 
 const messageBytes = 1 << 20;
+const large = [newBlock(maxBufferBytes)];
 
 type FrameMaker = (
   payload?: string | Uint8Array,
@@ -41,86 +42,10 @@ const announced = (declaredLength: bigint | number): Uint8Array =>
   binary("", { declaredLength: BigInt(declaredLength) });
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
-/** Gets an event in short, with binary data in hexadecimal digits. */
-function short(event: FrameEvent): string {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  switch (event.kind) {
-    case "message": {
-      const { payload, frame, isText } = event;
-      const unmasked = (isText ? text : binary)(payload, { mask: false });
-      assert.deepEqual(frame, unmasked);
-      return isText
-        ? `text ${decoder.decode(payload)}`
-        : `binary ${payload.toHex()}`;
-    }
-    case "ping":
-      return `ping ${event.payload.toHex()}`;
-    case "pong":
-      return "pong";
-    default:
-      return `${event.kind} ${event.code} ${event.reason}`;
-  }
-}
-
-/** Gets a reader that has a buffer. */
-function newReader(
-  limits: { messageBytes: number } = { messageBytes },
-  bufferBytes = minBufferBytes,
-): FrameReader {
-  const reader = new FrameReader(limits);
-  reader.useBuffer(newBlock(bufferBytes));
-  return reader;
-}
-
-/** Gives a reader bytes that it has space for. */
-function fill(reader: FrameReader, part: Uint8Array): void {
-  reader.space.set(part);
-  reader.filled(part.length);
-}
-
-/** Gets all that a reader has. */
-function* eventsOf(reader: FrameReader): Generator<FrameEvent> {
-  for (let event; (event = reader.next()) !== undefined;) yield event;
-}
-
-/** Gets all that a reader has, with the pieces one after the other. */
-function* eventsIn(
-  pieces: readonly Uint8Array[],
-  reader: FrameReader,
-): Generator<FrameEvent> {
-  for (const piece of pieces) {
-    for (let at = 0; at < piece.length;) {
-      const { space } = reader;
-      assert.ok(space.length > 0, "a reader always has space for more");
-      const part = piece.subarray(at, at + space.length);
-      fill(reader, part);
-      at += part.length;
-      yield* eventsOf(reader);
-    }
-  }
-}
-
-/** Gets what a reader finds in `pieces`, up to the first close frame or fault. */
-function read(
-  pieces: readonly Uint8Array[],
-  reader: FrameReader = newReader(),
-): string {
-  const events: FrameEvent[] = [];
-  for (const event of eventsIn(pieces, reader)) {
-    events.push(event);
-    if (event.kind === "fault" || event.kind === "close") break;
-  }
-  // Not before: what was handed over must be its own memory.
-  return events.map(short).join(", ");
-}
-
-/** Gets `whole` in pieces of `size` bytes. */
-function cut(whole: Uint8Array, size: number): Uint8Array[] {
-  const count = Math.ceil(whole.length / size);
-  return Array.from(
-    { length: count },
-    (_, i) => whole.subarray(i * size, (i + 1) * size),
-  );
+/** Gets what a reader of messages up to {@linkcode messageBytes} finds. */
+function read(pieces: Iterable<Uint8Array>, buffers?: Block[]): string {
+  const reader = new FrameReader({ messageBytes });
+  return readEvents(reader, pieces, buffers).join(", ");
 }
 
 type Case = readonly [
@@ -292,14 +217,13 @@ for (const [name, frames, expected] of cases) {
   Deno.test(`FrameReader: ${name}`, () => {
     const whole = concat(frames);
     assert.equal(read([whole]), expected, "whole");
-    const large = newReader({ messageBytes }, maxBufferBytes);
     assert.equal(read([whole], large), expected, "in a large buffer");
     const step = Math.max(1, Math.floor(whole.length / 500));
     for (let at = 0; at <= whole.length; at += step) {
       const halves = [whole.subarray(0, at), whole.subarray(at)];
       assert.equal(read(halves), expected, `cut at ${at}`);
     }
-    assert.equal(read(cut(whole, 1)), expected, "byte by byte");
+    assert.equal(read(cut(whole, [1])), expected, "byte by byte");
   });
 }
 
@@ -307,10 +231,9 @@ for (const size of [65535, 65536, 65537, messageBytes]) {
   Deno.test(`FrameReader: a message of ${size} bytes, in pieces`, () => {
     const payload = new Uint8Array(size).map((_, i) => i * 7);
     const whole = concat([binary(payload), text("then")]);
-    for (const bufferBytes of [minBufferBytes, maxBufferBytes]) {
+    for (const buffers of [undefined, large]) {
       for (const pieceBytes of [1000, 2048, 65536]) {
-        const reader = newReader({ messageBytes }, bufferBytes);
-        const seen = read(cut(whole, pieceBytes), reader);
+        const seen = read(cut(whole, [pieceBytes]), buffers);
         assert.ok(seen === `binary ${payload.toHex()}, text then`);
       }
     }
@@ -319,23 +242,23 @@ for (const size of [65535, 65536, 65537, messageBytes]) {
 
 Deno.test("FrameReader: small messages obey a small limit, which may change", () => {
   const limits = { messageBytes: 4 };
-  const reader = newReader(limits);
-  assert.equal(read([text("four")], reader), "text four");
+  const reader = new FrameReader(limits);
+  assert.deepEqual(readEvents(reader, [text("four")]), ["text four"]);
   limits.messageBytes = 5;
-  assert.equal(
-    read([text("fiver"), text("sixsix")], reader),
-    "text fiver, fault 1009 message over 5 bytes",
+  assert.deepEqual(
+    readEvents(reader, [text("fiver"), text("sixsix")]),
+    ["text fiver", "fault 1009 message over 5 bytes"],
   );
 });
 
 Deno.test("FrameReader: the frames of one read lie one behind the other, in memory of just their size", () => {
-  const reader = newReader({ messageBytes }, maxBufferBytes);
+  const reader = new FrameReader({ messageBytes });
+  reader.useBuffer(large[0]!);
   const messages = ["a", "", "x".repeat(200), "kosme", kosme];
-  fill(reader, concat(messages.map((each) => text(each))));
-  const frames = Array.from(eventsOf(reader), (event) => {
-    assert.ok(event.kind === "message");
-    return event.frame;
-  });
+  const whole = concat(messages.map((each) => text(each)));
+  reader.space.set(whole);
+  reader.filled(whole.length);
+  const frames = messages.map(() => (reader.next() as MessageEvent).frame);
   let at = frames[0]!.byteOffset;
   for (const frame of frames) {
     assert.equal(frame.buffer, frames[0]!.buffer);
@@ -346,11 +269,12 @@ Deno.test("FrameReader: the frames of one read lie one behind the other, in memo
 });
 
 Deno.test("FrameReader.discardMessages() skips messages of any size, and still sees control frames", () => {
-  const reader = newReader({ messageBytes: 1000 });
+  const reader = new FrameReader({ messageBytes: 1000 });
   reader.discardMessages();
   const frames = [
     ...[more("no start"), binary(new Uint8Array(300_000)), text(bytes(0xff))],
     ...[ping("p"), goodbye(1000)],
   ];
-  assert.equal(read([concat(frames)], reader), "ping 70, close 1000 ");
+  const events = readEvents(reader, [concat(frames)]);
+  assert.deepEqual(events, ["ping 70", "close 1000 "]);
 });
