@@ -1,7 +1,8 @@
 /** The frame reader of the own listener, without sockets, against a plain reading of RFC 6455. */
 import assert from "node:assert/strict";
 import { FrameReader } from "../../src/listener/frame_reader.ts";
-import { cut, payloadInWords, readEvents } from "../helpers/frame_events.ts";
+import { payloadInWords, readEvents } from "../helpers/frame_events.ts";
+import { cut } from "../helpers/pieces.ts";
 import { randomFrames } from "./frame_input.ts";
 import { readFrames } from "./frame_model.ts";
 import { pure, type Target } from "./target.ts";

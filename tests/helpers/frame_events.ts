@@ -75,15 +75,3 @@ export function payloadInWords(kind: string, payload: Uint8Array): string {
     kind === "text" ? decoder.decode(payload) : payload.toHex()
   }`;
 }
-
-/** Gets `whole` in pieces of these sizes, used in turn; none: in one. */
-export function* cut(
-  whole: Uint8Array,
-  sizes: readonly number[],
-): Generator<Uint8Array> {
-  for (let at = 0, turn = 0; at < whole.length; turn++) {
-    const size = sizes[turn % sizes.length] ?? Infinity;
-    yield whole.subarray(at, at + size);
-    at += size;
-  }
-}

@@ -9,6 +9,7 @@ import {
   type WholeHead,
 } from "../../src/listener/request_head.ts";
 import { crlf } from "../helpers/crlf.ts";
+import { readInAllWays } from "../helpers/pieces.ts";
 import { concat } from "../../tools/raw_client.ts";
 
 type Result = WholeHead | HeadRefusal | undefined;
@@ -25,38 +26,24 @@ function parse(pieces: readonly Uint8Array[]): Result {
   return undefined;
 }
 
-/** Parses `text` whole, in two pieces at every position (long ones at 500), and byte by byte: always the same comes of it. */
-function parseInAllWays(text: string): Result {
-  const input = crlf(text);
-  const expected = parse([input]);
-  const step = Math.ceil(input.length / 500) || 1;
-  for (let at = 0; at <= input.length; at += step) {
-    const halves = [input.subarray(0, at), input.subarray(at)];
-    assert.deepEqual(parse(halves), expected, `split at ${at}`);
-  }
-  const single = Array.from(input, (byte) => Uint8Array.of(byte));
-  assert.deepEqual(parse(single), expected, "byte by byte");
-  return expected;
-}
-
 function accepted(text: string): RequestHead {
-  const result = parseInAllWays(text);
+  const result = readInAllWays(crlf(text), parse);
   assert.ok(result !== undefined && "head" in result, JSON.stringify(result));
   return result.head;
 }
 
 function refusalStatus(text: string): number {
-  const result = parseInAllWays(text);
+  const result = readInAllWays(crlf(text), parse);
   assert.ok(result !== undefined && "status" in result);
   assert.match(result.message, /^[\x20-\x7e]+$/);
   return result.status;
 }
 
 Deno.test("RequestHeadParser gets method, target, version, headers in their order, and what follows", () => {
-  const result = parseInAllWays(
+  const input = crlf(
     "PATCH /a?b HTTP/1.1\nX-One:  1 \t\nHost: h\nx-one: \xe9\nEmpty:\n\nrest\n",
   );
-  assert.deepEqual(result, {
+  assert.deepEqual(readInAllWays(input, parse), {
     head: {
       method: "PATCH",
       target: "/a?b",
@@ -75,7 +62,7 @@ Deno.test("RequestHeadParser gets method, target, version, headers in their orde
 
 Deno.test("RequestHeadParser waits for more while the head isn't whole", () => {
   for (const text of ["GET / HTTP/1.1\nHost: h\n", "", "\n"]) {
-    assert.equal(parseInAllWays(text), undefined);
+    assert.equal(readInAllWays(crlf(text), parse), undefined);
   }
 });
 
