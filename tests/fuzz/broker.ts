@@ -21,7 +21,7 @@ import type { Random } from "../helpers/random.ts";
 import { type Client, Clients, type Received } from "../../tools/ws_client.ts";
 import { batchLike, propertiesLike } from "./decoders.ts";
 import { mutateBytes, oddText } from "./mutations.ts";
-import { canary, FuzzedNode, paths } from "./node.ts";
+import { canary, FuzzedNode, keyOf, paths } from "./node.ts";
 import { count, type Counts, type Session, type Target } from "./target.ts";
 
 /** Where a message goes; what `own` and `sender` mean is known at run time only. */
@@ -196,18 +196,13 @@ class Listener {
   /** Takes all that its node has sent to it since the last time: what came before something that is said now. */
   async take(): Promise<Received[]> {
     const fence = `fence ${++this.#fences}`;
-    let told: Client | undefined;
     await eventually(
       async () => {
-        const client = this.#client!;
-        if ([...this.#got, ...client.untaken].includes(fence)) return true;
-        if (client !== told) {
-          told = client;
-          const speaker = await this.#clients.join(openPath);
-          speaker.send(fence);
-          speaker.close();
-        }
-        return false;
+        // Again each time: it may have come back meanwhile.
+        const speaker = await this.#clients.join(openPath);
+        speaker.send(fence);
+        speaker.close();
+        return [...this.#got, ...this.#client!.untaken].includes(fence);
       },
       "the client of the open channel to have everything",
     );
@@ -341,12 +336,6 @@ class BrokerSession implements Session<Input> {
       "the nodes to take all messages",
     );
   }
-}
-
-function keyOf(message: Received): string {
-  return typeof message === "string"
-    ? `text ${message}`
-    : `binary ${Buffer.from(message).toString("hex")}`;
 }
 
 /** Messages of others on the broker. */

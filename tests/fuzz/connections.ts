@@ -11,7 +11,7 @@ import type { Received } from "../../tools/ws_client.ts";
 import { randomFrames } from "./frame_input.ts";
 import { readFrames } from "./frame_model.ts";
 import { mutateBytes } from "./mutations.ts";
-import { canary, FuzzedNode, maxMessageBytes, paths } from "./node.ts";
+import { canary, FuzzedNode, keyOf, maxMessageBytes, paths } from "./node.ts";
 import { randomHead } from "./request_input.ts";
 import { count, type Counts, type Target } from "./target.ts";
 import {
@@ -89,13 +89,7 @@ function checkPublished(
     tallyOf(inputs.flatMap(({ bytes }) => publishedBy(bytes).messages));
   const most = publishedByAll(inputs);
   const least = publishedByAll(inputs.filter(isSure));
-  const tally = tallyOf(
-    got.map((message) =>
-      typeof message === "string"
-        ? `text ${new TextEncoder().encode(message).toHex()}`
-        : `binary ${message.toHex()}`
-    ),
-  );
+  const tally = tallyOf(got.map(keyOf));
   for (const message of Object.keys({ ...tally, ...least })) {
     const times = tally[message] ?? 0;
     const [from, to] = [least[message] ?? 0, most[message] ?? 0];

@@ -43,137 +43,116 @@ const hugeLengths = [
   ...[2n ** 63n - 1n, 2n ** 63n, 2n ** 64n - 1n],
 ] as const;
 
+/** A frame that isn't written yet. */
+interface Part {
+  readonly opcode: number;
+  readonly payload: Uint8Array;
+  readonly fin?: boolean;
+}
+
 /** Gets up to five messages and control frames one after the other, now and then with damage, or cut off. */
 export function randomFrames(
   random: Random,
-  { maxBytes, faultChance }: FrameInputOptions,
+  options: FrameInputOptions,
 ): Uint8Array<ArrayBuffer> {
-  const input = new FrameInput(random, { maxBytes, faultChance });
-  for (let left = random.integer(1, 5); left > 0; left--) {
-    if (random.chance(0.2)) input.control();
-    else input.message();
+  const { faultChance } = options;
+  const parts = Array.from(
+    { length: random.integer(1, 5) },
+    () => random.chance(0.2) ? [control(random)] : message(random, options),
+  ).flat();
+  if (random.chance(0.2)) parts.push(close(random, options));
+  if (random.chance(faultChance / 2)) {
+    // One is missing, or there twice.
+    const at = random.integer(0, parts.length - 1);
+    parts.splice(at, 1, ...random.pick([[], [parts[at]!, parts[at]!]]));
   }
-  if (random.chance(0.2)) input.close();
-  const bytes = concat(input.frames);
+  const bytes = concat(
+    parts.map((part) =>
+      random.chance(faultChance)
+        ? wrongFrame(random, part)
+        : frameBytes(part.opcode, part.payload, rightOptions(random, part))
+    ),
+  );
   if (!random.chance(faultChance)) return bytes;
   return random.chance(0.5)
     ? mutateBytes(random, bytes)
     : bytes.subarray(0, random.integer(0, bytes.length));
 }
 
-/** Frames that are being made. */
-class FrameInput {
-  readonly frames: Uint8Array[] = [];
-  readonly #random: Random;
-  readonly #faultChance: number;
-  /** Sizes at which the header changes, or a message becomes too large. */
-  readonly #sizes: readonly number[];
-
-  constructor(
-    random: Random,
-    { maxBytes, faultChance }: FrameInputOptions,
-  ) {
-    this.#random = random;
-    this.#faultChance = faultChance;
-    const sizes = [125, 126, 127, maxBytes - 1, maxBytes];
-    if (maxBytes >= 65_536) sizes.push(65_535, 65_536);
-    this.#sizes = sizes.map((size) => Math.max(0, size));
+/** Gets a message, perhaps in fragments with control frames between them. */
+function message(random: Random, options: FrameInputOptions): Part[] {
+  const isText = random.chance(0.6);
+  let payload = isText ? text(random, options) : binary(random, options);
+  let opcode: number = isText ? opcodes.text : opcodes.binary;
+  const parts: Part[] = [];
+  while (random.chance(0.25)) {
+    const cut = random.integer(0, payload.length);
+    parts.push({ opcode, payload: payload.subarray(0, cut), fin: false });
+    if (random.chance(0.3)) parts.push(control(random));
+    payload = payload.subarray(cut);
+    opcode = opcodes.continuation;
   }
+  return [...parts, { opcode, payload }];
+}
 
-  message(): void {
-    const random = this.#random;
-    const isText = random.chance(0.6);
-    let payload = isText ? this.#text() : this.#binary();
-    let opcode: number = isText ? opcodes.text : opcodes.binary;
-    while (random.chance(0.25)) {
-      const cut = random.integer(0, payload.length);
-      this.#push(opcode, payload.subarray(0, cut), { fin: false });
-      if (random.chance(0.3)) this.control();
-      payload = payload.subarray(cut);
-      if (!this.#isOdd()) opcode = opcodes.continuation;
-    }
-    // Now and then it has no end.
-    if (!this.#isOdd()) this.#push(opcode, payload);
-  }
+function control(random: Random): Part {
+  const size = random.chance(0.05) ? 125 : random.integer(0, 8);
+  const opcode = random.chance(0.5) ? opcodes.ping : opcodes.pong;
+  return { opcode, payload: random.bytes(size) };
+}
 
-  control(): void {
-    const random = this.#random;
-    const size = random.chance(0.05) ? 125 : random.integer(0, 8);
-    const opcode = random.chance(0.5) ? opcodes.ping : opcodes.pong;
-    this.#push(opcode, random.bytes(size));
-  }
+function close(random: Random, { faultChance }: FrameInputOptions): Part {
+  const isOdd = (): boolean => random.chance(faultChance);
+  const code = isOdd() ? random.pick(closeCodes) : 1000;
+  const reason = random.pick(isOdd() ? brokenTexts : texts);
+  const payload = closePayload(code, reason);
+  const length = random.chance(0.2) ? Number(isOdd()) : payload.length;
+  return { opcode: opcodes.close, payload: payload.subarray(0, length) };
+}
 
-  close(): void {
-    const random = this.#random;
-    const code = random.chance(this.#faultChance)
-      ? random.pick(closeCodes)
-      : 1000;
-    const reason = random.pick(this.#isOdd() ? brokenTexts : texts);
-    const payload = closePayload(code, reason);
-    const length = this.#isOdd() ? 1 : random.chance(0.2) ? 0 : payload.length;
-    this.#push(opcodes.close, payload.subarray(0, length));
+function text(random: Random, options: FrameInputOptions): Uint8Array {
+  if (random.chance(0.05)) {
+    return new Uint8Array(tellingSize(random, options)).fill(0x61);
   }
+  const parts: Uint8Array[] = [];
+  while (random.chance(0.6)) parts.push(random.pick(texts));
+  const isBroken = random.chance(options.faultChance / 4);
+  if (isBroken) parts.push(random.pick(brokenTexts));
+  return concat(parts);
+}
 
-  /** Whether something rarer than a fault of a frame is wrong. */
-  #isOdd(): boolean {
-    return this.#random.chance(this.#faultChance / 4);
-  }
+function binary(random: Random, options: FrameInputOptions): Uint8Array {
+  return random.chance(0.05)
+    ? new Uint8Array(tellingSize(random, options))
+    : random.bytes(random.integer(0, 20));
+}
 
-  #text(): Uint8Array {
-    const random = this.#random;
-    if (random.chance(0.05)) {
-      return new Uint8Array(random.pick(this.#sizes)).fill(0x61);
-    }
-    const parts: Uint8Array[] = [];
-    while (random.chance(0.6)) parts.push(random.pick(texts));
-    if (this.#isOdd()) parts.push(random.pick(brokenTexts));
-    return concat(parts);
-  }
+/** Gets a size at which the header changes, or a message becomes too large. */
+function tellingSize(random: Random, { maxBytes }: FrameInputOptions): number {
+  const sizes = [125, 126, 127, Math.max(0, maxBytes - 1), maxBytes];
+  if (maxBytes >= 65_536) sizes.push(65_535, 65_536);
+  return random.pick(sizes);
+}
 
-  #binary(): Uint8Array {
-    const random = this.#random;
-    return random.chance(0.05)
-      ? new Uint8Array(random.pick(this.#sizes))
-      : random.bytes(random.integer(0, 20));
-  }
+function rightOptions(random: Random, { fin = true }: Part): FrameOptions {
+  const [a = 0, b = 0, c = 0, d = 0] = random.bytes(random.chance(0.1) ? 0 : 4);
+  return { fin, mask: [a, b, c, d] };
+}
 
-  /** Adds a frame, perhaps with one thing wrong. */
-  #push(
-    opcode: number,
-    payload: Uint8Array,
-    { fin = true }: FrameOptions = {},
-  ): void {
-    const random = this.#random;
-    const [a = 0, b = 0, c = 0, d = 0] = random.chance(0.1)
-      ? []
-      : random.bytes(4);
-    const right = { fin, mask: [a, b, c, d] as const };
-    const push = (options: FrameOptions, code = opcode, data = payload): void =>
-      void this.frames.push(frameBytes(code, data, { ...right, ...options }));
-    switch (random.chance(this.#faultChance) ? random.integer(0, 6) : -1) {
-      case 0:
-        return push({
-          lengthBytes: 8,
-          declaredLength: random.pick(hugeLengths),
-        });
-      case 1: {
-        const isShort = payload.length < 65_536 && random.chance(0.5);
-        return push({ lengthBytes: isShort ? 2 : 8 });
-      }
-      case 2: {
-        const size = random.integer(126, 300);
-        return push({}, opcode, new Uint8Array(size).fill(0x61));
-      }
-      case 3:
-        return push({ mask: false });
-      case 4:
-        return push({ rsv: random.integer(1, 7) });
-      case 5:
-        return push({ fin: !fin });
-      case 6:
-        return push({}, random.pick(reservedOpcodes));
-      default:
-        return push({});
-    }
-  }
+/** Gets a frame with one thing wrong. */
+function wrongFrame(random: Random, part: Part): Uint8Array {
+  const { opcode, payload, fin = true } = part;
+  const long = new Uint8Array(random.integer(126, 300)).fill(0x61);
+  const declaredLength = random.pick(hugeLengths);
+  const isShort = payload.length < 65_536 && random.chance(0.5);
+  const [code, data, wrong] = random.pick<[number, Uint8Array, FrameOptions]>([
+    [opcode, payload, { lengthBytes: 8, declaredLength }],
+    [opcode, payload, { lengthBytes: isShort ? 2 : 8 }],
+    [opcode, payload, { mask: false }],
+    [opcode, payload, { rsv: random.integer(1, 7) }],
+    [opcode, payload, { fin: !fin }],
+    [opcode, long, {}],
+    [random.pick(reservedOpcodes), payload, {}],
+  ]);
+  return frameBytes(code, data, { ...rightOptions(random, part), ...wrong });
 }

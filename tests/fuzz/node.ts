@@ -82,6 +82,13 @@ function isTalk(message: Received): boolean {
   return /^talk (private|shared) [01] \d+$/.test(text);
 }
 
+/** Gets a message in words, with its content in hexadecimal digits. */
+export function keyOf(message: Received): string {
+  return typeof message === "string"
+    ? `text ${new TextEncoder().encode(message).toHex()}`
+    : `binary ${message.toHex()}`;
+}
+
 /** A staps with everything that listens, and two pairs of clients on it. */
 export class FuzzedNode {
   readonly staps: Staps;
