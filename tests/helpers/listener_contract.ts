@@ -121,8 +121,9 @@ export class Recorder implements SocketHandler {
   readonly messages: Message[] = [];
   /** Resolves to the code with which it was closed. */
   readonly ended: Promise<number | undefined>;
-  /** Whether it takes messages. */
-  takes = true;
+  /** Called for each message; says whether that is taken. */
+  onMessage: () => boolean = () => true;
+  onFaulted: () => void = () => {};
   readonly #ended = Promise.withResolvers<number | undefined>();
 
   constructor() {
@@ -147,7 +148,7 @@ export class Recorder implements SocketHandler {
     const text = new TextDecoder().decode(message.payload);
     this.events.push(`${message.isText ? "text" : "binary"} ${text}`);
     this.messages.push(message);
-    return this.takes;
+    return this.onMessage();
   }
   caughtUp(): void {
     this.events.push("caught up");
@@ -157,6 +158,7 @@ export class Recorder implements SocketHandler {
   }
   faulted(why: SocketFault): void {
     this.events.push(`faulted ${why}`);
+    this.onFaulted();
   }
   closed(code: number | undefined): void {
     this.events.push(`closed ${code}`);

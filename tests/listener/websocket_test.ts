@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { messageFrame } from "../../src/listener/frames.ts";
 import { ticksPerS } from "../../src/listener/silence.ts";
-import type { Message } from "../../src/listener/socket.ts";
 import { WebSocketConnection } from "../../src/listener/websocket.ts";
 import { pieceOverheadBytes } from "../../src/listener/write_queue.ts";
 import { boundSockets } from "./unix_sockets.ts";
+import { Recorder } from "../helpers/listener_contract.ts";
 import { eventually, pause } from "../../tools/eventually.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import {
@@ -22,76 +22,46 @@ const limits = { messageBytes: 1000, idleTimeoutS: 10, closeTimeoutS: 2 };
 const idleTicks = limits.idleTimeoutS * ticksPerS;
 const closeTicks = limits.closeTimeoutS * ticksPerS;
 
-/** What makes the handler another one than usual. */
 interface PairOptions {
-  /** What came with the request. */
-  readonly rest?: Uint8Array;
-  /** Instead of taking every message. */
-  readonly message?: (message: Message, one: Pair) => boolean;
-  readonly faulted?: () => void;
-  readonly isStarted?: boolean;
-}
-
-interface PairParts {
   readonly conn: Deno.Conn;
   readonly client: RawClient;
   readonly folder: TempFolder;
+  /** What came with the request. */
+  readonly rest: Uint8Array;
 }
 
-/** A WebSocket, and the client at its other end. */
-class Pair implements AsyncDisposable {
-  readonly socket: WebSocketConnection;
+/** A WebSocket with a handler that remembers what it was told, and the client at its other end. */
+class Pair extends Recorder implements AsyncDisposable {
+  override readonly socket: WebSocketConnection;
   readonly client: RawClient;
   readonly #folder: TempFolder;
-  /** What the handler was told, in order: text as it is, all else by name. */
-  readonly told: string[] = [];
-  /** Whether the handler takes messages. */
-  takes = true;
 
-  constructor({ conn, client, folder, ...options }: PairParts & PairOptions) {
+  constructor({ conn, client, folder, rest }: PairOptions) {
+    super();
     this.client = client;
     this.#folder = folder;
-    const tell = (what: string): unknown => this.told.push(what);
     this.socket = new WebSocketConnection({
-      ...{ conn, limits, rest: options.rest ?? new Uint8Array(0) },
-      onEnded: () => tell("ended"),
-      onHandlerError: (error) => tell(`error ${(error as Error).message}`),
-      handler: {
-        opened: () => tell("opened"),
-        message: (message) => {
-          const { isText, payload } = message;
-          const text = new TextDecoder().decode(payload);
-          tell(isText ? text : `${payload.length} bytes`);
-          return options.message?.(message, this) ?? this.takes;
-        },
-        caughtUp: () => tell("caught up"),
-        saidGoodbye: () => tell("goodbye"),
-        faulted: (why) => {
-          tell(`faulted ${why}`);
-          options.faulted?.();
-        },
-        closed: (code) => tell(`closed ${code}`),
-      },
+      ...{ conn, limits, rest, handler: this },
+      onEnded: () => this.events.push("ended"),
+      onHandlerError: (error) =>
+        this.events.push(`error ${(error as Error).message}`),
     });
-    if (options.isStarted !== false) this.socket.start();
   }
 
-  /** Waits until the handler was told `count` things, and gets them. */
-  async heard(count: number): Promise<string[]> {
-    const { told } = this;
-    await eventually(() => told.length >= count, () => `${count}: ${told}`);
-    return told;
+  /** Waits until the handler was told `count` things. */
+  async heard(count: number): Promise<void> {
+    const { events } = this;
+    await eventually(() => events.length >= count, () => `${count}: ${events}`);
   }
 
   /** Checks all that the handler and the owner were told, separated by commas. */
   assertTold(expected: string): void {
-    assert.equal(this.told.join(", "), expected);
+    assert.equal(this.events.join(", "), expected);
   }
 
   /** Waits for the end, and checks all that was told before it. */
   async assertEnds(expected: string): Promise<void> {
-    const { told } = this;
-    await eventually(() => told.includes("ended"), () => `the end: ${told}`);
+    await this.saw("ended");
     this.assertTold(`${expected}, ended`);
   }
 
@@ -132,29 +102,32 @@ class Pair implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.socket.destroy();
     this.client.close();
-    assert.equal(this.told.filter((what) => what === "ended").length, 1);
+    assert.equal(this.events.filter((what) => what === "ended").length, 1);
     const path = `${this.#folder.path}/socket`;
     await eventually(() => boundSockets(path) === 0, "the end of the socket");
     await this.#folder[Symbol.asyncDispose]();
   }
 }
 
-async function startPair(options: PairOptions = {}): Promise<Pair> {
+async function startPair(
+  { rest = new Uint8Array(0), isStarted = true } = {},
+): Promise<Pair> {
   const folder = await TempFolder.make();
   const path = `${folder.path}/socket`;
   using listener = Deno.listen({ transport: "unix", path });
   const client = await RawClient.connect({ socket: path });
   const conn = await listener.accept();
   assert.ok(boundSockets(path) > 0);
-  return new Pair({ ...options, conn, client, folder });
+  const one = new Pair({ conn, client, folder, rest });
+  if (isStarted) one.socket.start();
+  return one;
 }
 
 Deno.test("WebSocketConnection hands over what came with the request first", async () => {
-  await using one = await startPair({
-    rest: frameBytes(text, "a"),
-  });
+  await using one = await startPair({ rest: frameBytes(text, "a") });
   await one.send([text, "b"]);
-  assert.deepEqual(await one.heard(3), ["opened", "a", "b"]);
+  await one.heard(3);
+  one.assertTold("opened, text a, text b");
 });
 
 Deno.test("WebSocketConnection keeps a flood of pings from growing its queue", async () => {
@@ -169,7 +142,7 @@ Deno.test("WebSocketConnection keeps a flood of pings from growing its queue", a
 
 Deno.test("WebSocketConnection waits with a message that isn't taken, and reads no further", async () => {
   await using one = await startPair();
-  one.takes = false;
+  one.onMessage = () => false;
   await one.send([ping, "p"], [text, "a"], [text, "b"]);
   assert.equal((await one.client.readFrame())!.opcode, pong);
   await one.heard(2);
@@ -180,24 +153,26 @@ Deno.test("WebSocketConnection waits with a message that isn't taken, and reads 
   one.pass(100 * ticksPerS);
   await pause(100);
   assert.equal(isWritten, false);
-  one.assertTold("opened, a");
-  one.takes = true;
+  one.assertTold("opened, text a");
+  one.onMessage = () => true;
   one.socket.resume();
   await written;
-  const all = await one.heard(4 + 4000);
-  assert.deepEqual(all.slice(0, 5), ["opened", "a", "a", "b", "900 bytes"]);
+  await one.heard(4 + 4000);
+  const events = one.events.slice(0, 4);
+  assert.deepEqual(events, ["opened", "text a", "text a", "text b"]);
+  assert.equal(one.messages.at(-1)!.payload.length, 900);
 });
 
 Deno.test("WebSocketConnection closes while a message waits, and hands it over no more", async () => {
   await using one = await startPair();
-  one.takes = false;
+  one.onMessage = () => false;
   await one.send([text, "a"]);
   await one.heard(2);
   one.socket.close(1001, "away");
   assert.equal(one.socket.state, "closing");
   await one.assertCloseFrame(1001, "away");
   await one.send([close, closePayload(1001)]);
-  await one.assertEnds("opened, a, closed 1001");
+  await one.assertEnds("opened, text a, closed 1001");
 });
 
 for (
@@ -266,7 +241,9 @@ for (
     await one.assertCloseFrame(code, reason);
     assert.equal(await one.client.readFrame(), undefined);
     one.client.close();
-    await one.assertEnds(`opened, good, faulted ${fault}, closed undefined`);
+    await one.assertEnds(
+      `opened, text good, faulted ${fault}, closed undefined`,
+    );
   });
 }
 
@@ -287,13 +264,11 @@ Deno.test("WebSocketConnection ends a client that broke a rule and stays, in tim
 });
 
 Deno.test("WebSocketConnection still reads what a client sent before it hung up, when writing fails", async () => {
-  await using one = await startPair({
-    rest: frameBytes(ping, "also in vain"),
-  });
+  await using one = await startPair({ rest: frameBytes(ping, "also in vain") });
   await one.send([text, "bye"]);
   one.client.close();
   one.socket.send(frameBytes(text, "in vain", { mask: false }));
-  await one.assertEnds("opened, bye, closed undefined");
+  await one.assertEnds("opened, text bye, closed undefined");
 });
 
 Deno.test("WebSocketConnection pings a silent client after half of the idle timeout, once, and hears it", async () => {
@@ -342,36 +317,34 @@ Deno.test("WebSocketConnection knows that a client lives which takes what is bef
   }
   assert.equal(one.socket.state, "open");
   one.pass(idleTicks + 1);
-  assert.deepEqual(one.told.slice(0, 2), ["opened", "faulted idle"]);
+  assert.deepEqual(one.events.slice(0, 2), ["opened", "faulted idle"]);
 });
 
 Deno.test("WebSocketConnection notices that a client hung up which it lets wait", async () => {
   await using one = await startPair();
-  one.takes = false;
+  one.onMessage = () => false;
   await one.send([text, "held"]);
   await one.heard(2);
   one.client.close();
   one.pass(idleTicks / 2);
   await eventually(() => one.socket.state !== "open", "a write to fail");
   one.pass(closeTicks + 1);
-  one.assertTold("opened, held, closed undefined, ended");
+  one.assertTold("opened, text held, closed undefined, ended");
 });
 
-/** How many messages were there when a timer ran that the first of them set. */
-let whenTimerRan: number | undefined;
-
 Deno.test("WebSocketConnection looks after others after a thousand messages of one", async () => {
-  await using one = await startPair({
-    message: (_, one) => {
-      if (whenTimerRan === undefined) {
-        whenTimerRan = Infinity;
-        setTimeout(() => whenTimerRan = one.told.length, 0);
-      }
-      const endMs = performance.now() + 0.01;
-      while (performance.now() < endMs);
-      return true;
-    },
-  });
+  await using one = await startPair();
+  /** How many messages were there when a timer ran that the first of them set. */
+  let whenTimerRan: number | undefined;
+  one.onMessage = () => {
+    if (whenTimerRan === undefined) {
+      whenTimerRan = Infinity;
+      setTimeout(() => whenTimerRan = one.messages.length, 0);
+    }
+    const endMs = performance.now() + 0.01;
+    while (performance.now() < endMs);
+    return true;
+  };
   await one.send(...Array(3000).fill([text, "a"]));
   await one.heard(3001);
   assert.ok(whenTimerRan! < 3000);
@@ -382,19 +355,19 @@ const breakDown = (): never => {
 };
 
 Deno.test("WebSocketConnection ends with 1011 when the handler throws, and nothing else ends", async () => {
-  await using one = await startPair({
-    message: breakDown,
-  });
+  await using one = await startPair();
+  one.onMessage = breakDown;
   await one.send([text, "a"], [text, "b"]);
   await one.assertCloseFrame(1011, "internal error");
   await one.send([close, closePayload(1011)]);
-  await one.assertEnds("opened, a, error broken, faulted handler, closed 1011");
+  await one.assertEnds(
+    "opened, text a, error broken, faulted handler, closed 1011",
+  );
 });
 
 Deno.test("WebSocketConnection tells one fault only, also if the handler throws then", async () => {
-  await using one = await startPair({
-    faulted: breakDown,
-  });
+  await using one = await startPair();
+  one.onFaulted = breakDown;
   await one.client.send(text, "a", { rsv: 7 });
   await one.assertCloseFrame(1011, "internal error");
   one.client.close();
@@ -404,27 +377,25 @@ Deno.test("WebSocketConnection tells one fault only, also if the handler throws 
 });
 
 Deno.test("WebSocketConnection may be destroyed by its handler", async () => {
-  await using one = await startPair({
-    message: (_, { socket }) => {
-      socket.destroy();
-      return false;
-    },
-  });
+  await using one = await startPair();
+  one.onMessage = () => {
+    one.socket.destroy();
+    return false;
+  };
   await one.send([text, "a"], [text, "b"]);
-  await one.assertEnds("opened, a, closed undefined");
+  await one.assertEnds("opened, text a, closed undefined");
 });
 
 Deno.test("WebSocketConnection reads on for the answer if the handler closes and takes nothing", async () => {
-  await using one = await startPair({
-    message: (_, { socket }) => {
-      socket.close(1000, "");
-      return false;
-    },
-  });
+  await using one = await startPair();
+  one.onMessage = () => {
+    one.socket.close(1000, "");
+    return false;
+  };
   await one.send([text, "a"]);
   await one.assertCloseFrame(1000);
   await one.send([close, closePayload(1000)]);
-  await one.assertEnds("opened, a, closed 1000");
+  await one.assertEnds("opened, text a, closed 1000");
 });
 
 Deno.test("WebSocketConnection tells once when its queue is small enough", async () => {
@@ -436,16 +407,14 @@ Deno.test("WebSocketConnection tells once when its queue is small enough", async
   one.assertTold("opened, caught up");
   assert.equal(one.socket.queuedBytes, 0);
   one.socket.tellBelow(0);
-  assert.equal(one.told.length, 2, "never inside of the call");
+  assert.equal(one.events.length, 2, "never inside of the call");
   await one.heard(3);
   one.socket.destroy();
   await read;
 });
 
 Deno.test("WebSocketConnection destroy() before start() tells of the end, too", async () => {
-  await using one = await startPair({
-    isStarted: false,
-  });
+  await using one = await startPair({ isStarted: false });
   one.socket.destroy();
   one.socket.destroy();
   one.socket.start();
@@ -462,21 +431,21 @@ Deno.test("WebSocketConnection answers in time although the client reads nothing
   one.assertTold("opened, goodbye");
   assert.equal(one.socket.state, "closing");
   one.pass(closeTicks + 1);
-  assert.deepEqual(one.told.slice(2), ["closed 1000", "ended"]);
+  assert.deepEqual(one.events.slice(2), ["closed 1000", "ended"]);
   assert.equal(one.socket.queuedBytes, 0);
 });
 
 Deno.test("WebSocketConnection hands over what waited after writing failed", async () => {
   await using one = await startPair();
-  one.takes = false;
+  one.onMessage = () => false;
   await one.send([text, "a"], [text, "b"]);
   await one.heard(2);
   one.client.close();
   one.socket.send(frameBytes(text, "in vain", { mask: false }));
   await eventually(() => one.socket.state === "closing", "a failed write");
-  one.takes = true;
+  one.onMessage = () => true;
   one.socket.resume();
-  await one.assertEnds("opened, a, a, b, closed undefined");
+  await one.assertEnds("opened, text a, text a, text b, closed undefined");
 });
 
 Deno.test("WebSocketConnection ends its side when a client answers a close frame with nonsense", async () => {
