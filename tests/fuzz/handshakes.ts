@@ -2,7 +2,7 @@
 import { RequestHeadParser } from "../../src/listener/request_head.ts";
 import { handshakeBytes } from "../../tools/raw_client.ts";
 import type { Random } from "../helpers/random.ts";
-import { type RecordingServer, startPair } from "./listener_pair.ts";
+import { type Join, startPair } from "./listener_pair.ts";
 import { handshakeHeaders, otherHeaders } from "./request_input.ts";
 import type { Target } from "./target.ts";
 
@@ -39,11 +39,11 @@ function make(random: Random): Input {
 
 /** Gets what came of a handshake, in words. @throws {Error} For a difference that nothing excuses. */
 async function compare(
-  pair: readonly RecordingServer[],
+  pair: readonly Join[],
   input: Input,
 ): Promise<string> {
   const [ours, theirs] = await Promise.all(
-    pair.map((server) => statusOf(server, input)),
+    pair.map((join) => statusOf(join, input)),
   );
   const head = new RequestHeadParser().push(bytesOf(input, "/"));
   if (head === undefined) throw new Error("The head isn't whole");
@@ -68,11 +68,8 @@ function hasFraming({ headers }: Input): boolean {
   );
 }
 
-async function statusOf(
-  server: RecordingServer,
-  input: Input,
-): Promise<number> {
-  const joined = await server.join((path) => bytesOf(input, path));
+async function statusOf(join: Join, input: Input): Promise<number> {
+  const joined = await join((path) => bytesOf(input, path));
   if (typeof joined === "number") return joined;
   joined.close();
   return 101;

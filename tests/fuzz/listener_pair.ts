@@ -30,54 +30,39 @@ export interface Outcome {
   readonly closed: number | undefined | "open";
 }
 
-/** One of the listeners. */
-export class RecordingServer {
-  readonly #recorders: Map<string, Recorder>;
-  readonly #server: TestServer;
-  #count = 0;
+/** Sends a handshake to one of the listeners; gets the connection, or with which status it was refused. */
+export type Join = (
+  handshake: (path: string) => Uint8Array,
+) => Promise<RecordedConnection | number>;
 
-  private constructor(server: TestServer, recorders: Map<string, Recorder>) {
-    this.#server = server;
-    this.#recorders = recorders;
-  }
-
-  /** Starts one. */
-  static async start(
-    listener: Listener,
-    stack: AsyncDisposableStack,
-  ): Promise<RecordingServer> {
-    const recorders = new Map<string, Recorder>();
-    const server = await TestServer.start(listener, (request) => {
-      const handshake = readHandshake(request);
-      if ("status" in handshake) return new Response(null, handshake);
-      const handler = new Recorder();
-      recorders.set(handshake.path, handler);
-      return listener.upgradeWebSocket(request, { limits, handler }).response;
-    }, { bodyBytes: () => 0, maxOverloaded: 0 });
-    return new RecordingServer(stack.use(server), recorders);
-  }
-
-  /** Sends a handshake; gets the connection, or with which status it was refused. */
-  async join(
-    handshake: (path: string) => Uint8Array,
-  ): Promise<RecordedConnection | number> {
-    const path = `/${++this.#count}`;
-    const client = await this.#server.connect();
-    await client.write(handshake(path));
+/** Starts a listener; gets what handlers threw, too. */
+async function start(
+  listener: Listener,
+  stack: AsyncDisposableStack,
+): Promise<{ join: Join; errors: readonly unknown[] }> {
+  const recorders = new Map<string, Recorder>();
+  const server = await TestServer.start(listener, (request) => {
+    const handshake = readHandshake(request);
+    if ("status" in handshake) return new Response(null, handshake);
+    const handler = new Recorder();
+    recorders.set(handshake.path, handler);
+    return listener.upgradeWebSocket(request, { limits, handler }).response;
+  }, { bodyBytes: () => 0, maxOverloaded: 0 });
+  stack.use(server);
+  let count = 0;
+  const join: Join = async (handshake) => {
+    const path = `/${++count}`;
+    const client = await server.send(handshake(path));
     let { status } = await client.readResponse({ toHead: true });
     // It says only that the body may come.
     if (status === 100) ({ status } = await client.readResponse());
-    const recorder = this.#recorders.get(path);
-    this.#recorders.delete(path);
+    const recorder = recorders.get(path);
+    recorders.delete(path);
     if (status === 101) return new RecordedConnection(client, recorder!);
     client.close();
     return status;
-  }
-
-  /** What handlers threw. */
-  get errors(): readonly unknown[] {
-    return this.#server.errors;
-  }
+  };
+  return { join, errors: server.errors };
 }
 
 /** A WebSocket at one of the listeners. */
@@ -153,9 +138,10 @@ function shown({ opcode, payload }: Frame): string {
 /** Starts both of them: the own one, and the runtime's. */
 export async function startPair(
   stack: AsyncDisposableStack,
-): Promise<readonly [RecordingServer, RecordingServer]> {
-  const ours = await RecordingServer.start(own, stack);
+): Promise<readonly Join[]> {
+  const ours = await start(own, stack);
   // The runtime's has requests that no Request can be made of.
   stack.defer(() => assert.deepEqual(ours.errors, []));
-  return [ours, await RecordingServer.start(runtime, stack)];
+  const runtimes = await start(runtime, stack);
+  return [ours.join, runtimes.join];
 }

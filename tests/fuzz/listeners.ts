@@ -4,9 +4,9 @@ import { handshakeBytes } from "../../tools/raw_client.ts";
 import { randomFrames } from "./frame_input.ts";
 import { readFrames } from "./frame_model.ts";
 import {
+  type Join,
   maxBytes,
   type RecordedConnection,
-  type RecordingServer,
   startPair,
 } from "./listener_pair.ts";
 import { compareOutcomes, expectedOutcome } from "./listener_differences.ts";
@@ -27,8 +27,8 @@ const following = {
   broken: "end",
 } as const;
 
-async function join(server: RecordingServer): Promise<RecordedConnection> {
-  const joined = await server.join((path) => handshakeBytes({ path }));
+async function open(join: Join): Promise<RecordedConnection> {
+  const joined = await join((path) => handshakeBytes({ path }));
   if (typeof joined !== "number") return joined;
   throw new Error(`Refused with ${joined}`);
 }
@@ -48,16 +48,18 @@ export const listeners: Target<Input> = {
   open: async (stack) => {
     const pair = await startPair(stack);
     /** Of each lane those to both, used again while what came was right and whole. */
-    const open = new Map<number, readonly RecordedConnection[]>();
-    stack.defer(() => [...open.values()].flat().forEach((one) => one.close()));
+    const opened = new Map<number, readonly RecordedConnection[]>();
+    stack.defer(() =>
+      [...opened.values()].flat().forEach((one) => one.close())
+    );
     return {
       try: async ({ bytes, cuts }, lane) => {
         const reading = readFrames(bytes, { maxBytes });
         const then = following[reading.end.kind];
-        const connections = open.get(lane) ??
-          await Promise.all(pair.map(join));
-        if (then === "more") open.set(lane, connections);
-        else open.delete(lane);
+        const connections = opened.get(lane) ??
+          await Promise.all(pair.map(open));
+        if (then === "more") opened.set(lane, connections);
+        else opened.delete(lane);
         const [own, runtimes] = await Promise.all(
           connections.map((each) => each.send(bytes, { cuts, then })),
         );

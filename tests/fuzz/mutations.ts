@@ -32,33 +32,24 @@ export function mutateBytes(
 
 function mutateOnce(
   random: Random,
-  bytes: Uint8Array<ArrayBuffer>,
+  bytes: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   const at = random.integer(0, Math.max(0, bytes.length - 1));
   const to = Math.min(bytes.length, at + random.integer(1, 16));
-  const [before, part, after] = [
-    bytes.slice(0, at),
-    bytes.slice(at, to),
-    bytes.slice(to),
-  ];
-  switch (random.integer(0, 6)) {
-    case 0:
-      if (bytes.length > 0) bytes[at]! ^= 1 << random.integer(0, 7);
-      return bytes;
-    case 1:
-      if (bytes.length > 0) bytes[at] = random.pick(notable);
-      return bytes;
-    case 2:
-      return concat([before, random.bytes(random.integer(1, 8)), part, after]);
-    case 3:
-      return concat([before, after]);
-    case 4:
-      return concat([before, part, part, after]);
-    case 5:
-      return before;
-    default:
-      return concat([before, part.fill(random.pick(notable)), after]);
-  }
+  const before = bytes.subarray(0, at);
+  const part = bytes.subarray(at, to);
+  const after = bytes.subarray(to);
+  const flipped = (part[0] ?? 0) ^ 1 << random.integer(0, 7);
+  const some = random.pick(notable);
+  return concat(random.pick([
+    [before, Uint8Array.of(flipped), part.subarray(1), after],
+    [before, Uint8Array.of(some), part.subarray(1), after],
+    [before, new Uint8Array(part.length).fill(some), after],
+    [before, random.bytes(random.integer(1, 8)), part, after],
+    [before, after],
+    [before, part, part, after],
+    [before],
+  ]));
 }
 
 /** Gets a text that programs stumble over, sometimes a long one. */
