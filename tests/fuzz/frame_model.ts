@@ -104,6 +104,12 @@ export function readFrames(
   }
 }
 
+/** Gets the messages among events: `text 6162`. */
+export function messagesOf(events: readonly ModelEvent[]): string[] {
+  return events.filter(({ kind }) => kind === "text" || kind === "binary")
+    .map(({ kind, payload }) => `${kind} ${payload.toHex()}`);
+}
+
 interface Header {
   readonly opcode: number;
   readonly isLast: boolean;

@@ -1,5 +1,6 @@
 /** What both listeners have to do with frames, and where the runtime's may do something else. */
-import type { Reading, Rule } from "./frame_model.ts";
+import { isDeepStrictEqual } from "node:util";
+import { messagesOf, type Reading, type Rule } from "./frame_model.ts";
 import type { Outcome } from "./listener_pair.ts";
 
 /** Rules of RFC 6455 that the runtime's listener lets a client break, and goes on. */
@@ -20,9 +21,7 @@ export function expectedOutcome(
   { events, end }: Reading,
   own: Outcome,
 ): Outcome {
-  const messages = events
-    .filter(({ kind }) => kind === "text" || kind === "binary")
-    .map(({ kind, payload }) => `${kind} ${payload.toHex()}`);
+  const messages = messagesOf(events);
   const frames = events
     .filter(({ kind }) => kind === "ping")
     .map(({ payload }) => `pong ${payload.toHex()}`);
@@ -41,17 +40,18 @@ export function compareOutcomes(
   { end }: Reading,
   { own, runtimes }: { own: Outcome; runtimes: Outcome },
 ): string | undefined {
-  const isSameEnd = own.closed === runtimes.closed &&
-    own.frames.at(-1) === runtimes.frames.at(-1);
-  const isSame = isSameEnd && isEqual(own.messages, runtimes.messages) &&
-    isEqual(own.frames, runtimes.frames);
-  if (isSame) {
+  if (isDeepStrictEqual(own, runtimes)) {
     if (end.kind === "broken") return `${end.rule}: the same close by both`;
     return end.kind === "close"
       ? "a close frame: answered alike"
       : "no fault: the same by both";
   }
-  if (!isEqual(own.messages, runtimes.messages.slice(0, own.messages.length))) {
+  if (
+    !isDeepStrictEqual(
+      own.messages,
+      runtimes.messages.slice(0, own.messages.length),
+    )
+  ) {
     return undefined;
   }
   const isLost = runtimes.closed === undefined &&
@@ -64,7 +64,9 @@ export function compareOutcomes(
       return isLost ? "cut off: the same messages by both" : undefined;
     case "close":
       // Rare, and not the same the next time.
-      if (isLost && isEqual(runtimes.frames, own.frames.slice(0, -1))) {
+      if (
+        isLost && isDeepStrictEqual(runtimes.frames, own.frames.slice(0, -1))
+      ) {
         return "a close frame: no answer from the runtime's";
       }
       return end.code === unknownCode && isLost &&
@@ -79,8 +81,4 @@ export function compareOutcomes(
         ? `${end.rule}: the runtime's goes on`
         : undefined;
   }
-}
-
-function isEqual(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((item, i) => item === b[i]);
 }

@@ -23,9 +23,6 @@ export interface Sending {
   readonly ending: Ending;
 }
 
-/** What of a {@linkcode Sending} isn't made smaller. */
-export const sendingWords = ["door", "ending"] as const;
-
 /** How long an answer is waited for before a client gives up, as some do. */
 const patienceMs = 100;
 
