@@ -15,54 +15,45 @@ const drainTicks = 2 * ticksPerS + 1;
 const handshakeTimeoutS = 5;
 
 /** A connection, and the client at its other end. */
-interface Pair extends AsyncDisposable {
-  readonly connection: HttpConnection;
+class Pair extends AsyncDisposableStack {
   readonly client: RawClient;
-  readonly errors: unknown[];
-  readonly isClosed: boolean;
+  readonly errors: unknown[] = [];
+  isClosed = false;
+  readonly #connection: HttpConnection;
+
+  constructor(
+    conn: Deno.Conn,
+    { client, handler }: { client: RawClient; handler: Handler },
+  ) {
+    super();
+    this.client = client;
+    const limits = {
+      bodyBytes: () => 1_000_000,
+      handshakeTimeoutS: () => handshakeTimeoutS,
+    };
+    const onError = (error: unknown) => this.errors.push(error);
+    const onClosed = () => this.isClosed = true;
+    const owner = { limits, onError, onClosed };
+    this.#connection = new HttpConnection(conn, { owner, handler });
+    const running = this.#connection.run();
+    this.defer(() => running);
+    this.defer(() => client.close());
+    this.defer(() => this.#connection.close());
+  }
+
   /** Counts a tick, and lets go out and come in what is on its way. */
-  tick(): Promise<void>;
+  async tick(): Promise<void> {
+    this.#connection.tick();
+    await pause(2);
+  }
 }
 
 async function pair(handler: Handler): Promise<Pair> {
-  const folder = await TempFolder.make();
+  await using folder = await TempFolder.make();
   const path = `${folder.path}/socket`;
-  const listener = Deno.listen({ transport: "unix", path });
-  const accepted = listener.accept();
+  using listener = Deno.listen({ transport: "unix", path });
   const client = await RawClient.connect({ socket: path });
-  const errors: unknown[] = [];
-  let isClosed = false;
-  const connection = new HttpConnection(await accepted, {
-    owner: {
-      limits: {
-        bodyBytes: () => 1_000_000,
-        handshakeTimeoutS: () => handshakeTimeoutS,
-      },
-      onError: (error) => errors.push(error),
-      onClosed: () => isClosed = true,
-    },
-    handler,
-  });
-  listener.close();
-  const running = connection.run();
-  return {
-    connection,
-    client,
-    errors,
-    get isClosed(): boolean {
-      return isClosed;
-    },
-    tick: async () => {
-      connection.tick();
-      await pause(2);
-    },
-    [Symbol.asyncDispose]: async () => {
-      connection.close();
-      client.close();
-      await running;
-      await folder[Symbol.asyncDispose]();
-    },
-  };
+  return new Pair(await listener.accept(), { client, handler });
 }
 
 const post = "POST / HTTP/1.1\nHost: h\n";
@@ -70,18 +61,18 @@ const readAll: Handler = async (request) => new Response(await request.text());
 
 /** Sends `head`, then `part` before each of `ticks` ticks or until the connection is closed; gets the number of ticks. */
 async function drip(
-  { client, tick }: Pair,
+  both: Pair,
   { head, part, ticks }: { head: string; part: string; ticks: number },
 ): Promise<number> {
-  await client.write(crlf(head));
+  await both.client.write(crlf(head));
   await pause(20);
   for (let count = 0; count < ticks; count++) {
     try {
-      await client.write(crlf(part));
+      await both.client.write(crlf(part));
     } catch {
       return count;
     }
-    await tick();
+    await both.tick();
   }
   return ticks;
 }
@@ -132,13 +123,13 @@ for (const readBytes of [0, 100]) {
     await using both = await pair(() =>
       new Response(new Uint8Array(10_000_000))
     );
-    const { client, tick } = both;
+    const { client } = both;
     await client.write(crlf(`GET / HTTP/1.1\nHost: h\n\n`));
     await pause(20);
     let ticks = 0;
     for (; ticks < 2 * stallTicks && !both.isClosed; ticks++) {
       if (readBytes > 0) await client.readText(readBytes);
-      await tick();
+      await both.tick();
     }
     assert.ok(both.isClosed);
     assert.ok(ticks <= stallTicks + 1, `${ticks} ticks`);

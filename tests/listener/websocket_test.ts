@@ -25,7 +25,8 @@ const closeTicks = limits.closeTimeoutS * ticksPerS;
 interface PairOptions {
   readonly conn: Deno.Conn;
   readonly client: RawClient;
-  readonly folder: TempFolder;
+  /** Of the unix socket. */
+  readonly path: string;
   /** What came with the request. */
   readonly rest: Uint8Array;
 }
@@ -34,12 +35,12 @@ interface PairOptions {
 class Pair extends Recorder implements AsyncDisposable {
   override readonly socket: WebSocketConnection;
   readonly client: RawClient;
-  readonly #folder: TempFolder;
+  readonly #path: string;
 
-  constructor({ conn, client, folder, rest }: PairOptions) {
+  constructor({ conn, client, path, rest }: PairOptions) {
     super();
     this.client = client;
-    this.#folder = folder;
+    this.#path = path;
     this.socket = new WebSocketConnection({
       ...{ conn, limits, rest, handler: this },
       onEnded: () => this.events.push("ended"),
@@ -103,22 +104,21 @@ class Pair extends Recorder implements AsyncDisposable {
     this.socket.destroy();
     this.client.close();
     assert.equal(this.events.filter((what) => what === "ended").length, 1);
-    const path = `${this.#folder.path}/socket`;
+    const path = this.#path;
     await eventually(() => boundSockets(path) === 0, "the end of the socket");
-    await this.#folder[Symbol.asyncDispose]();
   }
 }
 
 async function startPair(
   { rest = new Uint8Array(0), isStarted = true } = {},
 ): Promise<Pair> {
-  const folder = await TempFolder.make();
+  await using folder = await TempFolder.make();
   const path = `${folder.path}/socket`;
   using listener = Deno.listen({ transport: "unix", path });
   const client = await RawClient.connect({ socket: path });
   const conn = await listener.accept();
   assert.ok(boundSockets(path) > 0);
-  const one = new Pair({ conn, client, folder, rest });
+  const one = new Pair({ conn, client, path, rest });
   if (isStarted) one.socket.start();
   return one;
 }
