@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import type { Binding } from "../../src/amqp/link.ts";
-import { Memberships, slotCount } from "../../src/amqp/memberships.ts";
+import { type Memberships, slotCount } from "../../src/amqp/memberships.ts";
 import type { Membership } from "../../src/amqp/membership.ts";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
 import { eventually } from "../../tools/eventually.ts";
 import { fc } from "../helpers/property.ts";
+import { makeMemberships } from "./fakes.ts";
 
 /** A broker's bindings, and which operations are under way. */
 class FakeBroker {
@@ -36,6 +37,22 @@ class FakeBroker {
   }
 }
 
+/** Makes channels, and the broker that they are connected to. */
+function start(
+  options?: Parameters<typeof makeMemberships>[0],
+): { memberships: Memberships; broker: FakeBroker } {
+  const memberships = makeMemberships(options);
+  const broker = new FakeBroker();
+  memberships.connected(broker, "queue");
+  return { memberships, broker };
+}
+
+/** A link that answers nothing. */
+const silentLink = {
+  bind: () => new Promise<never>(() => {}),
+  unbind: () => new Promise<never>(() => {}),
+};
+
 Deno.test("Memberships: the last call counts, whatever connections do meanwhile", async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -44,17 +61,8 @@ Deno.test("Memberships: the last call counts, whatever connections do meanwhile"
         { maxLength: 60 },
       ),
       async (steps) => {
-        const memberships = new Memberships({
-          onOutage: "local",
-          joinTimeoutMs: 5_000,
-          onMissed: () => assert.fail("nothing was lost"),
-          onDoubtful: () => {},
-          onBound: () => {},
-          latestProbe: () => 0,
-        });
-        const broker = new FakeBroker();
+        const { memberships, broker } = start();
         const joined = new Set<string>();
-        memberships.connected(broker, "queue");
         for (const [what, i] of steps) {
           const path = `/${i}`;
           if (what === "join") {
@@ -85,16 +93,7 @@ Deno.test("Memberships: the last call counts, whatever connections do meanwhile"
 });
 
 Deno.test("Memberships binds no more channels at once than there are slots", async () => {
-  const memberships = new Memberships({
-    onOutage: "refuse",
-    joinTimeoutMs: 5_000,
-    onMissed: () => assert.fail("nothing was lost"),
-    onDoubtful: () => {},
-    onBound: () => {},
-    latestProbe: () => 0,
-  });
-  const broker = new FakeBroker();
-  memberships.connected(broker, "queue");
+  const { memberships, broker } = start();
   const joins = Array.from(
     { length: 4 * slotCount },
     (_, i) => memberships.join(`/${i}`),
@@ -106,20 +105,9 @@ Deno.test("Memberships binds no more channels at once than there are slots", asy
 });
 
 Deno.test("Memberships.join() ends when the broker doesn't answer, as onOutage says", async () => {
-  const silent = {
-    bind: () => new Promise<never>(() => {}),
-    unbind: () => new Promise<never>(() => {}),
-  };
   for (const onOutage of ["local", "refuse"] as const) {
-    const memberships = new Memberships({
-      onOutage,
-      joinTimeoutMs: 1,
-      onMissed: () => assert.fail("nothing was lost"),
-      onDoubtful: () => {},
-      onBound: () => {},
-      latestProbe: () => 0,
-    });
-    memberships.connected(silent, "queue");
+    const memberships = makeMemberships({ onOutage, joinTimeoutMs: 1 });
+    memberships.connected(silentLink, "queue");
     const join = memberships.join("/a");
     if (onOutage === "local") await join;
     else await assert.rejects(join, BridgeUnavailableError);
@@ -129,16 +117,10 @@ Deno.test("Memberships.join() ends when the broker doesn't answer, as onOutage s
 
 Deno.test("Memberships tell of lost bindings as soon as they are back, and not to newcomers", async () => {
   const missed: string[] = [];
-  const memberships = new Memberships({
+  const { memberships, broker } = start({
     onOutage: "refuse",
-    joinTimeoutMs: 5_000,
     onMissed: ({ path }) => missed.push(path),
-    onDoubtful: () => {},
-    onBound: () => {},
-    latestProbe: () => 0,
   });
-  const broker = new FakeBroker();
-  memberships.connected(broker, "queue");
   for (const path of ["/a", "/b", "/c"]) await memberships.join(path);
   memberships.disconnected();
   await assert.rejects(memberships.join("/d"), BridgeUnavailableError);
@@ -155,16 +137,9 @@ Deno.test("Memberships tell of lost bindings as soon as they are back, and not t
 
 Deno.test("Memberships doubt a binding whose unbind was under way on a lost connection", async () => {
   const doubtful: string[] = [];
-  const memberships = new Memberships({
-    onOutage: "local",
-    joinTimeoutMs: 5_000,
-    onMissed: () => assert.fail("nothing was lost"),
+  const { memberships, broker } = start({
     onDoubtful: ({ path, state }) => doubtful.push(`${path} ${state}`),
-    onBound: () => {},
-    latestProbe: () => 0,
   });
-  const broker = new FakeBroker();
-  memberships.connected(broker, "queue");
   for (const path of ["/kept", "/back", "/gone"]) await memberships.join(path);
   memberships.leave("/back");
   memberships.leave("/gone");
@@ -185,16 +160,7 @@ Deno.test("Memberships doubt a binding whose unbind was under way on a lost conn
 
 Deno.test("Memberships.mayHaveLeftovers() says so from the unbind to the next probe", async () => {
   let latest = 4;
-  const memberships = new Memberships({
-    onOutage: "refuse",
-    joinTimeoutMs: 5_000,
-    onMissed: () => assert.fail("nothing was lost"),
-    onDoubtful: () => {},
-    onBound: () => {},
-    latestProbe: () => latest,
-  });
-  const broker = new FakeBroker();
-  memberships.connected(broker, "queue");
+  const { memberships } = start({ latestProbe: () => latest });
   const has = (): boolean =>
     memberships.mayHaveLeftovers(memberships.byPath("/a")!);
   await memberships.join("/a");
@@ -213,16 +179,7 @@ Deno.test("Memberships.mayHaveLeftovers() says so from the unbind to the next pr
 });
 
 Deno.test("Memberships.mayHaveLeftovers() says so after an unbind that a lost connection left unanswered", async () => {
-  const memberships = new Memberships({
-    onOutage: "local",
-    joinTimeoutMs: 5_000,
-    onMissed: () => assert.fail("nothing was lost"),
-    onDoubtful: () => {},
-    onBound: () => {},
-    latestProbe: () => 1,
-  });
-  const broker = new FakeBroker();
-  memberships.connected(broker, "queue");
+  const { memberships } = start({ latestProbe: () => 1 });
   await memberships.join("/a");
   memberships.leave("/a");
   memberships.disconnected();
@@ -240,16 +197,7 @@ Deno.test("Memberships.mayHaveLeftovers() says so after an unbind that a lost co
 
 Deno.test("Memberships.loseBinding() binds again and tells, unless it was bound again since", async () => {
   const missed: string[] = [];
-  const memberships = new Memberships({
-    onOutage: "refuse",
-    joinTimeoutMs: 5_000,
-    onMissed: ({ path }) => missed.push(path),
-    onDoubtful: () => {},
-    onBound: () => {},
-    latestProbe: () => 0,
-  });
-  const broker = new FakeBroker();
-  memberships.connected(broker, "queue");
+  const { memberships } = start({ onMissed: ({ path }) => missed.push(path) });
   await memberships.join("/a");
   const [[membership, boundMs]] = [...memberships.boundSince(-Infinity)] as [
     [Membership, number],
@@ -263,14 +211,7 @@ Deno.test("Memberships.loseBinding() binds again and tells, unless it was bound 
 });
 
 Deno.test("Memberships ignores what a former link answers", async () => {
-  const memberships = new Memberships({
-    onOutage: "local",
-    joinTimeoutMs: 5_000,
-    onMissed: () => assert.fail("nothing was lost"),
-    onDoubtful: () => {},
-    onBound: () => {},
-    latestProbe: () => 0,
-  });
+  const memberships = makeMemberships();
   const late = Promise.withResolvers<void>();
   memberships.connected(
     { bind: () => late.promise, unbind: () => Promise.reject() },
@@ -280,8 +221,7 @@ Deno.test("Memberships ignores what a former link answers", async () => {
   memberships.disconnected();
   await join;
   const membership = memberships.byPath("/a")!;
-  const silent = (): Promise<never> => new Promise<never>(() => {});
-  memberships.connected({ bind: silent, unbind: silent }, "queue");
+  memberships.connected(silentLink, "queue");
   late.resolve();
   await late.promise;
   await Promise.resolve();
