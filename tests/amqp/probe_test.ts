@@ -4,24 +4,11 @@ import type { Link } from "../../src/amqp/link.ts";
 import type { Membership } from "../../src/amqp/membership.ts";
 import { Probe } from "../../src/amqp/probe.ts";
 import type { ProbeMessage } from "../../src/amqp/sender.ts";
-
-/** A link that only lives and dies. */
-class FakeLink {
-  isReady = true;
-  blocked: string | undefined;
-  isDestroyed = false;
-  readonly #down = Promise.withResolvers<BrokerError>();
-  readonly down = this.#down.promise;
-
-  destroy(reason: BrokerError): void {
-    this.isDestroyed = true;
-    this.#down.resolve(reason);
-  }
-}
+import { MortalLink } from "./fakes.ts";
 
 /** A probe with everything around it, remembered. */
 class Bench {
-  readonly fake = new FakeLink();
+  readonly fake = new MortalLink();
   readonly link = this.fake as unknown as Link;
   readonly connector: { link: Link | undefined } = { link: undefined };
   readonly sent: ProbeMessage[] = [];
@@ -63,16 +50,32 @@ class Bench {
     },
   });
 
-  connect(): void {
+  /** Connects; with `isConfirmed`, the broker confirms the first message. */
+  connect({ isConfirmed = false } = {}): void {
     this.connector.link = this.link;
     this.probe.connected(this.link);
+    if (isConfirmed) this.sent.at(-1)!.onAnswer(true);
   }
 
-  /** The broker answers what went through doubtful bindings. */
-  answer(isTaken = true): void {
-    for (const { onAnswer } of this.doubts.splice(0)) onAnswer(isTaken);
+  /** Lets time pass, in each tick of which `progress` happens. */
+  tick(count = 1, progress: () => void = () => {}): void {
+    for (let i = 0; i < count; i++) {
+      progress();
+      this.probe.tick(this.link);
+    }
   }
 
+  /** The latest message comes out of the queue. */
+  returnLatest(): void {
+    this.probe.returned(this.probe.latest);
+  }
+
+  /** The broker takes what went through doubtful bindings. */
+  takeDoubts(): void {
+    for (const { onAnswer } of this.doubts.splice(0)) onAnswer(true);
+  }
+
+  /** The keys of what was sent since the last time. */
   get keys(): string[] {
     return this.sent.splice(0).map(({ key }) => key);
   }
@@ -85,7 +88,7 @@ Deno.test("Probe.measure() resolves when the message is back, and says why it is
   bench.connect();
   probe.returned(1);
   const measured = probe.measure(60_000);
-  probe.returned(probe.latest);
+  bench.returnLatest();
   assert.equal(await measured, probe.roundTripMs);
   await assert.rejects(probe.measure(1), /doesn't return a message/);
   const refused = probe.measure(60_000);
@@ -97,63 +100,49 @@ Deno.test("Probe.measure() resolves when the message is back, and says why it is
   assert.equal(probe.roundTripMs, undefined);
 });
 
-Deno.test("Probe.tick() sends one message at a time", () => {
+Deno.test("Probe.tick() sends one message at a time, and breaks off a link on which nothing comes back any more", () => {
   const bench = new Bench();
   bench.connect();
-  bench.probe.tick(bench.link);
+  bench.tick();
   assert.deepEqual(bench.keys, ["own"]);
-  bench.probe.returned(1);
+  bench.returnLatest();
   assert.deepEqual(bench.drained, [1]);
-  bench.probe.tick(bench.link);
+  bench.tick();
   assert.deepEqual(bench.keys, ["own"]);
-});
-
-Deno.test("Probe.tick() breaks off a link on which nothing comes back any more", () => {
-  const bench = new Bench();
-  const { fake, link, probe } = bench;
-  bench.connect();
-  for (let i = 0; i < 6; i++) probe.tick(link);
-  assert.equal(fake.isDestroyed, false);
-  probe.tick(link);
-  assert.equal(fake.isDestroyed, true);
+  bench.tick(5);
+  assert.equal(bench.fake.isDestroyed, false);
+  bench.tick();
+  assert.equal(bench.fake.isDestroyed, true);
   // The broker said nothing at all: nothing is known to be lost.
-  assert.equal(probe.isSuspect, false);
+  assert.equal(bench.probe.isSuspect, false);
 });
 
 Deno.test("Probe.tick() has patience with a broker that works, or that takes nothing", () => {
   const bench = new Bench();
-  const { fake, link, probe } = bench;
   bench.connect();
-  for (let i = 0; i < 100; i++) {
-    bench.sender.answers++;
-    probe.tick(link);
-  }
-  fake.blocked = "memory";
-  for (let i = 0; i < 100; i++) probe.tick(link);
-  fake.blocked = undefined;
-  for (let i = 0; i < 5; i++) probe.tick(link);
-  assert.equal(fake.isDestroyed, false);
+  bench.tick(100, () => bench.sender.answers++);
+  bench.fake.blocked = "memory";
+  bench.tick(100);
+  bench.fake.blocked = undefined;
+  bench.tick(5);
+  assert.equal(bench.fake.isDestroyed, false);
 });
 
 // What was published had nowhere to go and was confirmed, as an alternate exchange took it.
 Deno.test("Probe suspects the bindings when a message is confirmed and doesn't come", async () => {
   const bench = new Bench();
-  const { fake, link, probe, watch } = bench;
-  bench.connect();
-  bench.sent.at(-1)!.onAnswer(true);
-  for (let i = 0; i < 4; i++) {
-    bench.sender.answers++;
-    probe.tick(link);
-  }
-  assert.equal(fake.isDestroyed, false);
-  probe.tick(link);
+  const { link, probe, watch } = bench;
+  bench.connect({ isConfirmed: true });
+  bench.tick(4, () => bench.sender.answers++);
+  assert.equal(bench.fake.isDestroyed, false);
+  bench.tick();
   await link.down;
   assert.equal(probe.isSuspect, true);
   probe.disconnected();
 
   const proven = probe.comesBack(link);
   watch.received++;
-  probe.returned(probe.latest);
+  bench.returnLatest();
   assert.equal(await proven, true);
   assert.equal(probe.isSuspect, false);
 });
@@ -161,38 +150,30 @@ Deno.test("Probe suspects the bindings when a message is confirmed and doesn't c
 // It was taken for lost, and everybody was told.
 Deno.test("Probe waits while a connection that was lost still consumes the queue", async () => {
   const bench = new Bench();
-  const { fake, link, probe } = bench;
   bench.isOnlyConsumer = false;
-  bench.connect();
-  bench.sent.at(-1)!.onAnswer(true);
+  bench.connect({ isConfirmed: true });
   for (let i = 0; i < 20; i++) {
-    probe.tick(link);
+    bench.tick();
     await Promise.resolve();
   }
-  assert.equal(fake.isDestroyed, false);
+  assert.equal(bench.fake.isDestroyed, false);
   assert.ok(bench.turns.length > 1 && !bench.turns.includes(true));
   bench.isOnlyConsumer = true;
   bench.watch.received++;
-  for (let i = 0; i < 6; i++) probe.tick(link);
-  await link.down;
-  assert.equal(probe.isSuspect, true);
+  bench.tick(6);
+  await bench.link.down;
+  assert.equal(bench.probe.isSuspect, true);
   assert.equal(bench.turns.at(-1), true);
 });
 
 Deno.test("Probe suspects the bindings if others are delivered for long, but not its message", async () => {
   const bench = new Bench();
-  const { fake, link, probe, watch } = bench;
-  bench.connect();
-  bench.sent.at(-1)!.onAnswer(true);
-  for (let i = 0; i < 30; i++) {
-    watch.received++;
-    probe.tick(link);
-  }
-  assert.equal(fake.isDestroyed, false);
-  watch.received++;
-  probe.tick(link);
-  await link.down;
-  assert.equal(probe.isSuspect, true);
+  bench.connect({ isConfirmed: true });
+  bench.tick(30, () => bench.watch.received++);
+  assert.equal(bench.fake.isDestroyed, false);
+  bench.tick(1, () => bench.watch.received++);
+  await bench.link.down;
+  assert.equal(bench.probe.isSuspect, true);
 });
 
 Deno.test("Probe finds young bindings that are lost with the connection", () => {
@@ -201,41 +182,38 @@ Deno.test("Probe finds young bindings that are lost with the connection", () => 
   bench.connect();
   bench.bound = ["a", "b"];
   probe.disconnected();
-  bench.keys;
+  bench.sent.length = 0;
   bench.connect();
   assert.deepEqual(bench.keys, ["a", "b", "own"]);
   // From before the connection was lost.
   probe.passed(1, "b");
   probe.passed(probe.latest, "a");
+  bench.returnLatest();
   assert.deepEqual(bench.lost, []);
-  probe.returned(probe.latest);
-  assert.deepEqual(bench.lost, []);
-  bench.answer();
+  bench.takeDoubts();
   assert.deepEqual(bench.lost, ["b"]);
   // Asked once.
-  probe.tick(bench.link);
+  bench.tick();
   assert.deepEqual(bench.keys, ["own"]);
 });
 
 // The lost bindings stayed unnoticed.
 Deno.test("Probe asks for doubtful bindings again if the queue was full", () => {
   const bench = new Bench();
-  const { probe } = bench;
   bench.bound = ["a"];
-  probe.disconnected();
+  bench.probe.disconnected();
   bench.connect();
-  bench.sent.at(-1)!.onAnswer(false);
-  bench.keys;
-  probe.tick(bench.link);
+  bench.sent.splice(0).at(-1)!.onAnswer(false);
+  bench.tick();
   assert.deepEqual(bench.keys, ["a", "own"]);
   // They take a place in it, too: the first was too many, and the last was not.
   bench.doubts.splice(0).at(-1)!.onAnswer(false);
-  probe.returned(probe.latest);
+  bench.returnLatest();
   assert.deepEqual(bench.lost, []);
-  probe.tick(bench.link);
+  bench.tick();
   assert.deepEqual(bench.keys, ["a", "own"]);
-  bench.answer();
-  probe.returned(probe.latest);
+  bench.takeDoubts();
+  bench.returnLatest();
   assert.deepEqual(bench.lost, ["a"]);
 });
 
@@ -243,18 +221,18 @@ Deno.test("Probe.doubt() asks for a binding once a message on the present connec
   const bench = new Bench();
   const { probe } = bench;
   bench.connect();
-  bench.keys;
+  bench.sent.length = 0;
   for (const membership of bench.memberships.values()) probe.doubt(membership);
-  probe.tick(bench.link);
+  bench.tick();
   // The first one is still on its way.
   assert.deepEqual(bench.keys, []);
-  probe.returned(probe.latest);
+  bench.returnLatest();
   assert.deepEqual(bench.lost, []);
-  probe.tick(bench.link);
+  bench.tick();
   assert.deepEqual(bench.keys, ["a", "b", "own"]);
   probe.passed(probe.latest, "b");
-  bench.answer();
-  probe.returned(probe.latest);
+  bench.takeDoubts();
+  bench.returnLatest();
   assert.deepEqual(bench.lost, ["a"]);
 });
 
@@ -286,21 +264,16 @@ Deno.test("Probe.isOwnKeyBound() tells what the broker does with the message", a
 
 // It stayed on its way for ever: no other one was sent while the connection
 // lasted, and the round trip was unknown.
-Deno.test("Probe.unroutable() gives up the message that had nowhere to go", async () => {
+Deno.test("Probe.unroutable() gives up the message, or breaks off a link in use, whose bindings are gone", async () => {
   const bench = new Bench();
   const { probe, link } = bench;
   const isBound = probe.isOwnKeyBound(link);
   probe.unroutable(link);
   assert.equal(await isBound, false);
   bench.connector.link = link;
-  bench.keys;
-  probe.tick(link);
+  bench.sent.length = 0;
+  bench.tick();
   assert.deepEqual(bench.keys, ["own"]);
-});
-
-Deno.test("Probe.unroutable() breaks off a link whose bindings are gone", async () => {
-  const bench = new Bench();
-  bench.connect();
-  bench.probe.unroutable(bench.link);
-  assert.equal((await bench.link.down).message, "bindings are gone");
+  probe.unroutable(link);
+  assert.equal((await link.down).message, "bindings are gone");
 });
