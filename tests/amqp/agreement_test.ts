@@ -8,13 +8,10 @@ import {
 } from "../../src/amqp/ask.ts";
 import type { Link } from "../../src/amqp/link.ts";
 import type { Membership } from "../../src/amqp/membership.ts";
-import { Memberships } from "../../src/amqp/memberships.ts";
 import { everyNode } from "../../src/amqp/outbox.ts";
 import type { News } from "../../src/amqp/sender.ts";
 import { eventually } from "../../tools/eventually.ts";
-
-const own = "0123456789abcdef";
-const [one, two] = ["1".repeat(16), "2".repeat(16)] as const;
+import { bindingLink, makeMemberships, one, own, turn, two } from "./fakes.ts";
 
 /** What a node told others. */
 type Told = Required<News>;
@@ -35,11 +32,7 @@ class Bench {
     publishNews: (_: Link, news: News) =>
       void this.told.push({ sequence: 0, since: 0, ...news }),
   };
-  readonly memberships = new Memberships({
-    onOutage: "local",
-    joinTimeoutMs: 5_000,
-    onMissed: () => assert.fail("Nothing was bound too late"),
-    onDoubtful: () => {},
+  readonly memberships = makeMemberships({
     onBound: (membership) => this.agreement.reach(membership),
     latestProbe: () => 1,
   });
@@ -58,10 +51,7 @@ class Bench {
       peers: { areKnown: true, present: this.present, hearsMs: () => Infinity },
       onGap: ({ path }) => void this.gaps.push(path),
     });
-    this.memberships.connected({
-      bind: () => Promise.resolve(),
-      unbind: () => Promise.resolve(),
-    }, "queue");
+    this.memberships.connected(bindingLink, "queue");
   }
 
   channel(path = "/a"): Membership {
@@ -74,6 +64,13 @@ class Bench {
       join.isDone = true;
     });
     const join = { isDone: false, done };
+    return join;
+  }
+
+  /** Begins a join, and resolves when this node has asked. */
+  async joinAndAsk(): Promise<ReturnType<Bench["join"]>> {
+    const join = this.join();
+    await this.asked();
     return join;
   }
 
@@ -92,11 +89,10 @@ class Bench {
   }
 
   /** Lets something that a node sent for the first question come through the channel's binding. */
-  echo(node: string, { asker = own, path = "/a" } = {}): void {
-    const envelope = { node, sequence: 1, since: 0 };
+  echo(node: string, asker = own): void {
+    const envelope = { kind: "echo", node, sequence: 1, since: 0 } as const;
     const body = new TextEncoder().encode(asker);
-    const { key } = this.channel(path);
-    this.agreement.echoed({ kind: "echo", ...envelope }, key, body);
+    this.agreement.echoed(envelope, this.channel().key, body);
   }
 
   /** Lets a message come, and tells what it is. */
@@ -104,11 +100,6 @@ class Bench {
     const envelope = { kind: "text", node, sequence, since } as const;
     return this.channel().tracker.message(envelope);
   }
-}
-
-/** Lets whatever is due happen. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve));
 }
 
 // It was: the 101 came when one broker had the binding, and what another node sent to
@@ -126,7 +117,7 @@ Deno.test("Agreement.reach() waits until every node has told its number, and is 
     () => bench.echo(one),
     () => bench.answer(two),
     // Somebody else's question.
-    () => bench.echo(two, { asker: one }),
+    () => bench.echo(two, one),
     () => bench.echo(two),
     // What was in the queue before is out of it.
     () => bench.agreement.returned(1),
@@ -145,8 +136,7 @@ Deno.test("Agreement.reach() waits until every node has told its number, and is 
 
 Deno.test("Agreement forgets what was missing before a join succeeds", async () => {
   const bench = new Bench();
-  const join = bench.join();
-  await bench.asked();
+  const join = await bench.joinAndAsk();
   assert.equal(bench.message(one, 46, 45), "next");
   assert.equal(bench.message(two, 60, 59), "next");
   for (const node of [one, two]) {
@@ -163,9 +153,7 @@ Deno.test("Agreement forgets what was missing before a join succeeds", async () 
 
 Deno.test("Agreement lets nobody in for an answer to a join before", async () => {
   const bench = new Bench();
-  const joins = [bench.join()];
-  await bench.asked();
-  joins.push(bench.join());
+  const joins = [await bench.joinAndAsk(), bench.join()];
   bench.memberships.leave("/a");
   joins.push(bench.join());
   await bench.asked(2);
@@ -179,8 +167,7 @@ Deno.test("Agreement lets nobody in for an answer to a join before", async () =>
 
 Deno.test("Agreement asks those again that aren't heard, and waits for nobody who has gone", async () => {
   const bench = new Bench();
-  const join = bench.join();
-  await bench.asked();
+  const join = await bench.joinAndAsk();
   bench.agreement.returned(1);
   bench.answer(one);
   bench.echo(one);
@@ -217,8 +204,7 @@ Deno.test("Agreement makes nobody wait where there is one broker, or it takes no
 
 Deno.test("Agreement ends its waits with the connection, and takes answers on the next one", async () => {
   const bench = new Bench();
-  const join = bench.join();
-  await bench.asked();
+  const join = await bench.joinAndAsk();
   bench.connector.link = undefined;
   bench.agreement.disconnected();
   bench.memberships.disconnected();
@@ -232,8 +218,7 @@ Deno.test("Agreement ends its waits with the connection, and takes answers on th
 
 Deno.test("Agreement counts joins that aren't answered in time, and goes on asking", async () => {
   const bench = new Bench({ waitMs: 50 });
-  const join = bench.join();
-  await bench.asked();
+  const join = await bench.joinAndAsk();
   bench.answer(one);
   bench.echo(one);
   await join.done;
@@ -248,16 +233,15 @@ Deno.test("Agreement counts joins that aren't answered in time, and goes on aski
 // It was: what a node sent between its answer and the join was told when it was
 // lost, as its broker didn't route by the binding.
 Deno.test("Agreement asks a node again that has answered, and isn't heard", async () => {
-  const cases = [
-    [55, { before: 56 }, []],
-    [58, { before: 56 }, ["/a"]],
+  const cases: [since: number, before: number, gaps: string[]][] = [
+    [55, 56, []],
+    [58, 56, ["/a"]],
     // What it told while joins waited holds in any case.
-    [50, { before: 1 }, []],
-  ] as const;
-  for (const [since, { before }, gaps] of cases) {
+    [50, 1, []],
+  ];
+  for (const [since, before, gaps] of cases) {
     const bench = new Bench({ waitMs: 50 });
-    const join = bench.join();
-    await bench.asked();
+    const join = await bench.joinAndAsk();
     bench.answer(one);
     await join.done;
     assert.equal(bench.message(one, 60, since), "next");
