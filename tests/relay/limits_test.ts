@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Close, closes } from "../../src/relay/close.ts";
+import { closes } from "../../src/relay/close.ts";
 import {
   Allowance,
   limitNames,
@@ -10,12 +10,11 @@ import { findSetting } from "../../src/settings/table.ts";
 import { binary } from "../helpers/messages.ts";
 import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import { readPage } from "../helpers/docs.ts";
-import { eventually, within } from "../../tools/eventually.ts";
+import { eventually } from "../../tools/eventually.ts";
 import { lacking } from "../helpers/listener.ts";
 import { handshakeBytes, RawClient } from "../../tools/raw_client.ts";
 import { connectStalled, startServer, testLimits } from "../helpers/server.ts";
 import { testUnless } from "../helpers/skip.ts";
-import type { Client } from "../../tools/ws_client.ts";
 
 Deno.test("limitTable has settings of the section [limits], by their names", () => {
   for (const name of limitNames) {
@@ -75,35 +74,6 @@ Deno.test("Allowance.spend() takes a burst of messages_per_second, and any numbe
   ]);
 });
 
-Deno.test("Server closes the sender of a message of more than message_bytes, and only it", async () => {
-  await using server = await startServer({ limits: { messageBytes: 10 } });
-  const [a, b] = [await server.connect("/x"), await server.connect("/x")];
-  a.send("0123456789");
-  assert.equal(await b.next(), "0123456789");
-  a.send("é".repeat(6));
-  assert.deepEqual(await closeOf(a), {
-    code: closes.too_big.code,
-    reason: "message over 10 bytes",
-  });
-  assert.equal(server.server.metrics.limitHits.message_bytes, 1);
-  assert.equal(server.server.metrics.closes.too_big, 1);
-  assert.equal(b.isOpen, true);
-});
-
-testUnless(lacking("closeFrames"), {
-  name: "Server closes a client that sends more than messages_per_second",
-  fn: async () => {
-    await using server = await startServer({
-      limits: { messagesPerSecond: 5 },
-    });
-    const [a, b] = [await server.connect("/x"), await server.connect("/x")];
-    for (let i = 0; i < 50; i++) a.send(String(i));
-    assert.deepEqual(await closeOf(a), closes.rate);
-    assert.equal(server.server.metrics.limitHits.messages_per_second, 1);
-    for (let i = 0; i < 5; i++) assert.equal(await b.next(), String(i));
-  },
-});
-
 Deno.test("Server closes a reader for which more than client_buffer_bytes are queued, and only it", async () => {
   // Other nodes' messages wait for nobody.
   const bridge = new RecordingBridge();
@@ -124,12 +94,6 @@ Deno.test("Server closes a reader for which more than client_buffer_bytes are qu
   assert.equal(metrics.limitHits.client_buffer_bytes, 1);
   assert.equal(channels.memberCount("/x"), 1);
 });
-
-/** Gets how `client` was closed. */
-async function closeOf(client: Client): Promise<Close> {
-  const { code, reason } = await within(client.closed, "a client's close");
-  return { code, reason };
-}
 
 const cases = [
   ["clients", { clients: 2 }, ["/a", "/b", "/c"]],
@@ -174,10 +138,4 @@ testUnless(lacking("fewRefusals"), {
     assert.equal((await told.readResponse()).status, 503);
     assert.equal(limitHits.clients, 2);
   },
-});
-
-Deno.test("Server lets another client into an existing channel when channels is reached", async () => {
-  await using server = await startServer({ limits: { channels: 1 } });
-  await server.connect("/a");
-  await server.connect("/a");
 });

@@ -29,11 +29,3 @@ Deno.test("Metrics.countDisconnect() counts usual codes by themselves and all ot
     other: 2,
   });
 });
-
-Deno.test("Metrics.deliveries is the sum of the receivers of each message", () => {
-  const metrics = new Metrics();
-  metrics.fanOut.observe(3);
-  metrics.fanOut.observe(0);
-  metrics.fanOut.observe(4);
-  assert.equal(metrics.deliveries, 7);
-});

@@ -34,18 +34,6 @@ Deno.test("Server passes text, binary and empty messages on, in order and withou
   assert.equal(await c!.next(), "from d");
 });
 
-Deno.test("Server forgets a channel when its last client has gone", async () => {
-  await using server = await startServer();
-  const clients = await Promise.all(
-    ["/x", "/x?query=1", "/y"].map((path) => server.connect(path)),
-  );
-  assert.equal(server.server.channels.size, 2);
-  assert.equal(server.server.channels.memberCount("/x"), 2);
-  for (const client of clients) client.close();
-  await untilEmpty(server);
-  assert.equal(server.server.channels.size, 0);
-});
-
 Deno.test("Server answers the handshake only when the bridge has joined", async () => {
   const bridge = new RecordingBridge();
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -74,16 +62,6 @@ Deno.test("Server answers 503 with Retry-After when the bridge refuses, and keep
   assert.equal(server.server.metrics.refusals[503], 1);
   await untilEmpty(server);
   assert.deepEqual(bridge.calls, ["join /x", "leave /x"]);
-});
-
-Deno.test("Server closes with the documented code when the bridge lost messages", async () => {
-  const bridge = new RecordingBridge();
-  await using server = await startServer({ bridge });
-  const client = await server.connect("/x");
-  bridge.listener!.gap(["/x"]);
-  const { code, reason } = await client.closed;
-  assert.deepEqual({ code, reason }, closes.gap);
-  assert.equal(server.server.metrics.closes.gap, 1);
 });
 
 Deno.test("Server.stop() tells every client to come back, at different times", async () => {
