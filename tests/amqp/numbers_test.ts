@@ -2,12 +2,10 @@ import assert from "node:assert/strict";
 import type { Link } from "../../src/amqp/link.ts";
 import { type Mark, readMarks, writeMarks } from "../../src/amqp/marks.ts";
 import type { Membership } from "../../src/amqp/membership.ts";
-import { Memberships } from "../../src/amqp/memberships.ts";
 import { Numbers } from "../../src/amqp/numbers.ts";
 import { everyNode } from "../../src/amqp/outbox.ts";
 import { eventually } from "../../tools/eventually.ts";
-
-const other = "fedcba9876543210";
+import { bindingLink, makeMemberships, one } from "./fakes.ts";
 
 /** The numbers of a node that is in the channels `/a` and `/b`, and what they tell. */
 class Bench {
@@ -21,14 +19,7 @@ class Bench {
   asked = 0;
   /** How often the broker was asked to bind something. */
   binds = 0;
-  readonly memberships = new Memberships({
-    onOutage: "local",
-    joinTimeoutMs: 1_000,
-    onMissed: () => assert.fail("Nothing was bound too late"),
-    onDoubtful: () => {},
-    onBound: () => {},
-    latestProbe: () => this.asked,
-  });
+  readonly memberships = makeMemberships({ latestProbe: () => this.asked });
   readonly numbers = new Numbers({
     connector: { link: this.link as Link },
     sender: {
@@ -43,13 +34,11 @@ class Bench {
 
   static async make(): Promise<Bench> {
     const bench = new Bench();
-    bench.memberships.connected({
-      bind: () => {
-        bench.binds++;
-        return Promise.resolve();
-      },
-      unbind: () => Promise.resolve(),
-    }, "queue");
+    const bind = (): Promise<void> => {
+      bench.binds++;
+      return Promise.resolve();
+    };
+    bench.memberships.connected({ ...bindingLink, bind }, "queue");
     await bench.memberships.join("/a");
     await bench.memberships.join("/b");
     bench.memberships.probed(++bench.asked);
@@ -65,21 +54,24 @@ class Bench {
   }
 
   hear(kind: "hello" | "digest", ...marks: Mark[]): void {
-    this.numbers.heard(
-      { kind, node: other, sequence: 0, since: 0 },
-      writeMarks(marks),
-    );
+    const envelope = { kind, node: one, sequence: 0, since: 0 };
+    this.numbers.heard(envelope, writeMarks(marks));
   }
 
   /** Lets a message of the other node come in `/a`. */
   message(sequence: number, since: number): string {
-    return this.channel("/a").tracker.message(
-      { kind: "text", node: other, sequence, since },
-    );
+    const envelope = { kind: "text", node: one, sequence, since } as const;
+    return this.channel("/a").tracker.message(envelope);
   }
 
   ticks(count: number): void {
     for (let i = 0; i < count; i++) this.numbers.tick();
+  }
+
+  /** Resolves with the marks of the first news. */
+  async firstMarks(): Promise<Mark[]> {
+    await eventually(() => this.told.length > 0, "the hello");
+    return this.told[0]!.marks;
   }
 }
 
@@ -88,32 +80,22 @@ Deno.test("Numbers says hello once for all channels that were joined at about th
   bench.last.set("/b", 7);
   bench.numbers.joined(bench.channel("/a"));
   bench.numbers.joined(bench.channel("/b"));
-  await eventually(() => bench.told.length > 0, "the hello");
-  const marks = [bench.mark("/a", 0), bench.mark("/b", 7)];
+  const marks = await bench.firstMarks();
+  assert.deepEqual(marks, [bench.mark("/a", 0), bench.mark("/b", 7)]);
   assert.deepEqual(bench.told, [{ kind: "hello", key: everyNode, marks }]);
   // Behind a message to itself.
   assert.equal(bench.asked, 2);
 });
 
-Deno.test("Numbers says hello for every channel once there is a connection again", async () => {
-  const bench = await Bench.make();
-  bench.numbers.joined(bench.channel("/a"));
-  bench.numbers.disconnected();
-  bench.numbers.connected();
-  await eventually(() => bench.told.length > 0, "the hello");
-  assert.deepEqual(bench.told.map(({ marks }) => marks.length), [2]);
-});
-
-Deno.test("Numbers says hello later if the link takes nothing for now", async () => {
+Deno.test("Numbers says hello for every channel once there is a connection again, and it takes something", async () => {
   const bench = await Bench.make();
   let looks = 0;
   Object.defineProperty(bench.link, "isReady", { get: () => ++looks > 4 });
   bench.numbers.joined(bench.channel("/a"));
-  await eventually(() => bench.told.length > 0, "the hello");
-  assert.deepEqual(bench.told.map(({ marks }) => marks), [[
-    bench.mark("/a", 0),
-  ]]);
   bench.numbers.disconnected();
+  bench.numbers.connected();
+  assert.equal((await bench.firstMarks()).length, 2);
+  assert.equal(bench.told.length, 1);
 });
 
 Deno.test("Numbers answers a hello with its marks of the channels that both are in", async () => {
@@ -122,31 +104,22 @@ Deno.test("Numbers answers a hello with its marks of the channels that both are 
   const strange = { prefix: "0".repeat(16), last: 1 };
   bench.hear("hello", bench.mark("/a", 0), bench.mark("/b", 0), strange);
   const marks = [bench.mark("/a", 5)];
-  assert.deepEqual(bench.told, [
-    { kind: "digest", key: `node.${other}`, marks },
-  ]);
+  assert.deepEqual(bench.told, [{ kind: "digest", key: `node.${one}`, marks }]);
   // An answer needs none.
   bench.hear("digest", bench.mark("/a", 0));
   assert.equal(bench.told.length, 1);
 });
 
-Deno.test("Numbers sends a digest of channels in which something was sent, for a minute", async () => {
-  const bench = await Bench.make();
-  bench.numbers.sent(bench.channel("/a"));
-  bench.last.set("/a", 3);
-  bench.ticks(3);
-  const marks = [bench.mark("/a", 3)];
-  assert.deepEqual(bench.told, [{ kind: "digest", key: everyNode, marks }]);
-  bench.ticks(300);
-  assert.equal(bench.told.length, 20);
-});
-
-Deno.test("Numbers keeps what it couldn't tell for the next digest", async () => {
+Deno.test("Numbers sends a digest of channels in which something was sent, for a minute, in which it can be told", async () => {
   const bench = await Bench.make();
   bench.link.isReady = false;
   bench.numbers.sent(bench.channel("/a"));
   bench.ticks(300);
   bench.link.isReady = true;
+  bench.last.set("/a", 3);
+  bench.ticks(3);
+  const marks = [bench.mark("/a", 3)];
+  assert.deepEqual(bench.told, [{ kind: "digest", key: everyNode, marks }]);
   bench.ticks(300);
   assert.equal(bench.told.length, 20);
 });
@@ -167,38 +140,36 @@ Deno.test("Numbers finds a last message that was lost, and binds its channel ane
   assert.equal(bench.message(7, 6), "next");
 });
 
-Deno.test("Numbers shows that the first message of a sender was lost", async () => {
-  for (const sequence of [9, 10]) {
-    const bench = await Bench.make();
-    bench.hear("hello", bench.mark("/a", 0));
+Deno.test("Numbers shows that the first message of a sender was lost, and takes what was sent before this node joined for nobody's loss", async () => {
+  const cases = [
     // Number 9 is the first one in this channel.
-    const since = sequence === 9 ? 0 : 9;
-    assert.equal(bench.message(sequence, since), since === 0 ? "next" : "gap");
+    ["hello", 0, 9, 0, "next"],
+    ["hello", 0, 10, 9, "gap"],
+    ["digest", 50, 50, 49, "duplicate"],
+    ["digest", 50, 51, 50, "next"],
+  ] as const;
+  for (const [kind, last, sequence, since, verdict] of cases) {
+    const bench = await Bench.make();
+    bench.hear(kind, bench.mark("/a", last));
+    assert.equal(bench.message(sequence, since), verdict);
+    assert.deepEqual(bench.missed, []);
   }
-});
-
-Deno.test("Numbers takes what was sent before this node joined for nobody's loss", async () => {
-  const bench = await Bench.make();
-  bench.hear("digest", bench.mark("/a", 50));
-  assert.equal(bench.message(50, 49), "duplicate");
-  assert.equal(bench.message(51, 50), "next");
-  assert.deepEqual(bench.missed, []);
 });
 
 Deno.test("Numbers judges nothing by what was in the queue before a channel was bound", async () => {
   const bench = await Bench.make();
   await bench.memberships.join("/late");
   bench.last.set("/late", 0);
-  const mark = bench.mark("/late", 50);
   const { tracker } = bench.channel("/late");
-  bench.hear("hello", mark);
-  assert.equal(tracker.nodes, 0);
+  const nodesAfterHello = (): number => {
+    bench.hear("hello", bench.mark("/late", 50));
+    return tracker.nodes;
+  };
+  assert.equal(nodesAfterHello(), 0);
   // The other one is bound, and wants to know.
   assert.equal(bench.told.length, 1);
   bench.memberships.probed(bench.asked);
-  bench.hear("hello", mark);
-  assert.equal(tracker.nodes, 0);
+  assert.equal(nodesAfterHello(), 0);
   bench.memberships.probed(++bench.asked);
-  bench.hear("hello", mark);
-  assert.equal(tracker.nodes, 1);
+  assert.equal(nodesAfterHello(), 1);
 });
