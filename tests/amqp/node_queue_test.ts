@@ -4,61 +4,14 @@ import type { Binding, Link } from "../../src/amqp/link.ts";
 import { NodeQueue, type NodeQueueOptions } from "../../src/amqp/node_queue.ts";
 import type { QueueState } from "../../src/amqp/queue_search.ts";
 
-/** What a {@linkcode FakeLink} answers. */
+/** What a broker answers. */
 interface Answers {
+  readonly isBound?: boolean;
   readonly state?: QueueState;
   /** What fails, such as `consume`, and how. */
   readonly failing?: { readonly what: string; readonly error: BrokerError };
   /** A queue that can be deleted, as it is there again. */
   readonly back?: string;
-}
-
-/** A broker with queues; what it was asked is remembered. */
-class FakeLink {
-  readonly done: string[] = [];
-  args: Record<string, unknown> = {};
-  readonly #answers: Answers;
-
-  constructor(answers: Answers) {
-    this.#answers = answers;
-  }
-
-  declareQueue(name: string, args: Record<string, unknown>): Promise<void> {
-    this.args = args;
-    return this.#do(`declare ${name}`);
-  }
-
-  deleteQueue(name: string): Promise<void> {
-    return this.#do(`delete ${name}`);
-  }
-
-  bind(_slot: number, { key }: Binding): Promise<void> {
-    return this.#do(`bind ${key}`);
-  }
-
-  consume(name: string): Promise<void> {
-    return this.#do(`consume ${name}`);
-  }
-
-  findQueue(): Promise<QueueState> {
-    return Promise.resolve(this.#answers.state ?? "there");
-  }
-
-  unbindAway(queue: string, keys: Iterable<string>): Promise<void> {
-    return this.#do(`unbind ${queue} ${[...keys]}`);
-  }
-
-  async deleteIfThere(name: string): Promise<boolean> {
-    await this.#do(`delete later ${name}`);
-    return this.#answers.back === name;
-  }
-
-  #do(what: string): Promise<void> {
-    const { failing } = this.#answers;
-    const error = what.startsWith(`${failing?.what} `) && failing?.error;
-    this.done.push(what);
-    return error ? Promise.reject(error) : Promise.resolve();
-  }
 }
 
 function make(options: Partial<NodeQueueOptions> = {}): NodeQueue {
@@ -74,19 +27,42 @@ function make(options: Partial<NodeQueueOptions> = {}): NodeQueue {
 /** Prepares `queue`, and gets what was done, `lost` and what failed included. */
 async function prepare(
   queue: NodeQueue,
-  { isBound = true, ...answers }: Answers & { isBound?: boolean } = {},
+  { isBound = true, state = "there", failing, back }: Answers = {},
+  onDeclared: (args: Record<string, unknown>) => void = () => {},
 ): Promise<string[]> {
-  const link = new FakeLink(answers);
+  const done: string[] = [];
+  const act = (what: string): Promise<void> => {
+    done.push(what);
+    return what.startsWith(`${failing?.what} `)
+      ? Promise.reject(failing!.error)
+      : Promise.resolve();
+  };
+  const link = {
+    declareQueue: (name: string, args: Record<string, unknown>) => {
+      onDeclared(args);
+      return act(`declare ${name}`);
+    },
+    deleteQueue: (name: string) => act(`delete ${name}`),
+    bind: (_slot: number, { key }: Binding) => act(`bind ${key}`),
+    consume: (name: string) => act(`consume ${name}`),
+    findQueue: () => Promise.resolve(state),
+    unbindAway: (queue: string, keys: Iterable<string>) =>
+      act(`unbind ${queue} ${[...keys]}`),
+    deleteIfThere: async (name: string) => {
+      await act(`delete later ${name}`);
+      return back === name;
+    },
+  };
   try {
-    await queue.prepare(link as unknown as Link, {
+    await queue.prepare(link as Partial<Link> as Link, {
       isBound: () => Promise.resolve(isBound),
       channelKeys: () => ["k1", "k2"],
-      onLost: () => link.done.push("lost"),
+      onLost: () => done.push("lost"),
     });
   } catch (error) {
-    link.done.push((error as Error).message);
+    done.push((error as Error).message);
   }
-  return link.done;
+  return done;
 }
 
 const name = "staps.node.x";
@@ -205,14 +181,10 @@ Deno.test("NodeQueue takes a quorum queue where three brokers are named, if it i
   for (const [queueType, count, expected] of cases) {
     const hosts = Array.from({ length: count }, (_, i) => `host${i}`);
     const queue = make({ queueType, hosts });
-    const link = new FakeLink({});
-    await queue.prepare(link as unknown as Link, {
-      isBound: () => Promise.resolve(true),
-      channelKeys: () => [],
-      onLost: () => {},
-    });
-    assert.equal(link.args["x-queue-type"], expected);
-    assert.equal("x-delivery-limit" in link.args, expected === "quorum");
+    let args: Record<string, unknown> = {};
+    await prepare(queue, {}, (declared) => args = declared);
+    assert.equal(args["x-queue-type"], expected);
+    assert.equal("x-delivery-limit" in args, expected === "quorum");
     assert.equal(queue.isQuorum, expected === "quorum");
   }
 });
