@@ -7,16 +7,10 @@ import { ConfigError } from "../../src/common/errors.ts";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { brokerUrl } from "../../tools/bridge_options.ts";
 import { eventually } from "../../tools/eventually.ts";
+import { MortalLink } from "./fakes.ts";
 
-/** A link that only lives and dies. */
-class FakeLink {
-  readonly #down = Promise.withResolvers<BrokerError>();
-  readonly down = this.#down.promise;
-
-  destroy(reason: BrokerError): void {
-    this.#down.resolve(reason);
-  }
-
+/** A link that may be closed, too. */
+class FakeLink extends MortalLink {
   close(): Promise<void> {
     this.destroy(new BrokerError("closed"));
     return Promise.resolve();
@@ -62,26 +56,35 @@ function make(steps: Partial<Steps> = {}): {
   return { connector, done };
 }
 
-Deno.test("Connector.start() tries every host once, and then goes on", async () => {
-  let isUp = false;
-  const { connector, done } = make({
-    open: () =>
-      isUp
-        ? Promise.resolve(fakeLink())
-        : Promise.reject(new BrokerError("connect ECONNREFUSED")),
-  });
-  await connector.start();
-  assert.deepEqual(done.splice(0, 4), [
-    "open one",
-    "end connect ECONNREFUSED",
-    "open two",
-    "end connect ECONNREFUSED",
-  ]);
-  assert.equal(connector.problem, "connect ECONNREFUSED");
-  isUp = true;
-  await eventually(() => connector.link !== undefined, "the connection");
-  assert.equal(connector.problem, undefined);
-  await connector.close(() => Promise.resolve());
+/** For a last message before the end there is none. */
+const nothing = (): Promise<void> => Promise.resolve();
+
+Deno.test("Connector.start() tries every host once, tells the reason, and goes on", async () => {
+  const words =
+    "530 NOT_ALLOWED - access to vhost '/' refused for user 'a': connection limit (1) is reached";
+  const cases: [BrokerError, problem: RegExp][] = [
+    [new BrokerError("connect ECONNREFUSED"), /^connect ECONNREFUSED$/],
+    // It ended the process, with the wrong reason.
+    [
+      new BrokerError(words, { code: 530, opening: { voice: "AMQP" } }),
+      /^the virtual host "\/" may have no more connections: .* \(530 NOT_ALLOWED - .* reached\)$/,
+    ],
+  ];
+  for (const [error, problem] of cases) {
+    let isUp = false;
+    const { connector, done } = make({
+      open: () => isUp ? Promise.resolve(fakeLink()) : Promise.reject(error),
+    });
+    await connector.start();
+    const tries = ["one", "two"]
+      .flatMap((host) => [`open ${host}`, `end ${error.message}`]);
+    assert.deepEqual(done.slice(0, 4), tries);
+    assert.match(connector.problem!, problem);
+    isUp = true;
+    await eventually(() => connector.link !== undefined, "the connection");
+    assert.equal(connector.problem, undefined);
+    await connector.close(nothing);
+  }
 });
 
 Deno.test("Connector connects again when a link is lost", async () => {
@@ -91,17 +94,11 @@ Deno.test("Connector connects again when a link is lost", async () => {
   connector.link!.destroy(new BrokerError("cut"));
   await eventually(() => connector.connects === 2, "the second link");
   await connector.close(async () => void await done.push("last"));
-  assert.deepEqual(done, [
-    "open one",
-    "prepare",
-    "begin",
-    "end cut",
-    "open one",
-    "prepare",
-    "begin",
-    "last",
-    "end closed",
-  ]);
+  const began = ["open one", "prepare", "begin"];
+  assert.deepEqual(
+    done,
+    [...began, "end cut", ...began, "last", "end closed"],
+  );
   assert.equal(connector.broker, undefined);
 });
 
@@ -111,56 +108,25 @@ Deno.test("Connector connects to the next host when a broker was silent", async 
   connector.link!.destroy(new BrokerError("no message", { late: true }));
   await eventually(() => connector.connects === 2, "the second link");
   assert.equal(connector.broker, "two:1");
-  await connector.close(() => Promise.resolve());
+  await connector.close(nothing);
 });
 
 Deno.test("Connector.start() throws what can't heal", async () => {
   const access = { right: "write", kind: "exchange", name: "staps" } as const;
-  const { connector, done } = make({
-    prepare: () =>
-      Promise.reject(
-        new BrokerError("access to exchange 'x' refused", {
-          code: 403,
-          access,
-        }),
-      ),
+  const error = new BrokerError("access to exchange 'x' refused", {
+    code: 403,
+    access,
   });
+  const { connector, done } = make({ prepare: () => Promise.reject(error) });
   await assert.rejects(connector.start(), ConfigError);
-  assert.deepEqual(done, [
-    "open one",
-    "prepare",
-    "end access to exchange 'x' refused",
-  ]);
-});
-
-// It ended the process, with the wrong reason.
-Deno.test("Connector.start() goes on trying where the broker's no can heal, and tells the reason", async () => {
-  const words =
-    "530 NOT_ALLOWED - access to vhost '/' refused for user 'a': connection limit (1) is reached";
-  let isFull = true;
-  const { connector } = make({
-    open: () =>
-      isFull
-        ? Promise.reject(
-          new BrokerError(words, { code: 530, opening: { voice: "AMQP" } }),
-        )
-        : Promise.resolve(fakeLink()),
-  });
-  await connector.start();
-  assert.match(
-    connector.problem!,
-    /^the virtual host "\/" may have no more connections: .* \(530 NOT_ALLOWED - .* reached\)$/,
-  );
-  isFull = false;
-  await eventually(() => connector.link !== undefined, "the connection");
-  await connector.close(() => Promise.resolve());
+  assert.deepEqual(done, ["open one", "prepare", `end ${error.message}`]);
 });
 
 Deno.test("Connector.start() ends when it is closed meanwhile, and the late link is broken off", async () => {
   const opened = Promise.withResolvers<Link>();
   const { connector, done } = make({ open: () => opened.promise });
   const start = assert.rejects(connector.start(), BridgeUnavailableError);
-  await connector.close(() => Promise.resolve());
+  await connector.close(nothing);
   await start;
   const link = fakeLink();
   opened.resolve(link);
