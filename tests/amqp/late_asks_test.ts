@@ -6,8 +6,7 @@ import { type Membership, newMembership } from "../../src/amqp/membership.ts";
 import { SentLog } from "../../src/amqp/sent_log.ts";
 import { Tracker } from "../../src/amqp/tracker.ts";
 import { fc } from "../helpers/property.ts";
-
-const [one, two] = ["1".repeat(16), "2".repeat(16)] as const;
+import { Clock, one, two } from "./fakes.ts";
 
 /** A question that was sent to a node. */
 interface Sent {
@@ -17,9 +16,7 @@ interface Sent {
 }
 
 /** A node at a time of its own, whose join a minute after its start wasn't answered. */
-class Bench implements Disposable {
-  readonly #now = performance.now;
-  nowMs = 60_000;
+class Bench extends Clock {
   readonly sent: Sent[] = [];
   readonly gaps: string[] = [];
   readonly connector: { link: Link | undefined } = {
@@ -43,8 +40,8 @@ class Bench implements Disposable {
     onGap: (_, reason) => void this.gaps.push(reason),
   });
 
-  constructor() {
-    performance.now = () => this.nowMs;
+  constructor(nowMs = 60_000) {
+    super(nowMs);
   }
 
   /** Lets a join succeed now that `nodes` didn't answer. */
@@ -89,10 +86,6 @@ class Bench implements Disposable {
     const envelope = { kind: "text", node, sequence, since } as const;
     return this.membership.tracker.message(envelope);
   }
-
-  [Symbol.dispose](): void {
-    performance.now = this.#now;
-  }
 }
 
 // The question was lost with a queue or a broker, nobody asked again, and
@@ -115,6 +108,8 @@ Deno.test("LateAsks asks again and again, only those that haven't answered, unti
   assert.deepEqual(bench.gaps, []);
 });
 
+const noAnswer = "another node doesn't say what it sent";
+
 Deno.test("LateAsks tells of channels for which a node that is there never answers", () => {
   using bench = new Bench();
   bench.join([one]);
@@ -125,32 +120,22 @@ Deno.test("LateAsks tells of channels for which a node that is there never answe
   bench.pass(15);
   assert.deepEqual(bench.gaps, []);
   bench.pass(20);
-  assert.deepEqual(bench.gaps, ["another node doesn't say what it sent"]);
+  assert.deepEqual(bench.gaps, [noAnswer]);
   assert.equal(bench.late.size, 0);
 });
 
-/** What keeps an answer away without anybody's fault, and what ends it. */
-const outages: Record<
-  string,
-  { begin: (bench: Bench) => void; end: (bench: Bench) => void }
-> = {
-  "there is no connection": {
-    begin: ({ connector, late }) => {
-      connector.link = undefined;
-      late.disconnected();
-    },
-    end: ({ connector }) => connector.link = { isReady: true } as Link,
+/** What keeps an answer away without anybody's fault. */
+const outages: Record<string, (bench: Bench) => void> = {
+  "there is no connection": ({ connector, late }) => {
+    connector.link = undefined;
+    late.disconnected();
   },
-  "the broker takes nothing": {
-    begin: ({ connector }) => connector.link = { isReady: false } as Link,
-    end: ({ connector }) => connector.link = { isReady: true } as Link,
-  },
-  "the other node isn't heard, or gets no messages": {
-    begin: ({ hearing }) => hearing.delete(one),
-    end: ({ hearing }) => hearing.add(one),
-  },
+  "the broker takes nothing": ({ connector }) =>
+    connector.link = { isReady: false } as Link,
+  "the other node isn't heard, or gets no messages": ({ hearing }) =>
+    hearing.delete(one),
 };
-for (const [name, { begin, end }] of Object.entries(outages)) {
+for (const [name, begin] of Object.entries(outages)) {
   // It was: a node that was away for half a minute cost clients their connection.
   Deno.test(`LateAsks gives nobody up while ${name}`, () => {
     using bench = new Bench();
@@ -162,7 +147,8 @@ for (const [name, { begin, end }] of Object.entries(outages)) {
       const { length } = bench.sent;
       bench.pass(100);
       assert.equal(bench.sent.length, length);
-      end(bench);
+      bench.connector.link = { isReady: true } as Link;
+      bench.hearing.add(one);
       // As soon as it is heard, and not when the long wait from before is over.
       for (let s = 0; s < 6 && bench.sent.length === length; s++) bench.pass(1);
       assert.ok(bench.sent.length > length);
@@ -202,7 +188,7 @@ Deno.test("LateAsks keeps 10,000 questions, fewer to many nodes, and sends 200 a
     bench.join([one], { number });
   }
   assert.equal(bench.late.size, 10_000);
-  assert.deepEqual(bench.gaps, ["another node doesn't say what it sent"]);
+  assert.deepEqual(bench.gaps, [noAnswer]);
   bench.pass(3);
   assert.equal(bench.sent.length, 600);
   const nodes = Array.from({ length: 1_000 }, (_, i) => `${i}`);
@@ -242,8 +228,7 @@ Deno.test("LateAsks takes answers that take seconds, rather than give up, but no
       assert.equal(bench.gaps.length, length);
     }
     assert.equal(bench.late.size, 0);
-    const reasons = ["another node doesn't say what it sent"];
-    assert.deepEqual(bench.gaps, isMissing ? reasons : []);
+    assert.deepEqual(bench.gaps, isMissing ? [noAnswer] : []);
   }
 });
 
@@ -273,8 +258,7 @@ Deno.test("SentLog, LateAsks and Tracker: what is lost after a join is told, and
   const joinedMs = 10_000;
   fc.assert(
     fc.property(story, ({ said, heldMs, routedMs, answeredMs, asked }) => {
-      using bench = new Bench();
-      bench.nowMs = joinedMs;
+      using bench = new Bench(joinedMs);
       bench.join([one]);
       const tell = (verdict: string): void => {
         // Before, nobody is there.
@@ -282,44 +266,35 @@ Deno.test("SentLog, LateAsks and Tracker: what is lost after a join is told, and
       };
       const log = new SentLog();
       const events: { ms: number; act: () => void }[] = [];
+      const at = (ms: number, act: () => void) => events.push({ ms, act });
       const lost: number[] = [];
       const times = said.sort((a, b) => a.ms - b.ms).entries();
       for (const [i, { ms, isLost }] of times) {
         log.add(i + 1, ms);
         const arrivesMs = Math.max(ms, heldMs);
         if (arrivesMs < routedMs || isLost && ms > joinedMs) lost.push(ms);
-        else {
-          const act = () => tell(bench.message(one, i + 1, i));
-          events.push({ ms: arrivesMs, act });
-        }
+        else at(arrivesMs, () => tell(bench.message(one, i + 1, i)));
       }
       const { tracker } = bench.membership;
       if (answeredMs < joinedMs) {
-        const act = () => tracker.begin(one, log.sentBefore(answeredMs));
-        events.push({ ms: answeredMs, act });
-        events.push({ ms: joinedMs, act: () => tracker.reopen(one) });
+        at(answeredMs, () => tracker.begin(one, log.sentBefore(answeredMs)));
+        at(joinedMs, () => tracker.reopen(one));
       }
       // At last all are connected, and the other node tells its last number.
-      const endMs = 25_000;
-      for (
-        const { ms, askMs, answerMs } of [
-          ...asked.map((each) => ({ ...each, ms: joinedMs + each.ms })),
-          { ms: endMs, askMs: 10, answerMs: 10 },
-        ]
-      ) {
-        const ageMs = ms - joinedMs;
-        const atMs = ms + askMs - ageMs;
+      const last = said.length;
+      const final = { ms: 15_000, askMs: 10, answerMs: 10 };
+      for (const { ms: ageMs, askMs, answerMs } of [...asked, final]) {
         const sent = Array.from(
           { length: moments.count },
-          (_, i) => log.sentBefore(atMs - i * moments.stepMs),
+          (_, i) => log.sentBefore(joinedMs + askMs - i * moments.stepMs),
         );
-        const answer = { last: said.length, ageMs, sent };
-        const act = () => bench.late.answered(one, 1, answer);
-        events.push({ ms: ms + askMs + answerMs, act });
+        at(
+          joinedMs + ageMs + askMs + answerMs,
+          () => bench.late.answered(one, 1, { last, ageMs, sent }),
+        );
       }
-      const mark = { last: said.length, mayBeLeftover: false };
-      const act = () => tell(tracker.mark(one, mark));
-      events.push({ ms: endMs + 10_000, act });
+      const mark = { last, mayBeLeftover: false };
+      at(35_000, () => tell(tracker.mark(one, mark)));
       for (const { ms, act } of events.sort((a, b) => a.ms - b.ms)) {
         bench.nowMs = ms;
         act();
