@@ -30,53 +30,37 @@ async function readToEnd(connection: Deno.Conn): Promise<string> {
   return all;
 }
 
-Deno.test("an event stream is a member that gets what the others publish", async () => {
+Deno.test("an event stream is a member that gets what the others publish, until it hangs up", async () => {
   await using server = await startServer();
-  using events = await EventClient.connect(server, "/x");
-  const { status, headers } = events.response;
-  assert.equal(status, 200);
-  assert.equal(headers.get("content-type"), "text/event-stream");
-  assert.equal(headers.get("cache-control"), "no-store");
-  assert.equal(headers.get("x-accel-buffering"), "no");
-  assert.equal(server.server.channels.openCount("/x"), 1);
+  const { channels, metrics } = server.server;
   const member = await server.connect("/x");
-  member.send("one\ntwo");
-  member.send(new Uint8Array([1, 2, 3]));
-  member.send("");
-  await request(server, { path: "/x", method: "POST", body: "by POST" });
-  assert.deepEqual(await events.take(4), [
-    { type: "message", data: "one\ntwo" },
-    { type: "binary", data: "AQID" },
-    { type: "message", data: "" },
-    { type: "message", data: "by POST" },
-  ]);
-  assert.equal(events.retryMs, 5000);
-  assert.equal(await member.next(), "by POST");
-  assert.equal(server.server.metrics.httpRequests.event_stream, 1);
-});
-
-Deno.test("an event stream that hangs up leaves its channel", async () => {
-  await using server = await startServer();
   {
-    using _ = await EventClient.connect(server, "/x");
-    assert.equal(server.server.channels.size, 1);
+    using events = await EventClient.connect(server, "/x");
+    const { status, headers } = events.response;
+    assert.equal(status, 200);
+    assert.equal(headers.get("content-type"), "text/event-stream");
+    assert.equal(headers.get("cache-control"), "no-store");
+    assert.equal(headers.get("x-accel-buffering"), "no");
+    assert.equal(channels.openCount("/x"), 2);
+    const big = "0123456789abcdef\n".repeat(60_000);
+    for (const content of ["one\ntwo", new Uint8Array([1, 2, 3]), "", big]) {
+      member.send(content);
+    }
+    assert.deepEqual(await events.take(4), [
+      { type: "message", data: "one\ntwo" },
+      { type: "binary", data: "AQID" },
+      { type: "message", data: "" },
+      { type: "message", data: big },
+    ]);
+    await request(server, { path: "/x", method: "POST", body: "by POST" });
+    assert.deepEqual(await events.next(), { type: "message", data: "by POST" });
+    assert.equal(events.retryMs, 5000);
+    await eventually(() => server.server.bufferedBytes === 0, "an empty queue");
   }
-  await eventually(
-    () => server.server.channels.size === 0 && server.server.clientCount === 0,
-    "an empty server",
-  );
-});
-
-Deno.test("an event stream gets large messages whole", async () => {
-  await using server = await startServer();
-  using events = await EventClient.connect(server, "/x");
-  const member = await server.connect("/x");
-  const big = "0123456789abcdef\n".repeat(60_000);
-  member.send(big);
-  member.send("end");
-  assert.equal((await events.next())?.data, big);
-  assert.equal((await events.next())?.data, "end");
-  await eventually(() => server.server.bufferedBytes === 0, "an empty queue");
+  assert.equal(await member.next(), "by POST");
+  assert.equal(metrics.httpRequests.event_stream, 1);
+  await eventually(() => channels.memberCount("/x") === 1, "its leave");
+  await eventually(() => server.server.clientCount === 1, "its end");
 });
 
 Deno.test("an event stream begins when the bridge has joined, with all since then", async () => {
