@@ -49,42 +49,38 @@ Deno.test("Channels.publish() sends what one turn brings in one piece, and not m
   assert.equal(reader!.socket.pieces.length, 4);
 });
 
-Deno.test("Channels.deliver() reaches every client and doesn't come back to the bridge", async () => {
+Deno.test("Channels.deliver() reaches every client, and endTurns() at once, and doesn't come back to the bridge", async () => {
   const bridge = new RecordingBridge();
   using node = new StubNode({ bridge });
-  const { socket } = await node.join("/a");
-  node.channels.deliver("/a", text("x"));
-  node.channels.deliver("/nobody", text("y"));
-  await turnOver();
-  assert.deepEqual(socket.got, ["x"]);
-  assert.deepEqual(bridge.calls, ["join /a"]);
-});
-
-Deno.test("Channels.endTurns() sends at once what the turn has brought, in every channel", async () => {
-  using node = new StubNode();
   const [a, b] = [await node.join("/a"), await node.join("/b")];
   node.channels.deliver("/a", text("x"));
   node.channels.deliver("/b", text("y"));
+  node.channels.deliver("/nobody", text("z"));
   node.channels.endTurns();
-  assert.deepEqual([a.socket.got, b.socket.got], [["x"], ["y"]]);
+  const got = () => [a.socket.got, b.socket.got];
+  assert.deepEqual(got(), [["x"], ["y"]]);
   await turnOver();
-  assert.deepEqual([a.socket.got, b.socket.got], [["x"], ["y"]]);
+  assert.deepEqual(got(), [["x"], ["y"]]);
+  assert.deepEqual(bridge.calls, ["join /a", "join /b"]);
 });
 
-Deno.test("Channels.leave() ends the channel with its last member", () => {
+Deno.test("Channels.leave() ends the channel with its last member, and no later one", () => {
   const bridge = new RecordingBridge();
   using node = new StubNode({ bridge });
   const { channels } = node;
   const [a, b] = [node.newClient(), node.newClient()];
-  const channel = channels.join("/a", a);
+  const first = channels.join("/a", a);
   channels.join("/a", b);
-  channels.leave(channel, a);
+  channels.leave(first, a);
   assert.equal(channels.size, 1);
-  channels.leave(channel, b);
-  channels.leave(channel, b);
-  assert.equal(channels.size, 0);
-  assert.equal(channels.memberCount("/a"), 0);
+  channels.leave(first, b);
+  channels.leave(first, b);
+  assert.deepEqual([channels.size, channels.memberCount("/a")], [0, 0]);
   assert.deepEqual(bridge.calls, ["join /a", "leave /a"]);
+  const second = channels.join("/a", b);
+  channels.leave(first, a);
+  assert.equal(channels.size, 1);
+  assert.notEqual(first, second);
 });
 
 Deno.test("Channels.leave() spares the leaver what its turn would still bring, and nobody else", async () => {
@@ -96,18 +92,6 @@ Deno.test("Channels.leave() spares the leaver what its turn would still bring, a
   await turnOver();
   assert.deepEqual(b!.socket.got, []);
   assert.deepEqual(c!.socket.got, ["from a"]);
-});
-
-Deno.test("Channels.join() begins a new channel after the last leave, and an old one can't end it", () => {
-  using node = new StubNode();
-  const { channels } = node;
-  const [a, b] = [node.newClient(), node.newClient()];
-  const first = channels.join("/a", a);
-  channels.leave(first, a);
-  const second = channels.join("/a", b);
-  channels.leave(first, a);
-  assert.equal(channels.size, 1);
-  assert.notEqual(first, second);
 });
 
 Deno.test("Channels.join() makes a member of a newcomer before the bridge is ready", async () => {
