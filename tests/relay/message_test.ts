@@ -3,27 +3,16 @@ import { joinFrames } from "../../src/listener/frames.ts";
 import { makeMessage, makeMessages } from "../../src/relay/message.ts";
 import { contentsIn } from "../helpers/messages.ts";
 
-Deno.test("makeMessage() makes a frame that carries the payload, of whatever size", () => {
-  // The sizes around which a frame's head changes (RFC 6455 section 5.2).
-  for (const size of [0, 1, 125, 126, 65535, 65536, 70_000]) {
-    const payload = new Uint8Array(size).fill(0x61);
-    for (const isText of [true, false]) {
-      const message = makeMessage(payload, { isText });
-      assert.equal(message.isText, isText);
-      assert.deepEqual(message.payload, payload);
-      assert.deepEqual(contentsIn(message.frame), [
-        isText ? "a".repeat(size) : payload,
-      ]);
-    }
+Deno.test("makeMessage() makes a frame that carries the payload, which it copies once", () => {
+  for (const isText of [true, false]) {
+    const payload = Uint8Array.of(0x61, 0x62);
+    const message = makeMessage(payload, { isText });
+    payload.fill(0);
+    const copy = Uint8Array.of(0x61, 0x62);
+    assert.deepEqual([message.isText, message.payload], [isText, copy]);
+    assert.deepEqual(contentsIn(message.frame), [isText ? "ab" : copy]);
+    assert.equal(message.payload.buffer, message.frame.buffer);
   }
-});
-
-Deno.test("makeMessage() copies the payload, once", () => {
-  const payload = Uint8Array.of(1, 2, 3);
-  const message = makeMessage(payload, { isText: false });
-  payload.fill(0);
-  assert.deepEqual(message.payload, Uint8Array.of(1, 2, 3));
-  assert.equal(message.payload.buffer, message.frame.buffer);
 });
 
 Deno.test("makeMessages() puts the frames one behind the other, of whatever size", () => {
