@@ -15,25 +15,6 @@ function untilEmpty({ server }: TestServer): Promise<unknown> {
   );
 }
 
-Deno.test("Server passes text, binary and empty messages on, in order and without an echo", async () => {
-  await using server = await startServer();
-  const [a, b, c] = await Promise.all(
-    ["/x", "/x", "/y"].map((path) => server.connect(path)),
-  );
-  a!.send("text");
-  a!.send("");
-  a!.send(new Uint8Array([1, 2, 3]));
-  a!.send(new Uint8Array());
-  const expected = ["text", "", new Uint8Array([1, 2, 3]), new Uint8Array()];
-  assert.deepEqual(await b!.take(4), expected);
-  // What arrives first at those who got nothing yet shows that they didn't.
-  b!.send("from b");
-  assert.equal(await a!.next(), "from b");
-  const d = await server.connect("/y");
-  d.send("from d");
-  assert.equal(await c!.next(), "from d");
-});
-
 Deno.test("Server answers the handshake only when the bridge has joined", async () => {
   const bridge = new RecordingBridge();
   const { promise, resolve } = Promise.withResolvers<void>();
