@@ -136,17 +136,6 @@ Deno.test("Posts lets only so many wait", async () => {
   assert.equal(server.server.metrics.posts.given_up, 2);
 });
 
-Deno.test("Posts tells those who wait to come back when the server stops", async () => {
-  await using server = await startServer();
-  const waiting = post(server, "x", { headers: { Prefer: "wait=30" } });
-  await eventually(() => server.server.postsWaiting === 1, "the post");
-  void server.server.stop();
-  const answer = await waiting;
-  assert.equal(answer.status, 503);
-  assert.match(answer.text, /stopping/);
-  assert.equal(answer.headers.get("retry-after"), "5");
-});
-
 testUnless(lacking("brake"), {
   name:
     "Posts holds a message while a reader is behind, until that one is ended",
@@ -171,7 +160,7 @@ testUnless(lacking("brake"), {
   },
 });
 
-Deno.test("Posts lets go of a message that is held when its poster leaves, or the server stops", async () => {
+Deno.test("Posts lets go of a message that is held, or waits, when its poster leaves, or the server stops", async () => {
   const bridge = new RecordingBridge();
   await using server = await startServer({ bridge });
   const member = await server.connect("/x");
@@ -191,10 +180,19 @@ Deno.test("Posts lets go of a message that is held when its poster leaves, or th
   await staying;
   assert.equal(await member.next(), "stays");
   bridge.listener!.congested("/x", true);
-  const last = post(server, "last");
+  const headers = { Prefer: "wait=30" };
+  const last = [
+    post(server, "held"),
+    post(server, "x", { path: "/y", headers }),
+  ];
   await eventually(() => metrics.sendersHeld === 1, "the last to be held");
+  await eventually(() => server.server.postsWaiting === 2, "both");
   void server.server.stop();
-  assert.match((await last).text, /stopping/);
+  for (const answer of await Promise.all(last)) {
+    assert.equal(answer.status, 503);
+    assert.match(answer.text, /stopping/);
+    assert.equal(answer.headers.get("retry-after"), "5");
+  }
 });
 
 type PostOutcome = RecordingBridge["posted"];
