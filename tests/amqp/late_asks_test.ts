@@ -66,19 +66,13 @@ class Bench extends Clock {
     }
   }
 
-  /** Lets a node answer the latest question, `ms` after it was asked. */
-  answer(
-    node: string,
-    { before, ms = 10 }: { before: number; ms?: number },
-  ): void {
-    const { atMs, ageMs } = this.sent.findLast(({ key }) =>
-      key === `node.${node}`
-    )!;
+  /** Lets a node answer the latest question, `ms` after it was asked: it had sent 40 messages when the join succeeded. */
+  answer(node: string, ms = 10): void {
+    const key = `node.${node}`;
+    const { atMs, ageMs } = this.sent.findLast((each) => each.key === key)!;
     this.nowMs = Math.max(this.nowMs, atMs + ms);
-    this.late.answered(node, 1, {
-      ...{ last: 50, ageMs },
-      sent: Array(moments.count).fill(before),
-    });
+    const sent = Array(moments.count).fill(40);
+    this.late.answered(node, 1, { last: 50, ageMs, sent });
   }
 
   /** Lets a message of a node come, and tells what it is. */
@@ -94,14 +88,14 @@ Deno.test("LateAsks asks again and again, only those that haven't answered, unti
   using bench = new Bench();
   bench.join([one, two]);
   bench.pass(2);
-  bench.answer(two, { before: 40 });
+  bench.answer(two);
   bench.pass(22);
   const asked = (node: string): number[] =>
     bench.sent.filter(({ key }) => key === `node.${node}`)
       .map(({ atMs }) => Math.floor((atMs - 60_000) / 1_000));
   assert.deepEqual(asked(one), [1, 2, 4, 8, 16, 24]);
   assert.deepEqual(asked(two), [1, 2]);
-  bench.answer(one, { before: 40 });
+  bench.answer(one);
   assert.equal(bench.late.size, 0);
   bench.pass(60);
   assert.equal(bench.sent.length, 8);
@@ -154,7 +148,7 @@ for (const [name, begin] of Object.entries(outages)) {
       assert.ok(bench.sent.length > length);
     }
     assert.deepEqual(bench.gaps, []);
-    bench.answer(one, { before: 40 });
+    bench.answer(one);
     assert.equal(bench.late.size, 0);
   });
 }
@@ -205,11 +199,11 @@ Deno.test("LateAsks asks what had been sent when joins succeeded, and takes no a
   const { ageMs } = bench.sent[0]!;
   assert.equal(ageMs, 1_000);
   assert.equal(bench.message(one, 43, 41), "next");
-  bench.answer(one, { before: 40, ms: 1_100 });
+  bench.answer(one, 1_100);
   assert.deepEqual(bench.gaps, []);
   assert.equal(bench.late.size, 1);
   bench.pass(1);
-  bench.answer(one, { before: 40, ms: 900 });
+  bench.answer(one, 900);
   assert.deepEqual(bench.gaps, ["messages after a join are missing"]);
   assert.equal(bench.late.size, 0);
 });
@@ -224,7 +218,7 @@ Deno.test("LateAsks takes answers that take seconds, rather than give up, but no
       bench.pass(1);
       if (bench.nowMs - bench.sent.at(-1)!.atMs < 3_000) continue;
       const { gaps: { length } } = bench;
-      bench.answer(one, { before: 40, ms: 3_000 });
+      bench.answer(one, 3_000);
       assert.equal(bench.gaps.length, length);
     }
     assert.equal(bench.late.size, 0);
