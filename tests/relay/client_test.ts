@@ -1,8 +1,19 @@
 import assert from "node:assert/strict";
 import { pieceOverheadBytes } from "../../src/listener/write_queue.ts";
+import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { closes } from "../../src/relay/close.ts";
 import { text } from "../helpers/messages.ts";
+import { RecordingBridge } from "../helpers/recording_bridge.ts";
 import { type StubClient, StubNode, turnOver } from "./stub_clients.ts";
+
+Deno.test("Client.join() leaves again when the bridge refuses", async () => {
+  const bridge = new RecordingBridge();
+  bridge.joining = Promise.reject(new BridgeUnavailableError());
+  using node = new StubNode({ bridge });
+  await assert.rejects(node.newClient().join("/x"), BridgeUnavailableError);
+  assert.equal(node.channels.size, 0);
+  assert.deepEqual(bridge.calls, ["join /x", "leave /x"]);
+});
 
 Deno.test("Client.attach() sends what came before, and then what comes", async () => {
   using node = new StubNode();
