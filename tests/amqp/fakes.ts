@@ -29,6 +29,12 @@ export const bindingLink = {
   unbind: (): Promise<void> => Promise.resolve(),
 };
 
+/** A link that answers nothing. */
+export const silentLink = {
+  bind: (): Promise<void> => new Promise(() => {}),
+  unbind: (): Promise<void> => new Promise(() => {}),
+};
+
 /** A link that only lives and dies. */
 export class MortalLink {
   isReady = true;

@@ -6,7 +6,7 @@ import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
 import { eventually } from "../../tools/eventually.ts";
 import { fc } from "../helpers/property.ts";
-import { makeMemberships } from "./fakes.ts";
+import { makeMemberships, silentLink } from "./fakes.ts";
 
 /** A broker's bindings, and which operations are under way. */
 class FakeBroker {
@@ -46,12 +46,6 @@ function start(
   memberships.connected(broker, "queue");
   return { memberships, broker };
 }
-
-/** A link that answers nothing. */
-const silentLink = {
-  bind: () => new Promise<never>(() => {}),
-  unbind: () => new Promise<never>(() => {}),
-};
 
 Deno.test("Memberships: the last call counts, whatever connections do meanwhile", async () => {
   await fc.assert(

@@ -7,10 +7,16 @@ import { everyNode } from "../../src/amqp/outbox.ts";
 import { QueueWatch } from "../../src/amqp/queue_watch.ts";
 import { Receiver } from "../../src/amqp/receiver.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
-import { eventually } from "../../tools/eventually.ts";
+
 import { type Content, text } from "../helpers/messages.ts";
 import { RecordingListener } from "../helpers/bridge_contract.ts";
-import { makeMemberships, one as other, own } from "./fakes.ts";
+import {
+  bindingLink,
+  makeMemberships,
+  one as other,
+  own,
+  silentLink,
+} from "./fakes.ts";
 
 /** A receiver of a node that is in the channel `/a`, whose clients leave when they are told of losses. */
 class Bench {
@@ -212,22 +218,12 @@ Deno.test("Receiver hands over what concerns joins, and that its own question is
 Deno.test("Receiver begins anew for those who come after a loss was told", async () => {
   const bench = new Bench();
   const { memberships } = bench;
-  const binds: (() => void)[] = [];
-  const link = {
-    bind: () => new Promise<void>((resolve) => binds.push(resolve)),
-    unbind: () => Promise.resolve(),
-  };
-  memberships.connected(link, "queue");
-  await eventually(() => binds.length === 1, "the bind");
-  binds[0]!();
-  await eventually(
-    () => memberships.byPath("/a")!.state === "bound",
-    "the channel",
-  );
+  memberships.connected(bindingLink, "queue");
+  await memberships.join("/a");
   memberships.disconnected();
   memberships.loseBindings();
   // The first message is here before the answer to the bind.
-  memberships.connected(link, "another queue");
+  memberships.connected(silentLink, "another queue");
   bench.receive("text", "tells them");
   assert.deepEqual(bench.gaps, ["/a: missed"]);
   bench.receive("text", "finds nobody");
