@@ -129,6 +129,15 @@ Deno.test("Memberships tell of lost bindings as soon as they are back, and not t
   assert.equal(memberships.size, 3);
 });
 
+Deno.test("Memberships tell nobody of lost bindings who joined while the broker was away", async () => {
+  const memberships = makeMemberships();
+  await memberships.join("/a");
+  memberships.loseBindings();
+  memberships.connected(new FakeBroker(), "queue");
+  await memberships.join("/a");
+  assert.equal(memberships.byPath("/a")!.missed, false);
+});
+
 Deno.test("Memberships doubt a binding whose unbind was under way on a lost connection", async () => {
   const doubtful: string[] = [];
   const { memberships, broker } = start({
