@@ -10,6 +10,8 @@ class Bench {
   /** What the node told: kind, key and body, and its two numbers. */
   readonly told: string[] = [];
   readonly asked: string[] = [];
+  /** Who was heard again, and when it was started. */
+  readonly returns: [node: string, startMs: number][] = [];
   readonly states = new Map<string, QueueState>();
   /** Whether the node gets messages. */
   hears = true;
@@ -33,6 +35,7 @@ class Bench {
     },
     queue: () => "own",
     hears: () => this.hears,
+    onReturn: (node, startMs) => void this.returns.push([node, startMs]),
   });
 
   /** Lets another node say that it is there, or goes. */
@@ -58,11 +61,13 @@ class Bench {
 }
 
 Deno.test("Peers tells the others that this node is there, and when it goes", () => {
+  using clock = new Clock();
   const bench = new Bench();
   bench.peers.connected(bench.link);
+  clock.nowMs += 700;
   bench.tick(10);
-  const alive = 'alive all "own" 2 0';
-  assert.deepEqual(bench.told, ['alive all "own" 2 1', alive, alive]);
+  const alive = 'alive all "own 700" 2 0';
+  assert.deepEqual(bench.told, ['alive all "own 0" 2 1', alive, alive]);
   bench.peers.leave(bench.link);
   assert.equal(bench.told.at(-1), 'bye all "" 0 0');
   bench.fake.isReady = false;
@@ -148,12 +153,42 @@ Deno.test("Peers knows who is there and answers, until that goes, or isn't heard
   bench.bye(two);
   assert.deepEqual(peers.present, [one]);
   // The one that was new wanted to know.
-  assert.deepEqual(bench.told, [`alive node.${two} "own" 2 0`]);
+  assert.deepEqual(bench.told, [`alive node.${two} "own 0" 2 0`]);
   clock.nowMs += 9_000;
   peers.connected(bench.link);
   assert.deepEqual([peers.areKnown, peers.present], [false, [one]]);
   clock.nowMs += 1_001;
   assert.deepEqual([peers.areKnown, peers.present], [true, []]);
+});
+
+Deno.test("Peers tells who is heard again, or for the first time, and when it was started", () => {
+  using clock = new Clock(1_000_000);
+  const bench = new Bench();
+  const { peers, returns } = bench;
+  const old = "3".repeat(16);
+  bench.hear(one, "q1 5000", [1, 0]);
+  bench.hear(two, "q2", [1, 0]);
+  // Of a version that answers nobody.
+  bench.hear(old, "q3 5000");
+  assert.deepEqual(returns.splice(0), [[one, 995_000], [two, clock.nowMs]]);
+  clock.nowMs += 9_000;
+  // Any message is a sign of life.
+  for (const node of [one, two, old]) peers.noticed(node);
+  clock.nowMs += 9_000;
+  assert.deepEqual(peers.present, [one, two]);
+  bench.hear(one, "q1 23000", [1, 0]);
+  assert.deepEqual(returns.splice(0), []);
+  clock.nowMs += 10_000;
+  assert.deepEqual(peers.present, []);
+  for (const node of [one, one, old]) peers.noticed(node);
+  assert.deepEqual(returns.splice(0), [[one, 995_000]]);
+  assert.deepEqual(peers.present, [one]);
+  clock.nowMs += 301_000;
+  bench.tick(1);
+  assert.equal(peers.size, 0);
+  peers.noticed(one);
+  bench.hear(one, "q1 334000", [1, 0]);
+  assert.deepEqual(returns, [[one, 995_000]]);
 });
 
 Deno.test("Peers remembers a bounded number of nodes, for five minutes", () => {
@@ -163,7 +198,7 @@ Deno.test("Peers remembers a bounded number of nodes, for five minutes", () => {
     bench.hear(i.toString(16).padStart(16, "0"));
   }
   assert.equal(bench.peers.size, 1_000);
-  bench.hear(one, "x".repeat(129));
+  bench.hear(one, "x".repeat(151));
   assert.equal(bench.peers.size, 1_000);
   clock.nowMs += 301_000;
   bench.tick(1);
