@@ -72,6 +72,7 @@ export class Answers {
       }
     }
   }
+
   #sentBefore(ageMs: number): number[] {
     const { count, stepMs } = moments;
     const beginMs = performance.now() - ageMs;

@@ -10,8 +10,6 @@ export const listenerConfig = `[staps]\nlistener = ${testListener}\n`;
 
 /** What the runtime's listener can't do; docs/listener.md tells more. */
 const runtimeLacks = {
-  closeFrames:
-    "the runtime's listener breaks the connection of a client that still sends when it is closed",
   oneRequest: "the runtime's listener answers what comes behind a refusal, too",
   brake: "the runtime's listener can hold no sender",
   framing: "the runtime's listener lets frames through that break RFC 6455",
