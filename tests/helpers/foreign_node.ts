@@ -1,8 +1,10 @@
 /**
  * Somebody else who publishes on the broker: an older or newer node, or no node
- * at all. It writes AMQP 0-9-1 by itself, so that it can send what no library
- * would: properties are the bytes that it is told to send.
+ * at all. It writes the frames of its messages by itself, so that it can send
+ * what no library would: properties are the bytes that it is told to send.
  */
+import { type Channel, type ChannelModel, connect } from "amqplib";
+import { breakOff } from "../../src/amqp/connect.ts";
 import { within } from "../../tools/eventually.ts";
 import { concat } from "../../tools/raw_client.ts";
 
@@ -32,35 +34,25 @@ export interface ForeignProperties {
 
 type Field = string | Uint8Array;
 
-/** Class and method numbers of AMQP 0-9-1. */
-const methods = {
-  start: [10, 10],
-  startOk: [10, 11],
-  tune: [10, 30],
-  tuneOk: [10, 31],
-  open: [10, 40],
-  openOk: [10, 41],
-  connectionClose: [10, 50],
-  openChannel: [20, 10],
-  openChannelOk: [20, 11],
-  channelClose: [20, 40],
-  qos: [60, 10],
-  qosOk: [60, 11],
-  publish: [60, 40],
-} as const;
-
 const frameTypes = { method: 1, header: 2, body: 3 } as const;
 const frameEnd = 0xce;
-/** What one frame may have, beside its own 8 bytes: RabbitMQ's default less these. */
-const maxPayloadBytes = 131_072 - 8;
+/** RabbitMQ's default. */
+const maxFrameBytes = 131_072;
+/** What a frame may have beside its own bytes. */
+const maxPayloadBytes = maxFrameBytes - 8;
+/** Class and method numbers of basic.publish. */
+const publishMethod = [uint(2, 60), uint(2, 40)];
 
 /** A connection to a broker with one channel. */
 export class ForeignNode implements Disposable {
-  readonly #connection: Deno.Conn;
-  #unread = new Uint8Array(0);
+  readonly #connection: ChannelModel;
+  readonly #channel: Channel;
 
-  private constructor(connection: Deno.Conn) {
+  private constructor(connection: ChannelModel, channel: Channel) {
     this.#connection = connection;
+    this.#channel = channel;
+    // Without a listener an error would end the process; questions fail, too.
+    for (const each of [connection, channel]) each.on("error", () => {});
   }
 
   /** Logs in to the broker at a port of 127.0.0.1. */
@@ -72,36 +64,11 @@ export class ForeignNode implements Disposable {
       vhost: string;
     },
   ): Promise<ForeignNode> {
-    const connection = await Deno.connect({ hostname: "127.0.0.1", port });
-    // Else each question waits 40 ms for the acknowledgement of what it follows.
-    connection.setNoDelay();
-    const node = new ForeignNode(connection);
-    try {
-      await node.#write([bytesOf("AMQP\0\0\x09\x01")]);
-      await node.#expect(methods.start);
-      await node.#call(methods.startOk, [
-        uint(4, 0),
-        short("PLAIN"),
-        long(bytesOf(`\0${user}\0${password}`)),
-        short("en_US"),
-      ], { channel: 0 });
-      await node.#expect(methods.tune);
-      await node.#call(methods.tuneOk, [
-        uint(2, 2047),
-        uint(4, maxPayloadBytes + 8),
-        uint(2, 0),
-      ], { channel: 0 });
-      await node.#call(methods.open, [short(vhost), short(""), uint(1, 0)], {
-        channel: 0,
-      });
-      await node.#expect(methods.openOk);
-      await node.#call(methods.openChannel, [short("")]);
-      await node.#expect(methods.openChannelOk);
-      return node;
-    } catch (error) {
-      node[Symbol.dispose]();
-      throw error;
-    }
+    const connection = await connect({
+      ...{ hostname: "127.0.0.1", port, username: user, password },
+      ...{ vhost: encodeURIComponent(vhost), frameMax: maxFrameBytes },
+    }, { noDelay: true });
+    return new ForeignNode(connection, await connection.createChannel());
   }
 
   /**
@@ -111,112 +78,38 @@ export class ForeignNode implements Disposable {
    * @throws {BrokerRefusal} If it takes one for malformed.
    */
   async publish(messages: readonly ForeignMessage[]): Promise<void> {
-    try {
-      for (const message of messages) await this.#publish(message);
-      // A question that the broker answers after everything before it.
-      await this.#call(methods.qos, [uint(4, 0), uint(2, 0), uint(1, 0)]);
-      await this.#expect(methods.qosOk);
-    } catch (error) {
-      if (error instanceof BrokerRefusal) throw error;
-      // The broker said why before it broke the connection.
-      if (isEnd(error)) await this.#expect(methods.qosOk);
-      throw error;
+    const { connection } = this.#connection as unknown as {
+      connection: { sendBytes(bytes: Uint8Array): void };
+    };
+    for (const message of messages) {
+      connection.sendBytes(concat(this.#framesOf(message)));
     }
+    // A question that the broker answers after everything before it.
+    const answer = this.#channel.prefetch(0).catch((cause) => {
+      throw new BrokerRefusal("The broker refused a message", { cause });
+    });
+    await within(answer, "an answer of the broker");
   }
 
   [Symbol.dispose](): void {
-    try {
-      this.#connection.close();
-    } catch (error) {
-      if (!(error instanceof Deno.errors.BadResource)) throw error;
-    }
+    breakOff(this.#connection);
   }
 
-  async #publish(
+  #framesOf(
     { exchange, key, properties, body }: ForeignMessage,
-  ): Promise<void> {
-    const parts = [
-      methodFrame(methods.publish, [
-        uint(2, 0),
-        short(exchange),
-        short(key),
-        uint(1, 0),
-      ]),
-      frame(frameTypes.header, [
-        uint(2, 60),
-        uint(2, 0),
-        uint(8, body.length),
-        properties,
-      ]),
+  ): Uint8Array[] {
+    const { ch } = this.#channel as unknown as { ch: number };
+    const method = [...publishMethod, uint(2, 0), short(exchange), short(key)];
+    const size = uint(8, body.length);
+    const frames = [
+      frame(frameTypes.method, ch, [...method, uint(1, 0)]),
+      frame(frameTypes.header, ch, [uint(2, 60), uint(2, 0), size, properties]),
     ];
     for (let at = 0; at < body.length; at += maxPayloadBytes) {
-      parts.push(
-        frame(frameTypes.body, [body.subarray(at, at + maxPayloadBytes)]),
-      );
+      const part = body.subarray(at, at + maxPayloadBytes);
+      frames.push(frame(frameTypes.body, ch, [part]));
     }
-    await this.#write(parts);
-  }
-
-  #call(
-    method: Method,
-    args: readonly Uint8Array[],
-    { channel = 1 }: { channel?: number } = {},
-  ): Promise<void> {
-    return this.#write([methodFrame(method, args, channel)]);
-  }
-
-  async #expect(expected: Method): Promise<void> {
-    const { method } = await this.#method();
-    if (!is(method, expected)) {
-      throw new Error(`Expected the method ${expected}, got ${method}`);
-    }
-  }
-
-  /** Gets the next method. @throws {BrokerRefusal} If it ends the connection or channel. */
-  async #method(): Promise<{ method: Method; args: Uint8Array }> {
-    while (true) {
-      const head = await this.#read(7);
-      const size = new DataView(head.buffer).getUint32(3);
-      const payload = await this.#read(size + 1);
-      if (head[0] !== frameTypes.method) continue;
-      const view = new DataView(payload.buffer);
-      const method = [view.getUint16(0), view.getUint16(2)] as const;
-      const args = payload.subarray(4, size);
-      if (
-        is(method, methods.connectionClose) || is(method, methods.channelClose)
-      ) {
-        const length = args[2]!;
-        throw new BrokerRefusal(
-          new TextDecoder().decode(args.subarray(3, 3 + length)),
-        );
-      }
-      return { method, args };
-    }
-  }
-
-  async #read(count: number): Promise<Uint8Array<ArrayBuffer>> {
-    while (this.#unread.length < count) {
-      const chunk = new Uint8Array(64 * 1024);
-      const got = await within(
-        this.#connection.read(chunk),
-        "an answer of the broker",
-      );
-      if (got === null) throw new BrokerRefusal("The broker hung up");
-      this.#unread = concat([this.#unread, chunk.subarray(0, got)]);
-    }
-    const taken = this.#unread.slice(0, count);
-    this.#unread = this.#unread.subarray(count);
-    return taken;
-  }
-
-  async #write(parts: readonly Uint8Array[]): Promise<void> {
-    const bytes = concat(parts);
-    for (let sent = 0; sent < bytes.length;) {
-      sent += await within(
-        this.#connection.write(bytes.subarray(sent)),
-        "a write to the broker",
-      );
-    }
+    return frames;
   }
 }
 
@@ -225,24 +118,23 @@ export class BrokerRefusal extends Error {
   override readonly name = "BrokerRefusal";
 }
 
-type Method = readonly [number, number];
-
 /** Gets a message's flags and properties as bytes. */
 export function encodeProperties(
   properties: ForeignProperties,
 ): Uint8Array<ArrayBuffer> {
+  const { deliveryMode, priority, timestamp } = properties;
   // The order of the bits, from the highest one.
   const fields: (Uint8Array | undefined)[] = [
     textField(properties.contentType),
     undefined,
     properties.headers && long(properties.headers),
-    numberField(1, properties.deliveryMode),
-    numberField(1, properties.priority),
+    numberField(1, deliveryMode),
+    numberField(1, priority),
     textField(properties.correlationId),
     textField(properties.replyTo),
     undefined,
     textField(properties.messageId),
-    numberField(8, properties.timestamp),
+    numberField(8, timestamp),
     textField(properties.type),
     undefined,
     textField(properties.appId),
@@ -281,30 +173,15 @@ function numberField(
   return value === undefined ? undefined : uint(width, value);
 }
 
-function methodFrame(
-  method: Method,
-  args: readonly Uint8Array[],
-  channel = 1,
-): Uint8Array<ArrayBuffer> {
-  return frame(
-    frameTypes.method,
-    [uint(2, method[0]), uint(2, method[1]), ...args],
-    channel,
-  );
-}
-
 function frame(
   type: number,
+  channel: number,
   parts: readonly Uint8Array[],
-  channel = 1,
-): Uint8Array<ArrayBuffer> {
+): Uint8Array {
   const payload = concat(parts);
   return concat([
-    uint(1, type),
-    uint(2, channel),
-    uint(4, payload.length),
-    payload,
-    uint(1, frameEnd),
+    ...[uint(1, type), uint(2, channel), uint(4, payload.length)],
+    ...[payload, uint(1, frameEnd)],
   ]);
 }
 
@@ -313,34 +190,21 @@ export function uint(
   width: number,
   value: number | bigint,
 ): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(width);
-  let rest = BigInt(value);
-  for (let i = width - 1; i >= 0; i--, rest >>= 8n) {
-    bytes[i] = Number(rest & 0xffn);
-  }
-  return bytes;
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
+  return bytes.slice(-width);
 }
 
 /** Gets a short string: up to 255 bytes, of which more are cut off. */
 export function short(value: Field): Uint8Array<ArrayBuffer> {
-  const bytes = bytesOf(value).subarray(0, 255);
-  return concat([uint(1, bytes.length), bytes]);
+  const bytes = typeof value === "string"
+    ? new TextEncoder().encode(value)
+    : value;
+  const kept = bytes.subarray(0, 255);
+  return concat([uint(1, kept.length), kept]);
 }
 
 /** Gets a long string, or a table. */
-export function long(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+function long(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return concat([uint(4, bytes.length), bytes]);
-}
-
-function bytesOf(value: Field): Uint8Array {
-  return typeof value === "string" ? new TextEncoder().encode(value) : value;
-}
-
-function is(a: Method, b: Method): boolean {
-  return a[0] === b[0] && a[1] === b[1];
-}
-
-function isEnd(error: unknown): boolean {
-  return error instanceof Deno.errors.BrokenPipe ||
-    error instanceof Deno.errors.ConnectionReset;
 }
