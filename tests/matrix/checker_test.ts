@@ -39,66 +39,63 @@ const told: HistoryEvent = {
   reason: "messages may have been lost",
 };
 
-/** Gets the verdict on events that are a second apart, on classic queues of which one breaks. */
+const fault: HistoryEvent = {
+  ...{ event: "fault", fault: 1, kind: "broker-lost", node: -1 },
+};
+
+/** Gets the verdict on events that are a second apart, on classic queues. */
 function judge(
   events: readonly HistoryEvent[],
   ...lostQueues: number[]
 ): Verdict {
   const checker = new CellChecker("classic", { protocol });
-  let timeMs = 0;
-  const fault: HistoryEvent = {
-    ...{ event: "fault", fault: 1, kind: "broker-lost", node: -1 },
-  };
-  for (const event of [fault, ...events]) {
-    checker.take({ ...event, timeMs: timeMs += 1000 });
+  for (const [i, event] of events.entries()) {
+    checker.take({ ...event, timeMs: i * 1000 });
   }
   return checker.finish(new Set(lostQueues));
 }
 
 const begin = [...opens(1, 0), ...opens(2, 1), sends(1), sends(2)];
-const end = [...leaves(1), ...leaves(3)];
 
 Deno.test("CellChecker counts deliveries from other nodes, and the silence between them", () => {
   const { messages, deliveries, lost, wrong, closed, silenceMs } = judge([
-    ...[...begin, ...opens(3, 0), ...gets(2, 1), ...opens(4, 0)],
-    ...[...gets(2, 2), ...leaves(1), ...leaves(2), ...leaves(3)],
-    ...leaves(4),
+    ...[...begin, ...opens(3, 0), ...gets(2, 1), fault, ...opens(4, 0)],
+    ...[...gets(2, 2), ...[1, 2, 3, 4].flatMap(leaves)],
   ]);
   assert.deepEqual({ messages, deliveries, lost, wrong, closed, silenceMs }, {
     ...{ messages: 2, deliveries: 2, lost: 0, wrong: 0, closed: {} },
-    silenceMs: 3000,
+    silenceMs: 4000,
   });
 });
 
 Deno.test("CellChecker tells what is lost from what is otherwise wrong", () => {
   const { lost, losses, wrong } = judge([
-    ...[...begin, sends(3), ...gets(2, 1, 3, 3)],
-    ...[...leaves(1), ...leaves(2)],
+    ...[...begin, sends(3), ...gets(2, 1, 3, 3), ...leaves(1), ...leaves(2)],
   ]);
   assert.deepEqual([lost, wrong], [1, 1]);
   assert.match(losses[0]!, /connection 2: Expected 2 of 1, got none/);
 });
 
 Deno.test("CellChecker tells whether a client was closed for nothing", () => {
-  const counts = (
-    events: readonly HistoryEvent[],
-    ...lostQueues: number[]
-  ): number[] => {
-    const { closed, closedInVain, closedWrongly } = judge(
-      [...begin, ...events, ...end],
+  const late = gets(2, 1);
+  const all = gets(2, 1, 2);
+  const cases: [HistoryEvent[], number[], [inVain: number, wrongly: number]][] =
+    [
+      [[...all, told, ...opens(3, 1)], [], [1, 1]],
+      // What was in a lost queue can't be known.
+      [[...all, told, ...opens(3, 1)], [1], [1, 0]],
+      // It was only late.
+      [[...late, told, ...opens(3, 1), ...gets(3, 2)], [], [1, 1]],
+      [[...late, told, ...opens(3, 1)], [], [0, 0]],
+    ];
+  for (const [events, lostQueues, expected] of cases) {
+    const verdict = judge(
+      [...begin, fault, ...events, ...leaves(1), ...leaves(3)],
       ...lostQueues,
     );
+    const { closed, closedInVain, closedWrongly, closedChannels } = verdict;
     assert.deepEqual(closed, { 4001: 1 });
-    return [closedInVain, closedWrongly];
-  };
-  const [back, all] = [opens(3, 1), gets(2, 1, 2)];
-  assert.deepEqual(counts([...all, told, ...back]), [1, 1]);
-  // What was in a lost queue can't be known.
-  assert.deepEqual(counts([...all, told, ...back], 1), [1, 0]);
-  // It was only late.
-  assert.deepEqual(counts([...gets(2, 1), told, ...back, ...gets(3, 2)]), [
-    1,
-    1,
-  ]);
-  assert.deepEqual(counts([...gets(2, 1), told, ...back]), [0, 0]);
+    assert.deepEqual(closedChannels, { 1: 1 });
+    assert.deepEqual([closedInVain, closedWrongly], expected);
+  }
 });

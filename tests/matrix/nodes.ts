@@ -8,6 +8,14 @@ import { type Staps, startStaps } from "../../tools/process.ts";
 import type { QueueType } from "./cells.ts";
 import type { Place } from "./faults.ts";
 
+/** A node, and the queue that it has in the beginning. */
+export interface Node {
+  readonly staps: Staps;
+  /** Its user on the brokers. */
+  readonly user: string;
+  readonly queue: string;
+}
+
 /** Settings of {@linkcode startNode}. */
 export interface NodeOptions {
   /** A user of the brokers that is this node's alone, so that its queue can be told from others. */
@@ -17,7 +25,7 @@ export interface NodeOptions {
   readonly queueType: QueueType;
   readonly place: Place;
   /** A line for the section `[bridge]`. */
-  readonly bridge: string;
+  readonly bridge?: string | undefined;
 }
 
 /**
@@ -27,8 +35,8 @@ export interface NodeOptions {
  */
 export async function startNode(
   cluster: BrokerCluster,
-  { user, exchange, queueType, place, bridge }: NodeOptions,
-): Promise<Staps> {
+  { user, exchange, queueType, place, bridge = "" }: NodeOptions,
+): Promise<Node> {
   const { members } = cluster;
   const [home, host] = [members[place.queue]!, members[place.connection]!];
   await cluster.running.addUser(user, {
@@ -60,17 +68,14 @@ mode = 0600
 `,
     }),
   );
-  await eventually(
-    async () => (await brokerOf(staps)) !== null,
-    `${user} to be connected`,
-  );
+  const connected = (where: string): Promise<unknown> =>
+    eventually(
+      async () => (await brokerOf(staps))?.includes(where),
+      `${user} to be connected to ${where}`,
+    );
+  await connected(":");
   await begin[Symbol.asyncDispose]();
-  const expected = `${host.hostname}:${host.port}`;
-  let found: string | null = null;
-  await eventually(
-    async () => (found = await brokerOf(staps)) === expected,
-    () => `${user} to be connected to ${expected}, got ${found}`,
-  );
+  await connected(`${host.hostname}:${host.port}`);
   const [queue] = await queuesOf(cluster, user);
   const leader = await cluster.newLeader(queue!);
   if (leader !== home) {
@@ -79,7 +84,7 @@ mode = 0600
     );
   }
   stack.move();
-  return staps;
+  return { staps, user, queue: queue! };
 }
 
 /** Gets where a node is connected to, as `host:port`, or `null`. */

@@ -4,16 +4,16 @@ import {
   startCluster,
 } from "../../tools/broker_cluster.ts";
 import { BrokerNetwork } from "../../tools/broker_network.ts";
+import { aborted, pause } from "../../tools/eventually.ts";
+import { repository } from "../../tools/process.ts";
 import { Crowd, type CrowdKind, foreverMs } from "../chaos/crowd.ts";
 import { History } from "../chaos/history.ts";
 import { block } from "../helpers/docs.ts";
-import { aborted, pause } from "../../tools/eventually.ts";
-import { repository, type Staps } from "../../tools/process.ts";
 import { Random } from "../helpers/random.ts";
 import { brokersOf, type Cell, nameOf, type Scene } from "./cells.ts";
 import { CellChecker, type Verdict } from "./checker.ts";
-import { canBeSpared, needsNetwork } from "./faults.ts";
-import { queuesOf, startNode } from "./nodes.ts";
+import { canBeSpared, needsNetwork, type Stage } from "./faults.ts";
+import { type Node, queuesOf, startNode } from "./nodes.ts";
 
 /** What came of a cell. */
 export interface Result {
@@ -31,22 +31,18 @@ export interface Result {
   readonly logs: Readonly<Record<string, string>>;
 }
 
-/** Settings of {@linkcode runScenes}. */
+/** Settings of {@linkcode runScene}. */
 export interface RunOptions {
   /** How many messages from other nodes are checked in each cell, at least. */
   readonly deliveries: number;
-  /** Ends the run early. */
-  readonly signal: AbortSignal;
   /** A line for the nodes' section `[bridge]`. */
   readonly bridge?: string | undefined;
-  /** Told what came of each cell: its result, why it broke off, or in words why this machine can't run it. */
-  readonly onCell: (
-    cell: Cell,
-    result: Result | Error | string,
-  ) => void | Promise<void>;
+  /** In so many more channels nobody says anything before the fault; none by default. */
+  readonly silentChannels?: number;
+  /** Ends the run early. */
+  readonly signal?: AbortSignal;
 }
 
-const clusterSize = 3;
 /** The clients of a cell, who stay, and come back to where they were. */
 const residents: CrowdKind = {
   channels: 5,
@@ -63,20 +59,69 @@ const residents: CrowdKind = {
 const calmMs = 5_000;
 /** How long everybody may take to hear everybody again. */
 const backTimeoutMs = 180_000;
+/** How often, and how long, somebody speaks where it was silent before a fault. */
+const firstWords = { count: 20, everyMs: 100 } as const;
+
+const clusterSize = 3;
+const protocol = await Deno.readTextFile(`${repository}/docs/protocol.md`);
 
 /** A cluster to run scenes on, and its networks. */
-interface Stage extends AsyncDisposable {
-  /** One word for the brokers. */
+interface Brokers extends Omit<Stage, "back"> {
+  /** One word for them. */
   readonly name: string;
-  readonly cluster: BrokerCluster;
-  readonly network: BrokerNetwork | string;
+  /** Disposes of them. */
+  readonly stack: AsyncDisposableStack;
+}
+
+/**
+ * Runs `scenes`, each on its brokers. Gets what came of each cell: its result,
+ * why it broke off, or in words why this machine can't run it. Everything that
+ * it started has ended afterwards.
+ */
+export async function* runScenes(
+  scenes: readonly Scene[],
+  options: RunOptions,
+): AsyncGenerator<readonly [Cell, Result | Error | string]> {
+  let brokers: Brokers | undefined;
+  const endBrokers = async (): Promise<void> => {
+    await brokers?.stack.disposeAsync();
+    brokers = undefined;
+  };
+  try {
+    for (const scene of scenes) {
+      const [first] = scene as [Cell];
+      try {
+        if (brokers?.name !== brokersOf(first)) {
+          await endBrokers();
+          brokers = await startBrokers(first);
+        }
+        const { network, cluster } = brokers;
+        if (needsNetwork(first.fault) && typeof network === "string") {
+          for (const cell of scene) yield [cell, network];
+          continue;
+        }
+        for (const result of await runScene(scene, brokers, options)) {
+          yield [result.cell, result];
+        }
+        await restore(cluster);
+      } catch (error) {
+        if (options.signal?.aborted) return;
+        for (const cell of scene) yield [cell, error as Error];
+        // Whatever state it is in, the next scene gets another one.
+        await endBrokers();
+      }
+    }
+  } finally {
+    await endBrokers();
+  }
 }
 
 /** Starts a cluster for a cell, in namespaces if they can be had. */
-async function startStage(cell: Cell): Promise<Stage> {
+async function startBrokers(cell: Cell): Promise<Brokers> {
   await using stack = new AsyncDisposableStack();
   const network = await BrokerNetwork.make(clusterSize);
-  if (typeof network !== "string") stack.use(network);
+  const hasNetwork = typeof network !== "string";
+  if (hasNetwork) stack.use(network);
   const page = "docs/bridge.md";
   const config = cell.isTuned
     ? {
@@ -86,24 +131,15 @@ async function startStage(cell: Cell): Promise<Stage> {
     : { config: "cluster_partition_handling = pause_minority" };
   const cluster = stack.use(
     await startCluster({
-      ...cell.kind,
-      size: clusterSize,
-      ...config,
-      ...typeof network !== "string" && { homes: network.homes },
+      ...{ ...cell.kind, ...config, size: clusterSize },
+      ...hasNetwork && { homes: network.homes },
     }),
   );
-  const all = stack.move();
-  const end = (): Promise<void> => all.disposeAsync();
-  return {
-    name: brokersOf(cell),
-    cluster,
-    network,
-    [Symbol.asyncDispose]: end,
-  };
+  return { name: brokersOf(cell), cluster, network, stack: stack.move() };
 }
 
 /** Starts what was ended, and resolves when all members are in line. */
-async function restore(cluster: BrokerCluster): Promise<void> {
+export async function restore(cluster: BrokerCluster): Promise<void> {
   for (const member of cluster.members) {
     if (member.state === "stopped") await member.start();
   }
@@ -111,152 +147,112 @@ async function restore(cluster: BrokerCluster): Promise<void> {
   for (const member of cluster.members) await canBeSpared(member);
 }
 
-/** Runs `scenes`, each on its brokers. Everything that it started has ended afterwards. */
-export async function runScenes(
-  scenes: readonly Scene[],
-  options: RunOptions,
-): Promise<void> {
-  let stage: Stage | undefined;
-  try {
-    for (const scene of scenes) {
-      if (options.signal.aborted) return;
-      const [first] = scene as [Cell];
-      try {
-        if (stage?.name !== brokersOf(first)) {
-          await stage?.[Symbol.asyncDispose]();
-          stage = undefined;
-          stage = await startStage(first);
-        }
-        if (needsNetwork(first.fault) && typeof stage.network === "string") {
-          for (const cell of scene) await options.onCell(cell, stage.network);
-          continue;
-        }
-        for (const result of await runScene(scene, stage, options)) {
-          await options.onCell(result.cell, result);
-        }
-        await restore(stage.cluster);
-      } catch (error) {
-        if (options.signal.aborted) return;
-        for (const cell of scene) await options.onCell(cell, error as Error);
-        // Whatever state it is in, the next scene gets another one.
-        await stage?.[Symbol.asyncDispose]();
-        stage = undefined;
-      }
-    }
-  } finally {
-    await stage?.[Symbol.asyncDispose]();
-  }
-}
-
-/** A node, and the queue that it has in the beginning. */
-interface Node {
-  readonly staps: Staps;
-  /** Its user on the brokers. */
-  readonly user: string;
-  readonly queue: string;
-}
-
 /** The nodes of a cell, and their clients. */
 interface Group {
   readonly cell: Cell;
   readonly nodes: readonly Node[];
   readonly crowd: Crowd;
+  /** Those who say nothing before the fault. */
+  readonly silent: Crowd | undefined;
   readonly history: History;
   readonly checker: CellChecker;
-  /** The indexes of nodes that lost their queue, as far as it is known. */
-  readonly lostQueues: Set<number>;
 }
 
 let sceneCount = 0;
 
-async function runScene(
+/** Runs a scene on its brokers, and gets what came of each of its cells. */
+export async function runScene(
   scene: Scene,
-  { cluster, network }: Stage,
-  { deliveries, bridge, signal }: RunOptions,
+  stage: Omit<Stage, "back">,
+  options: RunOptions,
 ): Promise<Result[]> {
   await using stack = new AsyncDisposableStack();
-  const prefix = `scene${++sceneCount}`;
-  const play = async (): Promise<Result[]> => {
-    const groups: Group[] = [];
-    for (const cell of scene) {
-      groups.push(
-        await startGroup(cell, {
-          cluster,
-          stack,
-          prefix: `${prefix}-${cell.queueType}`,
-          bridge,
-        }),
-      );
-    }
-    await flows(groups);
-    await pause(calmMs);
-    const heals = groups.map(({ history }) => history.fault("broker-lost"));
-    const backMs = new Map<Group, number>();
-    const back = async (): Promise<void> => {
-      for (const [group, ms] of await flows(groups)) {
-        backMs.set(group, Math.max(ms, backMs.get(group) ?? 0));
-      }
-    };
-    await scene[0]!.fault.strike({ cluster, network, back });
-    // Now all have to be back, if they weren't before.
-    await flows(groups);
-    for (const heal of heals) heal();
-    for (const { nodes, lostQueues } of groups) {
-      for (const [i, { user, queue }] of nodes.entries()) {
-        const present = await queuesOf(cluster, user);
-        if (present.some((name) => name !== queue)) lostQueues.add(i);
-      }
-    }
-    return await Promise.all(groups.map(async (group) => {
-      const { cell, crowd, checker, lostQueues } = group;
-      while (checker.deliveries < deliveries) await pause(100);
-      const clients = crowd.counts.open;
-      await crowd.finish();
-      return {
-        cell,
-        verdict: checker.finish(lostQueues),
-        clients,
-        backMs: backMs.get(group)!,
-        logs: Object.fromEntries([
-          ...group.nodes.map(({ staps }, i) => [`node${i + 1}`, staps.stderr]),
-          ...cluster.members.map(({ output }, i) => [`broker${i + 1}`, output]),
-        ]),
-      };
-    }));
-  };
-  const playing = play();
+  const playing = play(scene, { ...stage, ...options, stack });
   // What it does after an interruption fails, as everything is being ended.
   playing.catch(() => {});
-  return await Promise.race([playing, aborted(signal)]);
+  return await Promise.race([playing, aborted(options.signal)]);
+}
+
+async function play(
+  scene: Scene,
+  { cluster, network, stack, deliveries, ...options }:
+    & Omit<Stage, "back">
+    & RunOptions
+    & { stack: AsyncDisposableStack },
+): Promise<Result[]> {
+  const groups: Group[] = [];
+  const prefix = `scene${++sceneCount}`;
+  for (const cell of scene) {
+    const exchange = `${prefix}-${cell.queueType}`;
+    groups.push(
+      await startGroup(cell, { ...options, cluster, stack, exchange }),
+    );
+  }
+  await flows(groups, ({ crowd }) => crowd);
+  await pause(calmMs);
+  const heals = groups.map(({ history }) => history.fault("broker-lost"));
+  const backMs = new Map<Group, number>();
+  const back = async (): Promise<void> => {
+    for (const [group, ms] of await flows(groups, ({ crowd }) => crowd)) {
+      backMs.set(group, Math.max(ms, backMs.get(group) ?? 0));
+    }
+  };
+  await Promise.all([
+    scene[0]!.fault.strike({ cluster, network, back }),
+    ...groups.map(({ silent }) => speakOut(silent)),
+  ]);
+  // Now all have to be back, if they weren't before.
+  await flows(groups, ({ crowd }) => crowd);
+  await flows(groups, ({ silent }) => silent);
+  for (const heal of heals) heal();
+  return await Promise.all(groups.map(async (group) => {
+    const { cell, nodes, crowd, silent, checker } = group;
+    const lostQueues = new Set<number>();
+    for (const [i, { user, queue }] of nodes.entries()) {
+      const present = await queuesOf(cluster, user);
+      if (present.some((name) => name !== queue)) lostQueues.add(i);
+    }
+    while (checker.deliveries < deliveries) await pause(100);
+    const clients = crowd.counts.open + (silent?.counts.open ?? 0);
+    await Promise.all([crowd.finish(), silent?.finish()]);
+    return {
+      cell,
+      verdict: checker.finish(lostQueues),
+      clients,
+      backMs: backMs.get(group)!,
+      logs: Object.fromEntries([
+        ...nodes.map(({ staps }, i) => [`node${i + 1}`, staps.stderr]),
+        ...cluster.members.map(({ output }, i) => [`broker${i + 1}`, output]),
+      ]),
+    };
+  }));
 }
 
 async function startGroup(
   cell: Cell,
-  { cluster, stack, prefix, bridge = "" }: {
-    cluster: BrokerCluster;
-    stack: AsyncDisposableStack;
-    prefix: string;
-    bridge: string | undefined;
-  },
+  { cluster, stack, exchange, bridge, silentChannels = 0 }:
+    & Omit<RunOptions, "deliveries">
+    & {
+      cluster: BrokerCluster;
+      stack: AsyncDisposableStack;
+      exchange: string;
+    },
 ): Promise<Group> {
-  const nodes: Node[] = [];
-  for (const [i, place] of cell.fault.places.slice(0, cell.nodes).entries()) {
-    const user = `${prefix}-${i + 1}`;
-    const staps = await startNode(cluster, {
-      ...{ user, exchange: prefix, place },
-      ...{ queueType: cell.queueType, bridge },
-    });
-    stack.defer(async () => {
-      // In good order: it deletes its queue.
-      await staps.stop("SIGTERM").catch(() => {});
-      await staps[Symbol.asyncDispose]();
-    });
-    const [queue] = await queuesOf(cluster, user);
-    nodes.push({ staps, user, queue: queue! });
-  }
-  const checker = new CellChecker(cell.queueType, {
-    protocol: await Deno.readTextFile(`${repository}/docs/protocol.md`),
-  });
+  const { fault, queueType } = cell;
+  const nodes = await Promise.all(
+    fault.places.slice(0, cell.nodes).map(async (place, i) => {
+      const user = `${exchange}-${i + 1}`;
+      const options = { user, exchange, queueType, place, bridge };
+      const node = await startNode(cluster, options);
+      stack.defer(async () => {
+        // In good order: it deletes its queue.
+        await node.staps.stop("SIGTERM").catch(() => {});
+        await node.staps[Symbol.asyncDispose]();
+      });
+      return node;
+    }),
+  );
+  const checker = new CellChecker(queueType, { protocol });
   const random = new Random();
   const history = stack.use(
     History.begin({
@@ -264,23 +260,33 @@ async function startGroup(
       onEvent: (event) => checker.take(event),
     }),
   );
-  const crowd = stack.use(
-    await Crowd.start({
-      ...{ ...residents, history, random },
-      doors: nodes.map(({ staps }, node) => ({
-        ...{ name: `node ${node + 1}`, target: staps, node },
-      })),
-    }),
-  );
-  return { cell, nodes, crowd, history, checker, lostQueues: new Set() };
+  const doors = nodes.map(({ staps }, node) => ({
+    ...{ name: `node ${node + 1}`, target: staps, node },
+  }));
+  const startCrowd = async (kind: CrowdKind): Promise<Crowd> =>
+    stack.use(await Crowd.start({ ...kind, history, random, doors }));
+  const crowd = await startCrowd(residents);
+  const silent = silentChannels === 0 ? undefined : await startCrowd({
+    ...{ ...residents, channels: silentChannels, messagesPerSecond: 0 },
+  });
+  return { cell, nodes, crowd, silent, history, checker };
 }
 
-/** Gets how long each group takes until everybody has heard everybody, in milliseconds. */
-async function flows(groups: readonly Group[]): Promise<Map<Group, number>> {
+/** Lets some of those speak who were silent until now. */
+async function speakOut(crowd: Crowd | undefined): Promise<void> {
+  const { count, everyMs } = firstWords;
+  for (let i = 0; i < count; i++) await crowd?.speak(() => pause(everyMs));
+}
+
+/** Gets how long it takes until everybody in a crowd of each group has heard everybody, in milliseconds. */
+async function flows(
+  groups: readonly Group[],
+  crowdOf: (group: Group) => Crowd | undefined,
+): Promise<Map<Group, number>> {
   const entries = await Promise.all(groups.map(async (group) => {
     try {
-      const ms = await group.crowd.flows({ timeoutMs: backTimeoutMs });
-      return [group, ms] as const;
+      const ms = await crowdOf(group)?.flows({ timeoutMs: backTimeoutMs });
+      return [group, ms ?? 0] as const;
     } catch (error) {
       throw new Error(
         `${nameOf(group.cell)}: ${(error as Error).message}\n` +
