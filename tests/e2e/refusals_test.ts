@@ -3,6 +3,7 @@
  * gives up where that is final, and goes on trying where it may heal.
  */
 import assert from "node:assert/strict";
+import { relative } from "node:path";
 import type { AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
 import { ConfigError } from "../../src/common/errors.ts";
 import { publish } from "../helpers/bridge_contract.ts";
@@ -14,13 +15,17 @@ import {
   startBroker,
 } from "../../tools/broker.ts";
 import { whyNoBroker } from "../../tools/broker_programs.ts";
-import { addTlsPort, makeCertificate } from "./broker_tls.ts";
-import { type BridgeNode, startBridgeNode } from "../helpers/bridge_node.ts";
+import { Authority, type Certificate } from "../../tools/certificates.ts";
+import {
+  type BridgeNode,
+  connected,
+  startBridgeNode,
+} from "../helpers/bridge_node.ts";
 import { block } from "../helpers/docs.ts";
 import { eventually } from "../../tools/eventually.ts";
 import { FaultyProxy } from "../../tools/faulty_proxy.ts";
-import { freePort, TempFolder } from "../../tools/folder.ts";
-import { runProgram, spawnStaps } from "../../tools/process.ts";
+import { freePort } from "../../tools/folder.ts";
+import { spawnStaps } from "../../tools/process.ts";
 import { testUnless } from "../helpers/skip.ts";
 import { stepsTogether } from "../helpers/steps.ts";
 
@@ -65,21 +70,12 @@ async function problem({ bridge }: BridgeNode): Promise<string> {
   }, "the problem");
 }
 
-async function connected({ bridge }: BridgeNode): Promise<void> {
-  await eventually(
-    () => bridge.state().connected,
-    () => `the connection: ${bridge.state().problem}`,
-  );
-}
-
-/** A start that must fail for good. */
-interface Refusal {
-  /** Makes the broker refuse, and gets the URL. */
-  readonly url: (broker: Broker) => string | Promise<string>;
-  readonly options?: NodeOptions;
-  readonly expected: RegExp;
-  readonly hint?: RegExp;
-}
+/** A start that must fail for good: the URL, or what makes the broker refuse and gets it; and what is said of it. */
+type Refusal = readonly [
+  url: (broker: Broker) => string | Promise<string>,
+  expected: RegExp,
+  more?: { readonly options?: NodeOptions; readonly hint?: RegExp },
+];
 
 /** A user that lacks just one of the rights in docs/bridge.md, which are needed on the exchange and on the queue. */
 function lacking(
@@ -89,17 +85,16 @@ function lacking(
   const user = `no-${right}-${object}`;
   const other = object === "exchange" ? "^staps\\.node\\." : "^staps$";
   const name = object === "exchange" ? '"staps"' : '"staps\\.node';
-  return [`a user without the right to ${right} the ${object}`, {
-    url: async (broker) => {
+  return [`a user without the right to ${right} the ${object}`, [
+    async (broker) => {
       const vhost = await broker.addVhost();
-      return await urlOfUser(broker, user, {
-        ...{ vhost, permissions: { [right]: other } },
-      });
+      const permissions = { [right]: other };
+      return await urlOfUser(broker, user, { vhost, permissions });
     },
-    expected: new RegExp(
+    new RegExp(
       `user "${user}" lacks the right "${right}" on the ${object} ${name}.* virtual host "test-`,
     ),
-  }];
+  ]];
 }
 
 const refusals: Readonly<Record<string, Refusal>> = {
@@ -109,31 +104,28 @@ const refusals: Readonly<Record<string, Refusal>> = {
       lacking(right, "queue"),
     ]),
   ),
-  "a wrong password": {
-    url: (broker) => broker.url("/", { user: "staps:s3cret" }),
-    expected:
-      /refuses user or password \(403 ACCESS_REFUSED - Login was refused/,
-  },
-  "an empty password": {
-    url: (broker) => broker.url("/", { user: "staps:" }),
-    expected: /empty password, which RabbitMQ refuses/,
-    hint: /rabbitmqctl change_password staps/,
-  },
-  "an unknown virtual host": {
-    url: (broker) => broker.url("nowhere"),
-    expected:
-      /virtual host "nowhere" .* doesn't exist \(530 NOT_ALLOWED - vhost nowhere not found\)$/,
-  },
-  "a virtual host without any right": {
-    url: async (broker) => {
+  "a wrong password": [
+    (broker) => broker.url("/", { user: "staps:s3cret" }),
+    /refuses user or password \(403 ACCESS_REFUSED - Login was refused/,
+  ],
+  "an empty password": [
+    (broker) => broker.url("/", { user: "staps:" }),
+    /empty password, which RabbitMQ refuses/,
+    { hint: /rabbitmqctl change_password staps/ },
+  ],
+  "an unknown virtual host": [
+    (broker) => broker.url("nowhere"),
+    /virtual host "nowhere" .* doesn't exist \(530 NOT_ALLOWED - vhost nowhere not found\)$/,
+  ],
+  "a virtual host without any right": [
+    async (broker) => {
       await broker.addUser("outsider", { password: "s3cret" });
       return broker.url("/", { user: "outsider:s3cret" });
     },
-    expected:
-      /virtual host "\/".*: "outsider" has no rights in it \(530 NOT_ALLOWED - access to vhost '\/' refused for user 'outsider'\)$/,
-  },
-  "an exchange with other arguments": {
-    url: async (broker) => {
+    /virtual host "\/".*: "outsider" has no rights in it \(530 NOT_ALLOWED - access to vhost '\/' refused for user 'outsider'\)$/,
+  ],
+  "an exchange with other arguments": [
+    async (broker) => {
       const vhost = await broker.addVhost();
       await broker.eval(
         `rabbit_exchange:declare(rabbit_misc:r(<<"${vhost}">>, exchange, <<"staps">>), ` +
@@ -141,19 +133,18 @@ const refusals: Readonly<Record<string, Refusal>> = {
       );
       return broker.url(vhost);
     },
-    expected:
-      /the exchange "staps".*other arguments \(406 PRECONDITION_FAILED - inequivalent arg 'type'/,
-  },
-  "an authority that can't be read": {
-    url: (broker) => `amqps://staps:secret@localhost:${broker.tls.port}/`,
-    options: { ca: "/nowhere/ca.pem" },
-    expected: /"ca" in \[bridge\].*no file "\/nowhere\/ca\.pem"/,
-  },
+    /the exchange "staps".*other arguments \(406 PRECONDITION_FAILED - inequivalent arg 'type'/,
+  ],
+  "an authority that can't be read": [
+    (broker) => `amqps://staps:secret@localhost:${broker.tls.port}/`,
+    /"ca" in \[bridge\].*no file "\/nowhere\/ca\.pem"/,
+    { options: { ca: "/nowhere/ca.pem" } },
+  ],
 };
 
 async function assertRefused(
   broker: Broker,
-  { url, options, expected, hint }: Refusal,
+  [url, expected, { options, hint = /^/ } = {}]: Refusal,
 ): Promise<void> {
   const amqp = await url(broker);
   await assert.rejects(
@@ -165,19 +156,19 @@ async function assertRefused(
       assert.match(error.message, expected);
       assert.doesNotMatch(error.message, /\n/);
       assert.doesNotMatch(`${error.message} ${error.hint}`, /s3cret/);
-      if (hint !== undefined) assert.match(error.hint!, hint);
+      assert.match(`${error.hint}`, hint);
       return true;
     },
   );
 }
 
-/** A refusal that is taken back. */
-interface Illness {
+/** A refusal that is taken back: how, what is said of it, and what takes it back. */
+type Illness = readonly [
   /** Makes the broker refuse, and gets the URL. */
-  readonly set: (broker: Broker, vhost: string) => Promise<string>;
-  readonly expected: RegExp;
-  readonly heal: (broker: Broker, vhost: string) => Promise<unknown>;
-}
+  set: (broker: Broker, vhost: string) => Promise<string>,
+  expected: RegExp,
+  heal: (broker: Broker, vhost: string) => Promise<unknown>,
+];
 
 /** A limit of a virtual host, or of a user of its own. */
 function ofLimit(
@@ -191,8 +182,8 @@ function ofLimit(
       name: kind === "user" ? user : vhost,
       [name]: count,
     });
-  return {
-    set: async (broker, vhost) => {
+  return [
+    async (broker, vhost) => {
       const url = kind === "user"
         ? await urlOfUser(broker, user)
         : broker.url(vhost);
@@ -200,9 +191,8 @@ function ofLimit(
       return url;
     },
     expected,
-    heal: (broker, vhost) =>
-      set(broker, vhost, name === "max-channels" ? 3 : -1),
-  };
+    (broker, vhost) => set(broker, vhost, name === "max-channels" ? 3 : -1),
+  ];
 }
 
 const illnesses: Readonly<Record<string, Illness>> = {
@@ -222,33 +212,30 @@ const illnesses: Readonly<Record<string, Illness>> = {
     ...["user", "max-channels"] as const,
     /^the user "limited-max-channels" may open no more channels: each node needs three or more \(530 NOT_ALLOWED - number of channels opened for user '[^']+' has reached the maximum allowed user limit of \(0\)\)$/,
   ),
-  "a virtual host that is down": {
-    set: async (broker, vhost) => {
+  "a virtual host that is down": [
+    async (broker, vhost) => {
       await broker.eval(
         `rabbit_vhost_sup_sup:stop_and_delete_vhost(<<"${vhost}">>)`,
       );
       return broker.url(vhost);
     },
-    expected:
-      /^the virtual host "test-\d+" is down \(541 INTERNAL_ERROR - access to vhost .* is down\)$/,
-    heal: (broker, vhost) =>
-      broker.rabbitmqctl("restart_vhost", "--vhost", vhost),
-  },
+    /^the virtual host "test-\d+" is down \(541 INTERNAL_ERROR - access to vhost .* is down\)$/,
+    (broker, vhost) => broker.rabbitmqctl("restart_vhost", "--vhost", vhost),
+  ],
 };
 
-const oneChannel: Illness = {
-  set: async (broker, vhost) => {
+const oneChannel: Illness = [
+  async (broker, vhost) => {
     await setChannelMax(broker, 1);
     return broker.url(vhost);
   },
-  expected:
-    /^the broker allows 1 channel on a connection \(channel_max\), and staps needs 2 or more$/,
-  heal: (broker) => setChannelMax(broker, 2047),
-};
+  /^the broker allows 1 channel on a connection \(channel_max\), and staps needs 2 or more$/,
+  (broker) => setChannelMax(broker, 2047),
+];
 
 async function assertHeals(
   broker: Broker,
-  { set, expected, heal }: Illness,
+  [set, expected, heal]: Illness,
 ): Promise<void> {
   const vhost = await broker.addVhost();
   await using node = await startBridgeNode(await set(broker, vhost));
@@ -258,7 +245,6 @@ async function assertHeals(
     await heal(broker, vhost);
   }
   await connected(node);
-  await node.bridge.probe(5_000);
 }
 
 async function testQueueType(broker: Broker): Promise<void> {
@@ -310,35 +296,53 @@ async function makeDo(broker: Broker, amqp: string): Promise<void> {
   assert.deepEqual(a.listener.gaps, []);
 }
 
+/** Makes the broker listen on another port with TLS, and gets that. `options` are Erlang's, after the files. */
+async function addTlsPort(
+  broker: Broker,
+  { certFile, keyFile }: Certificate,
+  options = "",
+): Promise<number> {
+  const port = freePort();
+  const { authority } = broker.tls;
+  // The broker may know its folder by another name.
+  const inside = (file: string): string =>
+    `filename:join(Folder, "${relative(authority.folder.path, file)}")`;
+  await broker.eval(
+    `{ok, Own} = application:get_env(rabbit, ssl_options), ` +
+      `Folder = filename:dirname(proplists:get_value(cacertfile, Own)), ` +
+      `rabbit_networking:start_ssl_listener({"127.0.0.1", ${port}}, ` +
+      `[{cacertfile, ${inside(authority.file)}}, ` +
+      `{certfile, ${inside(certFile)}}, {keyfile, ${
+        inside(keyFile)
+      }}${options}], 1)`,
+  );
+  return port;
+}
+
 /** What is wrong with TLS on a connection, and then nothing. */
 async function testTls(t: Deno.TestContext, broker: Broker): Promise<void> {
-  const { ca, port } = broker.tls;
+  const { authority, ca, port } = broker.tls;
   const tls = (port: number, host = "localhost"): string =>
     `amqps://staps:secret@${host}:${port}/`;
   const clock = "this machine's clock says \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d";
-  const own = await makeCertificate(broker);
-  await using folder = await TempFolder.make();
-  const stranger = { cert: `${folder.path}/cert`, key: `${folder.path}/key` };
-  await runProgram("openssl", [
-    ..."req -x509 -days 2 -nodes -newkey rsa:2048 -subj /CN=other".split(" "),
-    ...["-keyout", stranger.key, "-out", stranger.cert],
-  ]);
+  await using others = await Authority.make();
+  const filesOf = ({ certFile: cert, keyFile: key }: Certificate) => ({
+    ...{ cert, key },
+  });
+  const stranger = filesOf(await others.certify());
+  const named = await authority.certify({ names: "DNS:localhost" });
+  const demand = ", {verify, verify_peer}, {fail_if_no_peer_cert, true}";
+  const tls12 = ", {versions, ['tlsv1.2']}";
+  const namedPort = await addTlsPort(broker, named);
+  const demanding = await addTlsPort(broker, named, demand);
+  const demanding12 = await addTlsPort(broker, named, demand + tls12);
   const valid = async (from: number, until: number): Promise<number> =>
     addTlsPort(
       broker,
-      await makeCertificate(broker, {
-        from: new Date(Date.UTC(from, 0)),
-        until: new Date(Date.UTC(until, 0)),
+      await authority.certify({
+        ...{ from: `${from}0101000000Z`, until: `${until}0101000000Z` },
       }),
     );
-  const named = await addTlsPort(broker, own);
-  const demand = "{verify, verify_peer}, {fail_if_no_peer_cert, true}";
-  const demanding = await addTlsPort(broker, own, demand);
-  const demanding12 = await addTlsPort(
-    broker,
-    own,
-    `${demand}, {versions, ['tlsv1.2']}`,
-  );
   const expired = await valid(2019, 2020);
   // As on a machine whose clock is at 1970.
   const future = await valid(2048, 2049);
@@ -364,11 +368,11 @@ async function testTls(t: Deno.TestContext, broker: Broker): Promise<void> {
     ],
     "an authority that didn't sign it": [
       tls(port),
-      { ca: stranger.cert },
+      { ca: others.file },
       /^the broker's certificate isn't trusted, .* \(.*certificate.*\)$/,
     ],
     "a certificate for another name": [
-      tls(named, "127.0.0.1"),
+      tls(namedPort, "127.0.0.1"),
       { ca },
       /^the broker's certificate is for another name \(.*127\.0\.0\.1.*\)$/,
     ],
@@ -409,17 +413,19 @@ async function testTls(t: Deno.TestContext, broker: Broker): Promise<void> {
     });
   }
 
+  const hosts = [
+    { hostname: "127.0.0.1", port: freePort() },
+    { hostname: "localhost", port: broker.port },
+  ];
+  const own = { ca, ...filesOf(named) };
   const right: Record<string, [string, NodeOptions]> = {
     "TLS by name": [tls(port), { ca }],
     "TLS by address": [tls(port, "127.0.0.1"), { ca }],
-    "a client certificate": [tls(demanding), { ca, ...own }],
-    "a client certificate, TLS 1.2": [tls(demanding12), { ca, ...own }],
+    "a client certificate": [tls(demanding), own],
+    "a client certificate, TLS 1.2": [tls(demanding12), own],
     "IPv6": [`amqp://staps:secret@[::1]:${broker.port}/`, {}],
     "several hosts, the first one down": ["amqp://staps:secret@unused/", {
-      hosts: [
-        { hostname: "127.0.0.1", port: freePort() },
-        { hostname: "localhost", port: broker.port },
-      ],
+      hosts,
     }],
   };
   for (const [name, [url, options]] of Object.entries(right)) {
