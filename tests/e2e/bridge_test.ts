@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import type { AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
 import { BridgeUnavailableError } from "../../src/relay/bridge.ts";
 import { channelKey } from "../../src/relay/channel_hash.ts";
-import { publish, testContract } from "../helpers/bridge_contract.ts";
 import {
   type Broker,
   type BrokerKind,
@@ -14,6 +13,7 @@ import {
 import {
   type BridgeNode,
   connected,
+  publish,
   startBridgeNode,
 } from "../helpers/bridge_node.ts";
 import { whyNoBroker } from "../../tools/broker_programs.ts";
@@ -314,6 +314,8 @@ const together: Scenarios = {
     const b = await place.node();
     assert.equal((await place.queues()).length, 2);
     await b.bridge.close();
+    await b.bridge.close();
+    b.bridge.leave("/never-joined");
     assert.equal((await place.queues()).length, 1);
     // As if the process had been killed: nothing is said any more.
     await proxy[Symbol.asyncDispose]();
@@ -600,10 +602,6 @@ async function testBridge(
     const isKhepri = await broker.eval("rabbit_khepri:is_enabled()");
     assert.equal(isKhepri, `${kind.database === "khepri"}`);
   }
-  await t.step("does what every bridge does", async (t) => {
-    await using node = await startBridgeNode(broker.url());
-    await testContract(t, node);
-  });
   const inPlaces = (
     scenarios: Scenarios,
   ): Record<string, () => Promise<void>> =>

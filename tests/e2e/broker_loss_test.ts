@@ -14,8 +14,11 @@ import {
 } from "../../tools/broker_cluster.ts";
 import { whyNoBroker } from "../../tools/broker_programs.ts";
 import { within } from "../../tools/eventually.ts";
-import { publish } from "../helpers/bridge_contract.ts";
-import { type BridgeNode, startBridgeNode } from "../helpers/bridge_node.ts";
+import {
+  type BridgeNode,
+  publish,
+  startBridgeNode,
+} from "../helpers/bridge_node.ts";
 import { testUnless } from "../helpers/skip.ts";
 import type { Cell, QueueType } from "../matrix/cells.ts";
 import type { Fault } from "../matrix/faults.ts";

@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import { relative } from "node:path";
 import type { AmqpBridgeOptions } from "../../src/amqp/bridge.ts";
 import { ConfigError } from "../../src/common/errors.ts";
-import { publish } from "../helpers/bridge_contract.ts";
 import {
   type Broker,
   type BrokerKind,
@@ -19,6 +18,7 @@ import { Authority, type Certificate } from "../../tools/certificates.ts";
 import {
   type BridgeNode,
   connected,
+  publish,
   startBridgeNode,
 } from "../helpers/bridge_node.ts";
 import { block } from "../helpers/docs.ts";

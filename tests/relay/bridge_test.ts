@@ -1,17 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  type BridgeState,
-  brokerProblem,
-  NoBridge,
-} from "../../src/relay/bridge.ts";
+import { type BridgeState, brokerProblem } from "../../src/relay/bridge.ts";
 import { StubBridge } from "../helpers/stub_bridge.ts";
-import { RecordingListener, testContract } from "../helpers/bridge_contract.ts";
-
-Deno.test("NoBridge does what every bridge does", async (t) => {
-  const bridge = new NoBridge();
-  await bridge.start();
-  await testContract(t, { bridge, listener: new RecordingListener() });
-});
 
 Deno.test("brokerProblem() names the cause, not what follows from it", () => {
   // Neither a broker that is away nor a blocked one returns messages.
