@@ -72,8 +72,9 @@ async function homes(
   for (const path of paths) {
     const nodesOf = (): Node[] => nodes.filter((each) => each.joined(path) > 0);
     await eventually(() => nodesOf().length > 0, "the channel in a log");
-    assert.equal(nodesOf().length, 1);
-    found.set(path, nodesOf()[0]!);
+    const [home, ...others] = nodesOf();
+    assert.deepEqual(others, []);
+    found.set(path, home!);
   }
   return found;
 }
@@ -85,24 +86,16 @@ async function meet(
   count = 3,
 ): Promise<Client[]> {
   const members = await clients.joinMany(path, count);
-  for (let i = 1; i < count; i++) {
-    await converseAmong(members, members[0]!, members[i]!);
-  }
+  for (const member of members) await hear(members, member);
   return members;
 }
 
-/** Checks that what each of `a` and `b` says reaches all of the members. */
-async function converseAmong(
-  members: readonly Client[],
-  a: Client,
-  b: Client,
-): Promise<void> {
-  for (const from of [a, b]) {
-    const text = crypto.randomUUID();
-    from.send(text);
-    for (const to of members) {
-      if (to !== from) assert.equal(await to.next(), text);
-    }
+/** Checks that what `from` says reaches all other members. */
+async function hear(members: readonly Client[], from: Client): Promise<void> {
+  const text = crypto.randomUUID();
+  from.send(text);
+  for (const to of members) {
+    if (to !== from) assert.equal(await to.next(), text);
   }
 }
 
@@ -129,14 +122,13 @@ async function statusOf(nginx: Nginx, path: string): Promise<number> {
   return status;
 }
 
-/** Resolves with how each connection ended. */
-function ends(
-  clients: readonly Client[],
-): Promise<{ code: number; reason: string }[]> {
-  return within(
-    Promise.all(clients.map(({ closed }) => closed)),
-    "the end of the clients of a node that is gone",
-  );
+/** Resolves with how each connection ended, as code and reason. */
+function ends(clients: readonly Client[]): Promise<string[]> {
+  const all = clients.map(async ({ closed }) => {
+    const { code, reason } = await closed;
+    return `${code} ${reason}`;
+  });
+  return within(Promise.all(all), "the end of the clients of a node");
 }
 
 Deno.test("docs/scale.md: of three machines one goes for a while, and for good, and comes back", async () => {
@@ -149,59 +141,58 @@ Deno.test("docs/scale.md: of three machines one goes for a while, and for good, 
 
   const paths = Array.from({ length: 60 }, newPath);
   const members = new Map<string, Client[]>();
-  for (const path of paths) members.set(path, await meet(clients, path));
-  const home = await homes(nodes, paths);
-  const pathsOf = (node: Node): string[] =>
-    paths.filter((path) => home.get(path) === node);
+  const meetIn = async (some: readonly string[]): Promise<void> => {
+    for (const path of some) members.set(path, await meet(clients, path));
+  };
   const membersOf = (some: readonly string[]): Client[] =>
     some.flatMap((path) => members.get(path)!);
-  for (const node of nodes) assert.ok(pathsOf(node).length > 5, "a fair share");
+  await meetIn(paths);
+  const home = await homes(nodes, paths);
+  /** Gets the channels of a node, and those of the others. */
+  const split = (node: Node): [string[], string[]] => [
+    paths.filter((path) => home.get(path) === node),
+    paths.filter((path) => home.get(path) !== node),
+  ];
+  for (const node of nodes) {
+    assert.ok(split(node)[0].length > 5, "a fair share");
+  }
 
   // For a while: its clients are told or cut off, wait, and meet there again.
-  for (
-    const [node, signal] of [[first, "SIGTERM"], [second, "SIGKILL"]] as const
-  ) {
-    const [own, others] = [
-      pathsOf(node),
-      paths.filter((path) => home.get(path) !== node),
-    ];
+  const ways = [
+    [first, "SIGTERM", /^1001 service restart, retry=\d+$/],
+    [second, "SIGKILL", /^1006 /],
+  ] as const;
+  for (const [node, signal, expected] of ways) {
+    const [own, others] = split(node);
     const quiet = others.map((path) => talk(members.get(path)!));
     await node.stop(signal);
-    for (const { code, reason } of await ends(membersOf(own))) {
-      if (signal === "SIGKILL") assert.equal(code, 1006);
-      else {assert.match(
-          `${code} ${reason}`,
-          /^1001 service restart, retry=\d+$/,
-        );}
-    }
+    for (const end of await ends(membersOf(own))) assert.match(end, expected);
     for (const path of own) assert.equal(await statusOf(nginx, path), 502);
     await node.start();
-    for (const path of own) members.set(path, await meet(clients, path));
+    await meetIn(own);
     for (const end of quiet) await end();
   }
   assert.deepEqual(await homes(nodes, paths), home);
 
   // For good: it is marked in one nginx, and in another one not yet.
-  const own = pathsOf(first);
-  const others = paths.filter((path) => home.get(path) !== first);
+  const [own, others] = split(first);
   const late = stack.use(await startSite(upstream));
   const quiet = others.map((path) => talk(members.get(path)!));
   await first.stop("SIGKILL");
   await ends(membersOf(own));
   const down = upstream.replace(" max_fails=0;", " max_fails=0 down;");
   await nginx.configure([[upstream, down]]);
-  for (const path of own) {
-    assert.equal(await statusOf(late, path), 502);
-    members.set(path, await meet(clients, path));
-  }
+  for (const path of own) assert.equal(await statusOf(late, path), 502);
+  await meetIn(own);
   for (const end of quiet) await end();
   const substitutes = await homes([second, third], paths);
   for (const path of others) {
     assert.equal(substitutes.get(path), home.get(path));
     // Who comes now meets those who are there.
-    const [a] = members.get(path)!;
     const newcomer = await clients.join(path);
-    await converseAmong([...members.get(path)!, newcomer], a!, newcomer);
+    const all = [...members.get(path)!, newcomer];
+    await hear(all, all[0]!);
+    await hear(all, newcomer);
     newcomer.close();
   }
   assert.equal(new Set(own.map((path) => substitutes.get(path))).size, 2);
@@ -222,11 +213,9 @@ Deno.test("docs/scale.md: of three machines one goes for a while, and for good, 
 
   // Until all nodes are restarted: everybody is told, and all meet.
   await Promise.all(nodes.map((node) => node.stop()));
-  for (const { code } of await ends([...members.values()].flat())) {
-    assert.equal(code, 1001);
-  }
+  for (const end of await ends(membersOf(paths))) assert.match(end, /^1001 /);
   await Promise.all(nodes.map((node) => node.start()));
-  for (const path of paths) await meet(clients, path);
+  await meetIn(paths);
   assert.deepEqual(await homes(nodes, paths), home);
 });
 
@@ -265,19 +254,18 @@ Deno.test("docs/scale.md: where nginx chooses a substitute by itself, a channel 
 
   await first.stop("SIGKILL");
   assert.equal(await statusOf(nginx, path), 502);
-  const [a, b] = await meet(clients, path, 2);
-  assert.deepEqual((await homes([second], [path])).get(path), second);
+  const members = await meet(clients, path, 2);
+  assert.equal((await homes([second], [path])).get(path), second);
 
   await first.start();
   const alone = await eventually(async () => {
     const [newcomer, node] = await join();
     if (node === first) return newcomer;
     newcomer.close();
-    return undefined;
   }, "nginx to try the node that is back");
   // One try in each fail_timeout; as long as that client stays, it isn't over.
   const [last, node] = await join();
   assert.equal(node, second);
-  await converseAmong([a!, b!, last], a!, last);
+  for (const from of [members[0]!, last]) await hear([...members, last], from);
   assert.equal(alone.count, 0);
 });
