@@ -44,9 +44,7 @@ export interface Verdict {
   readonly closedInVain: number;
   /** How many of these were on a node that had kept its queue. */
   readonly closedWrongly: number;
-  /** In how many channels each node closed somebody, if it did. */
-  readonly closedChannels: Readonly<Record<number, number>>;
-  /** The longest time for which nothing came from a node to another one in a channel where it had spoken before the fault, in milliseconds. */
+  /** The longest time for which nothing came from a node to another one in a channel, in milliseconds. */
   readonly silenceMs: number;
 }
 
@@ -69,7 +67,6 @@ export class CellChecker {
   readonly #heardMs = new Map<string, number>();
   readonly #closed: Record<number, number> = {};
   #silenceMs = 0;
-  #hasBegun = false;
 
   constructor(
     queueType: QueueType,
@@ -91,7 +88,6 @@ export class CellChecker {
         ...{ sent: [], reached: 0 },
       });
     }
-    if (event.event === "fault") this.#hasBegun = true;
     if (!("connection" in event)) return;
     const stay = this.#stays.get(event.connection)!;
     switch (event.event) {
@@ -120,11 +116,9 @@ export class CellChecker {
   finish(lostQueues: ReadonlySet<number>): Verdict {
     const { messages, violations } = this.#checker.finish();
     const lost = violations.filter(({ kind }) => kind === "missing");
-    const closed = this.#stays.values().filter(({ endMs }) =>
-      endMs !== undefined
-    ).toArray();
-    const inVain = closed.filter((stay) => !this.#hasMissed(stay));
-    const byNode = Map.groupBy(closed, ({ node }) => node);
+    const inVain = [...this.#stays.values()].filter((stay) =>
+      stay.endMs !== undefined && !this.#hasMissed(stay, stay.endMs)
+    );
     return {
       messages,
       deliveries: this.deliveries,
@@ -140,12 +134,6 @@ export class CellChecker {
       closed: this.#closed,
       closedInVain: inVain.length,
       closedWrongly: inVain.filter(({ node }) => !lostQueues.has(node)).length,
-      closedChannels: Object.fromEntries(
-        Array.from(byNode, ([node, stays]) => [
-          node,
-          new Set(stays.map(({ channel }) => channel)).size,
-        ]),
-      ),
       silenceMs: this.#silenceMs,
     };
   }
@@ -162,7 +150,6 @@ export class CellChecker {
     this.#arrivedAt(channel, node).add(`${publisher} ${number}`);
     const way = `${channel} ${sender.node} ${node}`;
     const lastMs = this.#heardMs.get(way) ?? timeMs;
-    if (this.#hasBegun && !this.#heardMs.has(way)) return;
     this.#silenceMs = Math.max(this.#silenceMs, timeMs - lastMs);
     this.#heardMs.set(way, timeMs);
   }
@@ -175,7 +162,7 @@ export class CellChecker {
   }
 
   /** Tells whether something that another node had for sure never came to a stay's node. */
-  #hasMissed({ channel, node, openMs, endMs = Infinity }: Stay): boolean {
+  #hasMissed({ channel, node, openMs }: Stay, endMs: number): boolean {
     const arrived = this.#arrivedAt(channel, node);
     return [...this.#stays].some(([id, from]) =>
       from.channel === channel && from.node !== node &&

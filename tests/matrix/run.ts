@@ -31,16 +31,14 @@ export interface Result {
   readonly logs: Readonly<Record<string, string>>;
 }
 
-/** Settings of {@linkcode runScene}. */
+/** Settings of {@linkcode runScenes}. */
 export interface RunOptions {
   /** How many messages from other nodes are checked in each cell, at least. */
   readonly deliveries: number;
   /** A line for the nodes' section `[bridge]`. */
   readonly bridge?: string | undefined;
-  /** In so many more channels nobody says anything before the fault; none by default. */
-  readonly silentChannels?: number;
   /** Ends the run early. */
-  readonly signal?: AbortSignal;
+  readonly signal: AbortSignal;
 }
 
 /** The clients of a cell, who stay, and come back to where they were. */
@@ -59,8 +57,6 @@ const residents: CrowdKind = {
 const calmMs = 5_000;
 /** How long everybody may take to hear everybody again. */
 const backTimeoutMs = 180_000;
-/** How often, and how long, somebody speaks where it was silent before a fault. */
-const firstWords = { count: 20, everyMs: 100 } as const;
 
 const clusterSize = 3;
 const protocol = await Deno.readTextFile(`${repository}/docs/protocol.md`);
@@ -105,7 +101,7 @@ export async function* runScenes(
         }
         await restore(cluster);
       } catch (error) {
-        if (options.signal?.aborted) return;
+        if (options.signal.aborted) return;
         for (const cell of scene) yield [cell, error as Error];
         // Whatever state it is in, the next scene gets another one.
         await endBrokers();
@@ -139,7 +135,7 @@ async function startBrokers(cell: Cell): Promise<Brokers> {
 }
 
 /** Starts what was ended, and resolves when all members are in line. */
-export async function restore(cluster: BrokerCluster): Promise<void> {
+async function restore(cluster: BrokerCluster): Promise<void> {
   for (const member of cluster.members) {
     if (member.state === "stopped") await member.start();
   }
@@ -152,8 +148,6 @@ interface Group {
   readonly cell: Cell;
   readonly nodes: readonly Node[];
   readonly crowd: Crowd;
-  /** Those who say nothing before the fault. */
-  readonly silent: Crowd | undefined;
   readonly history: History;
   readonly checker: CellChecker;
 }
@@ -161,7 +155,7 @@ interface Group {
 let sceneCount = 0;
 
 /** Runs a scene on its brokers, and gets what came of each of its cells. */
-export async function runScene(
+async function runScene(
   scene: Scene,
   stage: Omit<Stage, "back">,
   options: RunOptions,
@@ -188,33 +182,29 @@ async function play(
       await startGroup(cell, { ...options, cluster, stack, exchange }),
     );
   }
-  await flows(groups, ({ crowd }) => crowd);
+  await flows(groups);
   await pause(calmMs);
   const heals = groups.map(({ history }) => history.fault("broker-lost"));
   const backMs = new Map<Group, number>();
   const back = async (): Promise<void> => {
-    for (const [group, ms] of await flows(groups, ({ crowd }) => crowd)) {
+    for (const [group, ms] of await flows(groups)) {
       backMs.set(group, Math.max(ms, backMs.get(group) ?? 0));
     }
   };
-  await Promise.all([
-    scene[0]!.fault.strike({ cluster, network, back }),
-    ...groups.map(({ silent }) => speakOut(silent)),
-  ]);
+  await scene[0]!.fault.strike({ cluster, network, back });
   // Now all have to be back, if they weren't before.
-  await flows(groups, ({ crowd }) => crowd);
-  await flows(groups, ({ silent }) => silent);
+  await flows(groups);
   for (const heal of heals) heal();
   return await Promise.all(groups.map(async (group) => {
-    const { cell, nodes, crowd, silent, checker } = group;
+    const { cell, nodes, crowd, checker } = group;
     const lostQueues = new Set<number>();
     for (const [i, { user, queue }] of nodes.entries()) {
       const present = await queuesOf(cluster, user);
       if (present.some((name) => name !== queue)) lostQueues.add(i);
     }
     while (checker.deliveries < deliveries) await pause(100);
-    const clients = crowd.counts.open + (silent?.counts.open ?? 0);
-    await Promise.all([crowd.finish(), silent?.finish()]);
+    const clients = crowd.counts.open;
+    await crowd.finish();
     return {
       cell,
       verdict: checker.finish(lostQueues),
@@ -230,7 +220,7 @@ async function play(
 
 async function startGroup(
   cell: Cell,
-  { cluster, stack, exchange, bridge, silentChannels = 0 }:
+  { cluster, stack, exchange, bridge }:
     & Omit<RunOptions, "deliveries">
     & {
       cluster: BrokerCluster;
@@ -263,30 +253,18 @@ async function startGroup(
   const doors = nodes.map(({ staps }, node) => ({
     ...{ name: `node ${node + 1}`, target: staps, node },
   }));
-  const startCrowd = async (kind: CrowdKind): Promise<Crowd> =>
-    stack.use(await Crowd.start({ ...kind, history, random, doors }));
-  const crowd = await startCrowd(residents);
-  const silent = silentChannels === 0 ? undefined : await startCrowd({
-    ...{ ...residents, channels: silentChannels, messagesPerSecond: 0 },
-  });
-  return { cell, nodes, crowd, silent, history, checker };
+  const crowd = stack.use(
+    await Crowd.start({ ...residents, history, random, doors }),
+  );
+  return { cell, nodes, crowd, history, checker };
 }
 
-/** Lets some of those speak who were silent until now. */
-async function speakOut(crowd: Crowd | undefined): Promise<void> {
-  const { count, everyMs } = firstWords;
-  for (let i = 0; i < count; i++) await crowd?.speak(() => pause(everyMs));
-}
-
-/** Gets how long it takes until everybody in a crowd of each group has heard everybody, in milliseconds. */
-async function flows(
-  groups: readonly Group[],
-  crowdOf: (group: Group) => Crowd | undefined,
-): Promise<Map<Group, number>> {
+/** Gets how long each group takes until everybody has heard everybody, in milliseconds. */
+async function flows(groups: readonly Group[]): Promise<Map<Group, number>> {
   const entries = await Promise.all(groups.map(async (group) => {
     try {
-      const ms = await crowdOf(group)?.flows({ timeoutMs: backTimeoutMs });
-      return [group, ms ?? 0] as const;
+      const ms = await group.crowd.flows({ timeoutMs: backTimeoutMs });
+      return [group, ms] as const;
     } catch (error) {
       throw new Error(
         `${nameOf(group.cell)}: ${(error as Error).message}\n` +
