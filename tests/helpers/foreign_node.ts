@@ -122,22 +122,24 @@ export class BrokerRefusal extends Error {
 export function encodeProperties(
   properties: ForeignProperties,
 ): Uint8Array<ArrayBuffer> {
-  const { deliveryMode, priority, timestamp } = properties;
+  const of = <T>(value: T | undefined, write: (value: T) => Uint8Array) =>
+    value === undefined ? undefined : write(value);
+  const byte = (value: number): Uint8Array => uint(1, value);
   // The order of the bits, from the highest one.
-  const fields: (Uint8Array | undefined)[] = [
-    textField(properties.contentType),
+  const fields = [
+    of(properties.contentType, short),
     undefined,
-    properties.headers && long(properties.headers),
-    numberField(1, deliveryMode),
-    numberField(1, priority),
-    textField(properties.correlationId),
-    textField(properties.replyTo),
+    of(properties.headers, long),
+    of(properties.deliveryMode, byte),
+    of(properties.priority, byte),
+    of(properties.correlationId, short),
+    of(properties.replyTo, short),
     undefined,
-    textField(properties.messageId),
-    numberField(8, timestamp),
-    textField(properties.type),
+    of(properties.messageId, short),
+    of(properties.timestamp, (value) => uint(8, value)),
+    of(properties.type, short),
     undefined,
-    textField(properties.appId),
+    of(properties.appId, short),
   ];
   let flags = 0;
   for (const [i, field] of fields.entries()) {
@@ -160,17 +162,6 @@ export function nestedHeaders(depth: number): Uint8Array<ArrayBuffer> {
     view.setUint32(at + 2, bytes.length - at - stepBytes);
   }
   return bytes;
-}
-
-function textField(value: Field | undefined): Uint8Array | undefined {
-  return value === undefined ? undefined : short(value);
-}
-
-function numberField(
-  width: number,
-  value: number | bigint | undefined,
-): Uint8Array | undefined {
-  return value === undefined ? undefined : uint(width, value);
 }
 
 function frame(

@@ -2,42 +2,37 @@
 import { channelHash } from "../../src/relay/channel_hash.ts";
 import { Process, stapsCommand } from "../../tools/process.ts";
 
-/** Settings of {@linkcode RestartableStaps.start}. */
-export interface RestartableOptions {
-  /** Of several in one folder. */
-  readonly name?: string;
-  /** The text of the configuration file. */
-  readonly config?: string;
-  /** Further arguments. */
-  readonly args?: readonly string[];
-  /** A command to start it with. */
-  readonly through?: readonly string[];
-}
-
 /** The real program, with its files in a folder of the test's. */
 export class RestartableStaps implements AsyncDisposable {
   readonly socket: string;
   readonly #command: readonly string[];
   #process: Process | undefined;
 
-  private constructor(file: string, options: RestartableOptions) {
-    this.socket = `${file}.sock`;
-    this.#command = [
-      ...options.through ?? [],
-      ...[Deno.execPath(), ...stapsCommand, "serve"],
-      ...[`--config=${file}.conf`, `--socket=${this.socket}`],
-      ...options.args ?? [],
-    ];
+  private constructor(socket: string, command: readonly string[]) {
+    this.socket = socket;
+    this.#command = command;
   }
 
-  /** Starts it in `folder`, and resolves when it listens. */
+  /**
+   * Starts it in `folder`, where it is the only one called `name`, and resolves
+   * when it listens; `through` is a command to start it with.
+   */
   static async start(
     folder: string,
-    options: RestartableOptions = {},
+    { name, config = "", args = [], through = [] }: {
+      readonly name: string;
+      readonly config?: string;
+      readonly args?: readonly string[];
+      readonly through?: readonly string[];
+    },
   ): Promise<RestartableStaps> {
-    const file = `${folder}/${options.name ?? "staps"}`;
-    await Deno.writeTextFile(`${file}.conf`, options.config ?? "");
-    const staps = new RestartableStaps(file, options);
+    const file = `${folder}/${name}`;
+    await Deno.writeTextFile(`${file}.conf`, config);
+    const socket = `${file}.sock`;
+    const staps = new RestartableStaps(socket, [
+      ...[...through, Deno.execPath(), ...stapsCommand, "serve"],
+      ...[`--config=${file}.conf`, `--socket=${socket}`, ...args],
+    ]);
     await staps.start();
     return staps;
   }
