@@ -200,12 +200,14 @@ Deno.test("staps check says what the broker says, and neither that nor a start t
   const url = (
     { user = "somebody", word = password, host = `127.0.0.1:${port}` } = {},
   ): string => `://${user}:${encodeURIComponent(word)}@${host}/`;
-  const overTls = { host: `127.0.0.1:${tls.port}` };
+  // What else can be wrong is in refusals_test.ts.
   const ok = /takes messages and returns them in [\d.]+ ms$/;
   const cases: Readonly<Record<string, [config: string, message: RegExp]>> = {
     "nothing wrong": [`amqp = amqp${url()}`, ok],
     "nothing wrong with TLS": [
-      `amqp = amqps${url(overTls)}\n[bridge]\nca = ${tls.ca}`,
+      `amqp = amqps${
+        url({ host: `127.0.0.1:${tls.port}` })
+      }\n[bridge]\nca = ${tls.ca}`,
       ok,
     ],
     "a user without rights": [
@@ -216,25 +218,9 @@ Deno.test("staps check says what the broker says, and neither that nor a start t
       `amqp = amqp${url({ word: newPassword(secrets) })}`,
       /^Cannot log in to .* as "somebody": it refuses user or password \(403/,
     ],
-    "an unknown virtual host": [
-      `amqp = amqp${url()}nowhere`,
-      /^Cannot use the virtual host "nowhere" .*: it doesn't exist \(530/,
-    ],
     "a host that isn't there": [
       `amqp = amqp${url({ host: "nowhere.invalid" })}`,
       /^Cannot connect to the broker at nowhere\.invalid/,
-    ],
-    "TLS where there is none": [
-      `amqp = amqps${url()}`,
-      /^Cannot connect to .*: port \d+ doesn't speak TLS/,
-    ],
-    "no TLS where there is": [
-      `amqp = amqp${url(overTls)}`,
-      /^Cannot connect to .*: port \d+ speaks TLS/,
-    ],
-    "an unknown authority": [
-      `amqp = amqps${url(overTls)}`,
-      /^Cannot connect to .*: the broker's certificate isn't trusted/,
     ],
     "one of several brokers down": [
       `amqp = amqp${url()}\n[bridge]\nhosts = 127.0.0.1:${port}, 127.0.0.1:1`,
