@@ -229,19 +229,18 @@ async function startGroup(
     },
 ): Promise<Group> {
   const { fault, queueType } = cell;
-  const nodes = await Promise.all(
-    fault.places.slice(0, cell.nodes).map(async (place, i) => {
-      const user = `${exchange}-${i + 1}`;
-      const options = { user, exchange, queueType, place, bridge };
-      const node = await startNode(cluster, options);
-      stack.defer(async () => {
-        // In good order: it deletes its queue.
-        await node.staps.stop("SIGTERM").catch(() => {});
-        await node.staps[Symbol.asyncDispose]();
-      });
-      return node;
-    }),
-  );
+  const nodes: Node[] = [];
+  for (const [i, place] of fault.places.slice(0, cell.nodes).entries()) {
+    const user = `${exchange}-${i + 1}`;
+    const options = { user, exchange, queueType, place, bridge };
+    const node = await startNode(cluster, options);
+    stack.defer(async () => {
+      // In good order: it deletes its queue.
+      await node.staps.stop("SIGTERM").catch(() => {});
+      await node.staps[Symbol.asyncDispose]();
+    });
+    nodes.push(node);
+  }
   const checker = new CellChecker(queueType, { protocol });
   const random = new Random();
   const history = stack.use(
