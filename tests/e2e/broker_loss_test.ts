@@ -246,11 +246,14 @@ async function hang(
 ): Promise<void> {
   const login = { user: "staps", password: "secret", vhost: "/" };
   first!.pause();
-  const connecting = ForeignNode.connect({ ...login, port: first!.port });
-  // Another one answers meanwhile.
-  using _other = await ForeignNode.connect({ ...login, port: second!.port });
-  const answered = connecting.then(() => "answered");
-  assert.equal(await Promise.race([answered, "silent"]), "silent");
+  let isSilent = true;
+  const connecting = ForeignNode.connect({ ...login, port: first!.port })
+    .finally(() => isSilent = false);
+  // Another one answers meanwhile, several times.
+  for (let i = 0; i < 5; i++) {
+    using _other = await ForeignNode.connect({ ...login, port: second!.port });
+  }
+  assert.ok(isSilent);
   first!.continue();
   (await within(connecting, "the connection"))[Symbol.dispose]();
 }
