@@ -32,6 +32,7 @@ const alone = [
 const waiting = [
   "tests/e2e/broker_loss_test.ts",
   "tests/e2e/readiness_test.ts",
+  "tests/e2e/split_join_test.ts",
   "tests/chaos/chaos_test.ts",
 ];
 

@@ -10,9 +10,13 @@ import { channelKey } from "../../src/relay/channel_hash.ts";
 
 import { type Content, text } from "../helpers/messages.ts";
 import { RecordingListener } from "../helpers/bridge_node.ts";
-
-const own = "0123456789abcdef";
-const other = "fedcba9876543210";
+import {
+  bindingLink,
+  makeMemberships,
+  one as other,
+  own,
+  silentLink,
+} from "./fakes.ts";
 
 /** A receiver of a node that is in the channel `/a`, whose clients leave when they are told of losses. */
 class Bench {

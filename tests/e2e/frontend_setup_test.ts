@@ -254,7 +254,9 @@ testUnless(reason, {
   async fn(): Promise<void> {
     await ensurePackages(["curl"]);
     await using folder = await TempFolder.make();
-    await using staps = await RestartableStaps.start(folder.path);
+    await using staps = await RestartableStaps.start(folder.path, {
+      name: "staps",
+    });
     // It looks through both mounts each time it is told to.
     const script = `
       mount -t tmpfs tmpfs /mnt
