@@ -1,9 +1,7 @@
 /**
  * Decides from a history alone, without the server's code, whether the promises
- * of docs/protocol.md were kept.
- *
- * The order of lines is the order of events. A *pair* is a receiver and a
- * publisher of its channel. These are the rules:
+ * of docs/protocol.md were kept. The order of lines is the order of events. A
+ * *pair* is a receiver and a publisher of its channel. These are the rules:
  *
  * - **Joined means joined.** The first message that a receiver must get from a
  *   publisher is the first one sent after the receiver's `open`. It may get
@@ -21,26 +19,69 @@
  *   and was answered. Of one who reset its connection, was closed, or was cut
  *   off, a *suffix* may be lost, never a message in the middle. The same goes
  *   for one who had left in good order when its node died, which takes along
- *   what it hadn't handed to the broker. (It may also be on its way yet, if a
- *   fault keeps the two nodes apart: nobody is there to be waited for.)
+ *   what it hadn't handed to the broker, or while a fault keeps the two nodes
+ *   apart: nobody is there to be waited for.
  * - **One node, one truth.** What any client of a node has got before another
  *   one, open since before it was sent, begins to leave in good order, that
  *   other one must have got, too. So a suffix is lost to all clients of a node,
  *   or to none.
  * - **Endings.** A connection ends as its client began it; or with a documented
- *   code and reason, while a fault excuses that code.
- *   Handshakes end with 101, or with a documented status that a fault excuses.
- *   `excuses.ts` has the faults' table, `documented.ts` what the protocol says.
+ *   code and reason, while a fault excuses that code (`documented.ts`,
+ *   `excuses.ts`). Handshakes end with 101, or with such a status.
  *
  * Messages without a name come from one publisher per channel; their numbers
  * follow from the named ones around them. Nothing is kept of a channel that is
  * settled and has no connection left.
  */
-import { type Documented, readDocumented } from "./documented.ts";
+import { readDocumented } from "./documented.ts";
 import { type Event, readHistory } from "./history.ts";
-import { Pair, type Sent } from "./pair.ts";
+import { Pair, type PairViolation, type Sent } from "./pair.ts";
 import { PastFaults, type PastFaultsOptions } from "./past_faults.ts";
-import type { Verdict, Violation, ViolationKind } from "./verdict.ts";
+
+/** What can be wrong. */
+export type ViolationKind =
+  | PairViolation
+  /** A client got its own message. */
+  | "echo"
+  /** A client missed a message. */
+  | "missing"
+  /** A client got a message of another channel. */
+  | "foreign"
+  /** A connection ended in a way that nothing excuses. */
+  | "close"
+  /** A handshake was refused in a way that nothing excuses. */
+  | "refused"
+  /** A connection has no end in the history. */
+  | "unended";
+
+/** A broken promise. */
+export interface Violation {
+  readonly kind: ViolationKind;
+  readonly timeMs: number;
+  readonly channel: number;
+  readonly connection: number;
+  /** What was expected, and what came instead. */
+  readonly message: string;
+  /** Lines of the history: what happened in the channel before, and the faults of the time. */
+  readonly before: readonly string[];
+}
+
+/** What a checker found. */
+export interface Verdict {
+  readonly channels: number;
+  readonly connections: number;
+  readonly messages: number;
+  /** Messages that clients got, each checked. */
+  readonly deliveries: number;
+  /** Connections that ended, by code. */
+  readonly closes: Readonly<Record<number, number>>;
+  /** Handshakes that weren't answered with 101, by status. */
+  readonly refused: Readonly<Record<number, number>>;
+  /** How many promises were broken. */
+  readonly violationCount: number;
+  /** The first of them, 100 at most. */
+  readonly violations: readonly Violation[];
+}
 
 /** Settings of {@linkcode Checker}. */
 export interface CheckerOptions extends PastFaultsOptions {
@@ -50,35 +91,38 @@ export interface CheckerOptions extends PastFaultsOptions {
   readonly hasGaps?: boolean;
 }
 
-interface Connection {
-  readonly id: number;
-  readonly channel: Channel;
-  node: number;
-  state: "dialing" | "open" | "ended";
-  openMs: number;
-  /** Whether it left in good order. */
-  leftWell: boolean;
+/** What is known of a connection. */
+class Connection {
+  node = -1;
+  state: "dialing" | "open" | "ended" = "dialing";
+  openMs = 0;
   /** How it left, if it did. */
   left: "close" | "reset" | undefined;
-  readonly sent: Sent[];
+  leftInGoodOrder = false;
+  readonly sent: Sent[] = [];
   /** By publisher. */
-  readonly pairs: Map<number, Pair>;
+  readonly pairs = new Map<number, Pair>();
   /** What it must have got when it has left in good order: a number by publisher. */
-  readonly owed: Map<number, number>;
+  readonly owed = new Map<number, number>();
+
+  constructor(readonly id: number, readonly channel: Channel) {}
 }
 
-interface Channel {
-  readonly index: number;
-  readonly connections: Map<number, Connection>;
+/** What is known of a channel. */
+class Channel {
+  /** Those that opened. */
+  readonly connections = new Map<number, Connection>();
   /** The highest number that clients of a node got: by node, then by publisher. */
-  readonly reached: Map<number, Map<number, number>>;
+  readonly reached = new Map<number, Map<number, number>>();
   /** Who sends messages without a name. */
   whisperer: Connection | undefined;
-  isSettled: boolean;
-  /** Connections that haven't ended. */
-  present: number;
+  isSettled = false;
+  /** How many connections haven't ended. */
+  present = 0;
   /** What happened last. */
-  readonly recent: Event[];
+  readonly recent: Event[] = [];
+
+  constructor(readonly index: number) {}
 }
 
 const maxViolations = 100;
@@ -89,18 +133,18 @@ const shownMissing = 5;
 
 /** Takes the events of a history one by one, while it is written or afterwards. */
 export class Checker {
-  readonly #documented: Documented;
+  readonly #documented;
   readonly #hasGaps: boolean;
   readonly #faults: PastFaults;
   readonly #channels = new Map<number, Channel>();
   readonly #connections = new Map<number, Connection>();
   #lastConnection = 0;
-  readonly #closes: Record<number, number> = {};
-  readonly #refused: Record<number, number> = {};
-  readonly #violations: Violation[] = [];
-  readonly #counts = {
+  readonly #verdict = {
     ...{ channels: 0, connections: 0, messages: 0, deliveries: 0 },
+    closes: {} as Record<number, number>,
+    refused: {} as Record<number, number>,
     violationCount: 0,
+    violations: [] as Violation[],
   };
 
   constructor(options: CheckerOptions) {
@@ -109,9 +153,9 @@ export class Checker {
     this.#faults = new PastFaults(options);
   }
 
-  /** The first broken promises so far, 100 at most. */
-  get violations(): readonly Violation[] {
-    return this.#violations;
+  /** The verdict on all events so far. */
+  get verdict(): Verdict {
+    return this.#verdict;
   }
 
   /** How many channels something is kept of. */
@@ -135,11 +179,8 @@ export class Checker {
         return this.#faults.heal(event.fault);
       case "dial":
         return this.#takeDial(event);
-      case "settled": {
-        const channel = this.#channels.get(event.channel);
-        if (channel !== undefined) this.#takeSettled(channel, event);
-        return;
-      }
+      case "settled":
+        return this.#takeSettled(event);
     }
     const connection = this.#connections.get(event.connection);
     if (connection === undefined || connection.state === "ended") {
@@ -169,43 +210,19 @@ export class Checker {
       this.#reportMissing(connection);
       this.#report("unended", connection, "Expected an end, got none");
     }
-    return {
-      ...this.#counts,
-      closes: this.#closes,
-      refused: this.#refused,
-      violations: this.#violations,
-    };
+    return this.#verdict;
   }
 
   #takeDial(event: Event & { event: "dial" }): void {
-    let channel = this.#channels.get(event.channel);
+    const { connection: id, channel: index } = event;
+    let channel = this.#channels.get(index);
     if (channel === undefined) {
-      channel = {
-        index: event.channel,
-        connections: new Map(),
-        reached: new Map(),
-        whisperer: undefined,
-        isSettled: false,
-        present: 0,
-        recent: [],
-      };
-      this.#channels.set(event.channel, channel);
-      this.#counts.channels++;
+      this.#channels.set(index, channel = new Channel(index));
+      this.#verdict.channels++;
     }
     remember(channel, event);
-    this.#lastConnection = Math.max(this.#lastConnection, event.connection);
-    this.#connections.set(event.connection, {
-      id: event.connection,
-      channel,
-      node: -1,
-      state: "dialing",
-      openMs: 0,
-      leftWell: false,
-      left: undefined,
-      sent: [],
-      pairs: new Map(),
-      owed: new Map(),
-    });
+    this.#lastConnection = Math.max(this.#lastConnection, id);
+    this.#connections.set(id, new Connection(id, channel));
     channel.present++;
   }
 
@@ -213,7 +230,7 @@ export class Checker {
     connection.state = "open";
     connection.node = node;
     connection.openMs = this.#faults.nowMs;
-    this.#counts.connections++;
+    this.#verdict.connections++;
     const { connections } = connection.channel;
     for (const other of connections.values()) {
       const { length } = other.sent;
@@ -226,38 +243,32 @@ export class Checker {
     connection: Connection,
     { status, reason }: Event & { event: "refused" },
   ): void {
-    this.#refused[status] = (this.#refused[status] ?? 0) + 1;
+    count(this.#verdict.refused, status);
     const isDocumented = status === 0 || this.#documented.statuses.has(status);
     if (!isDocumented || !this.#faults.excuseRefusal(status)) {
-      this.#report(
-        "refused",
-        connection,
-        `Expected 101, got ${status} "${reason}", which nothing excuses`,
-      );
+      const message =
+        `Expected 101, got ${status} "${reason}", which nothing excuses`;
+      this.#report("refused", connection, message);
     }
     this.#end(connection);
   }
 
   #takeSend(connection: Connection, event: Event & { event: "send" }): void {
     const { sent, channel } = connection;
-    this.#counts.messages++;
-    const { timeMs, named, kind, bytes, digest } = event;
-    sent.push({ timeMs, named, kind, bytes, digest });
+    this.#verdict.messages++;
+    sent.push(event);
     if (event.number !== sent.length) {
       throw wrongHistory(`number ${sent.length}`, event);
     }
-    if (named) return;
+    if (event.named) return;
     channel.whisperer ??= connection;
     if (channel.whisperer !== connection) {
-      throw wrongHistory(
-        `unnamed messages of ${channel.whisperer.id} only`,
-        event,
-      );
+      throw wrongHistory("unnamed messages of one publisher only", event);
     }
   }
 
   #takeReceive(receiver: Connection, got: Event & { event: "receive" }): void {
-    this.#counts.deliveries++;
+    this.#verdict.deliveries++;
     const { publisher: id, number } = got;
     const what = id > 0 ? `${number} of ${id}` : "one without a name";
     const publisher = id > 0
@@ -295,7 +306,9 @@ export class Checker {
   }
 
   /** Notes for all who are open what is whole, and so has to have reached them. */
-  #takeSettled(channel: Channel, event: Event): void {
+  #takeSettled(event: Event & { event: "settled" }): void {
+    const channel = this.#channels.get(event.channel);
+    if (channel === undefined) return;
     remember(channel, event);
     channel.isSettled = true;
     for (const receiver of channel.connections.values()) {
@@ -303,7 +316,7 @@ export class Checker {
       for (const publisher of channel.connections.values()) {
         if (publisher.sent.length === 0) continue;
         const isWhole = publisher.state === "open" ||
-          publisher.leftWell && !this.#faults.mayForget(publisher) &&
+          publisher.leftInGoodOrder && !this.#faults.mayForget(publisher) &&
             !this.#faults.part(publisher, receiver);
         if (isWhole) raise(receiver.owed, publisher.id, publisher.sent.length);
       }
@@ -311,14 +324,12 @@ export class Checker {
     this.#dropIfOver(channel);
   }
 
-  #takeClose(
-    connection: Connection,
-    { by, code, reason }: Event & { event: "close" },
-  ): void {
-    this.#closes[code] = (this.#closes[code] ?? 0) + 1;
-    if (by !== "client") this.#judgeClose(connection, { by, code, reason });
-    connection.leftWell = by === "client" && code !== 1006;
-    if (connection.leftWell) {
+  #takeClose(connection: Connection, event: Event & { event: "close" }): void {
+    const { by, code } = event;
+    count(this.#verdict.closes, code);
+    if (by !== "client") this.#judgeClose(connection, event);
+    connection.leftInGoodOrder = by === "client" && code !== 1006;
+    if (connection.leftInGoodOrder) {
       for (const [id, owed] of connection.owed) {
         if (id === connection.id) continue;
         const publisher = connection.channel.connections.get(id)!;
@@ -331,32 +342,26 @@ export class Checker {
 
   #judgeClose(
     connection: Connection,
-    { by, code, reason }: { by: string; code: number; reason: string },
+    { by, code, reason }: Event & { event: "close" },
   ): void {
-    const got = `got ${code} "${reason}"${
-      by === "server" ? "" : " without a close frame"
-    }`;
+    const how = by === "server" ? "" : " without a close frame";
+    const got = `got ${code} "${reason}"${how}`;
     if (this.#documented.closes.get(code)?.test(reason) !== true) {
       const message = `Expected a documented end, ${got}`;
       return this.#report("close", connection, message);
     }
     // Whichever node can't keep something, all others are told.
     const isGap = this.#hasGaps && code === 4001;
+    if (isGap && this.#faults.excuse(-1, ({ parts }) => parts)) return;
     const isAnswer = connection.left === "close" && code === 1006;
-    const isExcused =
-      isGap && this.#faults.excuse(-1, ({ parts }) => parts === true) ||
-      this.#faults.excuse(
-        connection.node,
-        ({ closes, losesAnswers }) =>
-          closes?.includes(code) === true ||
-          isAnswer && losesAnswers === true,
-      );
-    if (isExcused) return;
-    this.#report(
-      "close",
-      connection,
-      `Expected it to stay open, ${got}, which nothing excuses`,
+    const isExcused = this.#faults.excuse(
+      connection.node,
+      ({ closes, losesAnswers }) =>
+        closes?.includes(code) || isAnswer && losesAnswers,
     );
+    if (isExcused) return;
+    const message = `Expected it to stay open, ${got}, which nothing excuses`;
+    this.#report("close", connection, message);
   }
 
   #reportMissing(receiver: Connection): void {
@@ -365,12 +370,9 @@ export class Checker {
       const more = missing.size - shownMissing;
       const some = [...missing].slice(0, shownMissing).join(", ") +
         (more > 0 ? ` and ${more} more` : "");
-      this.#report(
-        "missing",
-        receiver,
-        `Expected ${some} of ${id}, got none of them, and ${last} as the last`,
-        missedAfter,
-      );
+      const message =
+        `Expected ${some} of ${id}, got none of them, and ${last} as the last`;
+      this.#report("missing", receiver, message, missedAfter);
     }
   }
 
@@ -412,17 +414,18 @@ export class Checker {
     message: string,
     before: readonly string[] = this.#linesBefore(channel),
   ): void {
-    this.#counts.violationCount++;
-    if (this.#violations.length >= maxViolations) return;
+    this.#verdict.violationCount++;
+    const { violations } = this.#verdict;
+    if (violations.length >= maxViolations) return;
     const { nowMs: timeMs } = this.#faults;
-    this.#violations.push({
+    violations.push({
       ...{ kind, timeMs, channel: channel.index, connection, message, before },
     });
   }
 
   /** Gets the lines of the faults of the time, and of what happened in a channel. */
   #linesBefore({ recent }: Channel): string[] {
-    if (this.#violations.length >= maxViolations) return [];
+    if (this.#verdict.violations.length >= maxViolations) return [];
     return [...this.#faults.recent, ...recent].map((event) =>
       JSON.stringify(event)
     );
@@ -454,6 +457,18 @@ function raise(
   if ((numbers.get(key) ?? 0) < number) numbers.set(key, number);
 }
 
+function count(counts: Record<number, number>, what: number): void {
+  counts[what] = (counts[what] ?? 0) + 1;
+}
+
 function wrongHistory(expected: string, event: Event): Error {
   return new Error(`Expected ${expected}, got ${JSON.stringify(event)}`);
+}
+
+/** Gets a broken promise as one line. */
+export function lineOf(
+  { kind, timeMs, channel, connection, message }: Violation,
+): string {
+  const at = (timeMs / 1000).toFixed(1);
+  return `${kind} at ${at} s, channel ${channel}, connection ${connection}: ${message}`;
 }

@@ -15,17 +15,9 @@ import { maxUnnamedBytes, type Payloads, readName } from "./payload.ts";
 
 /** A way for clients to reach channels. */
 export interface Door {
-  /** For reports, such as "nginx" or "node 2". */
-  readonly name: string;
-  /** Where to connect to. */
   readonly target: Target;
-  /**
-   * The index of the node behind it, or how to get that from the headers of
-   * the 101, such as from one that the frontend adds. Left out: unknown.
-   */
-  readonly node?: number | ((headers: Headers) => number | undefined);
-  /** How often it is taken, compared with the other doors. Default 1. */
-  readonly weight?: number;
+  /** The index of the node behind it, or how to get that from the headers of the 101. Left out: unknown. */
+  readonly node?: number | ((headers: Headers) => number);
 }
 
 /** Somebody who published in a channel, for those who wait for all of it. */
@@ -50,39 +42,17 @@ export interface Channel {
   whisperer: number | undefined;
 }
 
-/** What a crowd counted, for a progress line. */
-export interface CrowdCounts {
-  /** Connections that are open. */
-  open: number;
-  /** Connections that were opened so far. */
-  connections: number;
-  /** Channels that began so far. */
-  channels: number;
-  messages: number;
-  deliveries: number;
-  /** Handshakes that weren't answered with 101, by status; 0 for no answer at all. */
-  refused: Record<number, number>;
-  /** Connections that ended, by code. */
-  closes: Record<number, number>;
-}
-
 /** What all clients of a crowd have in common. */
 export interface Company {
   readonly history: History;
-  readonly counts: CrowdCounts;
+  readonly doors: readonly Door[];
+  /** How many connections are open, and how many have ended, by code. */
+  readonly counts: { open: number; readonly closes: Record<number, number> };
   /** Where messages come from, and the choices about them. */
   readonly payloads: Payloads;
   readonly random: Random;
   /** Gives up those who are about to connect. */
   readonly signal: AbortSignal;
-}
-
-/** Whom a client joins, and how. */
-export interface Arrival {
-  readonly channel: Channel;
-  readonly door: Door;
-  /** The door's index, for the history. */
-  readonly doorIndex: number;
 }
 
 /** Who makes a message. */
@@ -101,32 +71,24 @@ const dialTimeoutMs = 30_000;
 
 /** A connection that is open, and what it has seen. */
 export class Client implements Author {
-  readonly id: number;
-  readonly channel: Channel;
   readonly publisher: Publisher = { sent: 0, state: "open" };
-  /** Resolves when its connection has ended. */
-  readonly closed: Promise<Ending>;
   isOpen = true;
   /** Whether it has begun to end its connection. */
   isLeaving = false;
   /** It publishes nothing until then, in milliseconds of the history. */
   quietUntilMs = 0;
   unnamedRun = 0;
+  readonly #closed = Promise.withResolvers<Ending>();
   readonly #company: Company;
   readonly #connection: Connection;
   /** The last number of each publisher; of those who were there before it at least what they had sent, which it may have missed. */
   readonly #seen: Map<number, number>;
 
   private constructor(
-    { id, channel, connection, company }: {
-      id: number;
-      channel: Channel;
-      connection: Connection;
-      company: Company;
-    },
+    readonly id: number,
+    readonly channel: Channel,
+    { connection, company }: { connection: Connection; company: Company },
   ) {
-    this.id = id;
-    this.channel = channel;
     this.#company = company;
     this.#connection = connection;
     this.#seen = new Map(
@@ -135,38 +97,37 @@ export class Client implements Author {
     channel.publishers.set(id, this.publisher);
     channel.clients.push(this);
     company.counts.open++;
-    company.counts.connections++;
-    const { promise, resolve } = Promise.withResolvers<Ending>();
-    this.closed = promise;
     connection.listen({
       message: (kind, payload) => this.#receive(kind, payload),
-      closed: (ending) => {
-        this.#close(ending);
-        resolve(ending);
-      },
+      closed: (ending) => this.#close(ending),
     });
   }
 
   /** Gets a client that has joined, or nothing if it was refused. */
   static async join(
-    arrival: Arrival,
+    channel: Channel,
+    door: Door,
     company: Company,
   ): Promise<Client | undefined> {
-    const { channel, door: { target, node } } = arrival;
-    const { history, counts, signal } = company;
-    const id = dial(arrival, company);
-    const connection = await Connection.dial(target, {
+    const { history, signal } = company;
+    const id = dial(channel, door, company);
+    const connection = await Connection.dial(door.target, {
       ...{ path: channel.path, timeoutMs: dialTimeoutMs, signal },
     });
     if (!(connection instanceof Connection)) {
-      const { status, reason } = connection;
-      history.add({ event: "refused", connection: id, status, reason });
-      count(counts.refused, status);
+      history.add({ event: "refused", connection: id, ...connection });
       return undefined;
     }
-    const where = typeof node === "function" ? node(connection.headers) : node;
-    history.add({ event: "open", connection: id, node: where ?? -1 });
-    return new Client({ id, channel, connection, company });
+    const node = typeof door.node === "function"
+      ? door.node(connection.headers)
+      : door.node ?? -1;
+    history.add({ event: "open", connection: id, node });
+    return new Client(id, channel, { connection, company });
+  }
+
+  /** Resolves when its connection has ended. */
+  get closed(): Promise<Ending> {
+    return this.#closed.promise;
   }
 
   /** Whether it doesn't read at the moment. */
@@ -239,22 +200,22 @@ export class Client implements Author {
       ...{ event: "receive", connection: this.id, publisher, number, kind },
       ...{ bytes: payload.length, digest: crc32(payload) },
     });
-    this.#company.counts.deliveries++;
     if (number > (this.#seen.get(publisher) ?? 0)) {
       this.#seen.set(publisher, number);
     }
   }
 
-  #close({ by, code, reason }: Ending): void {
-    const { history, counts } = this.#company;
+  #close(ending: Ending): void {
+    const { history, counts: { closes } } = this.#company;
     const { clients } = this.channel;
-    history.add({ event: "close", connection: this.id, by, code, reason });
-    counts.open--;
-    count(counts.closes, code);
+    const { by, code } = ending;
+    history.add({ event: "close", connection: this.id, ...ending });
+    this.#company.counts.open--;
+    closes[code] = (closes[code] ?? 0) + 1;
     this.isOpen = false;
-    const isGood = by === "client" && code !== 1006;
-    this.publisher.state = isGood ? "left" : "lost";
+    this.publisher.state = by === "client" && code !== 1006 ? "left" : "lost";
     clients.splice(clients.indexOf(this), 1);
+    this.#closed.resolve(ending);
   }
 }
 
@@ -262,12 +223,14 @@ export class Client implements Author {
  * Lets somebody publish and break off before the answer to its handshake came.
  * Where its messages got to isn't known, so any suffix of them may be lost.
  */
-export async function rush(arrival: Arrival, company: Company): Promise<void> {
-  const { channel, door } = arrival;
-  const { history, counts } = company;
-  const id = dial(arrival, company);
+export async function rush(
+  channel: Channel,
+  door: Door,
+  company: Company,
+): Promise<void> {
+  const { history } = company;
+  const id = dial(channel, door, company);
   history.add({ event: "open", connection: id, node: -1 });
-  counts.connections++;
   const publisher: Publisher = { sent: 0, state: "lost" };
   channel.publishers.set(id, publisher);
   const author = { id, channel, publisher, unnamedRun: maxUnnamedRun };
@@ -287,7 +250,6 @@ export async function rush(arrival: Arrival, company: Company): Promise<void> {
   const end = { connection: id, code: 1006 };
   history.add({ event: "leave", ...end, how: "reset" });
   history.add({ event: "close", ...end, by: "client", reason: "" });
-  count(counts.closes, 1006);
 }
 
 /** Resolves after `ms` milliseconds, or when `signal` says so. */
@@ -306,11 +268,14 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
 
 /** Tells that somebody is about to connect. Gets the connection's number. */
 function dial(
-  { channel: { index: channel }, doorIndex: door }: Arrival,
-  { history }: Company,
+  { index: channel }: Channel,
+  door: Door,
+  { history, doors }: Company,
 ): number {
   const connection = history.newConnection();
-  history.add({ event: "dial", connection, channel, door });
+  history.add({
+    ...{ event: "dial", connection, channel, door: doors.indexOf(door) },
+  });
   return connection;
 }
 
@@ -318,7 +283,7 @@ function dial(
 function compose(
   author: Author,
   wantedBytes: number,
-  { history, counts, payloads, random }: Company,
+  { history, payloads, random }: Company,
 ): { kind: MessageKind; payload: Uint8Array<ArrayBuffer> } {
   const { id, channel, publisher } = author;
   const kind = random.chance(0.5) ? "text" : "binary";
@@ -333,15 +298,9 @@ function compose(
     ? payloads.named({ publisher: id, number, kind, bytes: wantedBytes })
     : payloads.unnamed({ kind, bytes: unnamedBytes });
   author.unnamedRun = named ? 0 : author.unnamedRun + 1;
-  const { length: bytes } = payload;
   history.add({
-    ...{ event: "send", connection: id, number, named, kind, bytes },
-    digest: crc32(payload),
+    ...{ event: "send", connection: id, number, named, kind },
+    ...{ bytes: payload.length, digest: crc32(payload) },
   });
-  counts.messages++;
   return { kind, payload };
-}
-
-function count(counts: Record<number, number>, what: number): void {
-  counts[what] = (counts[what] ?? 0) + 1;
 }

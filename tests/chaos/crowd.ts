@@ -10,11 +10,9 @@
 import { eventually } from "../../tools/eventually.ts";
 import type { Random } from "../helpers/random.ts";
 import {
-  type Arrival,
   type Channel,
   Client,
   type Company,
-  type CrowdCounts,
   type Door,
   rush,
   sleep,
@@ -22,29 +20,32 @@ import {
 import type { History } from "./history.ts";
 import { Payloads } from "./payload.ts";
 
+/** What a crowd is like, unless it is said. */
+const usual = {
+  /** How many channels there are at a time. */
+  channels: 12,
+  /** How many clients a channel has, about. */
+  clientsPerChannel: 6,
+  /** Whether a channel's places take the doors in turn, and each keeps its own. Otherwise everyone takes any. */
+  keepsDoors: false,
+  /** How many messages are published a second, by all together. */
+  messagesPerSecond: 300,
+  /** The largest message. */
+  maxMessageBytes: 1 << 20,
+  /** How long a channel lives, at least and at most. */
+  channelLifeMs: [15_000, 60_000] as readonly [number, number],
+  /** How long a client stays, at least and at most. */
+  clientLifeMs: [2000, 40_000] as readonly [number, number],
+  /** How long a client stops reading at most: it mustn't be closed for it. */
+  stallMs: 1500,
+  /** How likely it is that somebody follows one who left, publishes, and breaks off with the answer to its handshake unread. */
+  rushChance: 0,
+  /** How long it waits, when a channel is to end, for clients to have everything. */
+  settleTimeoutMs: 120_000,
+};
+
 /** What a crowd is like, whoever serves it. */
-export interface CrowdKind {
-  /** How many channels there are at a time. Default 12. */
-  readonly channels?: number;
-  /** How many clients a channel has, about. Default 6. */
-  readonly clientsPerChannel?: number;
-  /** Whether a channel's places take the doors in turn, and each keeps its own. Default: everyone takes any. */
-  readonly keepsDoors?: boolean;
-  /** How many messages are published a second, by all together. Default 300. */
-  readonly messagesPerSecond?: number;
-  /** The largest message. Default 1 MiB. */
-  readonly maxMessageBytes?: number;
-  /** How long a channel lives, at least and at most, in milliseconds. Default 15 s to 60 s. */
-  readonly channelLifeMs?: readonly [number, number];
-  /** How long a client stays, at least and at most, in milliseconds. Default 2 s to 40 s. */
-  readonly clientLifeMs?: readonly [number, number];
-  /** How long a client stops reading at most, in milliseconds: it mustn't be closed for it. Default 1.5 s. */
-  readonly stallMs?: number;
-  /** How likely it is that somebody follows one who left, publishes, and breaks off with the answer to its handshake unread. Default 0. */
-  readonly rushChance?: number;
-  /** How long it waits, when a channel is to end, for clients to have everything. Default 120 s. */
-  readonly settleTimeoutMs?: number;
-}
+export type CrowdKind = Partial<Readonly<typeof usual>>;
 
 /** Settings of {@linkcode Crowd.start}. */
 export interface CrowdOptions extends CrowdKind {
@@ -52,7 +53,7 @@ export interface CrowdOptions extends CrowdKind {
   readonly history: History;
   /** Where all choices come from. */
   readonly random: Random;
-  /** The ways in; at least one. */
+  /** The ways in, at least one; one that is there twice is taken twice as often. */
   readonly doors: readonly Door[];
 }
 
@@ -70,6 +71,11 @@ export const foreverMs = 2 ** 30;
 const tickMs = 10;
 /** What may be due after the machine had no time, in messages. */
 const maxDue = 100;
+/** How long messages are: up to which share of them, and from how many bytes to how many. */
+const lengths = [
+  ...[[0.7, 0, 200], [0.955, 200, 4096], [0.9955, 4096, 64 << 10]] as const,
+  ...[[0.9995, 64 << 10, 1 << 20], [1, 1 << 20, 1 << 20]] as const,
+] as const;
 /** Waits before another try, in milliseconds: the first, doubled each time up to the last. */
 const backOffMs = [100, 2000] as const;
 /** For how long the messages of those who left are waited for in the end, in milliseconds. */
@@ -77,15 +83,8 @@ const leftTimeoutMs = 20_000;
 
 /** A crowd at work. Its disposal cuts every connection. */
 export class Crowd implements AsyncDisposable {
-  readonly counts: CrowdCounts = {
-    open: 0,
-    connections: 0,
-    channels: 0,
-    messages: 0,
-    deliveries: 0,
-    refused: {},
-    closes: {},
-  };
+  /** How many connections are open, and how many have ended, by code. */
+  readonly counts: Company["counts"] = { open: 0, closes: {} };
   /** Whether nothing is published but what {@linkcode flows} needs. */
   isSilent = false;
   readonly #options: Required<CrowdOptions>;
@@ -106,25 +105,14 @@ export class Crowd implements AsyncDisposable {
   #flowing = 0;
 
   private constructor(options: CrowdOptions) {
-    this.#options = {
-      channels: 12,
-      clientsPerChannel: 6,
-      keepsDoors: false,
-      messagesPerSecond: 300,
-      maxMessageBytes: 1 << 20,
-      channelLifeMs: [15_000, 60_000],
-      clientLifeMs: [2000, 40_000],
-      stallMs: 1500,
-      rushChance: 0,
-      settleTimeoutMs: 120_000,
-      ...options,
-    };
+    this.#options = { ...usual, ...options };
     this.#history = options.history;
     this.#lifeRandom = options.random.fork();
     this.#messageRandom = options.random.fork();
     const { maxMessageBytes } = this.#options;
     this.#company = {
       history: options.history,
+      doors: options.doors,
       counts: this.counts,
       payloads: new Payloads(options.random.fork(), maxMessageBytes),
       random: this.#messageRandom,
@@ -171,9 +159,10 @@ export class Crowd implements AsyncDisposable {
       Math.max(0, timeoutMs - (this.#history.nowMs - startMs));
     this.#flowing++;
     try {
+      const away = (): Seat[] => [...this.#seats].filter(({ away }) => away);
       await eventually(
-        () => [...this.#seats].every(({ away }) => !away),
-        () => `${[...this.#seats].filter(({ away }) => away).length} clients`,
+        () => away().length === 0,
+        () => `${away().length} clients`,
         { timeoutMs: leftMs() },
       );
       const pairs: { from: Client; number: number; to: Client }[] = [];
@@ -196,14 +185,11 @@ export class Crowd implements AsyncDisposable {
         () => waiting().length === 0,
         () => {
           const left = waiting();
-          const some = left.slice(0, 5).map(({ from, number, to }) =>
-            `${to.id} has ${
-              to.lastOf(from)
-            } of ${number} from ${from.id} in channel ${to.channel.index}`
-          );
-          return `messages between ${left.length} pairs of clients: ${
-            some.join("; ")
-          }`;
+          const some = left.slice(0, 5).map(({ from, number, to }) => {
+            const got = `${to.lastOf(from)} of ${number} from ${from.id}`;
+            return `${to.id} has ${got} in channel ${to.channel.index}`;
+          }).join("; ");
+          return `messages between ${left.length} pairs of clients: ${some}`;
         },
         { timeoutMs: leftMs() },
       );
@@ -220,9 +206,7 @@ export class Crowd implements AsyncDisposable {
    */
   async speak(next: () => Promise<void>): Promise<void> {
     for (const { clients } of this.#channels) {
-      if (clients.length > 0) {
-        this.#messageRandom.pick(clients).publish(0);
-      }
+      if (clients.length > 0) this.#messageRandom.pick(clients).publish(0);
       await next();
     }
   }
@@ -266,17 +250,15 @@ export class Crowd implements AsyncDisposable {
         ending: new AbortController(),
         whisperer: undefined,
       };
-      this.counts.channels++;
       this.#channels.add(channel);
-      const about = this.#options.clientsPerChannel;
+      const { clientsPerChannel: about, channelLifeMs } = this.#options;
       const seats = this.#lifeRandom.integer(
         Math.max(2, Math.ceil(about / 2)),
         Math.max(2, Math.floor(about * 1.5)),
       );
-      const [minMs, maxMs] = this.#options.channelLifeMs;
       const timer = setTimeout(
         () => channel.ending.abort(),
-        this.#lifeRandom.between(minMs, maxMs),
+        this.#lifeRandom.between(...channelLifeMs),
       );
       await Promise.all(
         Array.from({ length: seats }, (_, i) => this.#runSeat(channel, i)),
@@ -291,25 +273,21 @@ export class Crowd implements AsyncDisposable {
   async #runSeat(channel: Channel, index: number): Promise<void> {
     const { signal } = channel.ending;
     const { doors, keepsDoors, rushChance } = this.#options;
-    const door = keepsDoors ? doors[index % doors.length] : undefined;
+    const random = this.#lifeRandom;
+    const pickDoor = (): Door =>
+      keepsDoors ? doors[index % doors.length]! : random.pick(doors);
     const seat: Seat = { away: true, hadItsTurn: false };
     this.#seats.add(seat);
     for (let failures = 0; !signal.aborted;) {
-      const client = await Client.join(
-        this.#arrive(channel, door),
-        this.#company,
-      );
+      const client = await Client.join(channel, pickDoor(), this.#company);
       if (client === undefined) {
         seat.away = true;
         const [firstMs, lastMs] = backOffMs;
-        await sleep(
-          Math.min(lastMs, firstMs * 2 ** failures++) *
-            this.#lifeRandom.between(0.5, 1.5),
-          signal,
-        );
+        const aboutMs = Math.min(lastMs, firstMs * 2 ** failures++);
+        await sleep(aboutMs * random.between(0.5, 1.5), signal);
         continue;
       }
-      if (channel.whisperer === undefined && this.#lifeRandom.chance(0.3)) {
+      if (channel.whisperer === undefined && random.chance(0.3)) {
         channel.whisperer = client.id;
       }
       seat.away = false;
@@ -320,32 +298,17 @@ export class Crowd implements AsyncDisposable {
       if (client.isOpen && !client.isLeaving) break;
       const { by, reason } = await client.closed;
       seat.away = by !== "client";
-      if (!seat.away && this.#lifeRandom.chance(rushChance)) {
-        await rush(this.#arrive(channel), this.#company);
+      if (!seat.away && random.chance(rushChance)) {
+        await rush(channel, random.pick(doors), this.#company);
       }
       const retry = /retry=(\d+)/.exec(reason);
-      await sleep(
-        retry
-          ? Math.min(Number(retry[1]), backOffMs[1])
-          : this.#lifeRandom.between(0, 1000),
-        signal,
-      );
+      const restMs = retry
+        ? Math.min(Number(retry[1]), backOffMs[1])
+        : random.between(0, 1000);
+      await sleep(restMs, signal);
     }
     seat.hadItsTurn = true;
     this.#seats.delete(seat);
-  }
-
-  /** Gets how somebody comes into a channel, through a door of its own or any. */
-  #arrive(channel: Channel, door: Door = this.#pickDoor()): Arrival {
-    return { channel, door, doorIndex: this.#options.doors.indexOf(door) };
-  }
-
-  #pickDoor(): Door {
-    const { doors } = this.#options;
-    let left = this.#lifeRandom.next() *
-      doors.reduce((sum, { weight = 1 }) => sum + weight, 0);
-    return doors.find(({ weight = 1 }) => (left -= weight) < 0) ??
-      doors.at(-1)!;
   }
 
   /** Lets a client stall now and then, and leave after its time, unless the channel ends before. */
@@ -417,16 +380,9 @@ export class Crowd implements AsyncDisposable {
   #pickBytes(): number {
     const random = this.#messageRandom;
     const { maxMessageBytes } = this.#options;
-    const [min, max] = random.chance(0.7)
-      ? [0, 200]
-      : random.chance(0.85)
-      ? [200, 4096]
-      : random.chance(0.9)
-      ? [4096, 64 * 1024]
-      : random.chance(0.9)
-      ? [64 * 1024, maxMessageBytes]
-      : [maxMessageBytes, maxMessageBytes];
-    return Math.min(maxMessageBytes, random.integer(min!, max!));
+    const share = random.next();
+    const [, min, max] = lengths.find(([upTo]) => share < upTo)!;
+    return Math.min(maxMessageBytes, random.integer(min, max));
   }
 
   /** Waits until those who are open have everything, and lets them leave. */

@@ -1,8 +1,13 @@
-/** How connections and handshakes may end at all: as the tables of docs/protocol.md say. */
+/** How connections and handshakes may end at all, as the tables of docs/protocol.md say. */
+import { repository } from "../../tools/process.ts";
 
-/** How connections may end at all, as docs/protocol.md says. */
+/** The text of docs/protocol.md. */
+export const protocol = await Deno.readTextFile(
+  `${repository}/docs/protocol.md`,
+);
+
+/** The reasons that closes may have, by code, and the statuses of handshakes. */
 export interface Documented {
-  /** A pattern of the reason, by code. */
   readonly closes: ReadonlyMap<number, RegExp>;
   readonly statuses: ReadonlySet<number>;
 }
@@ -25,26 +30,24 @@ export function readDocumented(protocol: string): Documented {
     const others = reasons.get(Number(code)) ?? [];
     reasons.set(Number(code), [...others, pattern]);
   }
-  const closes = new Map(
-    Array.from(
-      reasons,
-      ([code, patterns]) => [code, new RegExp(`^(${patterns.join("|")})$`)],
-    ),
-  );
-  const statuses = new Set(
-    Array.from(
-      protocol.matchAll(/^\| (\d{3}) +\|/gm),
-      ([, status]) => Number(status),
-    ),
-  );
+  const statuses = protocol.matchAll(/^\| (\d{3}) +\|/gm);
   const frontend = /own (\d{3}) or (\d{3})/.exec(protocol);
-  if (closes.size === 0 || statuses.size === 0 || !frontend) {
+  if (reasons.size === 0 || !frontend) {
     throw new Error(
       "Expected the tables of closes and statuses in docs/protocol.md",
     );
   }
   // No close frame came, and so no reason.
-  closes.set(1006, /^$/);
-  for (const status of frontend.slice(1)) statuses.add(Number(status));
-  return { closes, statuses };
+  reasons.set(1006, [""]);
+  return {
+    closes: new Map(
+      Array.from(
+        reasons,
+        ([code, patterns]) => [code, new RegExp(`^(${patterns.join("|")})$`)],
+      ),
+    ),
+    statuses: new Set(
+      [...statuses, frontend].flatMap(([, ...found]) => found.map(Number)),
+    ),
+  };
 }

@@ -1,7 +1,4 @@
-/**
- * What excuses the end of a connection, or a handshake without a 101: what each
- * fault may do to clients.
- */
+/** What each fault may do to clients: what excuses the end of a connection, or a handshake without a 101. */
 
 /** What a fault may do to those whom it hits, from its begin until a while after its end. */
 export interface Effects {
@@ -13,15 +10,11 @@ export interface Effects {
   readonly refusals?: readonly number[];
   /** Messages between this node and others may have to wait. */
   readonly parts?: boolean;
-  /**
-   * Who joins may get the messages of other nodes only from the end of it on
-   * (docs/bridge.md, "In an outage", `on_outage = local`).
-   */
+  /** Who joins may get messages of other nodes only from its end on (docs/bridge.md, "In an outage", `on_outage = local`). */
   readonly lateJoins?: boolean;
   /**
    * What clients of the node have published may reach its own clients only
-   * (docs/protocol.md, "What isn't promised"): `always`, or while the node is
-   * `parted`.
+   * (docs/protocol.md, "What isn't promised"): `always`, or while it is `parted`.
    */
   readonly forgets?: "always" | "parted";
   /** For how long after the end it has effects, in milliseconds. Default {@linkcode defaultGraceMs}. */
@@ -34,8 +27,9 @@ export const defaultGraceMs = 5000;
 /** A node finds its way back: connections dropped after 2 to 3 heartbeats of 5 s, and bindings asserted again. */
 const reconnectMs = 30_000;
 
-const outage: Effects = { parts: true, lateJoins: true, graceMs: reconnectMs };
 const shortage: Effects = { parts: true, graceMs: reconnectMs };
+const outage: Effects = { ...shortage, lateJoins: true };
+const loss: Effects = { ...outage, closes: [4001] };
 
 /** The brokers of a run: one, or three with this kind of queues. */
 export type Brokers = "one" | "classic" | "quorum";
@@ -43,15 +37,15 @@ export type Brokers = "one" | "classic" | "quorum";
 /** What each fault may do to those who have one broker. Whatever isn't here is a violation. */
 const effects = {
   // It may forget bindings that it has just confirmed.
-  "broker-kill": { ...outage, closes: [4001] },
+  "broker-kill": loss,
   "broker-restart": outage,
   "broker-closes": outage,
   "broker-memory": shortage,
   "broker-disk": shortage,
   "broker-lost": outage,
-  "queue-deleted": { ...outage, closes: [4001] },
-  "queue-limit": { ...outage, closes: [4001] },
-  "queue-loss": { ...outage, closes: [4001] },
+  "queue-deleted": loss,
+  "queue-limit": loss,
+  "queue-loss": loss,
   "exchange-policy": {},
   "node-kill": { closes: [1006], refusals: [0, 502, 503], forgets: "always" },
   "node-pause": { ...outage, refusals: [0, 502, 504] },
@@ -83,13 +77,11 @@ export function effectsWith(
 ): Readonly<Record<FaultKind, Effects>> {
   if (brokers === "one") return effects;
   // Others have what one forgets, and quorum queues; a classic queue goes with its broker.
-  const loss = brokers === "quorum"
-    ? outage
-    : { ...outage, closes: [4001] as const };
+  const ofOne = brokers === "quorum" ? outage : loss;
   return {
     ...effects,
-    "broker-kill": loss,
-    "broker-restart": loss,
-    "broker-lost": loss,
+    "broker-kill": ofOne,
+    "broker-restart": ofOne,
+    "broker-lost": ofOne,
   };
 }

@@ -1,9 +1,7 @@
 /**
  * What happened in a run: one file with one line per event, in the order in
- * which they happened, from which the verdict can be had again and again.
- *
- * One process writes it, so an event whose line comes first happened first; the
- * times are for windows and for people. A line is an {@linkcode Event} as JSON.
+ * which they happened, from which the verdict can be had again and again. A
+ * line is an {@linkcode Event} as JSON; its time is for windows and for people.
  *
  * Channels, connections and nodes are numbers here. A channel's path, which is
  * a secret, isn't in a history.
@@ -92,7 +90,7 @@ export interface HistoryOptions {
 /** A history being written. Its disposal writes the rest and closes the file. */
 export class History implements Disposable {
   readonly #file: Deno.FsFile;
-  readonly #onEvent: ((event: Event) => void) | undefined;
+  readonly #onEvent: HistoryOptions["onEvent"];
   readonly #startMs = performance.now();
   #buffer = "";
   #closed = false;
@@ -100,27 +98,21 @@ export class History implements Disposable {
   #lastConnection = 0;
   #lastChannel = 0;
 
-  private constructor(options: HistoryOptions) {
-    this.#onEvent = options.onEvent;
-    this.#file = Deno.openSync(options.path, {
-      write: true,
-      create: true,
-      truncate: true,
-    });
+  private constructor({ path, onEvent }: HistoryOptions) {
+    this.#onEvent = onEvent;
+    const options = { write: true, create: true, truncate: true };
+    this.#file = Deno.openSync(path, options);
   }
 
-  /** Begins a history with the event `begin`. */
+  /** Begins one. */
   static begin(options: HistoryOptions): History {
     const history = new History(options);
-    history.add({
-      event: "begin",
-      seed: options.seed,
-      date: new Date().toISOString(),
-    });
+    const date = new Date().toISOString();
+    history.add({ event: "begin", seed: options.seed, date });
     return history;
   }
 
-  /** Milliseconds since it began: the clock of its events. */
+  /** The time since it began, in milliseconds. */
   get nowMs(): number {
     return performance.now() - this.#startMs;
   }
@@ -165,29 +157,20 @@ export class History implements Disposable {
     }
   }
 
-  /** Writes the rest and closes the file. Safe to call twice. */
-  close(): void {
+  [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#flush();
     this.#closed = true;
     this.#file.close();
   }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
 }
 
 /** Reads a history's events, one after the other. A last line that was cut off is left out. */
 export async function* readHistory(path: string): AsyncGenerator<Event> {
-  using file = await Deno.open(path);
-  const decoder = new TextDecoder();
-  const chunk = new Uint8Array(256 * 1024);
+  const { readable } = await Deno.open(path);
   let rest = "";
-  for (let got; (got = await file.read(chunk)) !== null;) {
-    const text = rest +
-      decoder.decode(chunk.subarray(0, got), { stream: true });
-    const lines = text.split("\n");
+  for await (const text of readable.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
     rest = lines.pop()!;
     for (const line of lines) yield JSON.parse(line) as Event;
   }

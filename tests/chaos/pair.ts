@@ -1,15 +1,9 @@
-/**
- * What a receiver got from one publisher: whether it is all of it, in order.
- *
- * Messages without a name have no number. They are of the only one in their
- * channel who sends such, and follow each other as they were sent.
- */
+/** What a receiver got from one publisher: whether it is all of it, in order. */
 import type { Content } from "./history.ts";
 
-/** A message as it was sent. */
+/** A message as it was sent; one that is `named` carries its publisher and number. */
 export interface Sent extends Content {
   readonly timeMs: number;
-  /** Whether it carries its publisher and number. */
   readonly named: boolean;
 }
 
@@ -44,8 +38,6 @@ export interface PairOptions {
 
 /** How many missing numbers are kept. */
 const maxMissing = 1000;
-/** How far ahead an unnamed message is looked for, to tell a lost one from a changed one. */
-const lookAhead = 8;
 
 /** A receiver and a publisher of its channel. */
 export class Pair {
@@ -53,25 +45,18 @@ export class Pair {
   readonly missing = new Set<number>();
   /** What happened before the first of them was missed. */
   missedAfter: readonly string[] = [];
+  /** The highest number that came. */
+  last = 0;
   readonly #options: PairOptions;
   readonly #sent: readonly Sent[];
-  readonly #floor: number;
   /** The first number that came; 0 for none yet. */
   #first = 0;
-  /** The highest number that came. */
-  #last = 0;
   /** Unnamed messages that may be from before the receiver opened: the next named one tells their numbers. */
   #held: Content[] = [];
 
   constructor(options: PairOptions) {
     this.#options = options;
     this.#sent = options.sent;
-    this.#floor = options.floor;
-  }
-
-  /** The highest number that came. */
-  get last(): number {
-    return this.#last;
   }
 
   /** Takes a message that carries its number. */
@@ -94,75 +79,53 @@ export class Pair {
     this.#take(number);
   }
 
-  /** Takes a message without a name. */
+  /** Takes a message without a name: the next one that it can be. */
   takeUnnamed(got: Content): void {
-    const isSure = this.#last > 0 && this.#last >= this.#floor ||
-      this.#floor === 0 && this.#options.lateUntilMs() === -Infinity;
+    const { floor, lateUntilMs } = this.#options;
+    const isSure = this.last > 0 && this.last >= floor ||
+      floor === 0 && lateUntilMs() === -Infinity;
     if (!isSure) {
       this.#held.push(got);
       return;
     }
-    const next = this.#last + 1;
-    for (let number = next; number <= next + lookAhead; number++) {
-      if (this.#isUnnamed(number, got)) return this.#take(number);
-    }
-    const what = `${textOf(got)} without a name`;
-    if (this.#isUnnamed(this.#last, got)) {
-      return this.#wrong(
-        "twice",
-        `${this.#nameOf(this.#last)} once, got ${what} again`,
-      );
-    }
-    const sent = this.#sent[next - 1];
-    if (sent?.named !== false) {
-      return this.#wrong("invented", `messages that were sent, got ${what}`);
-    }
-    const isKept = sent.bytes === got.bytes && sent.digest === got.digest;
-    this.#wrong(
-      isKept ? "kind" : "bytes",
-      `${this.#nameOf(next)} as ${textOf(sent)}, got ${what}`,
-    );
-    this.#take(next);
+    let number = this.last + 1;
+    while (number <= this.#sent.length && !this.#fits(number, got)) number++;
+    if (number <= this.#sent.length) this.#take(number);
+    else this.#wrongUnnamed(got, this.last);
   }
 
   /** Notes what is missing up to the number `owed`, which had to come. */
   finish(owed: number): void {
     // Who got nothing with a name since it opened got these at least.
-    const known = Math.max(this.#last, this.#floor) + this.#held.length;
+    const known = Math.max(this.last, this.#options.floor) + this.#held.length;
     this.#missBetween(known, owed + 1);
   }
 
   /** Takes a number: the next one, or something is wrong. */
   #take(number: number): void {
-    if (number > this.#last) {
-      this.#missBetween(Math.max(this.#last, this.#floor), number);
+    const { floor } = this.#options;
+    const name = this.#nameOf(number);
+    if (number > this.last) {
+      this.#missBetween(Math.max(this.last, floor), number);
       if (this.#first === 0) this.#first = number;
-      this.#last = number;
+      this.last = number;
     } else if (this.missing.delete(number) || number < this.#first) {
-      this.#wrong(
-        "order",
-        `${this.#nameOf(number)} in its place, got it after ${this.#last}`,
-      );
-    } else {
-      this.#wrong("twice", `${this.#nameOf(number)} once, got it again`);
-    }
+      this.#wrong("order", `${name} in its place, got it after ${this.last}`);
+    } else this.#wrong("twice", `${name} once, got it again`);
   }
 
   /** Gives the messages that are held the highest numbers before `end` that fit. */
   #placeHeld(end: number): void {
+    const { floor } = this.#options;
     const numbers: number[] = [];
     let number = end;
     for (const got of this.#held.toReversed()) {
       number--;
       // Of those that were sent before it opened some may be missing in between.
-      if (!this.#isUnnamed(number, got)) number = Math.min(number, this.#floor);
-      while (number > this.#last && !this.#isUnnamed(number, got)) number--;
-      if (number > this.#last) {
-        numbers.unshift(number);
-        continue;
-      }
-      const next = this.#nameOf(end);
-      this.#wrong("bytes", `what came before ${next}, got ${textOf(got)}`);
+      if (!this.#fits(number, got)) number = Math.min(number, floor);
+      while (number > this.last && !this.#fits(number, got)) number--;
+      if (number > this.last) numbers.unshift(number);
+      else this.#wrongUnnamed(got, end);
     }
     this.#held = [];
     for (const number of numbers) this.#take(number);
@@ -170,33 +133,33 @@ export class Pair {
 
   /** Notes that numbers between these two didn't come, which they may still do: then in a wrong order. */
   #missBetween(from: number, to: number): void {
-    const lateUntilMs = this.#last > 0
-      ? -Infinity
-      : this.#options.lateUntilMs();
+    const { lateUntilMs, linesBefore } = this.#options;
+    const untilMs = this.last > 0 ? -Infinity : lateUntilMs();
     for (let number = from + 1; number < to; number++) {
-      if (this.#sent[number - 1]!.timeMs <= lateUntilMs) continue;
-      if (this.missing.size === 0) {
-        this.missedAfter = this.#options.linesBefore();
-      }
+      if (this.#sent[number - 1]!.timeMs <= untilMs) continue;
+      if (this.missing.size === 0) this.missedAfter = linesBefore();
       if (this.missing.size < maxMissing) this.missing.add(number);
     }
   }
 
-  #isUnnamed(number: number, got: Content): boolean {
+  /** Whether a message without a name can be the one with this number. */
+  #fits(number: number, { kind, bytes, digest }: Content): boolean {
     const sent = this.#sent[number - 1];
-    return sent?.named === false && sent.kind === got.kind &&
-      sent.bytes === got.bytes && sent.digest === got.digest;
+    return sent?.named === false && sent.kind === kind &&
+      sent.bytes === bytes && sent.digest === digest;
   }
 
   #nameOf(number: number): string {
     return `${number} of ${this.#options.publisher}`;
   }
 
+  #wrongUnnamed({ kind, bytes }: Content, near: number): void {
+    const name = this.#nameOf(near);
+    const got = `got ${kind} of ${bytes} bytes without a name`;
+    this.#wrong("invented", `what was sent about ${name}, ${got}`);
+  }
+
   #wrong(kind: PairViolation, rest: string): void {
     this.#options.onWrong(kind, `Expected ${rest}`);
   }
-}
-
-function textOf({ kind, bytes }: Content): string {
-  return `${kind} of ${bytes} bytes`;
 }

@@ -18,9 +18,8 @@ export interface PastFaultsOptions {
   readonly graceMs?: number;
 }
 
-/** A connection, as far as a fault may hit it. */
+/** A connection, as far as a fault may hit it; `node` is -1 if it is unknown. */
 export interface Place {
-  /** -1 if it is unknown. */
   readonly node: number;
   readonly openMs: number;
 }
@@ -30,7 +29,6 @@ type FaultEvent = Event & { event: "fault" };
 interface Fault {
   readonly event: FaultEvent;
   readonly effects: Effects;
-  readonly node: number;
   readonly beginMs: number;
   /** Infinity while it goes on. */
   endMs: number;
@@ -40,23 +38,21 @@ interface Fault {
 export class PastFaults {
   /** The time of the last event of the history. */
   nowMs = 0;
+  readonly #options: PastFaultsOptions;
   readonly #effects: Readonly<Record<FaultKind, Effects>>;
-  readonly #isRefusing: boolean;
-  readonly #graceMs: number | undefined;
   /** In the order of their begin. */
   readonly #all: Fault[] = [];
 
   constructor(options: PastFaultsOptions) {
+    this.#options = options;
     this.#effects = effectsWith(options.brokers ?? "one");
-    this.#isRefusing = options.onOutage === "refuse";
-    this.#graceMs = options.graceMs;
   }
 
   /** Takes a fault's begin. */
   begin(event: FaultEvent): void {
-    const { kind, node, timeMs: beginMs } = event;
-    const effects = this.#effects[kind];
-    this.#all.push({ event, effects, node, beginMs, endMs: Infinity });
+    const effects = this.#effects[event.kind];
+    const beginMs = event.timeMs;
+    this.#all.push({ event, effects, beginMs, endMs: Infinity });
   }
 
   /** Takes the end of the fault with this number. */
@@ -72,7 +68,10 @@ export class PastFaults {
   }
 
   /** Tells whether a fault that hits this node now, or did a moment ago, has such an effect. */
-  excuse(node: number, has: (effects: Effects) => boolean): boolean {
+  excuse(
+    node: number,
+    has: (effects: Effects) => boolean | undefined,
+  ): boolean {
     return this.#all.some((fault) =>
       this.nowMs <= this.#untilMs(fault) && hits(fault, node) &&
       has(fault.effects)
@@ -81,11 +80,11 @@ export class PastFaults {
 
   /** Tells whether a handshake may be answered with this status now. */
   excuseRefusal(status: number): boolean {
+    const isOutage = this.#options.onOutage === "refuse" && status === 503;
     return this.excuse(
       -1,
       ({ refusals, lateJoins }) =>
-        refusals?.includes(status) === true ||
-        this.#isRefusing && lateJoins === true && status === 503,
+        refusals?.includes(status) || isOutage && lateJoins,
     );
   }
 
@@ -96,8 +95,10 @@ export class PastFaults {
    */
   lateUntilMs(receiver: Place, publisher: Place): number {
     const { node, openMs } = receiver;
-    if (this.#isRefusing || isSameNode(receiver, publisher)) return -Infinity;
     let untilMs = -Infinity;
+    if (
+      this.#options.onOutage === "refuse" || isSameNode(receiver, publisher)
+    ) return untilMs;
     // One that prolongs another comes behind it.
     for (const fault of this.#all) {
       if (!fault.effects.lateJoins || !hits(fault, node)) continue;
@@ -112,33 +113,33 @@ export class PastFaults {
   /** Tells whether messages between these two may still be on their way. */
   part(one: Place, other: Place): boolean {
     return !isSameNode(one, other) &&
-      [one, other].some(({ node }) =>
-        this.excuse(node, ({ parts }) => parts === true)
-      );
+      [one, other].some(({ node }) => this.excuse(node, ({ parts }) => parts));
   }
 
   /** Tells whether a node may have died with messages that this client, which has left, had published on it. */
   mayForget({ node, openMs }: Place): boolean {
-    return this.#all.some((fault) => {
-      const { forgets } = fault.effects;
-      if (!forgets || !hits(fault, node) || fault.endMs < openMs) return false;
-      return forgets === "always" ||
-        this.#all.some((other) =>
-          other.effects.parts === true && hits(other, node) &&
-          other.beginMs <= fault.endMs && this.#untilMs(other) >= fault.beginMs
-        );
-    });
+    const dead = this.#all.filter((fault) =>
+      fault.effects.forgets && hits(fault, node) && fault.endMs >= openMs
+    );
+    return dead.some(({ effects, beginMs, endMs }) =>
+      effects.forgets === "always" ||
+      this.#all.some((other) =>
+        other.effects.parts && hits(other, node) &&
+        other.beginMs <= endMs && this.#untilMs(other) >= beginMs
+      )
+    );
   }
 
   /** Until when it has effects. */
   #untilMs({ effects, endMs }: Fault): number {
-    return endMs + (this.#graceMs ?? effects.graceMs ?? defaultGraceMs);
+    return endMs +
+      (this.#options.graceMs ?? effects.graceMs ?? defaultGraceMs);
   }
 }
 
 /** Tells whether a fault hits a node; one of them may be unknown, or all. */
-function hits(fault: Fault, node: number): boolean {
-  return fault.node < 0 || node < 0 || fault.node === node;
+function hits({ event }: Fault, node: number): boolean {
+  return event.node < 0 || node < 0 || event.node === node;
 }
 
 function isSameNode(one: Place, other: Place): boolean {

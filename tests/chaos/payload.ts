@@ -29,6 +29,12 @@ const units = [
   "😀🚀🏁🦄",
 ].map((text) => encoder.encode(text));
 
+/** What a message is to be like. */
+interface Shape {
+  readonly kind: MessageKind;
+  readonly bytes: number;
+}
+
 /** Makes messages. */
 export class Payloads {
   readonly #random: Random;
@@ -42,46 +48,36 @@ export class Payloads {
     for (let at = 0; at < poolBytes; at += unitBytes) {
       text.set(random.pick(units), at);
     }
-    const words = Uint32Array.from(
-      { length: poolBytes / 4 },
-      () => random.next() * 2 ** 32,
-    );
-    this.#pools = { text, binary: new Uint8Array(words.buffer) };
+    this.#pools = { text, binary: random.bytes(poolBytes) };
   }
 
   /** Makes a message of `bytes`, or of as many as its name needs. */
   named(
-    { publisher, number, kind, bytes }: {
+    { publisher, number, kind, bytes }: Shape & {
       publisher: number;
       number: number;
-      kind: MessageKind;
-      bytes: number;
     },
   ): Uint8Array<ArrayBuffer> {
     const name = encoder.encode(
       `~${publisher.toString(36)}:${number.toString(36)}:`,
     );
-    const payload = new Uint8Array(Math.max(bytes, name.length));
+    const payload = new Uint8Array(Math.max(bytes, name.length)).fill(dot);
     payload.set(name);
     const pool = this.#pools[kind];
     const rest = payload.length - name.length;
     // Text mustn't end inside of a character.
     const filled = kind === "text" ? rest - rest % unitBytes : rest;
-    const from = this.#random.integer(0, (pool.length - filled) / unitBytes) *
-      unitBytes;
+    const units = this.#random.integer(0, (pool.length - filled) / unitBytes);
+    const from = units * unitBytes;
     payload.set(pool.subarray(from, from + filled), name.length);
-    payload.fill(dot, name.length + filled);
     return payload;
   }
 
   /** Makes a message that carries no name, {@linkcode maxUnnamedBytes} at most. */
-  unnamed(
-    { kind, bytes }: { kind: MessageKind; bytes: number },
-  ): Uint8Array<ArrayBuffer> {
+  unnamed({ kind, bytes }: Shape): Uint8Array<ArrayBuffer> {
     const payload = this.#random.bytes(bytes);
-    if (kind === "text") {
-      for (let i = 0; i < bytes; i++) payload[i] = 0x61 + payload[i]! % 26;
-    } else if (payload[0] === mark) payload[0] = 0;
+    if (kind === "text") return payload.map((byte) => 0x61 + byte % 26);
+    if (payload[0] === mark) payload[0] = 0;
     return payload;
   }
 }

@@ -1,207 +1,206 @@
-/** The checker's rules, each with histories that keep it, and with some that don't. */
+/** The checker's rules, each with histories in words that keep it, and with some that don't. */
 import assert from "node:assert/strict";
-import type { CheckerOptions } from "./checker.ts";
-import { judge } from "./written_history.ts";
-
-/** A history, what has to be found in it, and what the checker is told. */
-type Case = readonly [
-  history: string,
-  found: string,
-  options?: Omit<CheckerOptions, "protocol">,
-];
+import { Checker, type CheckerOptions } from "./checker.ts";
+import { protocol } from "./documented.ts";
+import { effectsWith, type FaultKind } from "./excuses.ts";
+import type { Content, HistoryEvent } from "./history.ts";
 
 const two = "1 joins; 2 joins; 1 sends 1; 1 sends 2";
+const got = `${two}; 2 gets 1 of 1; 2 gets 2 of 1`;
 const apart = "1 joins on node 0; 2 joins on node 1";
 const unnamed = "1 joins; 1 sends 1; 1 sends 2 empty; 1 sends 3; 2 joins; " +
   "1 sends 4 empty; 1 sends 5; 2 gets 1 of 1";
 const told = "is closed with 4001 messages may have been lost";
-const exact = { graceMs: 0, hasGaps: true };
+const restarted = "is closed with 1001 service restart, retry=7";
+/** Three of whom one breaks off and two stay, the third one on another node or the same. */
+const three = "1 joins; 2 joins; 3 joins on node";
+const reset = "1 sends 1; 1 resets; 2 gets 1 of 1";
+/** The second one joins in an outage, the first one is on another node or the same. */
+const late = "begin broker-kill; 2 joins; at 1000: end broker-kill";
+const lateGets = "1 sends 1; 1 sends 2; 2 gets 2 of 1; at 200000: settled; " +
+  "1 leaves; 2 leaves";
+/** One on node 0, after faults on both nodes that end at 1000. */
+const stopped = "1 joins; begin node-stop of node 1; begin node-kill of " +
+  "node 0; at 1000: end node-stop; at 1000: end node-kill";
+const holed = "1 joins; begin bridge-black-hole of node 1";
 
-/** Two who broke off and stay, and one on the same node or another. */
-function reached(node: number, got = ""): string {
-  return `1 joins; 2 joins; 3 joins on node ${node}; 1 sends 1; 1 resets; ` +
-    `2 gets 1 of 1; ${got}2 leaves; 3 leaves`;
-}
+/** What the checker is told of the nodes, by a word before the history. */
+const toldOf: Readonly<Record<string, Omit<CheckerOptions, "protocol">>> = {
+  refusing: { onOutage: "refuse" },
+  exact: { graceMs: 0, hasGaps: true },
+};
 
-/** One who joins in an outage. */
-function late(publisherNode: number, sendMs: number): string {
-  return `1 joins on node ${publisherNode}; fault 1 is a broker-kill; 2 joins; ` +
-    `at 1000: fault 1 ends; at ${sendMs}: 1 sends 1; 1 sends 2; ` +
-    "2 gets 2 of 1; at 200000: settled; 1 leaves; 2 leaves";
-}
-
-/** A client's end on node 0, after faults on both nodes that end at 1000. */
-function after(end: string, kind: string): string {
-  return `1 joins; fault 1 is a ${kind} of node 1; ` +
-    "fault 2 is a node-kill of node 0; at 1000: fault 1 ends; " +
-    `at 1000: fault 2 ends; ${end}`;
-}
-
-const rules: Readonly<Record<string, readonly Case[]>> = {
-  "accepts that a suffix is lost of who broke off, and of nobody else": [
-    [`${two}; 2 gets 1 of 1; 1 resets; settled; 2 leaves`, ""],
-    [`${two}; 1 resets; settled; 2 leaves`, ""],
-    [`${two}; 2 gets 1 of 1 changed; 1 resets; 2 leaves`, "bytes 2"],
-    [`${two}; 2 gets 1 of 1; 1 leaves; settled; 2 leaves`, "missing 2"],
-    [`${two}; 2 gets 1 of 1; settled; 2 leaves; 1 leaves`, "missing 2"],
-    [`${two}; 2 gets 2 of 1; 1 resets; settled; 2 leaves`, "missing 2"],
-  ],
+/** By rule, lines of a history and what has to be found in it: kinds, and connections. */
+const rules: Readonly<Record<string, string>> = {
+  "accepts that a suffix is lost of who broke off, and of nobody else": `
+    ${two}; 2 gets 1 of 1; 1 resets; settled; 2 leaves =>
+    ${two}; 1 resets; settled; 2 leaves =>
+    ${two}; 2 gets 1 of 1; 1 leaves; settled; 2 leaves => missing 2
+    ${two}; 2 gets 1 of 1; settled; 2 leaves; 1 leaves => missing 2
+    ${two}; 2 gets 2 of 1; 1 resets; settled; 2 leaves => missing 2`,
+  "notices messages that are swapped, doubled, changed, made up or in the wrong place":
+    `
+    ${two}; 2 gets 2 of 1; 2 gets 1 of 1; 1 resets; 2 leaves => order 2
+    ${got}; 2 gets 2 of 1; 1 resets; 2 leaves => twice 2
+    ${two}; 2 gets 1 of 1 changed; 1 resets; 2 leaves => bytes 2
+    ${two}; 2 gets 1 of 1 as binary; 1 resets; 2 leaves => kind 2
+    ${two}; 2 gets 1 of 1; 2 gets 1 of 7; 1 resets; 2 leaves => invented 2
+    ${got}; 2 gets 3 of 1; 1 resets; 2 leaves => invented 2
+    ${two}; 1 gets 1 of 1; 1 resets; 2 leaves => echo 1
+    ${two}; 3 joins in channel 2; 3 gets 1 of 1; 1 resets; 2 leaves; 3 leaves => foreign 3`,
   // 2 and 3 may be missing, which were sent before.
   "takes an unnamed message for one from before the open only where it has to":
-    [
-      [`${unnamed}; 2 gets 0 unnamed; 2 gets 5 of 1; 2 leaves; 1 leaves`, ""],
-      [`${unnamed}; 2 gets 5 of 1; 2 leaves; 1 leaves`, "missing 2"],
-      [
-        `${unnamed}; 2 gets 0 unnamed; 2 gets 3 of 1; 2 gets 5 of 1; 2 leaves; 1 leaves`,
-        "missing 2",
-      ],
-    ],
-  "notices unnamed messages that are lost, doubled, changed or made up": [
-    [
-      `${two}; 2 gets 1 of 1; 2 gets 2 of 1; 1 sends 3 unnamed; 1 sends 4; 2 gets 4 of 1; 2 resets; 1 leaves`,
-      "missing 2",
-    ],
-    [
-      `${two}; 2 gets 1 of 1; 2 gets 2 of 1; 1 sends 3 unnamed; 2 gets 3 unnamed; 2 gets 3 unnamed; 2 resets; 1 leaves`,
-      "twice 2",
-    ],
-    [
-      `${two}; 2 gets 1 of 1; 2 gets 2 of 1; 1 sends 3 unnamed; 2 gets 7 unnamed; 2 resets; 1 leaves`,
-      "bytes 2",
-    ],
-    [`${two}; 2 gets 0 unnamed; 2 resets; 1 leaves`, "invented 2"],
-    [
-      `${two}; 2 gets 1 of 1; 2 gets 2 of 1; 1 sends 3 unnamed; 2 gets 3 unnamed as binary; 2 resets; 1 leaves`,
-      "kind 2",
-    ],
-    [
-      "1 joins; 1 sends 1 unnamed; 1 gets 1 unnamed; 1 leaves",
-      "echo 1",
-    ],
-    [
-      "1 joins; 1 sends 1 unnamed; 2 joins; 1 sends 2; 2 gets 7 unnamed; 2 gets 2 of 1; 2 resets; 1 leaves",
-      "bytes 2",
-    ],
-    // Both are sent after its open: no named one has to tell that.
-    [
-      "1 joins; 1 sends 1; 2 joins; 1 sends 2 unnamed; 1 sends 3 unnamed; 2 gets 2 unnamed; settled; 2 leaves; 1 leaves",
-      "missing 2",
-    ],
-    [
-      "1 joins; 1 sends 1; 2 joins; 1 sends 2 unnamed; 2 gets 2 unnamed; settled; 2 leaves; 1 leaves",
-      "",
-    ],
-  ],
-  "wants a suffix lost to all clients of a node, or to none": [
-    [reached(1), ""],
-    [reached(0), "missing 3"],
-    [reached(0, "3 gets 1 of 1; "), ""],
-  ],
-  "wants what came before a close to be without a gap": [
-    [
-      `fault 1 is a queue-deleted; ${two}; 1 sends 3; 2 gets 1 of 1; 2 ${told}; 1 leaves`,
-      "",
-    ],
-    [
-      `fault 1 is a queue-deleted; ${two}; 1 sends 3; 2 gets 1 of 1; 2 gets 3 of 1; 2 ${told}; 1 leaves`,
-      "missing 2",
-    ],
-  ],
+    `
+    ${unnamed}; 2 gets 0 unnamed; 2 gets 5 of 1; 2 leaves; 1 leaves =>
+    ${unnamed}; 2 gets 5 of 1; 2 leaves; 1 leaves => missing 2
+    ${unnamed}; 2 gets 0 unnamed; 2 gets 3 of 1; 2 gets 5 of 1; 2 leaves; 1 leaves => missing 2`,
+  "notices unnamed messages that are lost, doubled, changed or made up": `
+    ${got}; 1 sends 3 unnamed; 1 sends 4; 2 gets 4 of 1; 2 resets; 1 leaves => missing 2
+    ${got}; 1 sends 3 unnamed; 2 gets 3 unnamed; 2 gets 3 unnamed; 2 resets; 1 leaves => invented 2
+    ${got}; 1 sends 3 unnamed; 2 gets 7 unnamed; 2 resets; 1 leaves => invented 2
+    ${got}; 1 sends 3 unnamed; 2 gets 3 unnamed as binary; 2 resets; 1 leaves => invented 2
+    ${two}; 2 gets 0 unnamed; 2 resets; 1 leaves => invented 2
+    1 joins; 1 sends 1 unnamed; 1 gets 1 unnamed; 1 leaves => echo 1
+    1 joins; 1 sends 1 unnamed; 2 joins; 1 sends 2; 2 gets 7 unnamed; 2 gets 2 of 1; 2 resets; 1 leaves => invented 2`,
+  // Both are sent after its open: no named one has to tell that.
+  "wants unnamed messages that came after the open": `
+    1 joins; 1 sends 1; 2 joins; 1 sends 2 unnamed; 1 sends 3 unnamed; 2 gets 2 unnamed; settled; 2 leaves; 1 leaves => missing 2
+    1 joins; 1 sends 1; 2 joins; 1 sends 2 unnamed; 2 gets 2 unnamed; settled; 2 leaves; 1 leaves =>`,
+  "wants a suffix lost to all clients of a node, or to none": `
+    ${three} 1; ${reset}; 2 leaves; 3 leaves =>
+    ${three} 0; ${reset}; 2 leaves; 3 leaves => missing 3
+    ${three} 0; ${reset}; 3 gets 1 of 1; 2 leaves; 3 leaves =>`,
+  "wants what came before a close to be without a gap": `
+    begin queue-deleted; ${two}; 1 sends 3; 2 gets 1 of 1; 2 ${told}; 1 leaves =>
+    begin queue-deleted; ${two}; 1 sends 3; 2 gets 1 of 1; 2 gets 3 of 1; 2 ${told}; 1 leaves => missing 2`,
   "lets a node that dies forget what its clients had published before they left":
-    [
-      [
-        `${apart}; 1 sends 1; 1 leaves; fault 1 is a node-kill of node 0; fault 1 ends; settled; 2 leaves`,
-        "",
-      ],
-      [
-        `${apart}; 1 sends 1; 1 leaves; fault 1 is a node-kill of node 1; fault 1 ends; settled; 2 leaves`,
-        "missing 2",
-      ],
-    ],
-  "wants everything of who is there in the end, even right after an outage": [
-    [
-      `${apart}; fault 1 is a bridge-reset of node 0; 1 sends 1; fault 1 ends; settled; 2 leaves; 1 leaves`,
-      "missing 2",
-    ],
-    [
-      `${apart}; fault 1 is a bridge-reset of node 0; 1 sends 1; fault 1 ends; 1 leaves; settled; 2 leaves`,
-      "",
-    ],
-  ],
+    `
+    ${apart}; 1 sends 1; 1 leaves; begin node-kill of node 0; end node-kill; settled; 2 leaves =>
+    ${apart}; 1 sends 1; 1 leaves; begin node-kill of node 1; end node-kill; settled; 2 leaves => missing 2`,
+  "wants everything of who is there in the end, even right after an outage": `
+    ${apart}; begin bridge-reset of node 0; 1 sends 1; end bridge-reset; settled; 2 leaves; 1 leaves => missing 2
+    ${apart}; begin bridge-reset of node 0; 1 sends 1; end bridge-reset; 1 leaves; settled; 2 leaves =>`,
   "lets who joined in an outage miss other nodes' messages until its end, and no longer":
-    [
-      [late(1, 2000), ""],
-      [late(1, 100_000), "missing 2"],
-      [late(0, 2000), "missing 2"],
-      [late(1, 2000), "missing 2", { onOutage: "refuse" }],
-    ],
-  "excuses an end only by a fault of that node and time": [
-    [
-      after(
-        "at 1100: 1 is closed with 1001 service restart, retry=7",
-        "node-stop",
-      ),
-      "close 1",
-    ],
-    [
-      "1 joins; fault 1 is a node-stop of node 0; fault 1 ends; 1 is closed with 1001 service restart, retry=7",
-      "",
-    ],
-    [
-      "1 joins; fault 1 is a node-stop of node 0; fault 1 ends; at 60000: 1 is closed with 1001 service restart, retry=7",
-      "close 1",
-    ],
-  ],
+    `
+    1 joins on node 1; ${late}; at 2000: ${lateGets} =>
+    1 joins on node 1; ${late}; at 100000: ${lateGets} => missing 2
+    1 joins on node 0; ${late}; at 2000: ${lateGets} => missing 2
+    refusing: 1 joins on node 1; ${late}; at 2000: ${lateGets} => missing 2`,
+  "excuses an end only by a fault of that node and time": `
+    ${stopped}; at 1100: 1 ${restarted} => close 1
+    1 joins; begin node-stop of node 0; end node-stop; 1 ${restarted} =>
+    1 joins; begin node-stop of node 0; end node-stop; at 60000: 1 ${restarted} => close 1`,
   "excuses nothing after a fault that is known to be over, and a gap by an outage of any node if it is to":
-    [
-      [after("at 1001: 1 is cut off", "node-kill"), ""],
-      [after("at 1001: 1 is cut off", "node-kill"), "close 1", { graceMs: 0 }],
-      [
-        `1 joins; fault 1 is a bridge-black-hole of node 1; 1 ${told}`,
-        "close 1",
-      ],
-      [
-        `1 joins; fault 1 is a bridge-black-hole of node 1; 1 ${told}`,
-        "",
-        exact,
-      ],
-      [after(`at 1001: 1 ${told}`, "bridge-black-hole"), "close 1", exact],
-    ],
-  "excuses a refusal only by a fault, and none that isn't documented": [
-    ["fault 1 is a node-kill; 1 is refused with 502", ""],
-    ["fault 1 is a node-kill; 1 is refused with 500", "refused 1"],
-    ["1 is refused with 502", "refused 1"],
-    ["fault 1 is a broker-kill; 1 is refused with 503", "refused 1"],
-    [
-      "fault 1 is a broker-kill; 1 is refused with 503",
-      "",
-      { onOutage: "refuse" },
-    ],
-  ],
-  "excuses no end that isn't documented": [
-    [
-      "1 joins; fault 1 is a queue-deleted; 1 is closed with 4999 just because",
-      "close 1",
-    ],
-    [
-      "1 joins; fault 1 is a queue-deleted; 1 is closed with 4001 just because",
-      "close 1",
-    ],
-    [`1 joins; fault 1 is a queue-deleted; 1 ${told}`, ""],
-    [`1 joins; 1 ${told}`, "close 1"],
-  ],
-  "wants every connection to end": [["1 joins", "unended 1"]],
-  "lets a bad network lose the answer to a close frame, and nothing else": [
-    ["1 joins; fault 1 is a clients-delay; 1 says goodbye; 1 is cut off", ""],
-    ["1 joins; 1 says goodbye; 1 is cut off", "close 1"],
-    ["1 joins; fault 1 is a clients-delay; 1 is cut off", "close 1"],
-  ],
+    `
+    ${stopped}; at 1001: 1 is cut off =>
+    exact: ${stopped}; at 1001: 1 is cut off => close 1
+    ${holed}; 1 ${told} => close 1
+    exact: ${holed}; 1 ${told} =>
+    exact: ${holed}; at 1000: end bridge-black-hole; at 1001: 1 ${told} => close 1`,
+  "excuses a refusal only by a fault, and none that isn't documented": `
+    begin node-kill; 1 is refused with 502 =>
+    begin node-kill; 1 is refused with 500 => refused 1
+    1 is refused with 502 => refused 1
+    begin broker-kill; 1 is refused with 503 => refused 1
+    refusing: begin broker-kill; 1 is refused with 503 =>`,
+  "excuses no end that isn't documented": `
+    1 joins; begin queue-deleted; 1 is closed with 4999 just because => close 1
+    1 joins; begin queue-deleted; 1 is closed with 4001 just because => close 1
+    1 joins; begin queue-deleted; 1 ${told} =>
+    1 joins; 1 ${told} => close 1`,
+  "wants every connection to end": "1 joins => unended 1",
+  "lets a bad network lose the answer to a close frame, and nothing else": `
+    1 joins; begin clients-delay; 1 says goodbye; 1 is cut off =>
+    1 joins; 1 says goodbye; 1 is cut off => close 1
+    1 joins; begin clients-delay; 1 is cut off => close 1`,
 };
 
 for (const [rule, cases] of Object.entries(rules)) {
   Deno.test(`Checker ${rule}`, () => {
-    for (const [history, found, options] of cases) {
-      assert.equal(judge(history, options), found, history);
+    for (const line of cases.trim().split("\n")) {
+      const [, about = "", history, found] = line.match(
+        /^ *(?:(exact|refusing): )?(.*?) =>(.*)$/,
+      )!;
+      const checker = new Checker({ protocol, ...toldOf[about] });
+      let timeMs = 0;
+      for (const each of history!.split("; ")) {
+        const [, at, words] = /^(?:at (\d+): )?(.*)$/.exec(each)!;
+        // They are a millisecond apart, if nothing is said.
+        if (at !== undefined) timeMs = Number(at) - 1;
+        for (const event of read(words!)) {
+          checker.take({ ...event, timeMs: ++timeMs });
+        }
+      }
+      const violations = checker.finish().violations
+        .map(({ kind, connection }) => `${kind} ${connection}`).join("; ");
+      assert.equal(violations, found!.trim(), line);
     }
   });
+}
+
+/** Gets what a few words of a history mean. A message's digest is its number. */
+function read(words: string): HistoryEvent[] {
+  const match = (pattern: RegExp): string[] | undefined =>
+    pattern.exec(words)?.slice(1);
+  if (words === "settled") return [{ event: "settled", channel: 1 }];
+  const [begins, kind, node = -1] =
+    match(/^(begin|end) (\S+)(?: of node (\d))?$/) ?? [];
+  if (begins !== undefined) {
+    const fault = Object.keys(effectsWith("one")).indexOf(kind!);
+    if (begins === "end") return [{ event: "healed", fault }];
+    const known = kind as FaultKind;
+    return [{ event: "fault", fault, kind: known, node: Number(node) }];
+  }
+  const [id, what] = match(/^(\d) (.*)$/)!;
+  const connection = Number(id);
+  words = what!;
+  const dial = (channel = "1"): HistoryEvent => ({
+    ...{ event: "dial", connection, channel: Number(channel), door: 0 },
+  });
+  const leave = (how: "close" | "reset"): HistoryEvent => ({
+    ...{ event: "leave", connection, how, code: 1000 },
+  });
+  const close = (
+    by: "client" | "server" | "nobody",
+    code: number,
+    reason = "",
+  ): HistoryEvent => ({ event: "close", connection, by, code, reason });
+  const content = (digest: string, how = ""): Content => ({
+    kind: how.endsWith("as binary") ? "binary" : "text",
+    bytes: 9,
+    digest: /changed|empty/.test(how) ? 0 : Number(digest),
+  });
+  let found;
+  if (found = match(/^joins(?: on node (\d))?(?: in channel (\d))?$/)) {
+    const [node = 0, channel] = found;
+    return [dial(channel), { event: "open", connection, node: Number(node) }];
+  }
+  if (found = match(/^is refused with (\d+)$/)) {
+    const status = Number(found[0]);
+    return [dial(), { event: "refused", connection, status, reason: "" }];
+  }
+  if (found = match(/^sends (\d)( unnamed| empty)?$/)) {
+    const [number, how] = found;
+    const named = how === undefined;
+    return [{
+      ...{ event: "send", connection, number: Number(number), named },
+      ...content(number!, how),
+    }];
+  }
+  if (found = match(/^gets (\d) (?:of (\d)|unnamed)(.*)$/)) {
+    const [number, publisher = 0, how] = found;
+    return [{
+      ...{ event: "receive", connection, publisher: Number(publisher) },
+      ...{ number: publisher === 0 ? 0 : Number(number) },
+      ...content(number!, how),
+    }];
+  }
+  if (found = match(/^is closed with (\d+) (.+)$/)) {
+    return [close("server", Number(found[0]), found[1]!)];
+  }
+  if (words === "leaves") return [leave("close"), close("client", 1000)];
+  if (words === "says goodbye") return [leave("close")];
+  if (words === "resets") return [leave("reset"), close("client", 1006)];
+  if (words === "is cut off") return [close("nobody", 1006)];
+  throw new Error(`Expected words of a history, got "${words}"`);
 }
