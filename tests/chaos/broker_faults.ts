@@ -5,7 +5,7 @@ import type { Random } from "../helpers/random.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** What a policy says. */
-type Definition = Readonly<Record<string, unknown>>;
+export type Definition = Readonly<Record<string, unknown>>;
 
 /** The vhost of all nodes, in Erlang. */
 const vhost = `<<"/">>`;
@@ -24,7 +24,7 @@ export function limitingPolicy(random: Random): Definition {
 }
 
 /** Gets a policy by which messages vanish from queues that took them. */
-export function losingPolicy({ kind }: Cluster, random: Random): Definition {
+export function losingPolicy(random: Random, { kind }: Cluster): Definition {
   // A classic queue's own overflow counts, a quorum queue's doesn't.
   return kind === "quorum" && random.chance(0.5)
     ? { "max-length": random.integer(1, 20), overflow: "drop-head" }
@@ -39,14 +39,10 @@ export async function withQueuePolicy(
 ): Promise<void> {
   const names =
     `[rabbit_policy:name(Q) || Q <- rabbit_amqqueue:list(${vhost})]`;
-  await setPolicy(broker, {
-    pattern: "^staps[.]node",
-    to: "queues",
-    definition,
-  });
+  await setPolicy(broker, ["^staps[.]node", "queues", definition]);
   try {
     await eventually(
-      async () => await holds(broker, names),
+      () => holds(broker, names),
       "a policy on the nodes' queues",
     );
     await act();
@@ -79,15 +75,9 @@ export async function withAlternateExchange(
       `<<"test">>)`,
   );
   try {
-    await setPolicy(broker, {
-      pattern: "^staps$",
-      to: "exchanges",
-      definition: { "alternate-exchange": elsewhere },
-    });
-    await eventually(
-      async () => await holds(broker, staps),
-      "a policy on the exchange",
-    );
+    const definition = { "alternate-exchange": elsewhere };
+    await setPolicy(broker, ["^staps$", "exchanges", definition]);
+    await eventually(() => holds(broker, staps), "a policy on the exchange");
     await act();
   } finally {
     await clearPolicy(broker);
@@ -122,11 +112,7 @@ export async function replaceBroker(
 
 async function setPolicy(
   broker: Broker,
-  { pattern, to, definition }: {
-    pattern: string;
-    to: "queues" | "exchanges";
-    definition: Definition;
-  },
+  [pattern, to, definition]: [string, "queues" | "exchanges", Definition],
 ): Promise<void> {
   const json = JSON.stringify(JSON.stringify(definition));
   await broker.eval(

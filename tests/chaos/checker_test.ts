@@ -4,7 +4,7 @@ import { eventually } from "../../tools/eventually.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { startStaps } from "../../tools/process.ts";
 import { Random } from "../helpers/random.ts";
-import { type FlawName, flaws, startBroken } from "./broken_server.ts";
+import { flaws, startBroken } from "./broken_relay.ts";
 import {
   type CheckedCrowd,
   type CheckedCrowdOptions,
@@ -54,7 +54,7 @@ Deno.test("Checker finds nothing wrong with staps, now and when the history is r
 });
 
 Deno.test("Crowd.flows() tells between whom no messages flow", async () => {
-  await using server = await startBroken("splits a channel");
+  await using server = await startBroken(() => [], { outOf: 1 });
   await using watched = await watch(server, {
     channelLifeMs: [60_000, 60_000],
     clientLifeMs: [60_000, 60_000],
@@ -65,10 +65,10 @@ Deno.test("Crowd.flows() tells between whom no messages flow", async () => {
   );
 });
 
-for (const [flaw, { finds }] of Object.entries(flaws)) {
+for (const [flaw, [finds, publish]] of Object.entries(flaws)) {
   // More may follow from the same flaw.
   Deno.test(`Checker notices a relay that ${flaw}`, async () => {
-    await using server = await startBroken(flaw as FlawName);
+    await using server = await startBroken(publish);
     // It doesn't wait long for what is lost.
     await using watched = await watch(server, { settleTimeoutMs: 5000 });
     const { verdict } = watched.checker;

@@ -34,60 +34,80 @@ export interface ClusterOptions {
   readonly served?: number;
 }
 
-/** The parts of a cluster. */
-interface Parts {
-  /** The only broker, or three. */
-  readonly brokers: BrokerCluster;
-  /** Whether there is one, or which kind of queues is on three. */
-  readonly kind: Brokers;
-  readonly nodes: readonly Node[];
-  readonly frontend: Frontend;
-  /** A network that some clients are in, to the frontend. */
-  readonly clientNetwork: FaultyProxy;
-}
-
 /** The whole of it, running. */
-export class Cluster implements Parts, AsyncDisposable {
-  readonly brokers: BrokerCluster;
-  readonly kind: Brokers;
-  readonly nodes: readonly Node[];
-  readonly frontend: Frontend;
-  readonly clientNetwork: FaultyProxy;
-  readonly #resources: AsyncDisposableStack;
+export class Cluster implements AsyncDisposable {
+  /** The only broker, or three. */
+  brokers!: BrokerCluster;
+  readonly nodes: Node[] = [];
+  frontend!: Frontend;
+  /** A network that some clients are in, to the frontend. */
+  clientNetwork!: FaultyProxy;
+  readonly #resources = new AsyncDisposableStack();
 
-  private constructor(parts: Parts, resources: AsyncDisposableStack) {
-    this.brokers = parts.brokers;
-    this.kind = parts.kind;
-    this.nodes = parts.nodes;
-    this.frontend = parts.frontend;
-    this.clientNetwork = parts.clientNetwork;
-    this.#resources = resources;
-  }
+  /** @param kind Whether there is one broker, or which kind of queues is on three. */
+  private constructor(readonly kind: Brokers) {}
 
   /** Starts everything but the nodes. */
   static async start(options: ClusterOptions): Promise<Cluster> {
-    const { folder, broker, brokers: kind = "one" } = options;
+    const cluster = new Cluster(options.brokers ?? "one");
+    try {
+      await cluster.#start(options);
+      return cluster;
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #start(
+    { folder, broker, nodes = nodeCount, served }: ClusterOptions,
+  ): Promise<void> {
     await ensurePackages(["nginx"]);
     // nginx's workers have another user.
     await Deno.chmod(folder, 0o755);
-    await using stack = new AsyncDisposableStack();
-    const brokers = stack.use(
-      kind === "one"
+    const stack = this.#resources;
+    this.brokers = stack.use(
+      this.kind === "one"
         ? new BrokerCluster([await startBroker(broker)])
         : await startCluster(broker),
     );
-    const nodes: Node[] = [];
-    for (let i = 1; i <= (options.nodes ?? nodeCount); i++) {
-      nodes.push(await makeNode(i, { folder, brokers, stack }));
+    for (let i = 1; i <= nodes; i++) await this.#addNode(folder, i);
+    this.frontend = stack.use(
+      await Frontend.start(`${folder}/nginx`, this.nodes.slice(0, served)),
+    );
+    this.clientNetwork = stack.use(await FaultyProxy.start(this.frontend.port));
+  }
+
+  /** Adds a node, its user on the brokers, and its ways to them. */
+  async #addNode(folder: string, number: number): Promise<void> {
+    const { brokers, nodes } = this;
+    const stack = this.#resources;
+    const name = `node${number}`;
+    // A user of its own, so that its queue can be told from others.
+    await brokers.running.addUser(name, {
+      password: "secret",
+      permissions: { configure: ".*", write: ".*", read: ".*" },
+    });
+    // Each begins with another one.
+    const first = brokers.members[number % brokers.members.length]!;
+    const ways = new Map<Broker, FaultyProxy>();
+    for (const broker of [first, ...brokers.others(first)]) {
+      ways.set(broker, stack.use(await FaultyProxy.start(broker.port)));
     }
-    const frontend = stack.use(
-      await Frontend.start(`${folder}/nginx`, nodes.slice(0, options.served)),
-    );
-    const clientNetwork = stack.use(await FaultyProxy.start(frontend.port));
-    return new Cluster(
-      { brokers, kind, nodes, frontend, clientNetwork },
-      stack.move(),
-    );
+    const home = `${folder}/${name}`;
+    await Deno.mkdir(home);
+    await Deno.chmod(home, 0o755);
+    const disk = await SmallDisk.mount(home);
+    if (typeof disk !== "string") {
+      stack.defer(async () => {
+        // What is in memory is kept.
+        await using _disk = disk;
+        await Deno.mkdir(`${folder}/logs`, { recursive: true });
+        await Deno.copyFile(`${home}/staps.log`, `${folder}/logs/${name}.log`)
+          .catch(() => {});
+      });
+    }
+    nodes.push(stack.use(new Node({ name, folder: home, ways, disk })));
   }
 
   /** Starts the nodes, and resolves when all are ready. Ended by `leftovers.ts`, they can be started for another run. */
@@ -112,25 +132,18 @@ export class Cluster implements Parts, AsyncDisposable {
     return this.nodes.filter((_, i) => isOn[i]);
   }
 
-  /** The ways to the nodes through the frontend. */
+  /** The ways to the nodes through the frontend: every third one through a network of its own. */
   get frontendDoors(): Door[] {
     const { frontend, clientNetwork } = this;
-    const node = (headers: Headers): number => frontend.nodeOf(headers);
-    return [
-      { name: "nginx", target: frontend, node, weight: 2 },
-      {
-        name: "nginx, through a network of its own",
-        target: clientNetwork,
-        node,
-      },
-    ];
+    return [frontend, frontend, clientNetwork].map((target) => ({
+      target,
+      node: (headers) => frontend.nodeOf(headers),
+    }));
   }
 
   /** The ways straight to each node. */
   get nodeDoors(): Door[] {
-    return this.nodes.map((target, node) => ({
-      ...{ name: target.name, target, node },
-    }));
+    return this.nodes.map((target, node) => ({ target, node }));
   }
 
   /** Resolves when every node does its work. */
@@ -142,41 +155,4 @@ export class Cluster implements Parts, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
   }
-}
-
-/** Makes a node, its user on the brokers, and its ways to them. */
-async function makeNode(
-  number: number,
-  { folder, brokers, stack }: {
-    folder: string;
-    brokers: BrokerCluster;
-    stack: AsyncDisposableStack;
-  },
-): Promise<Node> {
-  const name = `node${number}`;
-  // A user of its own, so that its queue can be told from others.
-  await brokers.running.addUser(name, {
-    password: "secret",
-    permissions: { configure: ".*", write: ".*", read: ".*" },
-  });
-  // Each begins with another one.
-  const first = brokers.members[number % brokers.members.length]!;
-  const ways = new Map<Broker, FaultyProxy>();
-  for (const broker of [first, ...brokers.others(first)]) {
-    ways.set(broker, stack.use(await FaultyProxy.start(broker.port)));
-  }
-  const home = `${folder}/${name}`;
-  await Deno.mkdir(home);
-  await Deno.chmod(home, 0o755);
-  const disk = await SmallDisk.mount(home);
-  if (typeof disk !== "string") {
-    stack.defer(async () => {
-      // What is in memory is kept.
-      await using _disk = disk;
-      await Deno.mkdir(`${folder}/logs`, { recursive: true });
-      await Deno.copyFile(`${home}/staps.log`, `${folder}/logs/${name}.log`)
-        .catch(() => {});
-    });
-  }
-  return stack.use(new Node({ name, folder: home, ways, disk }));
 }

@@ -4,10 +4,12 @@
  * see; whether the promises held decides the checker, from the history.
  */
 import assert from "node:assert/strict";
+import type { Broker } from "../../tools/broker.ts";
 import { eventually, pause } from "../../tools/eventually.ts";
 import type { FaultyProxy } from "../../tools/faulty_proxy.ts";
 import type { Random } from "../helpers/random.ts";
 import {
+  type Definition,
   limitingPolicy,
   losingPolicy,
   replaceBroker,
@@ -38,6 +40,9 @@ export interface Blow {
   readonly random: Random;
 }
 
+/** Does a fault, and resolves when it is over. */
+type Strike = (cluster: Cluster, blow: Blow) => Promise<void>;
+
 /** A kind of fault. */
 export interface Fault {
   readonly kind: FaultKind;
@@ -49,12 +54,8 @@ export interface Fault {
    * some clients.
    */
   readonly hits:
-    | "broker"
-    | "bridge"
-    | "node"
-    | "frontend"
-    | "network"
-    | "clients";
+    | ("broker" | "bridge" | "node")
+    | ("frontend" | "network" | "clients");
   /** Whether it is about one node. Default: if it hits one, or its bridge. */
   readonly isAboutNode?: boolean;
   /** Whether it ends connections of clients who did nothing wrong. */
@@ -65,79 +66,55 @@ export interface Fault {
   readonly seconds?: readonly [number, number];
   /** Gets why it can't be done on this machine, if so. */
   readonly obstacle?: (cluster: Cluster) => string | undefined;
-  /** Does it, and resolves when it is over. */
-  readonly strike: (cluster: Cluster, blow: Blow) => Promise<void>;
+  readonly strike: Strike;
 }
 
 /** Two heartbeats may be missed, and a third one begins. */
 const noticedS = 7;
 
-/** Every fault. */
-export const faults: readonly Fault[] = [
-  {
-    kind: "broker-kill",
+/** Every fault by its kind. */
+const table: Readonly<Record<FaultKind, Omit<Fault, "kind">>> = {
+  "broker-kill": {
     what: "RabbitMQ is killed (SIGKILL) and started again",
     hits: "broker",
     seconds: [0, 1],
-    strike: (cluster, { lasts, random }) => {
-      const broker = random.pick(cluster.brokers.members);
-      return cutting(cluster.nodesOn(broker), async () => {
-        await broker.kill();
-        await lasts();
-        await broker.start();
-        await cluster.brokers.whole();
-      });
-    },
+    strike: atBroker(async (broker, _, { lasts }) => {
+      await broker.kill();
+      await lasts();
+      await broker.start();
+    }),
   },
-  {
-    kind: "broker-restart",
+  "broker-restart": {
     what: "RabbitMQ is stopped in good order and started again",
     hits: "broker",
-    strike: (cluster, { random }) => {
-      const broker = random.pick(cluster.brokers.members);
-      return cutting(cluster.nodesOn(broker), async () => {
-        await broker.restart();
-        await cluster.brokers.whole();
-      });
-    },
+    strike: atBroker((broker) => broker.restart()),
   },
-  {
-    kind: "broker-closes",
+  "broker-closes": {
     what: "RabbitMQ closes every connection",
     hits: "broker",
     strike: ({ broker, nodes }) =>
       cutting(nodes, () => broker.closeAllConnections()),
   },
-  {
-    kind: "broker-lost",
+  "broker-lost": {
     what:
       "one of three RabbitMQs is killed for good, and a fresh one joins in its place",
     hits: "broker",
     obstacle: ({ kind }) => kind === "one" ? "there is one broker" : undefined,
-    strike: (cluster, { random }) => {
-      const broker = random.pick(cluster.brokers.members);
-      return cutting(
-        cluster.nodesOn(broker),
-        () => replaceBroker(cluster, broker),
-      );
-    },
+    strike: atBroker((broker, cluster) => replaceBroker(cluster, broker)),
   },
-  {
-    kind: "broker-memory",
+  "broker-memory": {
     what: "RabbitMQ raises its memory alarm: it takes no messages",
     hits: "broker",
     seconds: [2, 5],
     strike: raiseAlarm("memory"),
   },
-  {
-    kind: "broker-disk",
+  "broker-disk": {
     what: "RabbitMQ raises its disk alarm: it takes no messages",
     hits: "broker",
     seconds: [2, 5],
     strike: raiseAlarm("disk"),
   },
-  {
-    kind: "queue-deleted",
+  "queue-deleted": {
     what: "a node's queue is deleted by hand",
     hits: "broker",
     isAboutNode: true,
@@ -148,18 +125,16 @@ export const faults: readonly Fault[] = [
         () => deleteQueue(cluster, node),
       ),
   },
-  {
-    kind: "queue-limit",
+  "queue-limit": {
     what:
       "a policy lets the nodes' queues take next to nothing (max-length), while a node's connections are reset",
     hits: "broker",
     endsClients: true,
     isBeyond: true,
     seconds: [2, 5],
-    strike: resetUnder((_, random) => limitingPolicy(random)),
+    strike: resetUnder(limitingPolicy),
   },
-  {
-    kind: "queue-loss",
+  "queue-loss": {
     what:
       "a policy takes messages out of the nodes' queues (message-ttl, drop-head), while a node's connections are reset",
     hits: "broker",
@@ -168,16 +143,14 @@ export const faults: readonly Fault[] = [
     seconds: [2, 5],
     strike: resetUnder(losingPolicy),
   },
-  {
-    kind: "exchange-policy",
+  "exchange-policy": {
     what:
       "a policy gives the exchange an alternate one, which takes what has nowhere to go",
     hits: "broker",
     seconds: [2, 5],
     strike: (cluster, { lasts }) => withAlternateExchange(cluster, lasts),
   },
-  {
-    kind: "node-kill",
+  "node-kill": {
     what: "a node is killed (SIGKILL) and started again",
     hits: "node",
     endsClients: true,
@@ -188,8 +161,7 @@ export const faults: readonly Fault[] = [
       await node.start();
     },
   },
-  {
-    kind: "node-pause",
+  "node-pause": {
     what: "a node is stopped (SIGSTOP) and goes on (SIGCONT)",
     hits: "node",
     seconds: [2, 8],
@@ -204,8 +176,7 @@ export const faults: readonly Fault[] = [
       }
     },
   },
-  {
-    kind: "node-stop",
+  "node-stop": {
     what: "a node is ended in good order (SIGTERM) and started again",
     hits: "node",
     endsClients: true,
@@ -216,14 +187,12 @@ export const faults: readonly Fault[] = [
       await node.start();
     },
   },
-  {
-    kind: "node-reload",
+  "node-reload": {
     what: "a node reads changed settings (SIGHUP), once with a mistake in them",
     hits: "node",
     strike: reload,
   },
-  {
-    kind: "bridge-reset",
+  "bridge-reset": {
     what: "a node's connections to RabbitMQ are reset (RST), up to three times",
     hits: "bridge",
     strike: (_, { node, random }) =>
@@ -235,8 +204,7 @@ export const faults: readonly Fault[] = [
         }
       }),
   },
-  {
-    kind: "bridge-black-hole",
+  "bridge-black-hole": {
     what:
       "nothing passes between a node and RabbitMQ, for longer than three heartbeats",
     hits: "bridge",
@@ -248,28 +216,24 @@ export const faults: readonly Fault[] = [
         onEachWay(node, (way) => way.heal());
       }),
   },
-  {
-    kind: "bridge-half-open",
+  "bridge-half-open": {
     what: "a node's connections to RabbitMQ end without RabbitMQ hearing of it",
     hits: "bridge",
     strike: (_, { node }) =>
       cutting([node], () => onEachWay(node, (way) => way.halfOpen())),
   },
-  {
-    kind: "bridge-delay",
+  "bridge-delay": {
     what: "what passes between a node and RabbitMQ is late, up to 0.5 s",
     hits: "bridge",
     seconds: [2, 6],
     strike: (_, blow) => delay([...blow.node.ways.values()], blow),
   },
-  {
-    kind: "frontend-reload",
+  "frontend-reload": {
     what: "nginx reads its configuration again, and gets new workers",
     hits: "frontend",
     strike: ({ frontend }) => frontend.reload(),
   },
-  {
-    kind: "frontend-restart",
+  "frontend-restart": {
     what: "nginx is stopped, which cuts off every client, and started again",
     hits: "frontend",
     endsClients: true,
@@ -280,8 +244,7 @@ export const faults: readonly Fault[] = [
       await frontend.start();
     },
   },
-  {
-    kind: "clients-reset",
+  "clients-reset": {
     what: "the connections of every third client are reset (RST)",
     hits: "network",
     endsClients: true,
@@ -294,8 +257,7 @@ export const faults: readonly Fault[] = [
       clientNetwork.reset();
     },
   },
-  {
-    kind: "clients-black-hole",
+  "clients-black-hole": {
     what: "nothing passes between every third client and nginx for a while",
     hits: "network",
     seconds: [1, 5],
@@ -305,16 +267,14 @@ export const faults: readonly Fault[] = [
       clientNetwork.heal();
     },
   },
-  {
-    kind: "clients-delay",
+  "clients-delay": {
     what:
       "what passes between every third client and nginx is late, up to 0.5 s",
     hits: "network",
     seconds: [2, 6],
     strike: ({ clientNetwork }, blow) => delay([clientNetwork], blow),
   },
-  {
-    kind: "disk-full",
+  "disk-full": {
     what: "the disk with a node's PID file and log is full; it goes on serving",
     hits: "node",
     seconds: [1, 4],
@@ -323,55 +283,66 @@ export const faults: readonly Fault[] = [
       typeof node!.disk === "string" ? `no mount: ${node!.disk}` : undefined,
     strike: fillDisk,
   },
-  {
-    kind: "descriptors",
+  "descriptors": {
     what:
       "a node is given more connections than it may open files; it refuses those, and accepts again afterwards",
     hits: "clients",
     isAboutNode: true,
     strike: exhaustDescriptors,
   },
-  {
-    kind: "slow-readers",
+  "slow-readers": {
     what: "clients never read what is sent to them; they are closed with 4000",
     hits: "clients",
     isAboutNode: true,
     strike: readSlowly,
   },
-  {
-    kind: "connection-flood",
+  "connection-flood": {
     what: "300 clients connect in one instant, some of whom hang up at once",
     hits: "clients",
     strike: floodConnections,
   },
-  {
-    kind: "message-flood",
+  "message-flood": {
     what: "a client sends tens of thousands of messages in one go",
     hits: "clients",
     isAboutNode: true,
     strike: floodMessages,
   },
-  {
-    kind: "bad-frames",
+  "bad-frames": {
     what:
       "200 visitors, most of them in the crowd's channels, break off, stall, and break the protocol in every way",
     hits: "clients",
     isAboutNode: true,
     strike: misbehave,
   },
-];
+};
+
+/** Every fault. */
+export const faults: readonly Fault[] = Object.entries(table)
+  .map(([kind, fault]) => ({ kind: kind as FaultKind, ...fault }));
+
+/** Gets how to do something to one of the brokers, which cuts off the nodes that are on it. */
+function atBroker(
+  act: (broker: Broker, cluster: Cluster, blow: Blow) => Promise<void>,
+): Strike {
+  return async (cluster, blow) => {
+    const broker = blow.random.pick(cluster.brokers.members);
+    await cutting(await cluster.nodesOn(broker), async () => {
+      await act(broker, cluster, blow);
+      await cluster.brokers.whole();
+    });
+  };
+}
 
 /** Does what cuts off `nodes` from the broker, and waits until they have come back. */
 async function cutting(
-  nodes: readonly Node[] | Promise<readonly Node[]>,
+  nodes: readonly Node[],
   act: () => void | Promise<void>,
 ): Promise<void> {
   const connects = async (node: Node): Promise<number> =>
     (await node.status()).bridge?.connects ?? 0;
-  const cutOff = await nodes;
-  const before = await Promise.all(cutOff.map(connects));
+  const before = await Promise.all(nodes.map(connects));
   await act();
-  for (const [i, node] of cutOff.entries()) {
+  for (const [i, node] of nodes.entries()) {
     // Else it would show nothing that all goes well.
     await eventually(
       async () => await connects(node) > before[i]!,
@@ -382,7 +353,7 @@ async function cutting(
 }
 
 /** Gets how to let a broker raise an alarm. */
-function raiseAlarm(what: "memory" | "disk"): Fault["strike"] {
+function raiseAlarm(what: "memory" | "disk"): Strike {
   return async ({ broker }, { lasts }) => {
     const set = (isOn: boolean): Promise<void> =>
       what === "memory" ? broker.memoryAlarm(isOn) : broker.diskAlarm(isOn);
@@ -396,15 +367,12 @@ function raiseAlarm(what: "memory" | "disk"): Fault["strike"] {
 
 /** Gets how to let a policy hold for the nodes' queues. Messages wait only for those who are away. */
 function resetUnder(
-  choosePolicy: (
-    cluster: Cluster,
-    random: Random,
-  ) => Readonly<Record<string, unknown>>,
-): Fault["strike"] {
+  choosePolicy: (random: Random, cluster: Cluster) => Definition,
+): Strike {
   return (cluster, { lasts, random }) => {
     // The policy holds for all of them.
     const node = random.pick(cluster.nodes);
-    const policy = choosePolicy(cluster, random);
+    const policy = choosePolicy(random, cluster);
     return cutting([node], () =>
       withQueuePolicy(cluster, policy, async () => {
         let isOver = false;
@@ -454,18 +422,16 @@ async function reload(_: Cluster, { node, random }: Blow): Promise<void> {
     await node.reconfigure(limits);
     node.signal("SIGHUP");
   };
-  await node.logs(
-    /reload failed, the old settings stay/,
-    () => reloadWith("clients = many"),
-  );
+  const failed = /reload failed, the old settings stay/;
+  await node.logs(failed, () => reloadWith("clients = many"));
   // None of these may end anybody.
-  await node.logs(/reloaded changed=/, () =>
-    reloadWith(`
+  const limits = `
 idle_timeout_s = ${random.integer(25, 40)}
 client_buffer_bytes = ${random.integer(6, 12)}M
 messages_per_second = ${random.integer(100_000, 200_000)}
 channels = ${random.integer(5_000, 9_000)}
-`));
+`;
+  await node.logs(/reloaded changed=/, () => reloadWith(limits));
 }
 
 async function fillDisk(

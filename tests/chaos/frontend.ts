@@ -1,8 +1,9 @@
 /** nginx with the configuration that we ship, over all nodes in turn. */
 import { eventually } from "../../tools/eventually.ts";
-import { freePort } from "../../tools/folder.ts";
-import { writeNginxConfig } from "../helpers/nginx.ts";
+import { accepts, freePort } from "../../tools/folder.ts";
 import { Process } from "../../tools/process.ts";
+import { writeNginxConfig } from "../helpers/nginx.ts";
+import { childrenOf } from "../helpers/resident.ts";
 import type { Node } from "./node.ts";
 
 /** The header in which it says where a client got to. */
@@ -11,14 +12,12 @@ const nodeHeader = "x-node";
 /** A frontend that can be stopped and started again. */
 export class Frontend implements AsyncDisposable {
   readonly port = freePort();
-  readonly #folder: string;
-  readonly #nodes: readonly Node[];
   #process: Process | undefined;
 
-  private constructor(folder: string, nodes: readonly Node[]) {
-    this.#folder = folder;
-    this.#nodes = nodes;
-  }
+  private constructor(
+    readonly folder: string,
+    readonly nodes: readonly Node[],
+  ) {}
 
   /** Starts one in `folder`, in front of `nodes`. */
   static async start(
@@ -29,14 +28,14 @@ export class Frontend implements AsyncDisposable {
     // Its workers have another user.
     await Deno.chmod(folder, 0o755);
     const frontend = new Frontend(folder, nodes);
-    const [first, ...others] = nodes.map(({ socket }) =>
+    const servers = nodes.map(({ socket }) =>
       `    server unix:${socket} max_fails=0;\n`
     );
     const retry = "add_header Retry-After $staps_retry_after always;";
     await writeNginxConfig(folder, frontend.port, {
       socket: nodes[0]!.socket,
       replace: [
-        [first!, [first, ...others].join("")],
+        [servers[0]!, servers.join("")],
         // All clients have one address here.
         ["staps_connections 1000;", "staps_connections 65535;"],
         ["rate=50r/s", "rate=100000r/s"],
@@ -49,27 +48,22 @@ export class Frontend implements AsyncDisposable {
 
   /** Starts it again, and resolves when it accepts connections. */
   async start(): Promise<void> {
-    const config = `${this.#folder}/nginx.conf`;
-    const started = new Process("nginx", ["-p", this.#folder, "-c", config]);
+    const config = `${this.folder}/nginx.conf`;
+    const started = new Process("nginx", ["-p", this.folder, "-c", config]);
     this.#process = started;
-    await eventually(async () => {
+    await eventually(() => {
       if (started.ended) throw new Error(`nginx has ended: ${started.output}`);
-      try {
-        const { port } = this;
-        (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-        return true;
-      } catch {
-        return false;
-      }
+      return accepts(this.port);
     }, "nginx to accept connections");
   }
 
   /** Reads its configuration again, and resolves when it has new workers. */
   async reload(): Promise<void> {
-    const before = await this.#workers();
+    const { pid } = this.#process!;
+    const before = await childrenOf(pid);
     this.#process!.signal("SIGHUP");
     await eventually(
-      async () => (await this.#workers()).some((pid) => !before.includes(pid)),
+      async () => (await childrenOf(pid)).some((one) => !before.includes(one)),
       "new workers of nginx",
     );
   }
@@ -82,14 +76,7 @@ export class Frontend implements AsyncDisposable {
   /** Gets the index of the node that a client got to, from the headers of its 101. */
   nodeOf(headers: Headers): number {
     const address = headers.get(nodeHeader);
-    return this.#nodes.findIndex(({ socket }) => address === `unix:${socket}`);
-  }
-
-  /** The process ids of its workers, those that wait for their last client among them. */
-  async #workers(): Promise<string[]> {
-    const { pid } = this.#process!;
-    const text = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`);
-    return text.trim().split(" ");
+    return this.nodes.findIndex(({ socket }) => address === `unix:${socket}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -17,91 +17,94 @@ const timeoutMs = 30_000;
 /** How long it takes until the queue of a node that was killed has expired. */
 const queueTimeoutMs = queueExpiresS * 1000 + timeoutMs;
 
-/** A state that has to come, and how to tell one that doesn't. */
-interface Expected {
-  readonly what: string;
-  readonly timeoutMs?: number;
-  /** Gets what isn't as it should be; nothing if all is. */
-  readonly look: () => Promise<string | undefined>;
-}
-
 /**
  * Ends the nodes of `cluster`, and gets what was left behind by clients that
  * have all gone, and by the nodes.
  */
 export async function leftovers(cluster: Cluster): Promise<string[]> {
   const problems: string[] = [];
-  const expectAll = async (expected: readonly Expected[]): Promise<void> => {
-    for (const one of expected) problems.push(...await waitFor(one));
+  /** Waits until `look` gets nothing that isn't as it should be. */
+  const expect = async (
+    what: string,
+    look: () => Promise<string | undefined>,
+    waitMs = timeoutMs,
+  ): Promise<void> => {
+    let got: string | undefined;
+    await eventually(
+      async () => {
+        // A question that a busy broker doesn't answer is asked again.
+        got = await look().catch((error) => (error as Error).message);
+        return got === undefined;
+      },
+      () => `${what}, got ${got}`,
+      { timeoutMs: waitMs },
+    ).catch(({ message }) => problems.push(message));
   };
-  for (const node of cluster.nodes) await expectAll(atRest(node));
-  await expectAll(onBroker(cluster));
+  for (const node of cluster.nodes) {
+    await expect(`nothing of clients on ${node.name}`, () => clientsOf(node));
+    await expect(
+      `${node.name} to close what it opened, and to give memory back`,
+      () => excessOf(node),
+    );
+  }
+  // Nodes that were killed leave queues, which expire; clients that left leave no bindings.
+  const queues = async (count: number): Promise<string | undefined> => {
+    const names = await queuesOf(cluster);
+    return names.length === count ? undefined : names.join(", ");
+  };
+  await expect(
+    "the end of the channels' bindings",
+    () => bindingsOf(cluster),
+    queueTimeoutMs,
+  );
+  await expect(
+    "one queue for each node",
+    () => queues(cluster.nodes.length),
+    queueTimeoutMs,
+  );
   for (const node of cluster.nodes) problems.push(...await end(node));
-  await expectAll([
-    queues(cluster, "the end of the queues", 0),
-  ]);
+  await expect("the end of the queues", () => queues(0), queueTimeoutMs);
   return problems;
 }
 
-function atRest(node: Node): Expected[] {
-  return [{
-    what: `nothing of clients on ${node.name}`,
-    look: async () => {
-      const { clients, channels, buffered_bytes } = await node.status();
-      const isEmpty = clients + channels + buffered_bytes === 0;
-      return isEmpty ? undefined : JSON.stringify({
-        ...{ clients, channels, buffered_bytes },
-      });
-    },
-  }, {
-    what: `${node.name} to close what it opened, and to give memory back`,
-    look: async () => {
-      const now = await node.holdings();
-      const idle = node.idle!;
-      const { residentBytes } = node.warm ?? idle;
-      const isGood = now.descriptors <= idle.descriptors + extraDescriptors &&
-        now.sockets <= idle.sockets + extraDescriptors &&
-        now.residentBytes <= residentBytes + extraBytes;
-      return isGood ? undefined : JSON.stringify({ now, idle, residentBytes });
-    },
-  }];
+/** Gets what a node has of clients. */
+async function clientsOf(node: Node): Promise<string | undefined> {
+  const { clients, channels, buffered_bytes } = await node.status();
+  if (clients + channels + buffered_bytes === 0) return undefined;
+  return JSON.stringify({ clients, channels, buffered_bytes });
 }
 
-/** Nodes that were killed leave queues, which expire; clients that left leave no bindings. */
-function onBroker(cluster: Cluster): Expected[] {
-  return [{
-    what: "the end of the channels' bindings",
-    timeoutMs: queueTimeoutMs,
-    look: async () => {
-      // A binding's key is its third field; queues have one to themselves each from the start.
-      const bindings = await cluster.broker.eval(
-        `lists:usort([binary_to_list(element(3, B)) || ` +
-          `B <- rabbit_binding:list(<<"/">>), ` +
-          `element(4, element(2, B)) =/= <<>>])`,
-      );
-      const keys = Array.from(
-        bindings.matchAll(/"([^"]*)"/g),
-        ([, key]) => key!,
-      );
-      const isGood = keys.every((key) => key === "all" || /^node\./.test(key));
-      return isGood ? undefined : bindings.slice(0, 500);
-    },
-  }, queues(cluster, "one queue for each node", cluster.nodes.length)];
+/** Gets what a node holds, if that is more than when it was idle, and warm. */
+async function excessOf(node: Node): Promise<string | undefined> {
+  const now = await node.holdings();
+  const idle = node.idle!;
+  const { residentBytes } = node.warm ?? idle;
+  const isGood = now.descriptors <= idle.descriptors + extraDescriptors &&
+    now.sockets <= idle.sockets + extraDescriptors &&
+    now.residentBytes <= residentBytes + extraBytes;
+  return isGood ? undefined : JSON.stringify({ now, idle, residentBytes });
 }
 
-function queues(cluster: Cluster, what: string, count: number): Expected {
-  return {
-    what,
-    timeoutMs: queueTimeoutMs,
-    look: async () => {
-      const text = await cluster.broker.eval(
-        `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
-          `Q <- rabbit_amqqueue:list(<<"/">>)]`,
-      );
-      const names = text.match(/staps\.node\.[0-9a-f.]+/g) ?? [];
-      return names.length === count ? undefined : names.join(", ");
-    },
-  };
+/** Gets the bindings, if there are some of channels. */
+async function bindingsOf({ broker }: Cluster): Promise<string | undefined> {
+  // A binding's key is its third field; queues have one to themselves each from the start.
+  const bindings = await broker.eval(
+    `lists:usort([binary_to_list(element(3, B)) || ` +
+      `B <- rabbit_binding:list(<<"/">>), ` +
+      `element(4, element(2, B)) =/= <<>>])`,
+  );
+  const keys = Array.from(bindings.matchAll(/"([^"]*)"/g), ([, key]) => key!);
+  const isGood = keys.every((key) => key === "all" || /^node\./.test(key));
+  return isGood ? undefined : bindings.slice(0, 500);
+}
+
+/** Gets the names of the nodes' queues. */
+async function queuesOf({ broker }: Cluster): Promise<string[]> {
+  const text = await broker.eval(
+    `[binary_to_list(element(4, amqqueue:get_name(Q))) || ` +
+      `Q <- rabbit_amqqueue:list(<<"/">>)]`,
+  );
+  return text.match(/staps\.node\.[0-9a-f.]+/g) ?? [];
 }
 
 /** Ends a node, and gets what was wrong with that, with its log, or is left in its folder. */
@@ -120,25 +123,4 @@ async function end(node: Node): Promise<string[]> {
   ]);
   if (stdout !== "") problems.push(`${node.name} logged ${stdout.trim()}`);
   return problems;
-}
-
-/** Waits until it is as expected. Gets what it is instead, if it doesn't come. */
-async function waitFor(
-  { what, look, ...options }: Expected,
-): Promise<string[]> {
-  let got: string | undefined;
-  try {
-    await eventually(
-      async () => {
-        // A question that a busy broker doesn't answer is asked again.
-        got = await look().catch((error) => (error as Error).message);
-        return got === undefined;
-      },
-      () => `${what}, got ${got}`,
-      { timeoutMs, ...options },
-    );
-    return [];
-  } catch (error) {
-    return [(error as Error).message];
-  }
 }

@@ -6,15 +6,14 @@
  * the command line.
  */
 import { parseArgs } from "node:util";
-import { type BrokerKind, brokerKinds, kindName } from "../../tools/broker.ts";
+import { brokerKinds, kindName } from "../../tools/broker.ts";
 import { randomSeed } from "../helpers/random.ts";
-import { Cluster, nodeCount } from "./cluster.ts";
-import type { Brokers } from "./excuses.ts";
+import { Cluster, type ClusterOptions, nodeCount } from "./cluster.ts";
 import { faults } from "./faults.ts";
 import { describe, planSteps } from "./plan.ts";
-import { passed, summary, writeDocs } from "./report.ts";
-import { runChaos } from "./run.ts";
-import { Interruption, print, readNumber } from "./terminal.ts";
+import { passed, seconds, summary, writeDocs } from "./report.ts";
+import { runChaos, type RunOptions } from "./run.ts";
+import { interruption, print, readChoice, readNumber } from "./terminal.ts";
 
 const usage =
   `Lets faults happen to three nodes, and checks what staps promises.
@@ -39,44 +38,20 @@ Usage: deno task chaos [options]
 `;
 
 /** What the command line says. */
-interface Options {
-  readonly seed: number;
-  readonly minutes: number;
-  readonly atOnce: number;
-  readonly only: readonly string[] | undefined;
-  readonly rounds: number | undefined;
-  readonly bridge: string | undefined;
-  readonly broker: BrokerKind | undefined;
-  readonly brokers: Brokers | undefined;
-}
-
-/** What is done instead of a run, or with its result. */
-interface Flags {
-  readonly list?: boolean;
-  readonly plan?: boolean;
-  readonly keep?: boolean;
-  readonly help?: boolean;
-  readonly "write-docs"?: boolean;
-}
-
-async function main(args: string[]): Promise<number> {
-  let options: Options;
-  let flags: Flags;
-  try {
-    [options, flags] = readArgs(args);
-  } catch (error) {
-    print(`chaos: ${(error as Error).message}\n`);
-    return 2;
-  }
-  if (flags.help) print(usage);
-  else if (flags.list) printFaults();
-  else if (flags.plan) printPlan(options);
-  else return await run(options, flags);
-  return 0;
+interface Wanted {
+  readonly options:
+    & Omit<RunOptions, "cluster" | "folder">
+    & Omit<ClusterOptions, "folder">;
+  /** What is done instead of a run, or with its result. */
+  readonly flags: Readonly<Record<string, string | boolean | undefined>>;
+  /** The command that does the same run again. */
+  readonly command: string;
+  /** Its options that say which brokers there are, each after a space. */
+  readonly setting: string;
 }
 
 /** @throws {Error} If there is something that can't be. */
-function readArgs(args: string[]): [Options, Flags] {
+function readArgs(args: string[]): Wanted {
   const { values } = parseArgs({
     args,
     options: {
@@ -95,59 +70,63 @@ function readArgs(args: string[]): [Options, Flags] {
       help: { type: "boolean" },
     },
   });
-  const number = (
-    name: "seed" | "minutes" | "at-once",
-    fallback: number,
-  ): number => readNumber(name, values[name], { fallback });
-  const broker = choose("broker", values.broker, brokerKinds.map(kindName));
-  const only = values.only?.split(",");
-  const known = faults.map(({ kind }) => kind as string);
-  const unknown = only?.find((kind) => !known.includes(kind));
-  if (unknown !== undefined) {
-    throw new RangeError(
-      `Cannot find the fault "${unknown}": expected ${known.join(", ")}`,
-    );
+  const { bridge, rounds } = values;
+  const kinds = faults.map(({ kind }) => kind);
+  const only = values.only?.split(",")
+    .map((kind) => readChoice("only", kind, kinds)!);
+  const broker = readChoice("broker", values.broker, brokerKinds.map(kindName));
+  const cluster = readChoice("cluster", values.cluster, ["classic", "quorum"]);
+  const seed = readNumber("seed", values.seed, { fallback: randomSeed() });
+  const setting = (broker === undefined ? "" : ` --broker ${broker}`) +
+    (cluster === undefined ? "" : ` --cluster ${cluster}`);
+  const again = args
+    .filter((arg) => !["--keep", "--plan", "--write-docs"].includes(arg))
+    .map((arg) => arg.includes(" ") ? `"${arg}"` : arg);
+  if (values.seed === undefined) again.push("--seed", `${seed}`);
+  return {
+    options: {
+      ...{ seed, only, brokers: cluster },
+      minutes: readNumber("minutes", values.minutes, { fallback: 2 }),
+      atOnce: readNumber("at-once", values["at-once"], { fallback: 2 }),
+      rounds: rounds === undefined
+        ? undefined
+        : readNumber("rounds", rounds, { fallback: 1 }),
+      broker: brokerKinds.find((kind) => kindName(kind) === broker),
+      ...bridge !== undefined && { settings: { bridge } },
+    },
+    flags: values,
+    command: ["deno task chaos", ...again].join(" "),
+    setting,
+  };
+}
+
+async function main(args: string[]): Promise<number> {
+  let wanted: Wanted;
+  try {
+    wanted = readArgs(args);
+  } catch (error) {
+    print(`chaos: ${(error as Error).message}\n`);
+    return 2;
   }
-  return [{
-    seed: number("seed", randomSeed()),
-    minutes: number("minutes", 2),
-    atOnce: number("at-once", 2),
-    only,
-    rounds: values.rounds === undefined
-      ? undefined
-      : readNumber("rounds", values.rounds, { fallback: 1 }),
-    bridge: values.bridge,
-    broker: brokerKinds.find((kind) => kindName(kind) === broker),
-    brokers: choose("cluster", values.cluster, ["classic", "quorum"]),
-  }, values];
+  const { flags, options } = wanted;
+  if (flags.help) print(usage);
+  else if (flags.list) printFaults();
+  else if (flags.plan) printPlan(options);
+  else return await run(wanted);
+  return 0;
 }
 
-/** Gets `text`, if it is one of `choices`. */
-function choose<T extends string>(
-  option: string,
-  text: string | undefined,
-  choices: readonly T[],
-): T | undefined {
-  if (text === undefined) return undefined;
-  const chosen = choices.find((choice) => choice === text);
-  if (chosen !== undefined) return chosen;
-  throw new RangeError(
-    `Cannot read "--${option}": got "${text}", expected ${choices.join(", ")}`,
-  );
-}
-
-async function run(options: Options, flags: Flags): Promise<number> {
+async function run(
+  { options, flags, command, setting }: Wanted,
+): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "staps-chaos-" });
-  const command = replayCommand(options);
   print(`seed ${options.seed}, in ${folder}\n`);
-  using interruption = new Interruption();
-  const { bridge, ...rest } = options;
+  const signal = interruption();
   let isGood = false;
   try {
     await using cluster = await Cluster.start({ folder, ...options });
     const result = await runChaos({
-      ...{ ...rest, cluster, folder, signal: interruption.signal },
-      ...bridge !== undefined && { settings: { bridge } },
+      ...{ ...options, cluster, folder, signal },
       onStep: ({ step, elapsedMs, flowMs }) => {
         const what = `${step.number}. ${describe(step)}`;
         print(`${clock(elapsedMs)} ${what}: flows after ${seconds(flowMs)}\n`);
@@ -156,7 +135,7 @@ async function run(options: Options, flags: Flags): Promise<number> {
     isGood = passed(result);
     print(`\n${summary(result)}\n`);
     if (flags["write-docs"] && isGood) {
-      await writeDocs(result, { command, setting: settingText(options) });
+      await writeDocs(result, { command, setting });
     }
   } catch (error) {
     print(`chaos: ${(error as Error).stack}\n`);
@@ -168,23 +147,6 @@ async function run(options: Options, flags: Flags): Promise<number> {
   return isGood ? 0 : 1;
 }
 
-/** Gets the command that does the same run again. */
-function replayCommand(options: Options): string {
-  const { seed, minutes, rounds, atOnce, only, bridge } = options;
-  return `deno task chaos --seed ${seed}` +
-    (rounds === undefined ? ` --minutes ${minutes}` : ` --rounds ${rounds}`) +
-    (atOnce === 2 ? "" : ` --at-once ${atOnce}`) +
-    (only === undefined ? "" : ` --only ${only.join(",")}`) +
-    (bridge === undefined ? "" : ` --bridge "${bridge}"`) +
-    settingText(options);
-}
-
-/** Gets the options that say which brokers there are, each after a space. */
-function settingText({ broker, brokers }: Options): string {
-  return (broker === undefined ? "" : ` --broker ${kindName(broker)}`) +
-    (brokers === undefined ? "" : ` --cluster ${brokers}`);
-}
-
 function printFaults(): void {
   const width = Math.max(...faults.map(({ kind }) => kind.length));
   for (const { kind, what, isBeyond } of faults) {
@@ -194,9 +156,9 @@ function printFaults(): void {
 }
 
 /** Prints what comes first: two rounds of every fault, or as many as are wanted. */
-function printPlan(options: Options): void {
-  for (const step of planSteps(options.seed, options)) {
-    if (step.round > (options.rounds ?? 2)) return;
+function printPlan({ seed, rounds = 2, ...options }: Wanted["options"]): void {
+  for (const step of planSteps(seed, options)) {
+    if (step.round > rounds) return;
     print(`${step.number}. ${describe(step)}\n`);
   }
 }
@@ -204,10 +166,6 @@ function printPlan(options: Options): void {
 function clock(ms: number): string {
   const total = Math.floor(ms / 1000);
   return `${Math.floor(total / 60)}:${String(total % 60).padStart(2, "0")}`;
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(1)} s`;
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -35,7 +35,7 @@ export interface NodeSettings {
    * behind one after the other are all still there to read their 4000.
    */
   readonly limits?: string;
-  /** How much they log. Default `debug`. */
+  /** `[log] level`. Default `debug`. */
   readonly logLevel?: "info" | "debug";
   /** A script that is run in their processes before staps. */
   readonly preload?: string;
@@ -50,39 +50,40 @@ export interface Holdings {
   readonly sockets: number;
 }
 
-/** A node, running or not. */
-export class Node implements AsyncDisposable {
+/** Where a node is, and by which ways it gets to brokers. */
+interface NodePlace {
   readonly name: string;
   readonly folder: string;
-  readonly socket: string;
-  readonly adminSocket: string;
-  readonly logFile: string;
   /** Its networks to the brokers, in the order in which it tries them. */
   readonly ways: ReadonlyMap<Broker, FaultyProxy>;
   /** Where its folder is; or why that isn't a file system of its own. */
   readonly disk: SmallDisk | string;
+}
+
+/** A node, running or not. */
+export class Node implements NodePlace, AsyncDisposable {
+  readonly name: string;
+  readonly folder: string;
+  readonly ways: ReadonlyMap<Broker, FaultyProxy>;
+  readonly disk: SmallDisk | string;
+  readonly socket: string;
+  readonly logFile: string;
   /** What its first process held before there were clients. */
   idle: Holdings | undefined;
   /** What it held at its first {@linkcode rememberWarm}. */
   warm: Holdings | undefined;
+  readonly #adminSocket: string;
   #settings: NodeSettings = {};
   #process: Process | undefined;
 
-  constructor(
-    { name, folder, ways, disk }: {
-      name: string;
-      folder: string;
-      ways: ReadonlyMap<Broker, FaultyProxy>;
-      disk: SmallDisk | string;
-    },
-  ) {
+  constructor({ name, folder, ways, disk }: NodePlace) {
     this.name = name;
     this.folder = folder;
-    this.socket = `${folder}/staps.sock`;
-    this.adminSocket = `${folder}/admin.sock`;
-    this.logFile = `${folder}/staps.log`;
     this.ways = ways;
     this.disk = disk;
+    this.socket = `${folder}/staps.sock`;
+    this.logFile = `${folder}/staps.log`;
+    this.#adminSocket = `${folder}/admin.sock`;
   }
 
   /** The process id, of the present process or of the last one. */
@@ -124,7 +125,7 @@ queue_expires_s = ${queueExpiresS}
 hosts = ${hosts.join(", ")}
 ${bridge}
 [admin]
-socket = ${this.adminSocket}
+socket = ${this.#adminSocket}
 mode = 0600
 [log]
 level = ${logLevel}
@@ -155,18 +156,13 @@ format = text
     await eventually(
       async () => {
         await this.checkAlive();
-        try {
-          const answer = await within(ask(this.adminSocket, "/readyz"), "", {
-            timeoutMs: 5_000,
-          });
-          last = answer.text;
-          return answer.status === 200;
-        } catch (error) {
-          last = (error as Error).message;
-          return false;
-        }
+        const asked = ask(this.#adminSocket, "/readyz");
+        const answer = await within(asked, "an answer", { timeoutMs: 5_000 })
+          .catch((error: Error) => ({ status: 0, text: error.message }));
+        last = answer.text.trim();
+        return answer.status === 200;
       },
-      () => `${this.name} to be ready: ${last.trim()}`,
+      () => `${this.name} to be ready: ${last}`,
       { timeoutMs: startTimeoutMs },
     );
   }
@@ -196,7 +192,7 @@ format = text
   }
 
   async #ask(path: string): Promise<string> {
-    const asked = ask(this.adminSocket, path);
+    const asked = ask(this.#adminSocket, path);
     return (await within(asked, `${path} of ${this.name}`)).text;
   }
 

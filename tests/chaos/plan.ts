@@ -69,13 +69,11 @@ export function* planSteps(
 
 /** Gets a step as a line for people. */
 export function describe(step: Step): string {
-  return step.faults.map(describeFault).join(" + ");
-}
-
-function describeFault({ fault, node, seconds }: PlannedFault): string {
-  const where = node < 0 ? "" : ` node${node + 1}`;
-  const howLong = fault.seconds ? ` ${seconds.toFixed(1)}s` : "";
-  return `${fault.kind}${where}${howLong}`;
+  return step.faults.map(({ fault, node, seconds }) => {
+    const where = node < 0 ? "" : ` node${node + 1}`;
+    const howLong = fault.seconds ? ` ${seconds.toFixed(1)}s` : "";
+    return `${fault.kind}${where}${howLong}`;
+  }).join(" + ");
 }
 
 /**
@@ -100,40 +98,34 @@ function fit(one: Fault, other: Fault): boolean {
     hits === "clients" && kind !== "bad-frames";
   const cutsOff = ({ hits, endsClients = false }: Fault): boolean =>
     endsClients && hits !== "network";
-  if (cutsOff(one) && hasClients(other)) return false;
-  if (cutsOff(other) && hasClients(one)) return false;
-  return !(hasClients(one) && hasClients(other));
+  return !(hasClients(one) && (hasClients(other) || cutsOff(other)) ||
+    hasClients(other) && cutsOff(one));
 }
 
 function detailsOf(
   group: readonly Fault[],
   random: Random,
 ): Pick<Step, "faults" | "calmMs"> {
-  const nodes = shuffled(
-    Array.from({ length: nodeCount }, (_, i) => i),
-    random,
-  );
+  const nodes = shuffled([...Array(nodeCount).keys()], random);
   return {
     calmMs: random.between(100, 800),
-    faults: group.map((fault) => ({
-      fault,
-      node: isAboutNode(fault) ? nodes.shift()! : -1,
-      seconds: fault.seconds ? random.between(...fault.seconds) : 0,
-      delayMs: random.between(0, 1000),
-      seed: random.integer(0, 2 ** 32 - 1),
-    })),
+    faults: group.map((fault) => {
+      const isAboutNode = fault.isAboutNode ??
+        (fault.hits === "node" || fault.hits === "bridge");
+      return {
+        fault,
+        node: isAboutNode ? nodes.shift()! : -1,
+        seconds: fault.seconds ? random.between(...fault.seconds) : 0,
+        delayMs: random.between(0, 1000),
+        seed: random.integer(0, 2 ** 32 - 1),
+      };
+    }),
   };
-}
-
-function isAboutNode({ hits, isAboutNode }: Fault): boolean {
-  return isAboutNode ?? (hits === "node" || hits === "bridge");
 }
 
 function shuffled<T>(items: readonly T[], random: Random): T[] {
   const rest = [...items];
-  const result: T[] = [];
-  while (rest.length > 0) {
-    result.push(...rest.splice(random.integer(0, rest.length - 1), 1));
-  }
-  return result;
+  return items.flatMap(() =>
+    rest.splice(random.integer(0, rest.length - 1), 1)
+  );
 }

@@ -2,9 +2,9 @@
 import { machine } from "../../tools/machine.ts";
 import { writeBetween } from "../../tools/page.ts";
 import { markdown, type Table, text } from "../../tools/table.ts";
+import { lineOf } from "./checker.ts";
 import { faults } from "./faults.ts";
 import type { RunResult } from "./run.ts";
-import { lineOf } from "./verdict.ts";
 
 const page = new URL("../../docs/reliability.md", import.meta.url);
 
@@ -37,19 +37,17 @@ export async function writeDocs(
   result: RunResult,
   { command, setting }: { command: string; setting: string },
 ): Promise<void> {
-  const body = `\`${command}\`, ${
-    new Date().toISOString().slice(0, 10)
-  }: ${result.steps} steps in ${
-    Math.round(result.elapsedMs / 60_000)
-  } minutes, on ${await machine()}.
-
-${markdown(faultTable(result))}
-${markdown(countTable(result))}`;
+  const date = new Date().toISOString().slice(0, 10);
+  const minutes = Math.round(result.elapsedMs / 60_000);
   await writeBetween(page, {
     begin:
       `<!-- Written by \`deno task chaos${setting} --write-docs\`, never by hand. -->`,
     end: `<!-- End of what is written by the chaos${setting}. -->`,
-    body,
+    body:
+      `\`${command}\`, ${date}: ${result.steps} steps in ${minutes} minutes, on ${await machine()}.
+
+${markdown(faultTable(result))}
+${markdown(countTable(result))}`,
   });
 }
 
@@ -59,23 +57,17 @@ function faultTable({ faults: tallies }: RunResult): Table {
     const tally = tallies.get(kind);
     if (tally === undefined) return [];
     const { obstacle, times, flowMs } = tally;
+    const sorted = flowMs.toSorted((a, b) => a - b);
+    const spread = sorted.length === 0
+      ? ""
+      : `${seconds(sorted[sorted.length >> 1]!)}, at most ${
+        seconds(sorted.at(-1)!)
+      }`;
     const happens = obstacle === undefined ? what : `skipped: ${obstacle}`;
-    return [[kind, happens, `${times}`, times === 0 ? "" : spread(flowMs)]];
+    return [[kind, happens, `${times}`, times === 0 ? "" : spread]];
   });
   const columns = ["fault", "what happens", "times", "flows again after"];
   return { columns, rows };
-}
-
-function spread(flowMs: readonly number[]): string {
-  if (flowMs.length === 0) return "";
-  const sorted = flowMs.toSorted((a, b) => a - b);
-  return `${seconds(sorted[sorted.length >> 1]!)}, at most ${
-    seconds(sorted.at(-1)!)
-  }`;
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(1)} s`;
 }
 
 function countTable({ visits, verdict, problems }: RunResult): Table {
@@ -98,4 +90,9 @@ function countTable({ visits, verdict, problems }: RunResult): Table {
 
 function number(value: number): string {
   return value.toLocaleString("en");
+}
+
+/** Gets milliseconds as seconds, for people. */
+export function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
 }

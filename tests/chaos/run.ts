@@ -2,10 +2,10 @@
 import { closes } from "../../src/relay/close.ts";
 import { aborted, eventually, pause } from "../../tools/eventually.ts";
 import { Random } from "../helpers/random.ts";
-import { protocol } from "./checked_crowd.ts";
-import { checkFile } from "./checker.ts";
+import { checkFile, type Verdict } from "./checker.ts";
 import type { Cluster } from "./cluster.ts";
 import { Crowd, type CrowdKind, foreverMs } from "./crowd.ts";
+import { protocol } from "./documented.ts";
 import { History } from "./history.ts";
 import { leftovers } from "./leftovers.ts";
 import type { NodeSettings } from "./node.ts";
@@ -17,7 +17,6 @@ import {
   type Step,
 } from "./plan.ts";
 import { startStrangers } from "./strangers.ts";
-import type { Verdict } from "./verdict.ts";
 
 /** Settings of {@linkcode runChaos}. */
 export interface RunOptions extends PlanOptions {
@@ -64,9 +63,8 @@ export interface FaultTally {
   obstacle?: string;
 }
 
-/** What came of a run. */
-export interface RunResult {
-  readonly seed: number;
+/** What is known of a run while it goes on. */
+interface RunTally {
   /** How long faults happened. */
   elapsedMs: number;
   steps: number;
@@ -76,16 +74,19 @@ export interface RunResult {
   visits: number;
   /** What went wrong beside broken promises: a fault's own checks, and what was left behind. */
   readonly problems: string[];
+}
+
+/** What came of a run. */
+export interface RunResult extends RunTally {
   readonly verdict: Verdict;
 }
 
-/** What is known of it while it goes on. */
-type RunTally = Omit<RunResult, "verdict">;
-
 /** The seed decides everything; parts of the run get generators of their own. */
-const crowdSalt = 0x63726f77;
-const speakersSalt = 0x7370656b;
-const strangersSalt = 0x73747267;
+const salts = {
+  crowd: 0x63726f77,
+  speakers: 0x7370656b,
+  strangers: 0x73747267,
+};
 
 /** Clients who come and go. */
 const visitors: CrowdKind = { rushChance: 0.1 };
@@ -113,20 +114,19 @@ const speakMs = { during: 700, after: 20 } as const;
 
 /** Does a run, and gets what came of it. */
 export async function runChaos(options: RunOptions): Promise<RunResult> {
-  const { seed, cluster, exact, settings } = options;
+  const { seed, cluster, exact, settings, folder, signal } = options;
   const result: RunTally = {
-    ...{ seed, elapsedMs: 0, steps: 0, visits: 0 },
-    ...{ faults: new Map(), problems: [] },
+    ...{ elapsedMs: 0, steps: 0, visits: 0, faults: new Map(), problems: [] },
   };
-  const path = `${options.folder}/history.jsonl`;
+  const path = `${folder}/history.jsonl`;
   {
     using history = History.begin({ path, seed });
     await using stack = new AsyncDisposableStack();
-    const playing = play(options, { history, stack, result });
+    const playing = play({ ...options, history, result }, stack);
     // What it does after an interruption fails, as everything is being ended.
     playing.catch(() => {});
     try {
-      await Promise.race([playing, aborted(options.signal)]);
+      await Promise.race([playing, aborted(signal)]);
     } catch (error) {
       result.problems.push((error as Error).message);
     }
@@ -137,49 +137,47 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     brokers: cluster.kind,
     ...exact && { graceMs: 0, hasGaps: exact === "somebody-told" },
   });
-  if (exact === "nobody-closed") result.problems.push(...unexpected(verdict));
+  if (exact === "nobody-closed") {
+    for (const code of Object.keys({ ...verdict.closes, ...verdict.refused })) {
+      // Theirs, in the end.
+      if (code === "1000" || code === "1005") continue;
+      const problem = `Expected nobody to be closed or refused, got ${code}`;
+      result.problems.push(problem);
+    }
+  }
   return { ...result, verdict };
 }
 
-/** Gets who was closed or refused, in words. */
-function unexpected({ closes, refused }: Verdict): string[] {
-  const codes = Object.keys(closes).filter((code) =>
-    // Theirs, in the end.
-    !["1000", "1005"].includes(code)
-  );
-  return [...codes, ...Object.keys(refused)].map((code) =>
-    `Expected nobody to be closed or refused, got ${code}`
-  );
-}
-
 /** What the parts of a run share. */
-interface Scene {
+interface Scene extends RunOptions {
   readonly history: History;
-  /** Everything that has to end with the run. */
-  readonly stack: AsyncDisposableStack;
   readonly result: RunTally;
 }
 
-async function play(options: RunOptions, scene: Scene): Promise<void> {
-  const { seed, cluster, exact, rounds, minutes = Infinity } = options;
-  const { history, stack, result } = scene;
-  await cluster.startNodes(options.settings);
+/** Everything that has to end with the run goes on `stack`. */
+async function play(
+  scene: Scene,
+  stack: AsyncDisposableStack,
+): Promise<void> {
+  const { seed, cluster, exact, rounds, minutes = Infinity, result } = scene;
+  await cluster.startNodes(scene.settings);
   const crowd = stack.use(
     await Crowd.start({
       ...exact ? residents : visitors,
-      history,
-      random: new Random(seed ^ crowdSalt),
+      history: scene.history,
+      random: new Random(seed ^ salts.crowd),
       doors: exact ? cluster.nodeDoors : cluster.frontendDoors,
     }),
   );
-  const strangers = exact ? undefined : stack.use(
-    startStrangers({ seed: seed ^ strangersSalt, port: cluster.frontend.port }),
-  );
+  const { port } = cluster.frontend;
+  const strangers = exact
+    ? undefined
+    : stack.use(startStrangers(seed ^ salts.strangers, port));
   const startMs = performance.now();
   await crowd.flows();
   for (const node of cluster.nodes) await node.rememberWarm();
   for (
-    const step of planSteps(seed, exact ? { ...options, atOnce: 1 } : options)
+    const step of planSteps(seed, exact ? { ...scene, atOnce: 1 } : scene)
   ) {
     const isOver = rounds === undefined
       ? performance.now() > startMs + minutes * 60_000
@@ -188,10 +186,9 @@ async function play(options: RunOptions, scene: Scene): Promise<void> {
     result.steps = step.number;
     // Those who join to speak are calm enough.
     if (!exact) await pause(step.calmMs);
-    const flowMs = await takeStep(step, { ...scene, options, crowd });
-    const elapsedMs = performance.now() - startMs;
-    result.elapsedMs = elapsedMs;
-    options.onStep?.({ step, elapsedMs, flowMs });
+    const flowMs = await takeStep(step, { ...scene, crowd });
+    const elapsedMs = result.elapsedMs = performance.now() - startMs;
+    scene.onStep?.({ step, elapsedMs, flowMs });
     for (const node of cluster.nodes) await node.rememberWarm();
     // What it would show from here on follows from that.
     if (result.problems.length > 0) break;
@@ -208,20 +205,17 @@ async function play(options: RunOptions, scene: Scene): Promise<void> {
 }
 
 /** What a step works with. */
-interface Stage extends Scene {
-  readonly options: RunOptions;
-  readonly crowd: Crowd;
-}
+type Stage = Scene & { readonly crowd: Crowd };
 
 /** Does a step's faults at once. Gets how long it took after their end until messages flowed again. */
 async function takeStep(step: Step, stage: Stage): Promise<number> {
-  const { options: { seed, cluster, exact }, crowd, history, result } = stage;
+  const { seed, cluster, exact, crowd, history, result } = stage;
   await using stack = new AsyncDisposableStack();
   const silent = exact && stack.use(
     await Crowd.start({
       ...speakers,
       history,
-      random: new Random(seed ^ speakersSalt ^ step.number),
+      random: new Random(seed ^ salts.speakers ^ step.number),
       doors: cluster.nodeDoors,
     }),
   );
@@ -230,18 +224,15 @@ async function takeStep(step: Step, stage: Stage): Promise<number> {
     try {
       return await strike(planned, stage);
     } catch (error) {
-      result.problems.push(
-        `Step ${step.number} (${describe(step)}), ${planned.fault.kind}: ${
-          (error as Error).message
-        }`,
-      );
+      const what = `${describe(step)}), ${planned.fault.kind}`;
+      const { message } = error as Error;
+      result.problems.push(`Step ${step.number} (${what}: ${message}`);
     }
   })).finally(() => isOver = true);
-  await silent?.speak(() =>
-    isOver
-      ? pause(speakMs.after)
-      : Promise.race([striking, pause(speakMs.during)]).then(() => {})
-  );
+  await silent?.speak(async () => {
+    if (isOver) await pause(speakMs.after);
+    else await Promise.race([striking, pause(speakMs.during)]);
+  });
   const heals = await striking;
   const overMs = performance.now();
   await cluster.ready();
@@ -258,7 +249,7 @@ async function takeStep(step: Step, stage: Stage): Promise<number> {
 /** Does a fault. If it is to be known exactly what it excuses, gets how to tell that it is over. */
 async function strike(
   { fault, node, seconds, delayMs, seed }: PlannedFault,
-  { options: { cluster, exact }, crowd, history, result }: Stage,
+  { cluster, exact, crowd, history, result }: Stage,
 ): Promise<(() => void) | undefined> {
   const { kind } = fault;
   const tally = result.faults.get(kind) ?? { times: 0, flowMs: [] };

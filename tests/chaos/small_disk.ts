@@ -7,18 +7,13 @@ const roomBytes = 2 * 1024 ** 3;
 
 /** A tmpfs on a folder (mount_namespaces aren't needed, root is). */
 export class SmallDisk implements AsyncDisposable {
-  readonly #path: string;
-
-  private constructor(path: string) {
-    this.#path = path;
-  }
+  private constructor(readonly path: string) {}
 
   /** Mounts one on `path`, or gets why that isn't possible here. */
   static async mount(path: string): Promise<SmallDisk | string> {
-    const { code, stderr } = await runProgram("mount", [
-      ...["-t", "tmpfs", "-o", `size=${roomBytes},mode=0755,nosuid,nodev`],
-      ...["tmpfs", path],
-    ]);
+    const options = `size=${roomBytes},mode=0755,nosuid,nodev`;
+    const args = ["-t", "tmpfs", "-o", options, "tmpfs", path];
+    const { code, stderr } = await runProgram("mount", args);
     return code === 0 ? new SmallDisk(path) : stderr.trim();
   }
 
@@ -26,39 +21,32 @@ export class SmallDisk implements AsyncDisposable {
   async fill(): Promise<void> {
     // Whoever writes to it takes the last room while it is measured.
     await eventually(async () => {
-      const { stdout } = await runProgram("df", [
-        "--output=used",
-        "--block-size=1",
-        this.#path,
-      ]);
+      const args = ["--output=used", "--block-size=1", this.path];
+      const { stdout } = await runProgram("df", args);
       const usedBytes = Number(stdout.split("\n")[1]);
       return await this.#resize(usedBytes) && await this.#isFull();
-    }, `no room on ${this.#path}`);
+    }, `no room on ${this.path}`);
   }
 
   /** Gives it room again. */
   async free(): Promise<void> {
     if (!await this.#resize(roomBytes)) {
-      throw new Error(`Cannot give ${this.#path} room again`);
+      throw new Error(`Cannot give ${this.path} room again`);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     // Lazily, for a process that somebody else looks with may still be in it.
-    await runProgram("umount", ["--lazy", this.#path]);
+    await runProgram("umount", ["--lazy", this.path]);
   }
 
   async #resize(bytes: number): Promise<boolean> {
-    const { code } = await runProgram("mount", [
-      "-o",
-      `remount,size=${bytes}`,
-      this.#path,
-    ]);
-    return code === 0;
+    const args = ["-o", `remount,size=${bytes}`, this.path];
+    return (await runProgram("mount", args)).code === 0;
   }
 
   async #isFull(): Promise<boolean> {
-    const file = `${this.#path}/full`;
+    const file = `${this.path}/full`;
     try {
       await Deno.writeFile(file, new Uint8Array(64 * 1024));
       return false;

@@ -14,12 +14,10 @@ import {
   type Target,
 } from "../../tools/raw_client.ts";
 import { Random } from "../helpers/random.ts";
+import { print } from "./terminal.ts";
 import { sendHalfRequest, type Visit } from "./visits.ts";
 
-/** What one kind of stranger does. It leaves when the function ends. */
-type Stranger = (visit: Visit, stay: () => Promise<void>) => Promise<void>;
-
-const { text, binary, continuation, ping } = opcodes;
+const { text, binary, continuation, ping, pong } = opcodes;
 /** How many there are at a time. */
 const atOnce = 6;
 /** How long one stays, at least and at most, in milliseconds. */
@@ -34,80 +32,80 @@ const floodBytes = 512 * 1024;
  */
 const writerBytes = 4 * 1024 * 1024;
 
+/** What one kind of stranger does; `join` gets a client that has joined. It leaves when the function ends. */
+type Stranger = (
+  join: () => Promise<RawClient>,
+  stay: () => Promise<void>,
+  visit: Visit,
+) => Promise<unknown>;
+
 /** Every kind of stranger, by what it does. */
 const strangers: Readonly<Record<string, Stranger>> = {
-  "announces 63 MiB, and ends nothing": async ({ target, path, random }) => {
-    using client = await RawClient.join(target, path);
+  "announces 63 MiB, and ends nothing": async (join, _, { random }) => {
+    const client = await join();
     await client.send(random.pick([text, binary]), new Uint8Array(blockBytes), {
       declaredLength: 63n * 1024n * 1024n,
     });
     await client.readAway();
   },
-  "sends fragments without an end": async ({ target, path, random }) => {
-    using client = await RawClient.join(target, path);
+  "sends fragments without an end": async (join, _, { random }) => {
+    const client = await join();
     const part = new Uint8Array(blockBytes).fill(0x61);
     await client.send(random.pick([text, binary]), part, { fin: false });
     while (true) await client.send(continuation, part, { fin: false });
   },
-  "answers no ping": async ({ target, path }, stay) => {
-    using _client = await RawClient.join(target, path);
+  "answers no ping": async (join, stay) => {
+    await join();
     await stay();
   },
-  "sends half a request": async (visit, stay) => {
+  "sends half a request": async (_, stay, visit) => {
     using _client = await sendHalfRequest(visit);
     await stay();
   },
-  "never answers a close": async ({ target, path }, stay) => {
-    using client = await RawClient.join(target, path);
-    await client.send(text, "x", { rsv: 1 });
+  "never answers a close": async (join, stay) => {
+    await (await join()).send(text, "x", { rsv: 1 });
     await stay();
   },
-  "floods with the smallest frames": async ({ target, path, random }, stay) => {
-    using client = await RawClient.join(target, path);
+  "floods with the smallest frames": async (join, stay, { random }) => {
     const frame = random.pick([
-      frameBytes(text),
-      frameBytes(text, "hello"),
+      ...[frameBytes(text), frameBytes(text, "hello"), frameBytes(pong)],
       frameBytes(ping, "p".repeat(125)),
-      frameBytes(opcodes.pong),
     ]);
     const count = Math.floor(floodBytes / frame.length);
-    await client.write(concat(Array.from({ length: count }, () => frame)));
+    await (await join()).write(concat(Array(count).fill(frame)));
     await stay();
   },
-  "only writes, beside another one": async ({ target, path, random }, stay) => {
-    using one = await RawClient.join(target, path);
-    using other = await RawClient.join(target, path);
+  "only writes, beside another one": async (join, stay, { random }) => {
+    const clients = [await join(), await join()];
     const payload = new Uint8Array(random.integer(1, blockBytes));
     const message = frameBytes(binary, payload);
-    for (const client of [one, other]) {
+    const write = async (client: RawClient): Promise<void> => {
       const count = writerBytes / message.length;
-      // Held, then closed.
-      void writeAgain(client, message, count).catch(() => {});
-    }
+      for (let i = 0; i < count; i++) await client.write(message);
+    };
+    // Held, then closed.
+    for (const client of clients) void write(client).catch(() => {});
     await stay();
   },
 };
-
-async function writeAgain(
-  client: RawClient,
-  bytes: Uint8Array,
-  times: number,
-): Promise<void> {
-  for (let i = 0; i < times; i++) await client.write(bytes);
-}
 
 /** Lets strangers come without an end, one after the other, and prints a line for each. */
 async function comeAndGo(random: Random, target: Target): Promise<void> {
   while (true) {
     const name = random.pick(Object.keys(strangers));
     const path = `/${random.uuid()}`;
-    const ms = random.between(...stayMs);
-    const visit = strangers[name]!({ target, path, random }, () => pause(ms))
-      // Whatever ends it, a fault or staps: that is what strangers get.
-      .catch(() => {});
-    // Nobody stays for longer, whatever it waits for.
-    await Promise.race([visit, pause(ms)]);
-    Deno.stdout.writeSync(new TextEncoder().encode(`${name}\n`));
+    const stay = pause(random.between(...stayMs));
+    {
+      using stack = new DisposableStack();
+      const join = async (): Promise<RawClient> =>
+        stack.use(await RawClient.join(target, path));
+      const visit = strangers[name]!(join, () => stay, { target, path, random })
+        // Whatever ends it, a fault or staps: that is what strangers get.
+        .catch(() => {});
+      // Nobody stays for longer, whatever it waits for.
+      await Promise.race([visit, stay]);
+    }
+    print(`${name}\n`);
     await pause(random.between(50, 500));
   }
 }
@@ -117,9 +115,7 @@ async function comeAndGo(random: Random, target: Target): Promise<void> {
  * is where they connect to. A process of its own, with the least share of the
  * processor: what they cost must not be missing elsewhere in a test.
  */
-export function startStrangers(
-  { seed, port }: { seed: number; port: number },
-): Process {
+export function startStrangers(seed: number, port: number): Process {
   return new Process("nice", [
     ...["-n", "19", Deno.execPath(), "run", "--allow-all"],
     ...[`${repository}/tests/chaos/strangers.ts`, `${seed}`, `${port}`],

@@ -1,4 +1,4 @@
-/** What the programs of this folder and of the soak have in common: numbers on the command line, interruptions, printing. */
+/** What the programs of this folder and of the soak have in common: options, interruptions, printing. */
 
 /**
  * Gets the number that an option has, or `fallback` if it isn't there.
@@ -19,25 +19,30 @@ export function readNumber(
   );
 }
 
-/** A signal that is aborted when the process is interrupted. Its disposal ends that. */
-export class Interruption implements Disposable {
-  readonly #controller = new AbortController();
-  readonly #onSignal = (): void => this.#controller.abort();
+/**
+ * Gets what an option says, if it is there.
+ *
+ * @throws {RangeError} If it is none of `choices`.
+ */
+export function readChoice<T extends string>(
+  option: string,
+  text: string | undefined,
+  choices: readonly T[],
+): T | undefined {
+  const choice = choices.find((each) => each === text);
+  if (choice !== undefined || text === undefined) return choice;
+  throw new RangeError(
+    `Cannot read "--${option}": got "${text}", expected ${choices.join(", ")}`,
+  );
+}
 
-  constructor() {
-    Deno.addSignalListener("SIGINT", this.#onSignal);
-    Deno.addSignalListener("SIGTERM", this.#onSignal);
+/** Gets a signal that is aborted when the process is told to end. */
+export function interruption(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => controller.abort());
   }
-
-  /** See {@linkcode Interruption}. */
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSignalListener("SIGINT", this.#onSignal);
-    Deno.removeSignalListener("SIGTERM", this.#onSignal);
-  }
+  return controller.signal;
 }
 
 /** Writes a text to standard output. */

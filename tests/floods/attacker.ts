@@ -18,6 +18,12 @@ const fanOut = 500;
 /** How many connect and leave at the same time. */
 const visitors = 8;
 
+const { text, binary, continuation, ping, pong } = opcodes;
+const hello = frameBytes(text, "hello");
+const empty = frameBytes(text);
+const fragment = frameBytes(continuation, "", { fin: false });
+const firstFragment = frameBytes(binary, "", { fin: false });
+
 /** Every flood by its name. Each goes on without an end. */
 export const floods: Readonly<
   Record<string, (target: Target) => Promise<void>>
@@ -29,23 +35,21 @@ export const floods: Readonly<
     flood(target, hello, { readers: fanOut }),
   "empty messages": (target) => flood(target, empty, { readers: 1 }),
   "empty messages, nobody there": (target) => flood(target, empty),
-  "pings": (target) => flood(target, ping),
-  "pongs": (target) => flood(target, frameBytes(opcodes.pong)),
+  "pings": (target) => flood(target, frameBytes(ping, "p".repeat(125))),
+  "pongs": (target) => flood(target, frameBytes(pong)),
   "empty fragments": (target) =>
-    flood(target, fragment, {
-      begin: frameBytes(opcodes.binary, "", { fin: false }),
-    }),
-  "64 MiB of text": (target) => sendLarge(target, opcodes.text),
-  "64 MiB of bytes": (target) => sendLarge(target, opcodes.binary),
+    flood(target, fragment, { begin: firstFragment }),
+  "64 MiB of text": (target) => sendLarge(target, text),
+  "64 MiB of bytes": (target) => sendLarge(target, binary),
   "handshakes": async (target) => {
     await Promise.all(Array.from({ length: visitors }, () => visit(target)));
   },
 };
 
-const hello = frameBytes(opcodes.text, "hello");
-const empty = frameBytes(opcodes.text);
-const ping = frameBytes(opcodes.ping, "p".repeat(125));
-const fragment = frameBytes(opcodes.continuation, "", { fin: false });
+/** Gets where an argument says to connect to: a unix socket, or a port of 127.0.0.1. */
+export function readTarget(where: string): Target {
+  return where.startsWith("/") ? { socket: where } : { port: Number(where) };
+}
 
 async function flood(
   target: Target,
@@ -60,7 +64,7 @@ async function flood(
   void client.readAway();
   if (begin !== undefined) await client.write(begin);
   const count = Math.ceil(blockBytes / frame.length);
-  const block = concat(Array.from({ length: count }, () => frame));
+  const block = concat(Array(count).fill(frame));
   while (true) await client.write(block);
 }
 
@@ -93,8 +97,5 @@ async function visit(target: Target): Promise<void> {
 
 if (import.meta.main) {
   const [name, where] = Deno.args as [string, string];
-  const target = where.startsWith("/")
-    ? { socket: where }
-    : { port: Number(where) };
-  await floods[name]!(target);
+  await floods[name]!(readTarget(where));
 }

@@ -35,6 +35,10 @@ Usage: deno task floods [options]
 /** How long a flood goes on before it is measured, in milliseconds. */
 const warmUpMs = 1000;
 
+const columns = [
+  ...["p50", "p99", "max ms", "p99 with it elsewhere", "times", "memory MiB"],
+];
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     args: Deno.args,
@@ -50,7 +54,7 @@ async function main(): Promise<void> {
   if (values.help) return print(usage);
   const names = values.only?.split(";") ?? Object.keys(floods);
   if (values.list) return print(`${names.join("\n")}\n`);
-  const start = () =>
+  const start = (): Promise<Staps> =>
     startStaps({
       // As the task `start` and the packages do.
       env: runtimeEnvironment,
@@ -59,22 +63,26 @@ async function main(): Promise<void> {
   await using staps = await start();
   await using other = await start();
   const { seconds } = values;
-  await measureAll(staps, names, (flood) => ({
-    flood,
-    seconds,
-    probed: staps.socket,
-    flooded: [other.socket, staps.socket],
-  }));
+  const measureAll = async (here: string, elsewhere: string): Promise<void> => {
+    printRow("flood", columns);
+    for (const name of names) {
+      const before = await measure(name, elsewhere, { probed: here, seconds });
+      const latency = await measure(name, here, { probed: here, seconds });
+      const memory = await residentBytes(staps.pid) / 1024 / 1024;
+      const { p50, p99, max } = latency;
+      const figures = [p50, p99, max, before.p99, p99 / before.p99];
+      printRow(name, [
+        ...figures.map((figure) => figure.toFixed(1)),
+        memory.toFixed(0),
+      ]);
+    }
+  };
+  await measureAll(staps.socket, other.socket);
   if (!values.nginx) return;
   print("\nthrough nginx");
   await using nginx = await startNginxFor(staps);
   await using otherNginx = await startNginxFor(other);
-  await measureAll(staps, names, (flood) => ({
-    flood,
-    seconds,
-    probed: String(nginx.port),
-    flooded: [String(otherNginx.port), String(nginx.port)],
-  }));
+  await measureAll(`${nginx.port}`, `${otherNginx.port}`);
 }
 
 async function startNginxFor(staps: Staps): Promise<Nginx> {
@@ -86,45 +94,14 @@ async function startNginxFor(staps: Staps): Promise<Nginx> {
   });
 }
 
-interface Measurement {
-  readonly flood: string;
-  readonly seconds: string;
-  /** Where the messages go that are measured: a unix socket or a port. */
-  readonly probed: string;
-  /** Where the flood goes, once and then the other time. */
-  readonly flooded: readonly [elsewhere: string, here: string];
-}
-
-async function measureAll(
-  staps: Staps,
-  names: readonly string[],
-  measurement: (flood: string) => Measurement,
-): Promise<void> {
-  print(
-    `\n${
-      "flood".padEnd(28)
-    }   p50    p99    max ms   p99 with it elsewhere    times   memory MiB\n`,
+function printRow(name: string, cells: readonly string[]): void {
+  const right = cells.map((cell, i) =>
+    cell.padStart(Math.max(6, columns[i]!.length) + 2)
   );
-  for (const name of names) {
-    const { flood, seconds, probed, flooded } = measurement(name);
-    const elsewhere = await measure(flood, flooded[0], { probed, seconds });
-    const here = await measure(flood, flooded[1], { probed, seconds });
-    const memory = await residentBytes(staps.pid) / 1024 / 1024;
-    const { p50, p99, max } = here;
-    print(
-      `${name.padEnd(28)}${inColumn(p50, 6)} ${inColumn(p99, 6)} ${
-        inColumn(max, 6)
-      } ${inColumn(elsewhere.p99, 25)} ${inColumn(p99 / elsewhere.p99, 8)} ${
-        memory.toFixed(0).padStart(12)
-      }\n`,
-    );
-  }
+  print(`\n${name.padEnd(28)}  ${right.join("")}`);
 }
 
-function inColumn(figure: number, width: number): string {
-  return figure.toFixed(1).padStart(width);
-}
-
+/** Floods `where`, and measures at `probed`: each a unix socket or a port. */
 async function measure(
   flood: string,
   where: string,
@@ -148,4 +125,7 @@ async function measure(
   return JSON.parse(probe.stdout);
 }
 
-if (import.meta.main) await main();
+if (import.meta.main) {
+  await main();
+  print("\n");
+}

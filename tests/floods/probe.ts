@@ -4,8 +4,10 @@
  *
  * On stdout comes one line of JSON, {@linkcode Latency}.
  */
-import { frameBytes, opcodes, RawClient } from "../../tools/raw_client.ts";
 import { sleep } from "../../src/common/timing.ts";
+import { frameBytes, opcodes, RawClient } from "../../tools/raw_client.ts";
+import { print } from "../chaos/terminal.ts";
+import { readTarget } from "./attacker.ts";
 
 /** How long messages took, in milliseconds. */
 export interface Latency {
@@ -18,17 +20,15 @@ export interface Latency {
 /** How far apart messages are, in milliseconds. */
 const intervalMs = 10;
 
-async function main(where: string, seconds: number): Promise<Latency> {
-  const target = where.startsWith("/")
-    ? { socket: where }
-    : { port: Number(where) };
+async function measure(where: string, seconds: number): Promise<Latency> {
+  const target = readTarget(where);
   const path = `/${crypto.randomUUID()}`;
   using reader = await RawClient.join(target, path);
   using publisher = await RawClient.join(target, path);
   const count = Math.round(seconds * 1000 / intervalMs);
   const sentMs: number[] = [];
   const tookMs: number[] = [];
-  const reading = (async () => {
+  const read = async (): Promise<void> => {
     while (tookMs.length < count) {
       const frame = await reader.readFrame();
       if (frame === undefined) {
@@ -37,7 +37,8 @@ async function main(where: string, seconds: number): Promise<Latency> {
       if (frame.opcode !== opcodes.text) continue;
       tookMs.push(performance.now() - sentMs[tookMs.length]!);
     }
-  })();
+  };
+  const reading = read();
   const startMs = performance.now();
   for (let i = 0; i < count; i++) {
     await sleep(Math.max(0, startMs + i * intervalMs - performance.now()));
@@ -51,7 +52,4 @@ async function main(where: string, seconds: number): Promise<Latency> {
 }
 
 const [where, seconds] = Deno.args as [string, string];
-const latency = await main(where, Number(seconds));
-await Deno.stdout.write(
-  new TextEncoder().encode(`${JSON.stringify(latency)}\n`),
-);
+print(`${JSON.stringify(await measure(where, Number(seconds)))}\n`);

@@ -1,10 +1,11 @@
 /** Whether what was sampled is flat. Knows numbers only, so that it can be tried with made-up ones. */
+import { spread } from "../../tools/statistics.ts";
 import type { Sample } from "./subject.ts";
 
 const MiB = 2 ** 20;
 
 /** What is allowed. */
-export const limits = {
+const limits = {
   /** How much the low points of the memory in use may rise, in MiB an hour. */
   usedMibPerHour: 40,
   /** How many times as high as in the first third the resident memory may get in the last one. */
@@ -30,19 +31,13 @@ const leastS = 30 * 60;
 const warmUpShare = 1 / 3;
 const maxWarmUpS = 20 * 60;
 
-/** One thing that was looked at. */
+/** One thing that was looked at: what was found, and what is allowed. */
 export interface Finding {
   readonly what: string;
-  /** What was found, and what is allowed. */
   readonly found: string;
   readonly allowed: string;
   /** Undefined where nothing is asked for: the run was too short to tell, or it isn't ours. */
   readonly isFlat: boolean | undefined;
-}
-
-/** Gets the time up to which a run of `lengthS` seconds warms up. */
-export function warmUpS(lengthS: number): number {
-  return Math.min(maxWarmUpS, lengthS * warmUpShare);
 }
 
 /** Gets what the samples of one process say, beside those of another one on the same machine. */
@@ -51,17 +46,17 @@ export function judge(
   control: readonly Sample[],
 ): Finding[] {
   const lengthS = samples.at(-1)?.atS ?? 0;
-  const warm = samples.filter(({ atS }) => atS >= warmUpS(lengthS));
+  const warmUpS = Math.min(maxWarmUpS, lengthS * warmUpShare);
+  const warm = samples.filter(({ atS }) => atS >= warmUpS);
   const quiet = samples.filter(({ isQuiet }) => isQuiet);
-  const findings = [
+  const quietAndWarm = warm.filter(({ isQuiet }) => isQuiet);
+  const hasLag = samples.some(({ lag }) => lag !== undefined);
+  return [
     judgeUsed(warm),
     judgeResident(warm),
+    ...hasLag ? [judgeLag(quietAndWarm, control)] : [],
+    judgeFds(quiet),
   ];
-  if (samples.some(({ lag }) => lag !== undefined)) {
-    findings.push(judgeLag(warm.filter(({ isQuiet }) => isQuiet), control));
-  }
-  findings.push(judgeFds(quiet));
-  return findings;
 }
 
 /** Gets what a process uses of its memory: what malloc has handed out, and JavaScript's objects. */
@@ -69,27 +64,23 @@ export function usedBytes({ probe }: Sample): number {
   return probe.mallocBytes + probe.heapBytes;
 }
 
-/** Gets the lowest point of the memory in use in each part of the samples' time, as hours and MiB. */
-function lowPoints(samples: readonly Sample[]): { x: number; y: number }[] {
+/** Judges the lowest points of the memory in use, one in each part of the samples' time. */
+function judgeUsed(samples: readonly Sample[]): Finding {
   const first = samples[0]?.atS ?? 0;
   const partS = secondsOf(samples) / parts;
-  const points: { x: number; y: number }[] = [];
-  for (let part = 0; part < parts; part++) {
-    const from = first + part * partS;
-    const to = part === parts - 1 ? Infinity : from + partS;
-    const inPart = samples.filter(({ atS }) => atS >= from && atS < to)
-      .map((sample) => ({ x: sample.atS / 3600, y: usedBytes(sample) / MiB }));
-    if (inPart.length === 0) continue;
-    points.push(inPart.reduce((low, point) => point.y < low.y ? point : low));
-  }
-  return points;
-}
-
-function judgeUsed(samples: readonly Sample[]): Finding {
-  const slope = theilSen(lowPoints(samples));
+  const points = samples.map((sample) => ({
+    part: Math.min(parts - 1, Math.floor((sample.atS - first) / partS)),
+    x: sample.atS / 3600,
+    y: usedBytes(sample) / MiB,
+  }));
+  const byPart = Map.groupBy(points, ({ part }) => part);
+  const slope = theilSen(Array.from(
+    byPart.values(),
+    (some) => some.reduce((low, point) => point.y < low.y ? point : low),
+  ));
   return {
     what: "low points of memory in use, after the warm-up",
-    found: `${signed(slope)} MiB/h`,
+    found: `${slope < 0 ? "−" : "+"}${Math.abs(slope).toFixed(1)} MiB/h`,
     allowed: `≤ ${limits.usedMibPerHour} MiB/h`,
     isFlat: isShort(samples) ? undefined : slope <= limits.usedMibPerHour,
   };
@@ -101,29 +92,22 @@ function judgeUsed(samples: readonly Sample[]): Finding {
  * resident are a matter of chance, and the high ones aren't.
  */
 function judgeResident(samples: readonly Sample[]): Finding {
-  const [from, to] = [samples[0]?.atS ?? 0, samples.at(-1)?.atS ?? 0];
-  const highest = (isIn: (share: number) => boolean): number =>
-    samples.filter(({ atS }) => isIn((atS - from) / (to - from)))
-      .reduce((high, { residentBytes }) => Math.max(high, residentBytes), 0) /
-    MiB;
-  const before = highest((share) => share <= 1 / 3);
-  const after = highest((share) => share >= 2 / 3);
-  const most = before * limits.residentFactor;
+  const from = samples[0]?.atS ?? 0;
+  const third = secondsOf(samples) / 3;
+  const highest = (isIn: (s: number) => boolean): number =>
+    Math.max(
+      0,
+      ...samples.filter(({ atS }) => isIn(atS - from))
+        .map(({ residentBytes }) => residentBytes / MiB),
+    );
+  const after = highest((s) => s >= 2 * third);
+  const most = highest((s) => s <= third) * limits.residentFactor;
   return {
     what: "resident memory's peak in the last third after the warm-up",
     found: `${after.toFixed(0)} MiB`,
     allowed: `≤ ${most.toFixed(0)} MiB`,
     isFlat: isShort(samples) ? undefined : after <= most,
   };
-}
-
-function secondsOf(samples: readonly Sample[]): number {
-  return (samples.at(-1)?.atS ?? 0) - (samples[0]?.atS ?? 0);
-}
-
-/** Tells whether the samples after the warm-up say nothing. */
-function isShort(samples: readonly Sample[]): boolean {
-  return secondsOf(samples) < leastS;
 }
 
 function judgeFds(quiet: readonly Sample[]): Finding {
@@ -155,24 +139,31 @@ function judgeLag(
     limits.lagS,
     limits.lagFactor * Math.max(before, other),
   );
+  const ms = (seconds: number): string =>
+    `≤ ${Math.round(seconds * 10_000) / 10} ms`;
   return {
     what:
       "event-loop lag, 99th percentile, in the last third after the warm-up",
-    found: `≤ ${ms(after)}`,
-    allowed: `≤ ${ms(most)}`,
+    found: ms(after),
+    allowed: ms(most),
     isFlat: isShort(quiet) ? undefined : after <= most,
   };
 }
 
 /** Gets an upper bound of the 99th percentile of the lags between two samples, in seconds. */
-export function lagBetween(from: Sample, to: Sample): number {
-  const [before, after] = [from.lag!, to.lag!];
-  const count = (i: number): number => after[i]![1] - before[i]![1];
-  const all = count(after.length - 1);
-  for (const [i, [seconds]] of after.entries()) {
-    if (count(i) >= all * 0.99) return seconds;
-  }
-  return Infinity;
+function lagBetween(from: Sample, to: Sample): number {
+  const counts = to.lag!.map(([, count], i) => count - from.lag![i]![1]);
+  const i = counts.findIndex((count) => count >= counts.at(-1)! * 0.99);
+  return to.lag![i]?.[0] ?? Infinity;
+}
+
+function secondsOf(samples: readonly Sample[]): number {
+  return (samples.at(-1)?.atS ?? 0) - (samples[0]?.atS ?? 0);
+}
+
+/** Tells whether the samples after the warm-up say nothing. */
+function isShort(samples: readonly Sample[]): boolean {
+  return secondsOf(samples) < leastS;
 }
 
 /**
@@ -189,19 +180,6 @@ export function theilSen(
   return slopes.length === 0 ? 0 : median(slopes);
 }
 
-/** Gets the median; NaN of nothing. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? sorted[middle]!
-    : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-function signed(value: number): string {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
-}
-
-function ms(seconds: number): string {
-  return `${Math.round(seconds * 10_000) / 10} ms`;
+function median(values: readonly number[]): number {
+  return spread(values).median;
 }

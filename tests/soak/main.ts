@@ -7,8 +7,8 @@
  */
 import { parseArgs } from "node:util";
 import { randomSeed } from "../helpers/random.ts";
-import { Interruption, print, readNumber } from "../chaos/terminal.ts";
-import { isFlat, markdown, quietLine, writeDocs } from "./report.ts";
+import { interruption, print, readNumber } from "../chaos/terminal.ts";
+import { isFlat, markdownOf, writeDocs } from "./report.ts";
 import { soak } from "./run.ts";
 
 const usage =
@@ -48,17 +48,16 @@ async function main(args: string[]): Promise<number> {
     ...{ fallback: 100, least },
   });
   const seed = readNumber("seed", values.seed, { fallback: randomSeed() });
-  using interruption = new Interruption();
-  const { signal } = interruption;
+  const signal = interruption();
   signal.addEventListener("abort", () => {
     print("Interrupted, the clients leave\n");
   });
   print(`Seed ${seed}, ${minutes} minutes\n`);
   const result = await soak({
     ...{ minutes, seed, joinsPerSecond, signal },
-    onQuiet: (moment) => print(`${quietLine(moment)}\n`),
+    onQuiet: (line) => print(`${line}\n`),
   });
-  print(`\n${await markdown(result)}`);
+  print(`\n${await markdownOf(result)}`);
   if (!signal.aborted && values["write-docs"]) await writeDocs(result);
   if (isFlat(result)) return signal.aborted ? 130 : 0;
   print(

@@ -1,54 +1,42 @@
 /** What a run found, as people read it. */
 import { machine } from "../../tools/machine.ts";
 import { writeBetween } from "../../tools/page.ts";
-import { type Finding, usedBytes } from "./analysis.ts";
-import type { QuietMoment, SoakResult } from "./run.ts";
+import { markdown } from "../../tools/table.ts";
+import type { SoakResult } from "./run.ts";
 
-const MiB = 2 ** 20;
 const page = new URL("../../docs/reliability.md", import.meta.url);
 
 /** Gets whether nothing was found that isn't flat. */
-export function isFlat(result: SoakResult): boolean {
-  return result.findings.every(([, { isFlat }]) => isFlat !== false);
-}
-
-/** Gets a line about a quiet moment. */
-export function quietLine(
-  { atS, connections, deliveries, samples }: QuietMoment,
-): string {
-  const processes = samples.map(([name, sample]) =>
-    `${name}: ${mib(sample.residentBytes)} MiB, ${
-      mib(usedBytes(sample))
-    } of it in use, ${sample.fds} fds`
-  );
-  return `${minutes(atS)} min, ${count(connections)} joins, ${
-    count(deliveries)
-  } deliveries; ${processes.join("; ")}`;
+export function isFlat({ findings }: SoakResult): boolean {
+  return findings.every(({ isFlat }) => isFlat !== false);
 }
 
 /** Gets the verdict as Markdown: a paragraph on the run, and a table. */
-export async function markdown(result: SoakResult): Promise<string> {
-  const { totals, seconds, seed, findings } = result;
-  return [
-    `${new Date().toISOString().slice(0, 16)}Z, ${await machine()}. ` +
-    `${minutes(seconds)} minutes with seed ${seed}: ${
-      count(totals.connections)
-    } clients joined, ${
-      count(result.hangUps)
-    } hung up before their handshake ` +
-    `was answered, ${
-      count(totals.refused)
-    } handshakes were refused while the broker was away; ` +
-    `${count(totals.messages)} messages became ${
-      count(totals.deliveries)
-    } deliveries, each of them checked. ${result.slowReaders} clients didn't read, and the ` +
-    `broker cut all connections ${result.brokerCuts} times.`,
-    "",
-    "| process | what | found | allowed | verdict |",
-    "| --- | --- | --- | --- | --- |",
-    ...findings.map(([about, finding]) => row(about, finding)),
-    "",
-  ].join("\n");
+export async function markdownOf(result: SoakResult): Promise<string> {
+  const { counts, seconds, seed, findings } = result;
+  const time = new Date().toISOString().slice(0, 16);
+  const count = (name: keyof typeof counts): string =>
+    counts[name].toLocaleString("en");
+  const paragraph = `${time}Z, ${await machine()}. ${
+    (seconds / 60).toFixed(1)
+  } minutes with seed ${seed}: ${count("connections")} clients joined, ${
+    count("hangUps")
+  } hung up before their handshake was answered, ${
+    count("refused")
+  } handshakes were refused while the broker was away; ${
+    count("messages")
+  } messages became ${
+    count("deliveries")
+  } deliveries, each of them checked. ${counts.slowReaders} clients didn't read, and the broker cut all connections ${counts.brokerCuts} times.`;
+  const rows = findings.map(({ about, what, found, allowed, isFlat }) => {
+    const verdict = isFlat ? "flat" : "**not flat**";
+    return [
+      ...[about, what, found, allowed],
+      isFlat === undefined ? "not judged" : verdict,
+    ].map((cell) => cell.replaceAll(/\s+/g, " ").replaceAll("|", "\\|"));
+  });
+  const columns = ["process", "what", "found", "allowed", "verdict"];
+  return `${paragraph}\n\n${markdown({ columns, rows })}`;
 }
 
 /**
@@ -60,29 +48,6 @@ export async function writeDocs(result: SoakResult): Promise<void> {
   await writeBetween(page, {
     begin: "<!-- Written by `deno task soak --write-docs`, never by hand. -->",
     end: "<!-- End of what is written by the soak. -->",
-    body: await markdown(result),
+    body: await markdownOf(result),
   });
-}
-
-function row(about: string, { what, found, allowed, isFlat }: Finding): string {
-  const verdict = isFlat === undefined
-    ? "not judged"
-    : isFlat
-    ? "flat"
-    : "**not flat**";
-  const cells = [about, what, found, allowed, verdict]
-    .map((cell) => cell.replaceAll(/\s+/g, " ").replaceAll("|", "\\|"));
-  return `| ${cells.join(" | ")} |`;
-}
-
-function mib(bytes: number): string {
-  return (bytes / MiB).toFixed(0);
-}
-
-function minutes(seconds: number): string {
-  return (seconds / 60).toFixed(1);
-}
-
-function count(value: number): string {
-  return value.toLocaleString("en");
 }

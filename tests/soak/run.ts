@@ -1,21 +1,20 @@
 /** A run from its start to its end: traffic, samples and quiet moments. */
 import { closes } from "../../src/relay/close.ts";
-import { CheckedCrowd } from "../chaos/checked_crowd.ts";
+import { type CheckedCrowd, startChecked } from "../chaos/checked_crowd.ts";
+import { type Checker, lineOf, type Verdict } from "../chaos/checker.ts";
 import type { Door } from "../chaos/client.ts";
 import { Cluster } from "../chaos/cluster.ts";
 import { faults } from "../chaos/faults.ts";
 import { leftovers } from "../chaos/leftovers.ts";
-import { lineOf, type Verdict } from "../chaos/verdict.ts";
 import { pay } from "../chaos/visits.ts";
 import { eventually, pause } from "../../tools/eventually.ts";
 import { TempFolder } from "../../tools/folder.ts";
 import { Random } from "../helpers/random.ts";
-import { type Finding, judge } from "./analysis.ts";
+import { type Finding, judge, usedBytes } from "./analysis.ts";
 import { churn, clientBufferBytes, readSlowly, residents } from "./crowds.ts";
 import {
   probeScript,
-  Relay,
-  type Sample,
+  startRelay,
   type Subject,
   takeSample,
   watchedEnvironment,
@@ -26,39 +25,30 @@ export interface SoakOptions {
   readonly minutes: number;
   readonly seed: number;
   readonly joinsPerSecond: number;
-  /** Hears of each quiet moment. */
-  readonly onQuiet?: (moment: QuietMoment) => void;
+  /** Gets a line about each quiet moment. */
+  readonly onQuiet?: (line: string) => void;
   /** Ends the run before its time. */
   readonly signal?: AbortSignal;
-}
-
-/** What there is when everybody but the residents has left. */
-export interface QuietMoment extends Totals {
-  readonly atS: number;
-  /** One for each process. */
-  readonly samples: readonly (readonly [name: string, sample: Sample])[];
-}
-
-/** What clients of the nodes did and got. */
-export interface Totals {
-  readonly connections: number;
-  readonly messages: number;
-  readonly deliveries: number;
-  /** Handshakes refused, all of them while the broker was away; others are violations. */
-  readonly refused: number;
 }
 
 /** What came of a run. */
 export interface SoakResult {
   readonly seconds: number;
   readonly seed: number;
-  readonly totals: Totals;
-  /** Handshakes broken off before their answer. */
-  readonly hangUps: number;
-  readonly slowReaders: number;
-  readonly brokerCuts: number;
-  /** What was looked at, by the name of what it is about. */
-  readonly findings: readonly (readonly [about: string, finding: Finding])[];
+  /**
+   * What clients of the nodes did and got. Handshakes were refused while the
+   * broker was away; others are violations. Who hangs up does so before the
+   * answer to its handshake.
+   */
+  readonly counts: Readonly<
+    Record<
+      | ("connections" | "messages" | "deliveries" | "refused")
+      | ("hangUps" | "slowReaders" | "brokerCuts"),
+      number
+    >
+  >;
+  /** What was looked at, and what it is about. */
+  readonly findings: readonly (Finding & { readonly about: string })[];
 }
 
 /** How often samples are taken, in seconds. */
@@ -105,19 +95,28 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     env: watchedEnvironment,
   });
   const { path: home } = stack.use(await TempFolder.make());
-  const relay = stack.use(await Relay.start(home));
-  return await new Run(options, cluster, relay).play();
+  const { pid } = stack.use(await startRelay(home));
+  const [first, second] = cluster.nodes.map((node) => ({
+    ...{ node, pid: node.pid, folder: node.folder, samples: [] },
+  }));
+  return await new Run(options, cluster, [
+    { name: "node 1, behind nginx", ...first! },
+    { name: "node 2", ...second! },
+    { name: "the 20-line relay", pid, folder: home, samples: [] },
+  ]).play();
 }
 
 class Run {
   readonly #options: SoakOptions;
   readonly #cluster: Cluster;
-  readonly #relay: Relay;
-  readonly #random: Random;
+  /** The nodes, and the relay. */
   readonly #subjects: readonly Subject[];
-  readonly #samples = new Map<Subject, Sample[]>();
+  readonly #random: Random;
+  /** The ways to the first node, through nginx, and to the second one; and to the relay. */
+  readonly #doors: readonly Door[];
+  readonly #relayDoor: Door;
   readonly #startMs = performance.now();
-  readonly #verdicts: Verdict[] = [];
+  readonly #checkers: Checker[] = [];
   /** The codes that slow readers were told. */
   readonly #slowCodes: number[] = [];
   #hangUps = 0;
@@ -126,22 +125,23 @@ class Run {
   #atFirst: Rest | undefined;
   #atLast: Rest | undefined;
 
-  constructor(options: SoakOptions, cluster: Cluster, relay: Relay) {
+  constructor(
+    options: SoakOptions,
+    cluster: Cluster,
+    subjects: readonly Subject[],
+  ) {
     this.#options = options;
     this.#cluster = cluster;
-    this.#relay = relay;
+    this.#subjects = subjects;
     this.#random = new Random(options.seed);
-    const [first, second] = cluster.nodes;
-    this.#subjects = [
-      { name: "node 1, behind nginx", process: first!, node: first! },
-      { name: "node 2", process: second!, node: second! },
-      { name: "the 20-line relay", process: relay },
-    ];
-    for (const subject of this.#subjects) this.#samples.set(subject, []);
+    const { frontend, nodeDoors } = cluster;
+    this.#doors = [{ target: frontend, node: 0 }, nodeDoors[1]!];
+    const socket = `${subjects.at(-1)!.folder}/relay.sock`;
+    this.#relayDoor = { target: { socket } };
   }
 
   async play(): Promise<SoakResult> {
-    const { minutes, signal } = this.#options;
+    const { minutes, seed, signal } = this.#options;
     const wholeS = minutes * 60;
     const cycleS = Math.max(
       minCycleS,
@@ -149,7 +149,7 @@ class Run {
     );
     let failure: Error | undefined;
     try {
-      await using stayers = await CheckedCrowd.start({
+      await using stayers = await startChecked({
         ...{ ...residents, random: this.#random.fork(), doors: this.#doors },
         checks,
       });
@@ -162,43 +162,38 @@ class Run {
         await this.#beQuiet(stayers);
       }
       await stayers.crowd.finish();
-      this.#verdicts.push(stayers.checker.finish());
+      this.#finish(stayers);
       const problems = await leftovers(this.#cluster);
       if (problems.length > 0) throw new Error(problems.join("; "));
     } catch (error) {
       // What was found up to then is worth telling, too.
       failure = error as Error;
     }
-    return {
-      seconds: this.#nowS,
-      seed: this.#options.seed,
-      totals: this.#totals,
-      hangUps: this.#hangUps,
-      slowReaders: this.#slowCodes.length,
-      brokerCuts: this.#brokerCuts,
-      findings: this.#findings(failure),
-    };
+    const findings = this.#findings(failure);
+    return { seconds: this.#nowS, seed, counts: this.#counts, findings };
   }
 
   get #nowS(): number {
     return (performance.now() - this.#startMs) / 1000;
   }
 
-  /** The ways to the first node, through nginx, and to the second one. */
-  get #doors(): Door[] {
-    const { frontend, nodeDoors } = this.#cluster;
-    return [{ name: "nginx", target: frontend, node: 0 }, nodeDoors[1]!];
-  }
-
-  get #totals(): Totals {
+  get #counts(): SoakResult["counts"] {
     const sum = (get: (verdict: Verdict) => number): number =>
-      sumOf(this.#verdicts.map(get));
+      sumOf(this.#checkers.map(({ verdict }) => get(verdict)));
     return {
       connections: sum(({ connections }) => connections),
       messages: sum(({ messages }) => messages),
       deliveries: sum(({ deliveries }) => deliveries),
       refused: sum(({ refused }) => sumOf(Object.values(refused))),
+      hangUps: this.#hangUps,
+      slowReaders: this.#slowCodes.length,
+      brokerCuts: this.#brokerCuts,
     };
+  }
+
+  #finish({ checker }: CheckedCrowd): void {
+    checker.finish();
+    this.#checkers.push(checker);
   }
 
   /** Lets clients come and go until it is `endS`, and the broker cut everybody off when it is `cutS`. */
@@ -211,27 +206,25 @@ class Run {
     const { joinsPerSecond, signal } = this.#options;
     const kind = churn(joinsPerSecond);
     const seed = this.#random.integer(0, 2 ** 31);
-    await using goers = await CheckedCrowd.start({
+    await using goers = await startChecked({
       ...{ ...kind, random: new Random(seed), doors: this.#doors, checks },
     });
     // The same for the relay, of which some messages get lost by design.
-    await using relayGoers = await CheckedCrowd.start({
-      ...{ ...kind, random: new Random(seed) },
-      doors: [{ name: "relay", target: this.#relay }],
+    await using relayGoers = await startChecked({
+      ...{ ...kind, random: new Random(seed), doors: [this.#relayDoor] },
       settleTimeoutMs: uncheckedSettleMs,
     });
     stayers.crowd.isSilent = false;
     let slowReader = Promise.resolve();
     let cutDueS = cutS;
-    let [sampleDueS, slowDueS] = [this.#nowS, this.#nowS];
-    let hangUpDueS = this.#nowS;
+    let [sampleDueS, slowDueS, hangUpDueS] = [0, 0, this.#nowS];
     while (this.#nowS < endS && !signal?.aborted) {
       if (this.#nowS >= sampleDueS) {
-        sampleDueS += sampleS;
+        sampleDueS = this.#nowS + sampleS;
         await this.#sample(false);
       }
       if (this.#nowS >= slowDueS) {
-        slowDueS += slowReaderS;
+        slowDueS = this.#nowS + slowReaderS;
         await slowReader;
         slowReader = this.#addSlowReader();
       }
@@ -247,7 +240,7 @@ class Run {
     }
     await slowReader;
     await Promise.all([goers.crowd.finish(), relayGoers.crowd.finish()]);
-    this.#verdicts.push(goers.checker.finish());
+    this.#finish(goers);
   }
 
   /** Lets one client not read, unless the broker is away just now. */
@@ -261,7 +254,7 @@ class Run {
   async #hangUp(): Promise<void> {
     const random = this.#random;
     const path = `/${random.uuid()}`;
-    for (const target of [random.pick(this.#doors).target, this.#relay]) {
+    for (const { target } of [random.pick(this.#doors), this.#relayDoor]) {
       await pay("hangs up before the 101", { target, path, random });
     }
   }
@@ -295,9 +288,13 @@ class Run {
         `got ${JSON.stringify(this.#atLast)}`,
       { timeoutMs: quietTimeoutMs },
     );
-    const atS = this.#nowS;
-    const samples = await this.#sample(true);
-    this.#options.onQuiet?.({ ...this.#totals, atS, samples });
+    const minutes = (this.#nowS / 60).toFixed(1);
+    const lines = await this.#sample(true);
+    const { connections, deliveries } = this.#counts;
+    this.#options.onQuiet?.(
+      `${minutes} min, ${connections} joins, ${deliveries} deliveries; ` +
+        lines.join("; "),
+    );
   }
 
   async #rest(): Promise<Rest> {
@@ -315,58 +312,62 @@ class Run {
     };
   }
 
-  async #sample(isQuiet: boolean): Promise<QuietMoment["samples"]> {
+  /** Takes a sample of each process, and gets them as text. */
+  async #sample(isQuiet: boolean): Promise<string[]> {
     const atS = this.#nowS;
+    const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
     return await Promise.all(this.#subjects.map(async (subject) => {
       const sample = await takeSample(subject, { atS, isQuiet });
-      this.#samples.get(subject)!.push(sample);
-      return [subject.name, sample] as const;
+      return `${subject.name}: ${mib(sample.residentBytes)} MiB, ` +
+        `${mib(usedBytes(sample))} of it in use, ${sample.fds} fds`;
     }));
   }
 
   #findings(failure: Error | undefined): SoakResult["findings"] {
-    const broken = sumOf(this.#verdicts.map((each) => each.violationCount));
-    const lines = this.#verdicts.flatMap(({ violations }) => violations)
+    const verdicts = this.#checkers.map(({ verdict }) => verdict);
+    const broken = sumOf(verdicts.map((each) => each.violationCount));
+    const lines = verdicts.flatMap(({ violations }) => violations)
       .slice(0, shownViolations).map(lineOf);
     const slow = this.#slowCodes.filter((code) => code === closes.slow.code);
     const [first, last] = [this.#atFirst?.broker, this.#atLast?.broker];
+    const relay = this.#subjects.at(-1)!.samples;
     return [
-      ["the run", {
+      {
+        about: "the run",
         what: "everybody but the residents gone at each quiet moment",
         found: failure?.message ?? "yes",
         allowed: "yes",
         isFlat: failure === undefined,
-      }],
-      ["all clients", {
+      },
+      {
+        about: "all clients",
         what: "promises broken to those who stayed, came and went",
         found: [`${broken}`, ...lines].join("; "),
         allowed: "0",
         isFlat: broken === 0,
-      }],
-      ["all clients", {
+      },
+      {
+        about: "all clients",
         what: `slow readers closed with ${closes.slow.code}`,
         found: `${slow.length} of ${this.#slowCodes.length}`,
         allowed: "all",
         isFlat: slow.length === this.#slowCodes.length,
-      }],
-      ...this.#subjects.flatMap((subject) => this.#judge(subject)),
-      ["the broker", {
+      },
+      ...this.#subjects.flatMap(({ name: about, node, samples }) =>
+        judge(samples, relay).map((finding) => ({
+          ...{ about, ...finding },
+          // Of the relay it is only told: it isn't ours.
+          ...node === undefined && { allowed: "–", isFlat: undefined },
+        }))
+      ),
+      {
+        about: "the broker",
         what: "queues and bindings at the last quiet moment",
         found: `${last}`,
         allowed: `${first}, as at first`,
         isFlat: last !== undefined && last === first,
-      }],
+      },
     ];
-  }
-
-  #judge(subject: Subject): [string, Finding][] {
-    const { name, node } = subject;
-    const relay = this.#samples.get(this.#subjects.at(-1)!)!;
-    return judge(this.#samples.get(subject)!, relay).map((finding) => [
-      name,
-      // Of the relay it is only told: it isn't ours.
-      node ? finding : { ...finding, allowed: "–", isFlat: undefined },
-    ]);
   }
 }
 

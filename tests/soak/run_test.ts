@@ -37,6 +37,6 @@ Deno.test("deno task soak", (t) =>
       });
       assert.ok(isFlat(result), JSON.stringify(result.findings));
       assert.ok(result.seconds < 10 * 60);
-      assert.ok(result.totals.deliveries > 0);
+      assert.ok(result.counts.deliveries > 0);
     },
   }));

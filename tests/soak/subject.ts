@@ -9,9 +9,12 @@ import type { Probe } from "./probe.ts";
 /** A process that is watched. */
 export interface Subject {
   readonly name: string;
-  readonly process: Node | Relay;
+  readonly pid: number;
+  /** Its home, where the probe writes. */
+  readonly folder: string;
   /** The node that it is; absent for the relay. */
   readonly node?: Node;
+  readonly samples: Sample[];
 }
 
 /** What a process was like at one moment. */
@@ -42,21 +45,20 @@ export const watchedEnvironment: Readonly<Record<string, string>> = {
   SOAK_PROBE: probeFile,
 };
 
-/** Gets what `subject` is like now. */
+/** Gets what `subject` is like now, and adds that to its samples. */
 export async function takeSample(
-  { process, node }: Subject,
+  { pid, folder, node, samples }: Subject,
   { atS, isQuiet }: { atS: number; isQuiet: boolean },
 ): Promise<Sample> {
-  await process.checkAlive();
-  const { pid, folder } = process;
-  return {
-    atS,
-    isQuiet,
+  const sample = {
+    ...{ atS, isQuiet },
     residentBytes: await residentBytes(pid),
     probe: JSON.parse(await Deno.readTextFile(`${folder}/${probeFile}`)),
     fds: await openDescriptors(pid),
     ...node && { lag: lagOf(await node.metrics()) },
   };
+  samples.push(sample);
+  return sample;
 }
 
 function lagOf(metrics: ReadonlyMap<string, number>): [number, number][] {
@@ -68,43 +70,25 @@ function lagOf(metrics: ReadonlyMap<string, number>): [number, number][] {
   });
 }
 
-/** The 20-line relay, in a process of its own. */
-export class Relay extends Process {
-  /** Its home. */
-  readonly folder: string;
-  /** Where clients connect to. */
-  readonly socket: string;
-
-  private constructor(folder: string) {
-    const socket = `${folder}/relay.sock`;
-    super(Deno.execPath(), [
+/** Starts the 20-line relay in an empty folder, its home, and resolves when it answers on `relay.sock` there. */
+export async function startRelay(folder: string): Promise<Process> {
+  await using stack = new AsyncDisposableStack();
+  const path = `${folder}/relay.sock`;
+  const relay = stack.use(
+    new Process(Deno.execPath(), [
       ...["run", "--allow-all", `--preload=${probeScript}`],
-      ...[`${repository}/tools/relay.ts`, socket],
-    ], { env: { ...watchedEnvironment, HOME: folder } });
-    this.folder = folder;
-    this.socket = socket;
-  }
-
-  /** Starts one in an empty folder, and resolves when it answers. */
-  static async start(folder: string): Promise<Relay> {
-    await using stack = new AsyncDisposableStack();
-    const relay = stack.use(new Relay(folder));
-    const { socket: path } = relay;
-    await eventually(async () => {
-      relay.checkAlive();
-      try {
-        (await Deno.connect({ transport: "unix", path })).close();
-        return true;
-      } catch {
-        return false;
-      }
-    }, "the relay to answer");
-    stack.move();
-    return relay;
-  }
-
-  /** @throws {Error} If it has ended; with what it said. */
-  checkAlive(): void {
-    if (this.ended) throw new Error(`The relay has ended:\n${this.output}`);
-  }
+      ...[`${repository}/tools/relay.ts`, path],
+    ], { env: { ...watchedEnvironment, HOME: folder } }),
+  );
+  await eventually(async () => {
+    if (relay.ended) throw new Error(`The relay has ended:\n${relay.output}`);
+    try {
+      (await Deno.connect({ transport: "unix", path })).close();
+      return true;
+    } catch {
+      return false;
+    }
+  }, "the relay to answer");
+  stack.move();
+  return relay;
 }
