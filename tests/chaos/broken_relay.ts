@@ -41,11 +41,11 @@ export const flaws: Readonly<
     (all) => [...toAll(all), ...toAll(all)],
   ],
   "turns text into binary": [
-    "kind",
+    "changed",
     ({ others, data }) => others.map((to) => [to, bytesOf(data).buffer]),
   ],
   "cuts off the last byte": [
-    "bytes",
+    "changed",
     ({ others, data }) => others.map((to) => [to, data.slice(0, -1)]),
   ],
   "makes a message up": [

@@ -381,12 +381,12 @@ export class Checker {
     let pair = receiver.pairs.get(publisher.id);
     if (pair === undefined) {
       pair = new Pair({
-        publisher: publisher.id,
         sent: publisher.sent,
         floor,
         lateUntilMs: () => this.#faults.lateUntilMs(receiver, publisher),
         linesBefore: () => this.#linesBefore(receiver.channel),
-        onWrong: (kind, message) => this.#report(kind, receiver, message),
+        onWrong: (kind, message) =>
+          this.#report(kind, receiver, `${message} of ${publisher.id}`),
       });
       receiver.pairs.set(publisher.id, pair);
     }

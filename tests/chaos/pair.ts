@@ -13,18 +13,14 @@ export type PairViolation =
   | "twice"
   /** Messages in another order than they were sent. */
   | "order"
-  /** Text as binary, or the other way round. */
-  | "kind"
-  /** A message with other bytes. */
-  | "bytes"
+  /** A message with other bytes, or text as binary, or the other way round. */
+  | "changed"
   /** A message that nobody sent. */
   | "invented";
 
 /** Settings of {@linkcode Pair}. */
 export interface PairOptions {
-  /** The publisher's connection. */
-  readonly publisher: number;
-  /** Its messages so far, the first of which has the number 1. */
+  /** The publisher's messages so far, the first of which has the number 1. */
   readonly sent: readonly Sent[];
   /** How many messages had been sent when the receiver opened: of these any may be missing. */
   readonly floor: number;
@@ -32,7 +28,7 @@ export interface PairOptions {
   readonly lateUntilMs: () => number;
   /** Gets what has happened up to now, as lines. */
   readonly linesBefore: () => readonly string[];
-  /** Told what is wrong. */
+  /** Told what was expected and came, if something is wrong. */
   readonly onWrong: (kind: PairViolation, message: string) => void;
 }
 
@@ -47,119 +43,91 @@ export class Pair {
   missedAfter: readonly string[] = [];
   /** The highest number that came. */
   last = 0;
-  readonly #options: PairOptions;
-  readonly #sent: readonly Sent[];
   /** The first number that came; 0 for none yet. */
   #first = 0;
-  /** Unnamed messages that may be from before the receiver opened: the next named one tells their numbers. */
+  /** Messages without a name, whose numbers the next one with a name tells. */
   #held: Content[] = [];
 
-  constructor(options: PairOptions) {
-    this.#options = options;
-    this.#sent = options.sent;
-  }
+  constructor(private readonly options: PairOptions) {}
 
   /** Takes a message that carries its number. */
   takeNamed(number: number, got: Content): void {
-    const sent = this.#sent[number - 1];
-    const what = this.#nameOf(number);
+    const { sent: { [number - 1]: sent }, onWrong } = this.options;
     if (sent?.named !== true) {
-      return this.#wrong("invented", `messages that were sent, got ${what}`);
+      const message = `Expected messages that were sent, got ${number}`;
+      return onWrong("invented", message);
     }
-    if (sent.bytes !== got.bytes || sent.digest !== got.digest) {
-      this.#wrong(
-        "bytes",
-        `${what} with ${sent.bytes} bytes and digest ${sent.digest}, got ${got.bytes} and ${got.digest}`,
-      );
+    if (!isSame(sent, got)) {
+      onWrong("changed", `Expected ${textOf(sent)}, got ${textOf(got)}`);
     }
-    if (sent.kind !== got.kind) {
-      this.#wrong("kind", `${what} as ${sent.kind}, got ${got.kind}`);
-    }
-    this.#placeHeld(number);
+    this.#takeHeld(number);
     this.#take(number);
   }
 
-  /** Takes a message without a name: the next one that it can be. */
+  /** Takes a message without a name. */
   takeUnnamed(got: Content): void {
-    const { floor, lateUntilMs } = this.#options;
-    const isSure = this.last > 0 && this.last >= floor ||
-      floor === 0 && lateUntilMs() === -Infinity;
-    if (!isSure) {
-      this.#held.push(got);
-      return;
-    }
-    let number = this.last + 1;
-    while (number <= this.#sent.length && !this.#fits(number, got)) number++;
-    if (number <= this.#sent.length) this.#take(number);
-    else this.#wrongUnnamed(got, this.last);
+    this.#held.push(got);
   }
 
   /** Notes what is missing up to the number `owed`, which had to come. */
   finish(owed: number): void {
-    // Who got nothing with a name since it opened got these at least.
-    const known = Math.max(this.last, this.#options.floor) + this.#held.length;
-    this.#missBetween(known, owed + 1);
+    this.#missBetween(Math.max(this.last, this.options.floor), owed + 1);
   }
 
   /** Takes a number: the next one, or something is wrong. */
   #take(number: number): void {
-    const { floor } = this.#options;
-    const name = this.#nameOf(number);
+    const { floor, onWrong } = this.options;
     if (number > this.last) {
       this.#missBetween(Math.max(this.last, floor), number);
       if (this.#first === 0) this.#first = number;
       this.last = number;
     } else if (this.missing.delete(number) || number < this.#first) {
-      this.#wrong("order", `${name} in its place, got it after ${this.last}`);
-    } else this.#wrong("twice", `${name} once, got it again`);
+      onWrong("order", `Expected ${number} before ${this.last}`);
+    } else onWrong("twice", `Expected ${number} once, got it again`);
   }
 
-  /** Gives the messages that are held the highest numbers before `end` that fit. */
-  #placeHeld(end: number): void {
-    const { floor } = this.#options;
-    const numbers: number[] = [];
-    let number = end;
-    for (const got of this.#held.toReversed()) {
-      number--;
-      // Of those that were sent before it opened some may be missing in between.
-      if (!this.#fits(number, got)) number = Math.min(number, floor);
-      while (number > this.last && !this.#fits(number, got)) number--;
-      if (number > this.last) numbers.unshift(number);
-      else this.#wrongUnnamed(got, end);
-    }
+  /**
+   * Takes the messages without a name that came before the one with the number
+   * `end`: the last ones of those that were sent right before it. Of those that
+   * were sent before it opened others may be missing in between.
+   */
+  #takeHeld(end: number): void {
+    const { sent, floor, onWrong } = this.options;
+    const held = this.#held;
     this.#held = [];
-    for (const number of numbers) this.#take(number);
+    let begin = end;
+    while (
+      begin > this.last + 1 && sent[begin - 2]!.named === false &&
+      end - begin < held.length
+    ) begin--;
+    const run = sent.slice(begin - 1, end - 1);
+    const isRight = run.length === held.length &&
+      run.every((each, i) => isSame(each, held[i]!));
+    if (!isRight && this.last >= floor) {
+      const expected = run.map(textOf).join(", ") || "nothing";
+      const got = held.map(textOf).join(", ");
+      onWrong("invented", `Expected ${expected} before ${end}, got ${got}`);
+    }
+    for (let number = begin; number < end; number++) this.#take(number);
   }
 
   /** Notes that numbers between these two didn't come, which they may still do: then in a wrong order. */
   #missBetween(from: number, to: number): void {
-    const { lateUntilMs, linesBefore } = this.#options;
+    const { sent, lateUntilMs, linesBefore } = this.options;
     const untilMs = this.last > 0 ? -Infinity : lateUntilMs();
     for (let number = from + 1; number < to; number++) {
-      if (this.#sent[number - 1]!.timeMs <= untilMs) continue;
+      if (sent[number - 1]!.timeMs <= untilMs) continue;
       if (this.missing.size === 0) this.missedAfter = linesBefore();
       if (this.missing.size < maxMissing) this.missing.add(number);
     }
   }
+}
 
-  /** Whether a message without a name can be the one with this number. */
-  #fits(number: number, { kind, bytes, digest }: Content): boolean {
-    const sent = this.#sent[number - 1];
-    return sent?.named === false && sent.kind === kind &&
-      sent.bytes === bytes && sent.digest === digest;
-  }
+function isSame(one: Content, other: Content): boolean {
+  return one.kind === other.kind && one.bytes === other.bytes &&
+    one.digest === other.digest;
+}
 
-  #nameOf(number: number): string {
-    return `${number} of ${this.#options.publisher}`;
-  }
-
-  #wrongUnnamed({ kind, bytes }: Content, near: number): void {
-    const name = this.#nameOf(near);
-    const got = `got ${kind} of ${bytes} bytes without a name`;
-    this.#wrong("invented", `what was sent about ${name}, ${got}`);
-  }
-
-  #wrong(kind: PairViolation, rest: string): void {
-    this.#options.onWrong(kind, `Expected ${rest}`);
-  }
+function textOf({ kind, bytes, digest }: Content): string {
+  return `${kind} of ${bytes} bytes with digest ${digest}`;
 }
