@@ -31,7 +31,7 @@ export async function startChecked(
   const crowd = await Crowd.start({ ...options, history });
   return {
     ...{ crowd, history, checker },
-    async [Symbol.asyncDispose]() {
+    async [Symbol.asyncDispose](): Promise<void> {
       await crowd[Symbol.asyncDispose]();
       history[Symbol.dispose]();
     },

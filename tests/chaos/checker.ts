@@ -32,11 +32,18 @@
  * Messages without a name come from one publisher per channel; their numbers
  * follow from the named ones around them. Nothing is kept of a channel that is
  * settled and has no connection left.
+ *
+ * As a program it prints the verdict on a history once more, such as one that a
+ * failed run kept, of which the second argument is its `--cluster`, if any:
+ *
+ *     deno run --allow-read tests/chaos/checker.ts FOLDER/history.jsonl
  */
-import { readDocumented } from "./documented.ts";
+import { protocol, readDocumented } from "./documented.ts";
+import type { Brokers } from "./excuses.ts";
 import { type Event, readHistory } from "./history.ts";
 import { Pair, type PairViolation, type Sent } from "./pair.ts";
 import { PastFaults, type PastFaultsOptions } from "./past_faults.ts";
+import { print } from "./terminal.ts";
 
 /** What can be wrong. */
 export type ViolationKind =
@@ -471,4 +478,14 @@ export function lineOf(
 ): string {
   const at = (timeMs / 1000).toFixed(1);
   return `${kind} at ${at} s, channel ${channel}, connection ${connection}: ${message}`;
+}
+
+if (import.meta.main) {
+  const [path = "history.jsonl", brokers = "one"] = Deno.args;
+  const verdict = await checkFile(path, {
+    protocol,
+    // As node.ts configures its nodes.
+    ...{ onOutage: "refuse", brokers: brokers as Brokers },
+  });
+  print(`${JSON.stringify(verdict, undefined, 2)}\n`);
 }

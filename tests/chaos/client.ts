@@ -28,18 +28,18 @@ interface Publisher {
 }
 
 /** A channel, from its first client to its end. */
-export interface Channel {
-  readonly index: number;
-  /** A secret even here: it goes into handshakes, and nowhere else. */
-  readonly path: string;
+export class Channel {
   /** Those who are open. */
-  readonly clients: Client[];
+  readonly clients: Client[] = [];
   /** Everyone who ever published, by connection. */
-  readonly publishers: Map<number, Publisher>;
+  readonly publishers = new Map<number, Publisher>();
   /** Says that the channel is to end. */
-  readonly ending: AbortController;
+  readonly ending = new AbortController();
   /** The only one who ever sends unnamed messages, for nobody could tell whose they are. */
   whisperer: number | undefined;
+
+  /** @param path A secret even here: it goes into handshakes, and nowhere else. */
+  constructor(readonly index: number, readonly path: string) {}
 }
 
 /** What all clients of a crowd have in common. */
@@ -64,8 +64,6 @@ interface Author {
   unnamedRun: number;
 }
 
-/** A client with more than this to be written publishes nothing. */
-const maxQueuedBytes = 1 << 20;
 const maxUnnamedRun = 4;
 const dialTimeoutMs = 30_000;
 
@@ -80,17 +78,16 @@ export class Client implements Author {
   unnamedRun = 0;
   readonly #closed = Promise.withResolvers<Ending>();
   readonly #company: Company;
-  readonly #connection: Connection;
   /** The last number of each publisher; of those who were there before it at least what they had sent, which it may have missed. */
   readonly #seen: Map<number, number>;
 
   private constructor(
     readonly id: number,
     readonly channel: Channel,
-    { connection, company }: { connection: Connection; company: Company },
+    readonly connection: Connection,
+    company: Company,
   ) {
     this.#company = company;
-    this.#connection = connection;
     this.#seen = new Map(
       Array.from(channel.publishers, ([other, { sent }]) => [other, sent]),
     );
@@ -122,22 +119,12 @@ export class Client implements Author {
       ? door.node(connection.headers)
       : door.node ?? -1;
     history.add({ event: "open", connection: id, node });
-    return new Client(id, channel, { connection, company });
+    return new Client(id, channel, connection, company);
   }
 
   /** Resolves when its connection has ended. */
   get closed(): Promise<Ending> {
     return this.#closed.promise;
-  }
-
-  /** Whether it doesn't read at the moment. */
-  get isStalled(): boolean {
-    return this.#connection.isStalled;
-  }
-
-  /** Whether it has so much to be written that it publishes nothing. */
-  get isBusy(): boolean {
-    return this.#connection.queuedBytes > maxQueuedBytes;
   }
 
   /** The last number that came from another client. */
@@ -155,7 +142,7 @@ export class Client implements Author {
   /** Publishes a message of about that length. Gets its number. */
   publish(bytes: number): number {
     const { kind, payload } = compose(this, bytes, this.#company);
-    this.#connection.send(kind, payload);
+    this.connection.send(kind, payload);
     return this.publisher.sent;
   }
 
@@ -163,13 +150,8 @@ export class Client implements Author {
   async stall(ms: number, signal: AbortSignal): Promise<void> {
     const { history } = this.#company;
     history.add({ event: "stall", connection: this.id, ms: Math.round(ms) });
-    this.#connection.stall();
+    this.connection.stall();
     await Promise.race([sleep(ms, signal), this.closed]);
-  }
-
-  /** Reads again. */
-  resume(): void {
-    this.#connection.resume();
   }
 
   /** Closes in good order, behind what it has published. */
@@ -178,14 +160,14 @@ export class Client implements Author {
     // Nothing of it comes without a name behind it.
     if (this.unnamedRun > 0) this.publish(0);
     this.#tellLeave("close", code);
-    this.#connection.leave(code);
+    this.connection.leave(code);
   }
 
   /** Breaks off: with a reset (RST) if something hasn't been read, which a stall before sees to. */
   reset(): void {
     if (!this.isOpen) return;
     this.#tellLeave("reset", 1006);
-    this.#connection.reset();
+    this.connection.reset();
   }
 
   #tellLeave(how: "close" | "reset", code: number): void {

@@ -107,7 +107,7 @@ export class Cluster implements AsyncDisposable {
           .catch(() => {});
       });
     }
-    nodes.push(stack.use(new Node({ name, folder: home, ways, disk })));
+    nodes.push(stack.use(new Node(name, home, { ways, disk })));
   }
 
   /** Starts the nodes, and resolves when all are ready. Ended by `leftovers.ts`, they can be started for another run. */

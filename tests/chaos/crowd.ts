@@ -10,7 +10,7 @@
 import { eventually } from "../../tools/eventually.ts";
 import type { Random } from "../helpers/random.ts";
 import {
-  type Channel,
+  Channel,
   Client,
   type Company,
   type Door,
@@ -69,6 +69,8 @@ interface Seat {
 export const foreverMs = 2 ** 30;
 
 const tickMs = 10;
+/** A client with more than this to be written publishes nothing. */
+const maxQueuedBytes = 1 << 20;
 /** What may be due after the machine had no time, in messages. */
 const maxDue = 100;
 /** How long messages are: up to which share of them, and from how many bytes to how many. */
@@ -133,15 +135,13 @@ export class Crowd implements AsyncDisposable {
     const seats = [...crowd.#seats];
     crowd.#lastTickMs = crowd.#history.nowMs;
     crowd.#timer = setInterval(() => crowd.#tick(), tickMs);
-    try {
-      await eventually(
-        () => seats.every(({ hadItsTurn }) => hadItsTurn),
-        "all clients to have been open",
-      );
-    } catch (error) {
-      await crowd[Symbol.asyncDispose]();
-      throw error;
-    }
+    await using stack = new AsyncDisposableStack();
+    stack.use(crowd);
+    await eventually(
+      () => seats.every(({ hadItsTurn }) => hadItsTurn),
+      "all clients to have been open",
+    );
+    stack.move();
     return crowd;
   }
 
@@ -151,24 +151,22 @@ export class Crowd implements AsyncDisposable {
    * stalled publishes one, and everyone else must get it. Clients that were
    * refused or cut off have come back by then.
    *
-   * @throws {Error} If that takes more than `timeoutMs`, default 120 s; the message tells who waits for what.
+   * @throws {Error} If one of these takes more than `timeoutMs`; the message tells who waits for what.
    */
   async flows({ timeoutMs = 120_000 } = {}): Promise<number> {
     const startMs = this.#history.nowMs;
-    const leftMs = (): number =>
-      Math.max(0, timeoutMs - (this.#history.nowMs - startMs));
     this.#flowing++;
     try {
       const away = (): Seat[] => [...this.#seats].filter(({ away }) => away);
       await eventually(
         () => away().length === 0,
         () => `${away().length} clients`,
-        { timeoutMs: leftMs() },
+        { timeoutMs },
       );
       const pairs: { from: Client; number: number; to: Client }[] = [];
       for (const { clients } of this.#channels) {
-        const present = clients.filter((client) =>
-          !client.isLeaving && !client.isStalled
+        const present = clients.filter(({ isLeaving, connection }) =>
+          !isLeaving && !connection.isStalled
         );
         for (const from of present) {
           const number = from.publish(0);
@@ -191,7 +189,7 @@ export class Crowd implements AsyncDisposable {
           }).join("; ");
           return `messages between ${left.length} pairs of clients: ${some}`;
         },
-        { timeoutMs: leftMs() },
+        { timeoutMs },
       );
       return this.#history.nowMs - startMs;
     } finally {
@@ -242,14 +240,8 @@ export class Crowd implements AsyncDisposable {
   /** Runs one channel after the other. */
   async #runChannels(): Promise<void> {
     while (!this.#finishing) {
-      const channel: Channel = {
-        index: this.#history.newChannel(),
-        path: `/${this.#lifeRandom.uuid()}`,
-        clients: [],
-        publishers: new Map(),
-        ending: new AbortController(),
-        whisperer: undefined,
-      };
+      const path = `/${this.#lifeRandom.uuid()}`;
+      const channel = new Channel(this.#history.newChannel(), path);
       this.#channels.add(channel);
       const { clientsPerChannel: about, channelLifeMs } = this.#options;
       const seats = this.#lifeRandom.integer(
@@ -324,7 +316,7 @@ export class Crowd implements AsyncDisposable {
       if (!client.isOpen || signal.aborted || this.#flowing > 0) continue;
       if (!random.chance(0.15)) continue;
       await client.stall(random.between(10, stallMs), signal);
-      client.resume();
+      client.connection.resume();
     }
   }
 
@@ -349,10 +341,8 @@ export class Crowd implements AsyncDisposable {
     const elapsedMs = nowMs - this.#lastTickMs;
     this.#lastTickMs = nowMs;
     if (this.isSilent) return;
-    this.#due = Math.min(
-      maxDue,
-      this.#due + elapsedMs / 1000 * this.#options.messagesPerSecond,
-    );
+    const due = elapsedMs / 1000 * this.#options.messagesPerSecond;
+    this.#due = Math.min(maxDue, this.#due + due);
     const random = this.#messageRandom;
     const channels = [...this.#channels].filter(({ clients, ending }) =>
       clients.length > 0 && !ending.signal.aborted
@@ -361,9 +351,8 @@ export class Crowd implements AsyncDisposable {
     for (; this.#due >= 1; this.#due--) {
       const { clients } = random.pick(channels);
       const client = random.pick(clients);
-      if (
-        client.isLeaving || client.isBusy || client.quietUntilMs > nowMs
-      ) continue;
+      const isBusy = client.connection.queuedBytes > maxQueuedBytes;
+      if (client.isLeaving || isBusy || client.quietUntilMs > nowMs) continue;
       if (random.chance(0.002)) {
         client.quietUntilMs = nowMs + random.between(500, 5000);
       } else if (random.chance(0.01)) {
@@ -394,10 +383,10 @@ export class Crowd implements AsyncDisposable {
     if (messagesPerSecond > 0) {
       for (const client of clients) client.publish(0);
     }
-    const wait = async (
-      state: "open" | "left",
-      timeoutMs: number,
-    ): Promise<void> => {
+    for (const state of ["open", "left"] as const) {
+      const timeoutMs = state === "open"
+        ? settleTimeoutMs
+        : Math.min(settleTimeoutMs, leftTimeoutMs);
       // After that time it is for the checker to judge.
       await eventually(
         () =>
@@ -406,9 +395,7 @@ export class Crowd implements AsyncDisposable {
         "everyone to have everything",
         { timeoutMs },
       ).catch(() => {});
-    };
-    await wait("open", settleTimeoutMs);
-    await wait("left", Math.min(settleTimeoutMs, leftTimeoutMs));
+    }
     this.#history.add({ event: "settled", channel: index });
     const last = [...clients];
     for (const client of last) this.#leave(client);

@@ -1,6 +1,7 @@
 /** One node of staps, a process that keeps its folder, sockets and configuration over restarts. */
 import type { Status } from "../../src/admin/status.ts";
 import { ask, readSamples } from "../helpers/admin.ts";
+import type { Answer } from "../helpers/http.ts";
 import type { Broker } from "../../tools/broker.ts";
 import { eventually, within } from "../../tools/eventually.ts";
 import type { FaultyProxy } from "../../tools/faulty_proxy.ts";
@@ -50,40 +51,30 @@ export interface Holdings {
   readonly sockets: number;
 }
 
-/** Where a node is, and by which ways it gets to brokers. */
-interface NodePlace {
-  readonly name: string;
-  readonly folder: string;
+/** A node, running or not. */
+export class Node implements AsyncDisposable {
+  readonly socket: string;
+  readonly logFile: string;
   /** Its networks to the brokers, in the order in which it tries them. */
   readonly ways: ReadonlyMap<Broker, FaultyProxy>;
   /** Where its folder is; or why that isn't a file system of its own. */
   readonly disk: SmallDisk | string;
-}
-
-/** A node, running or not. */
-export class Node implements NodePlace, AsyncDisposable {
-  readonly name: string;
-  readonly folder: string;
-  readonly ways: ReadonlyMap<Broker, FaultyProxy>;
-  readonly disk: SmallDisk | string;
-  readonly socket: string;
-  readonly logFile: string;
   /** What its first process held before there were clients. */
   idle: Holdings | undefined;
   /** What it held at its first {@linkcode rememberWarm}. */
   warm: Holdings | undefined;
-  readonly #adminSocket: string;
   #settings: NodeSettings = {};
   #process: Process | undefined;
 
-  constructor({ name, folder, ways, disk }: NodePlace) {
-    this.name = name;
-    this.folder = folder;
-    this.ways = ways;
-    this.disk = disk;
+  constructor(
+    readonly name: string,
+    readonly folder: string,
+    { ways, disk }: Pick<Node, "ways" | "disk">,
+  ) {
     this.socket = `${folder}/staps.sock`;
     this.logFile = `${folder}/staps.log`;
-    this.#adminSocket = `${folder}/admin.sock`;
+    this.ways = ways;
+    this.disk = disk;
   }
 
   /** The process id, of the present process or of the last one. */
@@ -125,7 +116,7 @@ queue_expires_s = ${queueExpiresS}
 hosts = ${hosts.join(", ")}
 ${bridge}
 [admin]
-socket = ${this.#adminSocket}
+socket = ${this.folder}/admin.sock
 mode = 0600
 [log]
 level = ${logLevel}
@@ -155,10 +146,14 @@ format = text
     let last = "";
     await eventually(
       async () => {
-        await this.checkAlive();
-        const asked = ask(this.#adminSocket, "/readyz");
-        const answer = await within(asked, "an answer", { timeoutMs: 5_000 })
-          .catch((error: Error) => ({ status: 0, text: error.message }));
+        if (this.#process!.ended) {
+          const args = ["-n", "5", this.logFile];
+          const { stdout } = await runProgram("tail", args);
+          throw new Error(`${this.name} has ended:\n${stdout}`);
+        }
+        const answer = await within(this.#ask("/readyz"), "an answer", {
+          timeoutMs: 5_000,
+        }).catch((error: Error) => ({ status: 0, text: error.message }));
         last = answer.text.trim();
         return answer.status === 200;
       },
@@ -167,16 +162,9 @@ format = text
     );
   }
 
-  /** @throws {Error} If its process has ended; with the last of what it said. */
-  async checkAlive(): Promise<void> {
-    if (!this.#process!.ended) return;
-    const { stdout } = await runProgram("tail", ["-n", "5", this.logFile]);
-    throw new Error(`${this.name} has ended:\n${stdout}`);
-  }
-
   /** Gets what it says of itself. */
   async status(): Promise<Status> {
-    return JSON.parse(await this.#ask("/status"));
+    return JSON.parse((await this.#ask("/status")).text);
   }
 
   /** Whether it is connected to `broker`. */
@@ -188,12 +176,12 @@ format = text
 
   /** Gets its metrics, as {@linkcode readSamples} has them. */
   async metrics(): Promise<Map<string, number>> {
-    return readSamples(await this.#ask("/metrics"));
+    return readSamples((await this.#ask("/metrics")).text);
   }
 
-  async #ask(path: string): Promise<string> {
-    const asked = ask(this.#adminSocket, path);
-    return (await within(asked, `${path} of ${this.name}`)).text;
+  #ask(path: string): Promise<Answer> {
+    const asked = ask(`${this.folder}/admin.sock`, path);
+    return within(asked, `${path} of ${this.name}`);
   }
 
   /** Sends `signal` to it. */

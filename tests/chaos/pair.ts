@@ -48,7 +48,7 @@ export class Pair {
   /** Messages without a name, whose numbers the next one with a name tells. */
   #held: Content[] = [];
 
-  constructor(private readonly options: PairOptions) {}
+  constructor(readonly options: PairOptions) {}
 
   /** Takes a message that carries its number. */
   takeNamed(number: number, got: Content): void {

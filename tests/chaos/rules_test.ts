@@ -117,6 +117,83 @@ const rules: Readonly<Record<string, string>> = {
     1 joins; begin clients-delay; 1 is cut off => close 1`,
 };
 
+type Make = (connection: number, ...words: string[]) => HistoryEvent[];
+
+/** What words of a history mean, of which most begin with a connection. A message's digest is its number. */
+const meanings: readonly [RegExp, Make][] = [
+  [/^settled$/, () => [{ event: "settled", channel: 1 }]],
+  [/^begin (\S+)(?: of node (\d))?$/, (_, kind, node = "-1") => [{
+    ...{ event: "fault", fault: kinds.indexOf(kind!), node: Number(node) },
+    kind: kind as FaultKind,
+  }]],
+  [/^end (\S+)$/, (_, kind) => [
+    { event: "healed", fault: kinds.indexOf(kind!) },
+  ]],
+  [/^joins(?: on node (\d))?(?: in channel (\d))?$/, (id, node, channel) => [
+    dial(id, channel),
+    { event: "open", connection: id, node: Number(node ?? 0) },
+  ]],
+  [/^is refused with (\d+)$/, (connection, status) => [
+    dial(connection),
+    { event: "refused", connection, status: Number(status), reason: "" },
+  ]],
+  [/^sends (\d)( unnamed| empty)?$/, (connection, number, how) => [{
+    ...{ event: "send", connection, number: Number(number) },
+    ...{ named: how === undefined, ...content(number!, how) },
+  }]],
+  [/^gets (\d) of (\d)(.*)$/, (connection, number, publisher, how) => [{
+    ...{ event: "receive", connection, publisher: Number(publisher) },
+    ...{ number: Number(number), ...content(number!, how) },
+  }]],
+  [/^gets (\d) unnamed(.*)$/, (connection, number, how) => [{
+    ...{ event: "receive", connection, publisher: 0, number: 0 },
+    ...content(number!, how),
+  }]],
+  [/^says goodbye$/, (id) => [leave(id, "close")]],
+  [/^leaves$/, (id) => [leave(id, "close"), close(id, "client", 1000)]],
+  [/^resets$/, (id) => [leave(id, "reset"), close(id, "client", 1006)]],
+  [/^is cut off$/, (id) => [close(id, "nobody", 1006)]],
+  [/^is closed with (\d+) (.+)$/, (id, code, reason) => [
+    { ...close(id, "server", Number(code)), reason: reason! },
+  ]],
+];
+
+const kinds = Object.keys(effectsWith("one"));
+
+/** Gets what a few words of a history mean. */
+function read(words: string): HistoryEvent[] {
+  const [, id, rest] = /^(?:(\d) )?(.*)$/.exec(words)!;
+  for (const [pattern, make] of meanings) {
+    const match = pattern.exec(rest!);
+    if (match !== null) return make(Number(id), ...match.slice(1));
+  }
+  throw new Error(`Expected words of a history, got "${words}"`);
+}
+
+function dial(connection: number, channel = "1"): HistoryEvent {
+  return { event: "dial", connection, channel: Number(channel), door: 0 };
+}
+
+function leave(connection: number, how: "close" | "reset"): HistoryEvent {
+  return { event: "leave", connection, how, code: 1000 };
+}
+
+function close(
+  connection: number,
+  by: "client" | "server" | "nobody",
+  code: number,
+): HistoryEvent & { event: "close" } {
+  return { event: "close", connection, by, code, reason: "" };
+}
+
+function content(number: string, how = ""): Content {
+  return {
+    kind: how.endsWith("as binary") ? "binary" : "text",
+    bytes: 9,
+    digest: /changed|empty/.test(how) ? 0 : Number(number),
+  };
+}
+
 for (const [rule, cases] of Object.entries(rules)) {
   Deno.test(`Checker ${rule}`, () => {
     for (const line of cases.trim().split("\n")) {
@@ -138,71 +215,4 @@ for (const [rule, cases] of Object.entries(rules)) {
       assert.equal(violations, found!.trim(), line);
     }
   });
-}
-
-/** Gets what a few words of a history mean. A message's digest is its number. */
-function read(words: string): HistoryEvent[] {
-  const match = (pattern: RegExp): string[] | undefined =>
-    pattern.exec(words)?.slice(1);
-  if (words === "settled") return [{ event: "settled", channel: 1 }];
-  const [begins, kind, node = -1] =
-    match(/^(begin|end) (\S+)(?: of node (\d))?$/) ?? [];
-  if (begins !== undefined) {
-    const fault = Object.keys(effectsWith("one")).indexOf(kind!);
-    if (begins === "end") return [{ event: "healed", fault }];
-    const known = kind as FaultKind;
-    return [{ event: "fault", fault, kind: known, node: Number(node) }];
-  }
-  const [id, what] = match(/^(\d) (.*)$/)!;
-  const connection = Number(id);
-  words = what!;
-  const dial = (channel = "1"): HistoryEvent => ({
-    ...{ event: "dial", connection, channel: Number(channel), door: 0 },
-  });
-  const leave = (how: "close" | "reset"): HistoryEvent => ({
-    ...{ event: "leave", connection, how, code: 1000 },
-  });
-  const close = (
-    by: "client" | "server" | "nobody",
-    code: number,
-    reason = "",
-  ): HistoryEvent => ({ event: "close", connection, by, code, reason });
-  const content = (digest: string, how = ""): Content => ({
-    kind: how.endsWith("as binary") ? "binary" : "text",
-    bytes: 9,
-    digest: /changed|empty/.test(how) ? 0 : Number(digest),
-  });
-  let found;
-  if (found = match(/^joins(?: on node (\d))?(?: in channel (\d))?$/)) {
-    const [node = 0, channel] = found;
-    return [dial(channel), { event: "open", connection, node: Number(node) }];
-  }
-  if (found = match(/^is refused with (\d+)$/)) {
-    const status = Number(found[0]);
-    return [dial(), { event: "refused", connection, status, reason: "" }];
-  }
-  if (found = match(/^sends (\d)( unnamed| empty)?$/)) {
-    const [number, how] = found;
-    const named = how === undefined;
-    return [{
-      ...{ event: "send", connection, number: Number(number), named },
-      ...content(number!, how),
-    }];
-  }
-  if (found = match(/^gets (\d) (?:of (\d)|unnamed)(.*)$/)) {
-    const [number, publisher = 0, how] = found;
-    return [{
-      ...{ event: "receive", connection, publisher: Number(publisher) },
-      ...{ number: publisher === 0 ? 0 : Number(number) },
-      ...content(number!, how),
-    }];
-  }
-  if (found = match(/^is closed with (\d+) (.+)$/)) {
-    return [close("server", Number(found[0]), found[1]!)];
-  }
-  if (words === "leaves") return [leave("close"), close("client", 1000)];
-  if (words === "says goodbye") return [leave("close")];
-  if (words === "resets") return [leave("reset"), close("client", 1006)];
-  if (words === "is cut off") return [close("nobody", 1006)];
-  throw new Error(`Expected words of a history, got "${words}"`);
 }

@@ -1,7 +1,7 @@
 /** A run from its start to its end: traffic, samples and quiet moments. */
 import { closes } from "../../src/relay/close.ts";
 import { type CheckedCrowd, startChecked } from "../chaos/checked_crowd.ts";
-import { type Checker, lineOf, type Verdict } from "../chaos/checker.ts";
+import { type Checker, lineOf } from "../chaos/checker.ts";
 import type { Door } from "../chaos/client.ts";
 import { Cluster } from "../chaos/cluster.ts";
 import { faults } from "../chaos/faults.ts";
@@ -40,13 +40,13 @@ export interface SoakResult {
    * broker was away; others are violations. Who hangs up does so before the
    * answer to its handshake.
    */
-  readonly counts: Readonly<
-    Record<
-      | ("connections" | "messages" | "deliveries" | "refused")
-      | ("hangUps" | "slowReaders" | "brokerCuts"),
-      number
-    >
-  >;
+  readonly counts: {
+    readonly [
+      name in
+        | ("connections" | "messages" | "deliveries" | "refused")
+        | ("hangUps" | "slowReaders" | "brokerCuts")
+    ]: number;
+  };
   /** What was looked at, and what it is about. */
   readonly findings: readonly (Finding & { readonly about: string })[];
 }
@@ -99,18 +99,21 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const [first, second] = cluster.nodes.map((node) => ({
     ...{ node, pid: node.pid, folder: node.folder, samples: [] },
   }));
-  return await new Run(options, cluster, [
+  const subjects = [
     { name: "node 1, behind nginx", ...first! },
     { name: "node 2", ...second! },
     { name: "the 20-line relay", pid, folder: home, samples: [] },
-  ]).play();
+  ];
+  return await new Run({ ...options, cluster, subjects }).play();
+}
+
+/** What a run works with; the last of the subjects is the relay. */
+interface Stage extends SoakOptions {
+  readonly cluster: Cluster;
+  readonly subjects: readonly Subject[];
 }
 
 class Run {
-  readonly #options: SoakOptions;
-  readonly #cluster: Cluster;
-  /** The nodes, and the relay. */
-  readonly #subjects: readonly Subject[];
   readonly #random: Random;
   /** The ways to the first node, through nginx, and to the second one; and to the relay. */
   readonly #doors: readonly Door[];
@@ -125,28 +128,19 @@ class Run {
   #atFirst: Rest | undefined;
   #atLast: Rest | undefined;
 
-  constructor(
-    options: SoakOptions,
-    cluster: Cluster,
-    subjects: readonly Subject[],
-  ) {
-    this.#options = options;
-    this.#cluster = cluster;
-    this.#subjects = subjects;
-    this.#random = new Random(options.seed);
-    const { frontend, nodeDoors } = cluster;
+  constructor(readonly stage: Stage) {
+    this.#random = new Random(stage.seed);
+    const { frontend, nodeDoors } = stage.cluster;
     this.#doors = [{ target: frontend, node: 0 }, nodeDoors[1]!];
-    const socket = `${subjects.at(-1)!.folder}/relay.sock`;
+    const socket = `${stage.subjects.at(-1)!.folder}/relay.sock`;
     this.#relayDoor = { target: { socket } };
   }
 
   async play(): Promise<SoakResult> {
-    const { minutes, seed, signal } = this.#options;
+    const { minutes, seed, signal } = this.stage;
     const wholeS = minutes * 60;
-    const cycleS = Math.max(
-      minCycleS,
-      Math.min(maxCycleS, wholeS / quietMoments),
-    );
+    const aboutS = Math.min(maxCycleS, wholeS / quietMoments);
+    const cycleS = Math.max(minCycleS, aboutS);
     let failure: Error | undefined;
     try {
       await using stayers = await startChecked({
@@ -163,7 +157,7 @@ class Run {
       }
       await stayers.crowd.finish();
       this.#finish(stayers);
-      const problems = await leftovers(this.#cluster);
+      const problems = await leftovers(this.stage.cluster);
       if (problems.length > 0) throw new Error(problems.join("; "));
     } catch (error) {
       // What was found up to then is worth telling, too.
@@ -178,13 +172,15 @@ class Run {
   }
 
   get #counts(): SoakResult["counts"] {
-    const sum = (get: (verdict: Verdict) => number): number =>
-      sumOf(this.#checkers.map(({ verdict }) => get(verdict)));
+    const counts = { connections: 0, messages: 0, deliveries: 0, refused: 0 };
+    for (const { verdict } of this.#checkers) {
+      counts.connections += verdict.connections;
+      counts.messages += verdict.messages;
+      counts.deliveries += verdict.deliveries;
+      counts.refused += sumOf(Object.values(verdict.refused));
+    }
     return {
-      connections: sum(({ connections }) => connections),
-      messages: sum(({ messages }) => messages),
-      deliveries: sum(({ deliveries }) => deliveries),
-      refused: sum(({ refused }) => sumOf(Object.values(refused))),
+      ...counts,
       hangUps: this.#hangUps,
       slowReaders: this.#slowCodes.length,
       brokerCuts: this.#brokerCuts,
@@ -202,8 +198,10 @@ class Run {
     { endS, cutS }: { endS: number; cutS: number },
   ): Promise<void> {
     // They would fill the disk in the end.
-    for (const { logFile } of this.#cluster.nodes) await Deno.truncate(logFile);
-    const { joinsPerSecond, signal } = this.#options;
+    for (const { logFile } of this.stage.cluster.nodes) {
+      await Deno.truncate(logFile);
+    }
+    const { joinsPerSecond, signal } = this.stage;
     const kind = churn(joinsPerSecond);
     const seed = this.#random.integer(0, 2 ** 31);
     await using goers = await startChecked({
@@ -215,7 +213,7 @@ class Run {
       settleTimeoutMs: uncheckedSettleMs,
     });
     stayers.crowd.isSilent = false;
-    let slowReader = Promise.resolve();
+    let slowReader: Promise<void> | undefined;
     let cutDueS = cutS;
     let [sampleDueS, slowDueS, hangUpDueS] = [0, 0, this.#nowS];
     while (this.#nowS < endS && !signal?.aborted) {
@@ -226,7 +224,11 @@ class Run {
       if (this.#nowS >= slowDueS) {
         slowDueS = this.#nowS + slowReaderS;
         await slowReader;
-        slowReader = this.#addSlowReader();
+        const node = this.#random.pick(this.stage.cluster.nodes);
+        slowReader = readSlowly(node, this.#random).then((code) => {
+          // Unless the broker was away just then.
+          if (code !== undefined) this.#slowCodes.push(code);
+        });
       }
       for (; this.#nowS >= hangUpDueS; this.#hangUps++) {
         hangUpDueS += 1 / (hangUpShare * joinsPerSecond);
@@ -243,13 +245,6 @@ class Run {
     this.#finish(goers);
   }
 
-  /** Lets one client not read, unless the broker is away just now. */
-  async #addSlowReader(): Promise<void> {
-    const node = this.#random.pick(this.#cluster.nodes);
-    const code = await readSlowly(node, this.#random);
-    if (code !== undefined) this.#slowCodes.push(code);
-  }
-
   /** Lets one client of a node and one of the relay hang up before they are answered. */
   async #hangUp(): Promise<void> {
     const random = this.#random;
@@ -263,8 +258,8 @@ class Run {
   async #cutOff(crowds: readonly CheckedCrowd[]): Promise<void> {
     this.#brokerCuts++;
     const heals = crowds.map(({ history }) => history.fault(cut.kind));
-    await cut.strike(this.#cluster, {
-      node: this.#cluster.nodes[0]!,
+    await cut.strike(this.stage.cluster, {
+      node: this.stage.cluster.nodes[0]!,
       lasts: () => Promise.resolve(),
       paths: [],
       random: this.#random,
@@ -283,28 +278,31 @@ class Run {
         this.#atFirst ??= rest;
         return JSON.stringify(rest) === JSON.stringify(this.#atFirst);
       },
-      () =>
-        `only the residents to be left: ${JSON.stringify(this.#atFirst)}, ` +
-        `got ${JSON.stringify(this.#atLast)}`,
+      () => {
+        const [first, last] = [this.#atFirst, this.#atLast];
+        return `only the residents: ${JSON.stringify({ first, last })}`;
+      },
       { timeoutMs: quietTimeoutMs },
     );
     const minutes = (this.#nowS / 60).toFixed(1);
     const lines = await this.#sample(true);
     const { connections, deliveries } = this.#counts;
-    this.#options.onQuiet?.(
+    this.stage.onQuiet?.(
       `${minutes} min, ${connections} joins, ${deliveries} deliveries; ` +
         lines.join("; "),
     );
   }
 
   async #rest(): Promise<Rest> {
-    const objects = await this.#cluster.broker.eval(
+    const objects = await this.stage.cluster.broker.eval(
       `{length(rabbit_amqqueue:list(<<"/">>)), length(rabbit_binding:list(<<"/">>))}`,
     );
-    const nodes = await Promise.all(this.#cluster.nodes.map(async (node) => {
-      const { clients, channels } = await node.status();
-      return { clients, channels };
-    }));
+    const nodes = await Promise.all(
+      this.stage.cluster.nodes.map(async (node) => {
+        const { clients, channels } = await node.status();
+        return { clients, channels };
+      }),
+    );
     return {
       nodes,
       clients: sumOf(nodes.map(({ clients }) => clients)),
@@ -316,7 +314,7 @@ class Run {
   async #sample(isQuiet: boolean): Promise<string[]> {
     const atS = this.#nowS;
     const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
-    return await Promise.all(this.#subjects.map(async (subject) => {
+    return await Promise.all(this.stage.subjects.map(async (subject) => {
       const sample = await takeSample(subject, { atS, isQuiet });
       return `${subject.name}: ${mib(sample.residentBytes)} MiB, ` +
         `${mib(usedBytes(sample))} of it in use, ${sample.fds} fds`;
@@ -330,30 +328,26 @@ class Run {
       .slice(0, shownViolations).map(lineOf);
     const slow = this.#slowCodes.filter((code) => code === closes.slow.code);
     const [first, last] = [this.#atFirst?.broker, this.#atLast?.broker];
-    const relay = this.#subjects.at(-1)!.samples;
+    const relay = this.stage.subjects.at(-1)!.samples;
+    const clients = "all clients";
     return [
       {
-        about: "the run",
+        ...{ about: "the run", isFlat: failure === undefined },
         what: "everybody but the residents gone at each quiet moment",
-        found: failure?.message ?? "yes",
-        allowed: "yes",
-        isFlat: failure === undefined,
+        ...{ found: failure?.message ?? "yes", allowed: "yes" },
       },
       {
-        about: "all clients",
+        ...{ about: clients, isFlat: broken === 0 },
         what: "promises broken to those who stayed, came and went",
-        found: [`${broken}`, ...lines].join("; "),
-        allowed: "0",
-        isFlat: broken === 0,
+        ...{ found: [`${broken}`, ...lines].join("; "), allowed: "0" },
       },
       {
-        about: "all clients",
+        ...{ about: clients, isFlat: slow.length === this.#slowCodes.length },
         what: `slow readers closed with ${closes.slow.code}`,
         found: `${slow.length} of ${this.#slowCodes.length}`,
         allowed: "all",
-        isFlat: slow.length === this.#slowCodes.length,
       },
-      ...this.#subjects.flatMap(({ name: about, node, samples }) =>
+      ...this.stage.subjects.flatMap(({ name: about, node, samples }) =>
         judge(samples, relay).map((finding) => ({
           ...{ about, ...finding },
           // Of the relay it is only told: it isn't ours.
@@ -361,11 +355,12 @@ class Run {
         }))
       ),
       {
-        about: "the broker",
+        ...{
+          about: "the broker",
+          isFlat: last !== undefined && last === first,
+        },
         what: "queues and bindings at the last quiet moment",
-        found: `${last}`,
-        allowed: `${first}, as at first`,
-        isFlat: last !== undefined && last === first,
+        ...{ found: `${last}`, allowed: `${first}, as at first` },
       },
     ];
   }
