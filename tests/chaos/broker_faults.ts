@@ -32,27 +32,15 @@ export function losingPolicy(random: Random, { kind }: Cluster): Definition {
 }
 
 /** Does `act` while a policy holds for the nodes' queues. */
-export async function withQueuePolicy(
+export function withQueuePolicy(
   { broker }: Cluster,
   definition: Definition,
   act: () => Promise<void>,
 ): Promise<void> {
   const names =
     `[rabbit_policy:name(Q) || Q <- rabbit_amqqueue:list(${vhost})]`;
-  await setPolicy(broker, ["^staps[.]node", "queues", definition]);
-  try {
-    await eventually(
-      () => holds(broker, names),
-      "a policy on the nodes' queues",
-    );
-    await act();
-  } finally {
-    await clearPolicy(broker);
-  }
-  await eventually(
-    async () => !await holds(broker, names),
-    "no policy on the nodes' queues",
-  );
+  const policy = { pattern: "^staps[.]node", to: "queues", definition, names };
+  return withPolicy(broker, policy, act);
 }
 
 /** Does `act` while a policy sends what has nowhere to go to a queue of its own. */
@@ -62,7 +50,7 @@ export async function withAlternateExchange(
 ): Promise<void> {
   const exchange = `rabbit_misc:r(${vhost}, exchange, <<"${elsewhere}">>)`;
   const queue = `rabbit_misc:r(${vhost}, queue, <<"${elsewhere}">>)`;
-  const staps =
+  const names =
     `[rabbit_policy:name(X) || {ok, X} <- [rabbit_exchange:lookup(` +
     `rabbit_misc:r(${vhost}, exchange, <<"staps">>))]]`;
   await broker.eval(
@@ -74,13 +62,11 @@ export async function withAlternateExchange(
       `rabbit_binding:add({binding, ${exchange}, <<>>, ${queue}, []}, ` +
       `<<"test">>)`,
   );
+  const definition = { "alternate-exchange": elsewhere };
+  const policy = { pattern: "^staps$", to: "exchanges", definition, names };
   try {
-    const definition = { "alternate-exchange": elsewhere };
-    await setPolicy(broker, ["^staps$", "exchanges", definition]);
-    await eventually(() => holds(broker, staps), "a policy on the exchange");
-    await act();
+    await withPolicy(broker, policy, act);
   } finally {
-    await clearPolicy(broker);
     await broker.eval(
       `{ok, Q} = rabbit_amqqueue:lookup(${queue}), ` +
         `rabbit_amqqueue:delete(Q, false, false, <<"test">>), ` +
@@ -110,24 +96,31 @@ export async function replaceBroker(
   );
 }
 
-async function setPolicy(
+/** Does `act` while a policy holds. `names` gets, in Erlang, the names of the policies of what it is for. */
+async function withPolicy(
   broker: Broker,
-  [pattern, to, definition]: [string, "queues" | "exchanges", Definition],
+  { pattern, to, definition, names }: {
+    pattern: string;
+    to: string;
+    definition: Definition;
+    names: string;
+  },
+  act: () => Promise<void>,
 ): Promise<void> {
+  const holds = async (): Promise<boolean> =>
+    await broker.eval(`lists:member(${policy}, ${names})`) === "true";
   const json = JSON.stringify(JSON.stringify(definition));
   await broker.eval(
     `ok = rabbit_policy:parse_set(${vhost}, ${policy}, <<"${pattern}">>, ` +
       `<<${json}>>, 0, <<"${to}">>, <<"test">>)`,
   );
-}
-
-async function clearPolicy(broker: Broker): Promise<void> {
-  await broker.eval(
-    `ok = rabbit_policy:delete(${vhost}, ${policy}, <<"test">>)`,
-  );
-}
-
-/** Whether one of the names that an Erlang expression gets is the policy's. */
-async function holds(broker: Broker, names: string): Promise<boolean> {
-  return await broker.eval(`lists:member(${policy}, ${names})`) === "true";
+  try {
+    await eventually(holds, "a policy to hold");
+    await act();
+  } finally {
+    await broker.eval(
+      `ok = rabbit_policy:delete(${vhost}, ${policy}, <<"test">>)`,
+    );
+  }
+  await eventually(async () => !await holds(), "a policy to be gone");
 }

@@ -69,8 +69,8 @@ export interface Violation {
   readonly connection: number;
   /** What was expected, and what came instead. */
   readonly message: string;
-  /** Lines of the history: what happened in the channel before, and the faults of the time. */
-  readonly before: readonly string[];
+  /** The faults that went on then, or had ended a moment ago. */
+  readonly faults: readonly string[];
 }
 
 /** What a checker found. */
@@ -126,15 +126,11 @@ class Channel {
   isSettled = false;
   /** How many connections haven't ended. */
   present = 0;
-  /** What happened last. */
-  readonly recent: Event[] = [];
 
   constructor(readonly index: number) {}
 }
 
 const maxViolations = 100;
-/** How many events of its channel a violation shows. */
-const shownEvents = 16;
 /** How many missing numbers a violation tells. */
 const shownMissing = 5;
 
@@ -193,7 +189,6 @@ export class Checker {
     if (connection === undefined || connection.state === "ended") {
       throw wrongHistory("a connection", event);
     }
-    remember(connection.channel, event);
     switch (event.event) {
       case "open":
         return this.#takeOpen(connection, event.node);
@@ -227,7 +222,6 @@ export class Checker {
       this.#channels.set(index, channel = new Channel(index));
       this.#verdict.channels++;
     }
-    remember(channel, event);
     this.#lastConnection = Math.max(this.#lastConnection, id);
     this.#connections.set(id, new Connection(id, channel));
     channel.present++;
@@ -316,7 +310,6 @@ export class Checker {
   #takeSettled(event: Event & { event: "settled" }): void {
     const channel = this.#channels.get(event.channel);
     if (channel === undefined) return;
-    remember(channel, event);
     channel.isSettled = true;
     for (const receiver of channel.connections.values()) {
       if (receiver.state !== "open" || receiver.left !== undefined) continue;
@@ -372,14 +365,14 @@ export class Checker {
   }
 
   #reportMissing(receiver: Connection): void {
-    for (const [id, { missing, missedAfter, last }] of receiver.pairs) {
+    for (const [id, { missing, missedMs, last }] of receiver.pairs) {
       if (missing.size === 0) continue;
       const more = missing.size - shownMissing;
       const some = [...missing].slice(0, shownMissing).join(", ") +
         (more > 0 ? ` and ${more} more` : "");
       const message =
         `Expected ${some} of ${id}, got none of them, and ${last} as the last`;
-      this.#report("missing", receiver, message, missedAfter);
+      this.#report("missing", receiver, message, missedMs);
     }
   }
 
@@ -391,7 +384,7 @@ export class Checker {
         sent: publisher.sent,
         floor,
         lateUntilMs: () => this.#faults.lateUntilMs(receiver, publisher),
-        linesBefore: () => this.#linesBefore(receiver.channel),
+        nowMs: () => this.#faults.nowMs,
         onWrong: (kind, message) =>
           this.#report(kind, receiver, `${message} of ${publisher.id}`),
       });
@@ -419,23 +412,15 @@ export class Checker {
     kind: ViolationKind,
     { id: connection, channel }: Connection,
     message: string,
-    before: readonly string[] = this.#linesBefore(channel),
+    timeMs = this.#faults.nowMs,
   ): void {
     this.#verdict.violationCount++;
     const { violations } = this.#verdict;
     if (violations.length >= maxViolations) return;
-    const { nowMs: timeMs } = this.#faults;
+    const faults = this.#faults.recent;
     violations.push({
-      ...{ kind, timeMs, channel: channel.index, connection, message, before },
+      ...{ kind, timeMs, channel: channel.index, connection, message, faults },
     });
-  }
-
-  /** Gets the lines of the faults of the time, and of what happened in a channel. */
-  #linesBefore({ recent }: Channel): string[] {
-    if (this.#verdict.violations.length >= maxViolations) return [];
-    return [...this.#faults.recent, ...recent].map((event) =>
-      JSON.stringify(event)
-    );
   }
 }
 
@@ -447,12 +432,6 @@ export async function checkFile(
   const checker = new Checker(options);
   for await (const event of readHistory(path)) checker.take(event);
   return checker.finish();
-}
-
-function remember({ recent }: Channel, event: Event): void {
-  recent.push(event);
-  // Cut now and then, for a shift each time would cost more.
-  if (recent.length > 2 * shownEvents) recent.splice(0, shownEvents);
 }
 
 /** Sets a number by a key, unless it is as high already. */
@@ -474,10 +453,12 @@ function wrongHistory(expected: string, event: Event): Error {
 
 /** Gets a broken promise as one line. */
 export function lineOf(
-  { kind, timeMs, channel, connection, message }: Violation,
+  { kind, timeMs, channel, connection, message, faults }: Violation,
 ): string {
-  const at = (timeMs / 1000).toFixed(1);
-  return `${kind} at ${at} s, channel ${channel}, connection ${connection}: ${message}`;
+  const at = (timeMs / 1000).toFixed(3);
+  const where = `channel ${channel}, connection ${connection}`;
+  const during = faults.length > 0 ? ` (${faults.join(", ")})` : "";
+  return `${kind} at ${at} s, ${where}: ${message}${during}`;
 }
 
 if (import.meta.main) {

@@ -26,8 +26,8 @@ export interface PairOptions {
   readonly floor: number;
   /** Gets the time after which messages have to come even if they are the first ones. */
   readonly lateUntilMs: () => number;
-  /** Gets what has happened up to now, as lines. */
-  readonly linesBefore: () => readonly string[];
+  /** Gets the time of the history. */
+  readonly nowMs: () => number;
   /** Told what was expected and came, if something is wrong. */
   readonly onWrong: (kind: PairViolation, message: string) => void;
 }
@@ -39,8 +39,8 @@ const maxMissing = 1000;
 export class Pair {
   /** Numbers between the first and the last one that didn't come. */
   readonly missing = new Set<number>();
-  /** What happened before the first of them was missed. */
-  missedAfter: readonly string[] = [];
+  /** When the first of them was missed. */
+  missedMs = 0;
   /** The highest number that came. */
   last = 0;
   /** The first number that came; 0 for none yet. */
@@ -113,11 +113,11 @@ export class Pair {
 
   /** Notes that numbers between these two didn't come, which they may still do: then in a wrong order. */
   #missBetween(from: number, to: number): void {
-    const { sent, lateUntilMs, linesBefore } = this.options;
+    const { sent, lateUntilMs, nowMs } = this.options;
     const untilMs = this.last > 0 ? -Infinity : lateUntilMs();
     for (let number = from + 1; number < to; number++) {
       if (sent[number - 1]!.timeMs <= untilMs) continue;
-      if (this.missing.size === 0) this.missedAfter = linesBefore();
+      if (this.missing.size === 0) this.missedMs = nowMs();
       if (this.missing.size < maxMissing) this.missing.add(number);
     }
   }

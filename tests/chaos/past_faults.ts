@@ -60,11 +60,11 @@ export class PastFaults {
     this.#all.find(({ event }) => event.fault === fault)!.endMs = this.nowMs;
   }
 
-  /** Gets the events of those that go on, or ended a moment ago. */
-  get recent(): Event[] {
+  /** Gets the kinds of those that go on, or ended a moment ago. */
+  get recent(): FaultKind[] {
     return this.#all
       .filter(({ endMs }) => endMs + defaultGraceMs >= this.nowMs)
-      .map(({ event }) => event);
+      .map(({ event }) => event.kind);
   }
 
   /** Tells whether a fault that hits this node now, or did a moment ago, has such an effect. */

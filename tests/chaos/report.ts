@@ -19,9 +19,7 @@ export function summary(result: RunResult): string {
   return [
     text(faultTable(result)),
     text(countTable(result)),
-    ...verdict.violations.slice(0, 10).map((violation) =>
-      [lineOf(violation), ...violation.before].join("\n  ") + "\n"
-    ),
+    ...verdict.violations.slice(0, 10).map((each) => `${lineOf(each)}\n`),
     ...problems.map((problem) => `problem: ${problem}\n`),
   ].join("\n");
 }

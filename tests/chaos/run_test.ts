@@ -84,7 +84,7 @@ Deno.test("staps keeps its promises", async (t) => {
     assert.ok(!passed(result));
     assert.match(
       summary(result),
-      /^missing at \d+\.\d s, channel \d+, connection \d+: /m,
+      /^missing at \d+\.\d+ s, channel \d+, connection \d+: /m,
     );
   });
   await stack.disposeAsync();
