@@ -39,10 +39,9 @@
  *     deno run --allow-read tests/chaos/checker.ts FOLDER/history.jsonl
  */
 import { protocol, readDocumented } from "./documented.ts";
-import type { Brokers } from "./excuses.ts";
+import { type Brokers, PastFaults, type PastFaultsOptions } from "./excuses.ts";
 import { type Event, readHistory } from "./history.ts";
 import { Pair, type PairViolation, type Sent } from "./pair.ts";
-import { PastFaults, type PastFaultsOptions } from "./past_faults.ts";
 import { print } from "./terminal.ts";
 
 /** What can be wrong. */

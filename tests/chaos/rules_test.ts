@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Checker, type CheckerOptions } from "./checker.ts";
 import { protocol } from "./documented.ts";
-import { effectsWith, type FaultKind } from "./excuses.ts";
+import { type FaultKind, faultKinds } from "./excuses.ts";
 import type { Content, HistoryEvent } from "./history.ts";
 
 const two = "1 joins; 2 joins; 1 sends 1; 1 sends 2";
@@ -123,11 +123,15 @@ type Make = (connection: number, ...words: string[]) => HistoryEvent[];
 const meanings: readonly [RegExp, Make][] = [
   [/^settled$/, () => [{ event: "settled", channel: 1 }]],
   [/^begin (\S+)(?: of node (\d))?$/, (_, kind, node = "-1") => [{
-    ...{ event: "fault", fault: kinds.indexOf(kind!), node: Number(node) },
+    ...{
+      event: "fault",
+      fault: faultKinds.indexOf(kind as FaultKind),
+      node: Number(node),
+    },
     kind: kind as FaultKind,
   }]],
   [/^end (\S+)$/, (_, kind) => [
-    { event: "healed", fault: kinds.indexOf(kind!) },
+    { event: "healed", fault: faultKinds.indexOf(kind as FaultKind) },
   ]],
   [/^joins(?: on node (\d))?(?: in channel (\d))?$/, (id, node, channel) => [
     dial(id, channel),
@@ -157,8 +161,6 @@ const meanings: readonly [RegExp, Make][] = [
     { ...close(id, "server", Number(code)), reason: reason! },
   ]],
 ];
-
-const kinds = Object.keys(effectsWith("one"));
 
 /** Gets what a few words of a history mean. */
 function read(words: string): HistoryEvent[] {
