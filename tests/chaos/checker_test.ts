@@ -119,7 +119,7 @@ Deno.test("Checker finds what goes wrong, and Crowd.flows() between whom nothing
     });
     const { crowd } = watched;
     await assert.rejects(
-      crowd.flows({ timeoutMs: 1000 }),
+      crowd.flows({ timeoutMs: 3000 }),
       /in vain for messages between \d+ pairs of clients: \d+ has 0 of \d+ from/,
     );
   });

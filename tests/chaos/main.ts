@@ -127,7 +127,7 @@ async function run(
     await using cluster = await Cluster.start({ folder, ...options });
     const result = await runChaos({
       ...{ ...options, cluster, folder, signal },
-      onStep: ({ step, elapsedMs, flowMs }) => {
+      onStep: (step, elapsedMs, flowMs) => {
         const what = `${step.number}. ${describe(step)}`;
         print(`${clock(elapsedMs)} ${what}: flows after ${seconds(flowMs)}\n`);
       },

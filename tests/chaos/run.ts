@@ -41,21 +41,12 @@ export interface RunOptions extends PlanOptions {
   readonly exact?: "nobody-closed" | "somebody-told";
   /** Ends the run early, and makes it fail. */
   readonly signal?: AbortSignal;
-  /** Told of each step when it is over. */
-  readonly onStep?: (step: StepResult) => void;
-}
-
-/** What came of a step. */
-export interface StepResult {
-  readonly step: Step;
-  /** How long the run goes on by now. */
-  readonly elapsedMs: number;
-  /** How long it took until messages flowed again. */
-  readonly flowMs: number;
+  /** Told of each step when it is over, how long the run goes on by now, and how long it took until messages flowed again. */
+  readonly onStep?: (step: Step, elapsedMs: number, flowMs: number) => void;
 }
 
 /** How often a fault happened, and what followed. */
-export interface FaultTally {
+interface FaultTally {
   times: number;
   /** How long it took after each end until everybody heard everybody, in milliseconds. */
   readonly flowMs: number[];
@@ -63,8 +54,8 @@ export interface FaultTally {
   obstacle?: string;
 }
 
-/** What is known of a run while it goes on. */
-interface RunTally {
+/** What came of a run. */
+export interface RunResult {
   /** How long faults happened. */
   elapsedMs: number;
   steps: number;
@@ -74,12 +65,11 @@ interface RunTally {
   visits: number;
   /** What went wrong beside broken promises: a fault's own checks, and what was left behind. */
   readonly problems: string[];
-}
-
-/** What came of a run. */
-export interface RunResult extends RunTally {
   readonly verdict: Verdict;
 }
+
+/** What is known of a run while it goes on. */
+type RunTally = Omit<RunResult, "verdict">;
 
 /** The seed decides everything; parts of the run get generators of their own. */
 const salts = {
@@ -188,7 +178,7 @@ async function play(
     if (!exact) await pause(step.calmMs);
     const flowMs = await takeStep(step, { ...scene, crowd });
     const elapsedMs = result.elapsedMs = performance.now() - startMs;
-    scene.onStep?.({ step, elapsedMs, flowMs });
+    scene.onStep?.(step, elapsedMs, flowMs);
     for (const node of cluster.nodes) await node.rememberWarm();
     // What it would show from here on follows from that.
     if (result.problems.length > 0) break;
