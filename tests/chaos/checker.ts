@@ -385,7 +385,7 @@ export class Checker {
         lateUntilMs: () => this.#faults.lateUntilMs(receiver, publisher),
         nowMs: () => this.#faults.nowMs,
         onWrong: (kind, message) =>
-          this.#report(kind, receiver, `${message} of ${publisher.id}`),
+          this.#report(kind, receiver, `Of ${publisher.id}: ${message}`),
       });
       receiver.pairs.set(publisher.id, pair);
     }

@@ -54,11 +54,11 @@ export class Pair {
   takeNamed(number: number, got: Content): void {
     const { sent: { [number - 1]: sent }, onWrong } = this.options;
     if (sent?.named !== true) {
-      const message = `Expected messages that were sent, got ${number}`;
+      const message = `expected messages that were sent, got ${number}`;
       return onWrong("invented", message);
     }
     if (!isSame(sent, got)) {
-      onWrong("changed", `Expected ${textOf(sent)}, got ${textOf(got)}`);
+      onWrong("changed", `expected ${textOf(sent)}, got ${textOf(got)}`);
     }
     this.#takeHeld(number);
     this.#take(number);
@@ -82,8 +82,8 @@ export class Pair {
       if (this.#first === 0) this.#first = number;
       this.last = number;
     } else if (this.missing.delete(number) || number < this.#first) {
-      onWrong("order", `Expected ${number} before ${this.last}`);
-    } else onWrong("twice", `Expected ${number} once, got it again`);
+      onWrong("order", `expected ${number} before ${this.last}`);
+    } else onWrong("twice", `expected ${number} once, got it again`);
   }
 
   /**
@@ -106,7 +106,7 @@ export class Pair {
     if (!isRight && this.last >= floor) {
       const expected = run.map(textOf).join(", ") || "nothing";
       const got = held.map(textOf).join(", ");
-      onWrong("invented", `Expected ${expected} before ${end}, got ${got}`);
+      onWrong("invented", `expected ${expected} before ${end}, got ${got}`);
     }
     for (let number = begin; number < end; number++) this.#take(number);
   }
