@@ -271,12 +271,22 @@ class Run {
   async #beQuiet({ crowd }: CheckedCrowd): Promise<void> {
     crowd.isSilent = true;
     await crowd.flows();
+    const { cluster, onQuiet } = this.stage;
+    const countObjects =
+      `{length(rabbit_amqqueue:list(<<"/">>)), length(rabbit_binding:list(<<"/">>))}`;
     await eventually(
       async () => {
-        const rest = this.#atLast = await this.#rest();
-        if (rest.clients !== crowd.counts.open) return false;
-        this.#atFirst ??= rest;
-        return JSON.stringify(rest) === JSON.stringify(this.#atFirst);
+        const objects = await cluster.broker.eval(countObjects);
+        const nodes = await Promise.all(cluster.nodes.map(async (node) => {
+          const { clients, channels } = await node.status();
+          return { clients, channels };
+        }));
+        const broker = objects.match(/\d+/g)!.join(" and ");
+        this.#atLast = { nodes, broker };
+        const clients = sumOf(nodes.map(({ clients }) => clients));
+        if (clients !== crowd.counts.open) return false;
+        this.#atFirst ??= this.#atLast;
+        return JSON.stringify(this.#atLast) === JSON.stringify(this.#atFirst);
       },
       () => {
         const [first, last] = [this.#atFirst, this.#atLast];
@@ -287,27 +297,8 @@ class Run {
     const minutes = (this.#nowS / 60).toFixed(1);
     const lines = await this.#sample(true);
     const { connections, deliveries } = this.#counts;
-    this.stage.onQuiet?.(
-      `${minutes} min, ${connections} joins, ${deliveries} deliveries; ` +
-        lines.join("; "),
-    );
-  }
-
-  async #rest(): Promise<Rest> {
-    const objects = await this.stage.cluster.broker.eval(
-      `{length(rabbit_amqqueue:list(<<"/">>)), length(rabbit_binding:list(<<"/">>))}`,
-    );
-    const nodes = await Promise.all(
-      this.stage.cluster.nodes.map(async (node) => {
-        const { clients, channels } = await node.status();
-        return { clients, channels };
-      }),
-    );
-    return {
-      nodes,
-      clients: sumOf(nodes.map(({ clients }) => clients)),
-      broker: objects.match(/\d+/g)!.join(" and "),
-    };
+    const done = `${connections} joins, ${deliveries} deliveries`;
+    onQuiet?.(`${minutes} min, ${done}; ${lines.join("; ")}`);
   }
 
   /** Takes a sample of each process, and gets them as text. */
@@ -366,12 +357,9 @@ class Run {
   }
 }
 
-/** What there is while only the residents are there. */
+/** What there is while only the residents are there: on the nodes, and the broker's queues and bindings in words. */
 interface Rest {
   readonly nodes: readonly { clients: number; channels: number }[];
-  /** Those of all nodes. */
-  readonly clients: number;
-  /** The broker's queues and bindings, in words. */
   readonly broker: string;
 }
 
