@@ -1,4 +1,4 @@
-/** What each fault may do to clients, which faults there were when, and so what is excused: an end, a refusal, a delay. */
+/** What each fault may do to clients, which faults there were when, and so what is excused. */
 import type { Event } from "./history.ts";
 
 /** What a fault may do to those whom it hits, from its begin until a while after its end. */
