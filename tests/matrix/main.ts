@@ -6,8 +6,8 @@
  * on the command line.
  */
 import { parseArgs } from "node:util";
+import { interruption, print, readNumber } from "../chaos/terminal.ts";
 import { type Cell, nameOf, scenes, select } from "./cells.ts";
-import { Interruption, print, readNumber } from "../chaos/terminal.ts";
 import { faults } from "./faults.ts";
 import { faultsOf, lineOf, writeDocs } from "./report.ts";
 import { type Result, runScenes } from "./run.ts";
@@ -75,8 +75,7 @@ export async function main(
   const command = `deno task matrix --deliveries ${deliveries}` +
     (only === undefined ? "" : ` --only "${only}"`) +
     (bridge === undefined ? "" : ` --bridge "${bridge}"`);
-  using interruption = new Interruption();
-  const { signal } = interruption;
+  const signal = interruption();
   signal.addEventListener("abort", () => {
     say("Interrupted: ending everything");
   });
