@@ -201,7 +201,7 @@ export class Memberships {
   loseBinding(membership: Membership, boundMs: number): void {
     const { wanted, state } = membership;
     if (!wanted || state !== "bound" || membership.boundMs !== boundMs) return;
-    membership.state = "unbound";
+    membership.state = "binding";
     membership.missed = true;
     membership.tracker = new Tracker();
     this.#schedule(membership);
@@ -210,7 +210,8 @@ export class Memberships {
   /** Binds a channel once more, in case that the broker has lost its binding. */
   bindAgain(membership: Membership): void {
     if (!membership.wanted || membership.state !== "bound") return;
-    membership.state = "unbound";
+    // Who leaves before it is done has to unbind.
+    membership.state = "binding";
     this.#schedule(membership);
   }
 

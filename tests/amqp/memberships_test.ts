@@ -213,6 +213,24 @@ Deno.test("Memberships.loseBinding() binds again and tells, unless it was bound 
   assert.deepEqual(missed, ["/a"]);
 });
 
+// It was: the binding stayed until the node's queue was deleted.
+Deno.test("Memberships unbinds a channel that is left before it is bound again", async () => {
+  const ways: ((memberships: Memberships, membership: Membership) => void)[] = [
+    (memberships, membership) => memberships.bindAgain(membership),
+    (memberships, membership) =>
+      memberships.loseBinding(membership, membership.boundMs),
+  ];
+  for (const doubt of ways) {
+    const { memberships, broker } = start();
+    await memberships.join("/a");
+    for (let i = 0; i < slotCount; i++) void memberships.join(`/busy/${i}`);
+    doubt(memberships, memberships.byPath("/a")!);
+    memberships.leave("/a");
+    await eventually(() => memberships.size === slotCount, "the unbind");
+    assert.ok(!broker.bound.has(channelKey("/a")));
+  }
+});
+
 Deno.test("Memberships ignores what a former link answers", async () => {
   const memberships = makeMemberships();
   const late = Promise.withResolvers<void>();
