@@ -10,8 +10,8 @@ import type { QueueWatch } from "./queue_watch.ts";
 import { queuesTake } from "./queues_take.ts";
 import type { Sender } from "./sender.ts";
 
-/** So many connections in a row are given up as some node's queue is silent. */
-const maxSilences = 3;
+/** So many connections in a row are given up as some node's queue takes nothing. */
+const maxRefusals = 3;
 
 /** What {@linkcode Preparation} works with. */
 export interface PreparationOptions {
@@ -26,8 +26,8 @@ export interface PreparationOptions {
 /** Prepares one connection after the other. */
 export class Preparation {
   readonly #options: PreparationOptions;
-  /** How many connections in a row got no answer from some node's queue. */
-  #silences = 0;
+  /** On how many connections in a row some node's queue took nothing. */
+  #refusals = 0;
 
   constructor(options: PreparationOptions) {
     this.#options = options;
@@ -88,12 +88,12 @@ export class Preparation {
     memberships.loseBindings();
   }
 
-  /** Takes another connection if some node's queue doesn't answer on this one, but not for ever. */
+  /** Takes another connection if some node's queue takes nothing on this one, but not for ever: it may be full. */
   async #tryQueues(link: Link): Promise<void> {
-    const isAnswered = await queuesTake(link, this.#options.sender);
-    if (!isAnswered && ++this.#silences <= maxSilences) {
-      throw new BrokerError("a node's quorum queue doesn't answer");
+    const areTaken = await queuesTake(link, this.#options.sender);
+    if (!areTaken && ++this.#refusals <= maxRefusals) {
+      throw new BrokerError("a node's quorum queue takes nothing");
     }
-    this.#silences = 0;
+    this.#refusals = 0;
   }
 }

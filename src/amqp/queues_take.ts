@@ -8,15 +8,17 @@
  * one, the broker itself sends again what a new leader didn't get. So the first
  * one is a message that nobody needs, to every node.
  *
- * There may be no answer either: 3.10 asks the dead leader, and ends the
- * connection 20 s later (541). On another connection it asks the next one.
+ * Where 3.10 doesn't know the new leader yet, it goes on asking the dead one for
+ * as long as the connection lasts: it rejects everything for that queue, or
+ * answers nothing, and ends the connection 20 s later (541). On another
+ * connection it asks the next one.
  */
 import { sleep, within } from "../common/timing.ts";
 import type { Link } from "./link.ts";
 import { everyNode } from "./outbox.ts";
 import type { Sender } from "./sender.ts";
 
-/** How long it is tried where a queue rejects it: it may be full. */
+/** How long it is tried where a queue rejects it. */
 const patienceMs = 3_000;
 
 /** How long an answer may take. */
@@ -26,9 +28,9 @@ const answerMs = 2_000;
 const retryMs = 100;
 
 /**
- * Resolves when every node's queue has taken a message from `link`, or a queue
- * has rejected it for a while, or the link is gone. Gets `false` if there was no
- * answer: then another connection may get one.
+ * Resolves when every node's queue has taken a message from `link`, or the link
+ * is gone. Gets `false` if there was no answer, or a queue has rejected it for a
+ * while: it may be full, or take what comes on another connection.
  */
 export async function queuesTake(
   link: Pick<Link, "isReady" | "down">,
@@ -51,7 +53,8 @@ export async function queuesTake(
       answerMs,
     );
     if (isTaken === undefined) return !link.isReady;
-    if (isTaken || performance.now() + retryMs > endMs) return true;
+    if (isTaken) return true;
+    if (performance.now() + retryMs > endMs) return false;
     await sleep(retryMs);
   }
   return true;

@@ -5,6 +5,8 @@ import {
   Preparation,
   type PreparationOptions,
 } from "../../src/amqp/preparation.ts";
+import type { ProbeMessage } from "../../src/amqp/sender.ts";
+import { Clock } from "./fakes.ts";
 
 // A quorum queue's count is 1 while a broker that hangs has its consumer: the
 // queue was taken for lost, and everybody was told.
@@ -26,5 +28,32 @@ Deno.test("Preparation.isOnlyConsumer() believes the broker's count of classic q
       await preparation.isOnlyConsumer(link as unknown as Link, hasTurn),
       expected,
     );
+  }
+});
+
+Deno.test("Preparation.prepare() gives up three connections on which a queue takes nothing, and then takes the next", async () => {
+  using clock = new Clock();
+  const link = {
+    isReady: true,
+    down: new Promise(() => {}),
+    declareExchange: () => Promise.resolve(),
+  };
+  const preparation = new Preparation({
+    connector: { connects: 1 },
+    queue: { isQuorum: true, prepare: () => Promise.resolve() },
+    probe: { isSuspect: false },
+    sender: {
+      publishProbe: (_: Link, { onAnswer }: ProbeMessage) => {
+        clock.nowMs += 3_000;
+        onAnswer(false);
+      },
+    },
+  } as unknown as PreparationOptions);
+  const prepare = () => preparation.prepare(link as unknown as Link);
+  for (let time = 0; time < 2; time++) {
+    for (let i = 0; i < 3; i++) {
+      await assert.rejects(prepare(), /queue takes nothing/);
+    }
+    await prepare();
   }
 });

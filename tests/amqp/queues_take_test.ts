@@ -23,7 +23,7 @@ const never = new Promise<BrokerError>(() => {});
 // The first one after a broker's loss was rejected by RabbitMQ 3.10, and the next one taken.
 Deno.test("queuesTake() sends to every node until no queue rejects it", async () => {
   const { sender, sent } = makeSender([false, false, true, true]);
-  await queuesTake({ isReady: true, down: never }, sender);
+  assert.equal(await queuesTake({ isReady: true, down: never }, sender), true);
   assert.deepEqual(sent.map(({ key }) => key), ["all", "all", "all"]);
 });
 
@@ -33,6 +33,14 @@ Deno.test("queuesTake() ends with the link, and waits for no broker that takes n
   const { sender, sent } = makeSender([]);
   await queuesTake({ isReady: false, down: never }, sender);
   assert.deepEqual(sent, []);
+});
+
+// It was: RabbitMQ 3.10 rejected everything on that connection for ever, so that one
+// node got nothing of another, and nobody noticed.
+Deno.test("queuesTake() tells that a queue rejects everything", async () => {
+  const { sender, sent } = makeSender(Array(100).fill(false));
+  assert.equal(await queuesTake({ isReady: true, down: never }, sender), false);
+  assert.ok(sent.length > 10 && sent.length < 40, `got ${sent.length}`);
 });
 
 // Without an answer it went on, and the broker ended the connection 20 s later.
