@@ -34,9 +34,11 @@ export interface Verdict {
   readonly deliveries: number;
   /** How many pairs of a client and one whom it missed something of there are. */
   readonly lost: number;
+  /** How many of these clients weren't told, not even later. */
+  readonly untold: number;
   /** The first of these, in words. */
   readonly losses: readonly string[];
-  /** What else broke a promise, but for closes. */
+  /** What else broke a promise, but for closes and refusals. */
   readonly wrong: number;
   /** How many clients were closed, by code. */
   readonly closed: Readonly<Record<number, number>>;
@@ -116,6 +118,7 @@ export class CellChecker {
   finish(lostQueues: ReadonlySet<number>): Verdict {
     const { messages, violations } = this.#checker.finish();
     const lost = violations.filter(({ kind }) => kind === "missing");
+    const excused = ["missing", "close", "refused"];
     const inVain = [...this.#stays.values()].filter((stay) =>
       stay.endMs !== undefined && !this.#hasMissed(stay, stay.endMs)
     );
@@ -123,14 +126,16 @@ export class CellChecker {
       messages,
       deliveries: this.deliveries,
       lost: lost.length,
+      untold:
+        lost.filter(({ connection }) =>
+          this.#stays.get(connection)!.endMs === undefined
+        ).length,
       losses: lost.slice(0, shownLosses).map((
         { timeMs, connection, message },
       ) =>
         `${(timeMs / 1000).toFixed(3)} s, connection ${connection}: ${message}`
       ),
-      wrong:
-        violations.filter(({ kind }) => kind !== "missing" && kind !== "close")
-          .length,
+      wrong: violations.filter(({ kind }) => !excused.includes(kind)).length,
       closed: this.#closed,
       closedInVain: inVain.length,
       closedWrongly: inVain.filter(({ node }) => !lostQueues.has(node)).length,

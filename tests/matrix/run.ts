@@ -53,6 +53,20 @@ const residents: CrowdKind = {
   // What takes longer is lost.
   settleTimeoutMs: 60_000,
 };
+/**
+ * Others, in channels of their own, who come and go: during a fault some join,
+ * and some speak where nobody of their node spoke before. Who misses something
+ * is told late if its node has to ask the others for that.
+ */
+const newcomers: CrowdKind = {
+  ...residents,
+  channels: 6,
+  clientsPerChannel: 4,
+  messagesPerSecond: 60,
+  channelLifeMs: [3_000, 60_000],
+  clientLifeMs: [1_000, 15_000],
+  settleTimeoutMs: 180_000,
+};
 /** How long everything is calm before a fault: a broker may forget younger bindings, which is told (docs/bridge.md). */
 const calmMs = 5_000;
 /** How long everybody may take to hear everybody again. */
@@ -143,13 +157,18 @@ async function restore(cluster: BrokerCluster): Promise<void> {
   for (const member of cluster.members) await canBeSpared(member);
 }
 
-/** The nodes of a cell, and their clients. */
-interface Group {
-  readonly cell: Cell;
-  readonly nodes: readonly Node[];
+/** Some of a cell's clients, and what is known of them. */
+interface Clients {
   readonly crowd: Crowd;
   readonly history: History;
   readonly checker: CellChecker;
+}
+
+/** The nodes of a cell, and their clients. */
+interface Group extends Clients {
+  readonly cell: Cell;
+  readonly nodes: readonly Node[];
+  readonly newcomers: Clients;
 }
 
 let sceneCount = 0;
@@ -184,7 +203,9 @@ async function play(
   }
   await flows(groups);
   await pause(calmMs);
-  const heals = groups.map(({ history }) => history.fault("broker-lost"));
+  const heals = groups.flatMap(({ history, newcomers }) =>
+    [history, newcomers.history].map((each) => each.fault("broker-lost"))
+  );
   const backMs = new Map<Group, number>();
   const back = async (): Promise<void> => {
     for (const [group, ms] of await flows(groups)) {
@@ -196,7 +217,7 @@ async function play(
   await flows(groups);
   for (const heal of heals) heal();
   return await Promise.all(groups.map(async (group) => {
-    const { cell, nodes, crowd, checker } = group;
+    const { cell, nodes, crowd, checker, newcomers } = group;
     const lostQueues = new Set<number>();
     for (const [i, { user, queue }] of nodes.entries()) {
       const present = await queuesOf(cluster, user);
@@ -204,10 +225,17 @@ async function play(
     }
     while (checker.deliveries < deliveries) await pause(100);
     const clients = crowd.counts.open;
-    await crowd.finish();
+    await Promise.all([crowd.finish(), newcomers.crowd.finish()]);
+    const verdict = checker.finish(lostQueues);
+    const others = newcomers.checker.finish(lostQueues);
     return {
       cell,
-      verdict: checker.finish(lostQueues),
+      verdict: {
+        ...verdict,
+        lost: verdict.lost + others.untold,
+        losses: [...verdict.losses, ...others.untold > 0 ? others.losses : []],
+        wrong: verdict.wrong + others.wrong,
+      },
       clients,
       backMs: backMs.get(group)!,
       logs: Object.fromEntries([
@@ -241,21 +269,25 @@ async function startGroup(
     });
     nodes.push(node);
   }
-  const checker = new CellChecker(queueType, { protocol });
-  const random = new Random();
-  const history = stack.use(
-    History.begin({
-      ...{ path: "/dev/null", seed: random.seed },
-      onEvent: (event) => checker.take(event),
-    }),
-  );
-  const doors = nodes.map(({ staps }, node) => ({
-    ...{ name: `node ${node + 1}`, target: staps, node },
-  }));
-  const crowd = stack.use(
-    await Crowd.start({ ...residents, history, random, doors }),
-  );
-  return { cell, nodes, crowd, history, checker };
+  const start = async (kind: CrowdKind): Promise<Clients> => {
+    const checker = new CellChecker(queueType, { protocol });
+    const random = new Random();
+    const history = stack.use(
+      History.begin({
+        ...{ path: "/dev/null", seed: random.seed },
+        onEvent: (event) => checker.take(event),
+      }),
+    );
+    const doors = nodes.map(({ staps }, node) => ({
+      ...{ name: `node ${node + 1}`, target: staps, node },
+    }));
+    const crowd = stack.use(
+      await Crowd.start({ ...kind, history, random, doors }),
+    );
+    return { crowd, history, checker };
+  };
+  const all = await start(residents);
+  return { cell, nodes, ...all, newcomers: await start(newcomers) };
 }
 
 /** Gets how long each group takes until everybody has heard everybody, in milliseconds. */
