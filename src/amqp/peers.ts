@@ -4,10 +4,11 @@
  * some of the nodes, and messages to oneself come back on either side.
  *
  * Every few seconds a node tells all others that it is there, the name of its
- * queue, and for how long it has been running; and that it goes, when it does. One that is connected anew asks
- * them to say so at once. A node that hears nobody of those
- * that were there asks the broker for their queues: a queue that is there or
- * deleted is of a node that died, one that can't be reached is behind a split.
+ * queue, and for how long it has been running; and that it goes, when it does.
+ * One that is connected anew asks them to say so at once. A node that hears
+ * nobody of those that were there asks the broker for their queues: a queue that
+ * is there or deleted is of a node that died, one that can't be reached is behind
+ * a split.
  *
  * Whoever joins while a node isn't heard doesn't wait for it, and may miss what
  * it sends on its side of the split. So `onReturn` tells when it is heard again.
