@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Link } from "../../src/amqp/link.ts";
-import { NodeQueue } from "../../src/amqp/node_queue.ts";
+import { NodeQueue, type PrepareOptions } from "../../src/amqp/node_queue.ts";
 import {
   Preparation,
   type PreparationOptions,
@@ -29,6 +29,26 @@ Deno.test("Preparation.isOnlyConsumer() believes the broker's count of classic q
       expected,
     );
   }
+});
+
+Deno.test("Preparation.prepare() lets all channels be bound again where the queue was lost", async () => {
+  const calls: string[] = [];
+  const preparation = new Preparation({
+    connector: { connects: 1 },
+    queue: {
+      isQuorum: false,
+      prepare: (_: Link, { onLost }: PrepareOptions) => {
+        onLost();
+        return Promise.resolve();
+      },
+    },
+    probe: { isSuspect: false },
+    memberships: { loseBindings: () => void calls.push("bindings") },
+    watch: { reset: () => void calls.push("watch") },
+  } as unknown as PreparationOptions);
+  const link = { declareExchange: () => Promise.resolve() };
+  await preparation.prepare(link as unknown as Link);
+  assert.deepEqual(calls.sort(), ["bindings", "watch"]);
 });
 
 Deno.test("Preparation.prepare() gives up three connections on which a queue takes nothing, and then takes the next", async () => {
