@@ -61,7 +61,7 @@ const maxFilesAgain = 3;
 interface Result {
   readonly name: string;
   /** The test file; empty if that isn't known. */
-  readonly file: string;
+  file: string;
   /** A flaky one failed beside others, and passed alone. */
   state: "passed" | "failed" | "flaky" | "skipped";
 }
@@ -202,7 +202,7 @@ async function runOnce(
     ...flags,
     ...files,
   ]);
-  const results = readReport(await Deno.readTextFile(report), files);
+  const results = await readReport(await Deno.readTextFile(report), files);
   // A file that fails outside its tests isn't in the report.
   if (!success && !results.some(({ state }) => state === "failed")) {
     results.push({ name: "outside of tests", file: "", state: "failed" });
@@ -216,9 +216,13 @@ async function runOnce(
  * the report as skipped; ours give a reason, see `skip.ts`.
  *
  * It names the file that registered a test, which may be a helper: then the one
- * of `files` counts that stands in the error, or in that of a step.
+ * of `files` counts that stands in the error, or in that of a step, or has the
+ * test's name.
  */
-function readReport(xml: string, files: readonly string[]): Result[] {
+async function readReport(
+  xml: string,
+  files: readonly string[],
+): Promise<Result[]> {
   const results: Result[] = [];
   const cases = xml.matchAll(
     /<testcase name="([^"]*)" classname="([^"]*)"[^>]*>(.*?)<\/testcase>/gs,
@@ -237,13 +241,26 @@ function readReport(xml: string, files: readonly string[]): Result[] {
       : "failed";
     results.push({ name, file, state });
   }
-  return results.map((result) => ({
-    ...result,
-    file: result.file ||
-      results.find(({ name, file }) =>
-        file !== "" && name.startsWith(`${result.name} > `)
-      )?.file || "",
-  }));
+  for (const result of results) {
+    if (result.file !== "" || result.state !== "failed") continue;
+    const [test] = result.name.split(" > ");
+    const sibling = results.find(({ name, file }) =>
+      file !== "" && (name === test || name.startsWith(`${test} > `))
+    );
+    result.file = sibling?.file ?? await fileWith(test!, files);
+  }
+  return results;
+}
+
+/** Gets the one of `files` that has a text in it, or an empty string. */
+async function fileWith(
+  text: string,
+  files: readonly string[],
+): Promise<string> {
+  for (const file of files) {
+    if ((await Deno.readTextFile(file)).includes(text)) return file;
+  }
+  return "";
 }
 
 function unescapeXml(text: string): string {
