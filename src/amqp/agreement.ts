@@ -137,7 +137,7 @@ export class Agreement {
     this.#check(ask);
   }
 
-  /** A node is heard again that was started at `startMs`: joins since then that didn't wait for it may have missed something. */
+  /** A node is heard again that was connected first at `startMs`: joins since then that didn't wait for it may have missed something. */
   nodeReturned(node: string, startMs: number): void {
     const asks = new Set<Ask>();
     for (const { tracker } of this.#options.memberships.wanted()) {

@@ -4,7 +4,7 @@
  * some of the nodes, and messages to oneself come back on either side.
  *
  * Every few seconds a node tells all others that it is there, the name of its
- * queue, and for how long it has been running; and that it goes, when it does.
+ * queue, and how long ago it was connected first; and that it goes, when it does.
  * One that is connected anew asks them to say so at once. A node that hears
  * nobody of those that were there asks the broker for their queues: a queue that
  * is there or deleted is of a node that died, one that can't be reached is behind
@@ -59,13 +59,14 @@ export interface PeersOptions {
   readonly queue: () => string;
   /** Whether messages come out of it. */
   readonly hears: () => boolean;
-  /** Called when a node is heard that wasn't {@linkcode Peers.present}, with when it was started. */
+  /** Called when a node is heard that wasn't {@linkcode Peers.present}, with when it was connected first. */
   readonly onReturn: (node: string, startMs: number) => void;
 }
 
 /** Another node. */
 interface Peer {
   readonly queue: string;
+  /** When it was connected first: before, it can't have sent anything. */
   readonly startMs: number;
   heardMs: number;
   /** When it last said that it gets messages. */
@@ -84,7 +85,8 @@ export class Peers {
   #silentTicks = 0;
   #isAsking = false;
   #isCutOff = false;
-  readonly #startMs = performance.now();
+  /** When this node was connected first. */
+  #startMs: number | undefined;
   #connectedMs = 0;
   /** Whether the others were told that this node gets messages. */
   #saidHears = false;
@@ -158,7 +160,7 @@ export class Peers {
     });
     const [oldest] = this.#peers.keys();
     if (this.#peers.size > maxPeers) this.#peers.delete(oldest!);
-    // It is new, or was forgotten, or this node was started while it wasn't heard.
+    // It is new, or was forgotten, or this node came while it wasn't heard.
     if (!known && answers) this.#options.onReturn(node, startMs);
     const { link } = this.#options.connector;
     if (since === wantsReply && link) {
@@ -171,6 +173,7 @@ export class Peers {
     this.#silentTicks = 0;
     this.#isCutOff = false;
     this.#connectedMs = performance.now();
+    this.#startMs ??= this.#connectedMs;
     this.#tell(link, { kind: "alive", since: wantsReply });
   }
 
@@ -228,7 +231,8 @@ export class Peers {
   ): void {
     if (!link.isReady) return;
     const { sender, queue } = this.#options;
-    const runMs = Math.round(performance.now() - this.#startMs);
+    const nowMs = performance.now();
+    const runMs = Math.round(nowMs - (this.#startMs ?? nowMs));
     const text = kind === "alive" ? `${queue()} ${runMs}` : "";
     const body = new TextEncoder().encode(text);
     const hears = this.#options.hears();

@@ -260,7 +260,7 @@ Deno.test("Agreement asks a node that is back what it sent since joins that didn
   await Promise.all(joins.map(({ done }) => done));
   bench.message(one, 45, 44);
   bench.told.length = 0;
-  // One that was started later has sent nothing that anybody could have missed.
+  // One that was connected later has sent nothing that anybody could have missed.
   bench.agreement.nodeReturned(two, performance.now());
   // At once: whatever it sends until it answers comes to those who missed something.
   bench.agreement.nodeReturned(one, startMs);

@@ -10,7 +10,7 @@ class Bench {
   /** What the node told: kind, key and body, and its two numbers. */
   readonly told: string[] = [];
   readonly asked: string[] = [];
-  /** Who was heard again, and when it was started. */
+  /** Who was heard again, and when it was connected first. */
   readonly returns: [node: string, startMs: number][] = [];
   readonly states = new Map<string, QueueState>();
   /** Whether the node gets messages. */
@@ -63,6 +63,8 @@ class Bench {
 Deno.test("Peers tells the others that this node is there, and when it goes", () => {
   using clock = new Clock();
   const bench = new Bench();
+  // It can't have sent anything before.
+  clock.nowMs += 5_000;
   bench.peers.connected(bench.link);
   clock.nowMs += 700;
   bench.tick(10);
@@ -161,7 +163,7 @@ Deno.test("Peers knows who is there and answers, until that goes, or isn't heard
   assert.deepEqual([peers.areKnown, peers.present], [true, []]);
 });
 
-Deno.test("Peers tells who is heard again, or for the first time, and when it was started", () => {
+Deno.test("Peers tells who is heard again, or for the first time, and when it was connected first", () => {
   using clock = new Clock(1_000_000);
   const bench = new Bench();
   const { peers, returns } = bench;
