@@ -10,7 +10,11 @@
  * what was in it, and closes everybody; on a node that has kept it nobody may
  * be closed in vain.
  */
-import { Checker, type CheckerOptions } from "../chaos/checker.ts";
+import {
+  Checker,
+  type CheckerOptions,
+  type ViolationKind,
+} from "../chaos/checker.ts";
 import type { Event } from "../chaos/history.ts";
 import type { QueueType } from "./cells.ts";
 
@@ -38,8 +42,10 @@ export interface Verdict {
   readonly untold: number;
   /** The first of these, in words. */
   readonly losses: readonly string[];
-  /** What else broke a promise, but for closes and refusals. */
+  /** What else broke a promise, but for closes. */
   readonly wrong: number;
+  /** How many of these are refused handshakes. */
+  readonly refused: number;
   /** How many clients were closed, by code. */
   readonly closed: Readonly<Record<number, number>>;
   /** How many of them were closed in vain. */
@@ -118,7 +124,8 @@ export class CellChecker {
   finish(lostQueues: ReadonlySet<number>): Verdict {
     const { messages, violations } = this.#checker.finish();
     const lost = violations.filter(({ kind }) => kind === "missing");
-    const excused = ["missing", "close", "refused"];
+    const count = (...kinds: ViolationKind[]): number =>
+      violations.filter(({ kind }) => kinds.includes(kind)).length;
     const inVain = [...this.#stays.values()].filter((stay) =>
       stay.endMs !== undefined && !this.#hasMissed(stay, stay.endMs)
     );
@@ -135,7 +142,8 @@ export class CellChecker {
       ) =>
         `${(timeMs / 1000).toFixed(3)} s, connection ${connection}: ${message}`
       ),
-      wrong: violations.filter(({ kind }) => !excused.includes(kind)).length,
+      wrong: violations.length - count("missing", "close"),
+      refused: count("refused"),
       closed: this.#closed,
       closedInVain: inVain.length,
       closedWrongly: inVain.filter(({ node }) => !lostQueues.has(node)).length,

@@ -45,7 +45,15 @@ Deno.test("cells have names of their own, and scenes have each cell once", () =>
 
 Deno.test("faultsOf() names what isn't as promised", () => {
   const good: Result["verdict"] = {
-    ...{ messages: 9, deliveries: 9, lost: 0, untold: 0, losses: [], wrong: 0 },
+    ...{
+      messages: 9,
+      deliveries: 9,
+      lost: 0,
+      untold: 0,
+      losses: [],
+      wrong: 0,
+      refused: 0,
+    },
     ...{ closed: {}, closedInVain: 0, closedWrongly: 0, silenceMs: 0 },
   };
   const judge = (

@@ -24,7 +24,7 @@ export function faultsOf({ cell, verdict, backMs }: Result): string[] {
   const isQuorum = cell.queueType === "quorum";
   const found: [boolean, string][] = [
     [lost > 0, `${lost} lost`],
-    [wrong > 0, `${wrong} twice, out of order, changed or echoed`],
+    [wrong > 0, `${wrong} twice, out of order, changed, echoed or refused`],
     [isQuorum && codes.length > 0, `closed: ${countsOf(closed)}`],
     [codes.some((code) => code !== toldCode), `closed: ${countsOf(closed)}`],
     [closedWrongly > 0, `${closedWrongly} closed though they missed nothing`],

@@ -234,7 +234,8 @@ async function play(
         ...verdict,
         lost: verdict.lost + others.untold,
         losses: [...verdict.losses, ...others.untold > 0 ? others.losses : []],
-        wrong: verdict.wrong + others.wrong,
+        // They come while their node's broker is away.
+        wrong: verdict.wrong + others.wrong - others.refused,
       },
       clients,
       backMs: backMs.get(group)!,
